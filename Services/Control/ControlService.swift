@@ -1,0 +1,54 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+@main
+struct ControlService: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice-control",
+        abstract: "Decides what may happen now: grants leases, takes operators' commands, certifies every stop.",
+        discussion: "EXAMPLE\n  sluice-control --home /var/lib/sluice\n\nNormally started by 'sluice up', which makes the home folder.")
+
+    @OptionGroup var options: ServiceOptions
+
+    func run() throws {
+        // Decide.
+        let host = try ServiceHost("control", options)
+        let settings = host.settings
+        let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
+
+        // Acquire.
+        let keys = try host.keys()
+        let trusted = try host.trusted()
+        let wakeup = try Wakeup()
+        let news = Mailbox<Journal.News>(wakeup: wakeup)
+        let journal = try Journal(folder: host.folder(), news: news)
+        var governance = Governance()
+        let entries = try journal.replay { governance.apply($0) }
+        host.logger.info("journal: \(entries) entries, epoch \(governance.gate.epoch.number), \(governance.gate.closures.count) closures in force")
+        let replayed = governance
+        let context = try host.context(admitting: trusted.admitted(["service", "operator"]))
+
+        // Connect, and run until a signal or a failure.
+        journal.start()
+        try host.run(wakeup) { reactorOf in
+            let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
+            let authority = Authority(replayed: replayed, entries: entries, lease: lease, at: Clock.now())
+            let sessions = Sessions(
+                binder: binder, authority: authority, journal: journal, trusted: trusted, lease: lease, logger: host.logger)
+            let reactor = reactorOf { stop in
+                for item in news.take() where !sessions.take(item) { stop(1) }
+            }
+            reactor.watch(binder)
+            reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
+            try host.proveClosed(settings.control, keys, context)
+            return reactor
+        }
+        journal.stop()
+    }
+}

@@ -1,0 +1,356 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+/// Control's sessions with services and operators.
+final class Sessions {
+    /// A peer that has said `Hello`.
+    private final class Peer {
+        let user: User
+        let route: Route
+        /// Services: index of the last entry sent or had.
+        var sent: UInt64 = 0
+        var paging = false
+        var status = WireServiceStatus()
+
+        init(user: User, route: Route) {
+            self.user = user
+            self.route = route
+        }
+    }
+
+    private let binder: Binder
+    private let authority: Authority
+    private let journal: Journal
+    private let trusted: TrustedNodes
+    private let lease: Span
+    private let started = Clock.now()
+    private let start = Nonce.random()
+    private let logger: Logger
+    private var peers = SessionTable<Peer>()
+    /// The newest session of each service.
+    private var services: [String: Peer] = [:]
+    private var silent: [String: [WireSilence]] = [:]
+    private var current: [String: [UInt32]] = [:]
+
+    init(binder: Binder, authority: Authority, journal: Journal, trusted: TrustedNodes, lease: Span, logger: Logger) {
+        self.binder = binder
+        self.authority = authority
+        self.journal = journal
+        self.trusted = trusted
+        self.lease = lease
+        self.logger = logger
+        binder.received = { [unowned self] route, message in receive(route, message) }
+        authority.append = { [unowned journal] in journal.append($0) }
+        authority.pushNarrower = { [unowned self] gate in push(gate) }
+        authority.nudge = { [unowned self] in nudge() }
+        authority.answer = { [unowned binder] route, outcome in binder.send(.outcome, outcome, to: route) }
+        authority.showProgress = { [unowned binder] route, progress in binder.send(.progress, progress, to: route) }
+        authority.showCertificate = { [unowned self] route, certificate in
+            binder.send(.certificate, certificate, to: route)
+            self.logger.info("certificate \(certificate.epoch): \(certificate.complete ? "complete" : "NOT complete") after \(certificate.completeAfterUs / 1000) ms")
+        }
+        authority.services = { [unowned self] in stopServices() }
+    }
+
+    // MARK: Messages
+
+    private func receive(_ route: Route, _ message: consuming Inbound) {
+        let now = Clock.now()
+        let kind = message.kind
+        do {
+            if kind == .hello { return try greet(route, message, now) }
+            guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            switch (kind, peer.user.role) {
+            case (.renew, "service"): try renew(peer, message.body(WireRenew.self), now)
+            case (.stopped, "service"): try stopped(peer, message.body(WireStopped.self), now)
+            case (.command, "operator"): try command(peer, message.body(WireCommand.self), now)
+            case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
+            default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to control", kind: kind, to: route)
+            }
+        } catch let error as Frame.Malformed {
+            binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
+        } catch {
+            binder.refuse(.invalid, "\(error)", kind: kind, to: route)
+        }
+        authority.advance(at: Clock.now(), wall: Clock.wall())
+    }
+
+    private func greet(_ route: Route, _ message: borrowing Inbound, _ now: Instant) throws {
+        let hello = try message.body(WireHello.self)
+        guard hello.protocol == UInt32(Limits.version) else {
+            return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
+        }
+        // The handshake admits registered keys only; a message without an owner is still nobody's.
+        guard let user = User(message.user) else { return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route) }
+        let peer = Peer(user: user, route: route)
+        peers.greet(route, peer, at: now)
+        if user.role == "service" {
+            peer.status.name = user.name
+            peer.status.connected = true
+            peer.sent = hello.entries
+            services[user.name] = peer
+            logger.info("\(user.name) is here, at entry \(hello.entries), epoch \(hello.epoch)")
+            authority.heard(user.name, epoch: Epoch(hello.epoch), releases: user.name == "policy")
+        }
+        var welcome = WireWelcome()
+        welcome.node = user.name
+        welcome.leaseMs = UInt32(lease.milliseconds)
+        welcome.epoch = authority.governance.gate.epoch.number
+        welcome.start = start.bytes
+        welcome.wallUs = Clock.wall().microseconds
+        binder.send(.welcome, welcome, to: route)
+    }
+
+    private func renew(_ peer: Peer, _ body: WireRenew, _ now: Instant) {
+        let name = peer.user.name
+        peer.status.seenUs = Clock.wall().microseconds
+        peer.status.epoch = body.epoch
+        peer.status.entries = body.entries
+        if body.hasService {
+            peer.status.counters = body.service.counters
+            peer.status.gauges = body.service.gauges
+            current[name] = body.service.current
+            silent[name] = body.service.silent
+        }
+        authority.heard(name, epoch: Epoch(body.epoch), releases: name == "policy")
+        // What it says it has is what it has: a push that was lost is sent again.
+        if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
+        page(peer)
+        var grant = WireGrant()
+        grant.nonce = body.nonce
+        let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
+        grant.leaseMs = UInt32(clamping: span.milliseconds)
+        grant.wallUs = Clock.wall().microseconds
+        grant.gate = WireGateState(authority.governance.gate)
+        grant.entries = authority.durable
+        binder.send(.grant, grant, to: peer.route)
+    }
+
+    private func stopped(_ peer: Peer, _ body: WireStopped, _ now: Instant) {
+        let epoch = Epoch(body.epoch)
+        let name = peer.user.name
+        if body.first { authority.reported(by: name, epoch: epoch, leased: body.unknownMs > 0 ? everyAgent : body.leased) }
+        if !body.agents.isEmpty { authority.stopped(agents: body.agents, epoch: epoch, at: now) }
+        authority.stopped(service: name, epoch: epoch, isDurable: body.durable, at: now)
+    }
+
+    /// An ingest that has just started cannot say which leases its earlier run granted: all of them, then.
+    private var everyAgent: [UInt32] { authority.governance.nodes.values.filter { $0.role == .agent }.map(\.ordinal) }
+
+    private func command(_ peer: Peer, _ body: WireCommand, _ now: Instant) {
+        do {
+            try authority.perform(body, by: peer.user.name, from: peer.route, at: now, wall: Clock.wall())
+        } catch Authority.CommandRefused.refused(let refusal, let text) {
+            binder.refuse(refusal, text, kind: .command, to: peer.route)
+        } catch {
+            binder.refuse(.invalid, "\(error)", kind: .command, to: peer.route)
+        }
+    }
+
+    // MARK: Pushes
+
+    private func push(_ gate: GateState) {
+        var body = WireNarrow()
+        body.gate = WireGateState(gate)
+        let frame = Frame.bytes(.narrow, body)
+        for peer in services.values { binder.send(frame, to: peer.route) }
+    }
+
+    private func nudge() {
+        let frame = Frame.bytes(.nudge, WireNudge())
+        for peer in services.values { binder.send(frame, to: peer.route) }
+    }
+
+    /// Asks the journal for what a follower has not got yet.
+    private func page(_ peer: Peer) {
+        guard !peer.paging, peer.sent < authority.durable else { return }
+        peer.paging = true
+        journal.page(for: peer.route, after: peer.sent)
+    }
+
+    /// News from the journal's thread.
+    ///
+    /// - Returns: false when the process must end.
+    func take(_ news: Journal.News) -> Bool {
+        switch news {
+        case .durable(let index):
+            if authority.journalTrouble != nil { logger.notice("the journal can be written again") }
+            authority.becameDurable(index)
+            for peer in services.values { page(peer) }
+        case .full(let why):
+            if authority.journalTrouble == nil { logger.error("the journal cannot be written: \(why); pauses act all the same, nothing widens until there is room") }
+            authority.journalIsFull(why)
+        case .page(let route, let entries, let last):
+            guard let peer = peers.hear(route, at: Clock.now()) else { break }
+            peer.paging = false
+            var body = WireEntries()
+            body.entries = entries
+            body.last = last
+            if binder.send(.entries, body, to: route) == .sent { peer.sent = entries.last?.index ?? peer.sent }
+        case .certificate(let route, let found):
+            guard let found else {
+                binder.refuse(.notFound, "there is no such certificate; 'sluice incidents' lists what has one", kind: .query, to: route)
+                break
+            }
+            var answer = WireAnswer()
+            answer.certificate = found
+            binder.send(.answer, answer, to: route)
+        case .failed(let why):
+            logger.critical("the journal has failed: \(why); control ends, and every lease with it")
+            return false
+        }
+        authority.advance(at: Clock.now(), wall: Clock.wall())
+        return true
+    }
+
+    func tick(at now: Instant) {
+        authority.advance(at: now, wall: Clock.wall())
+        peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
+            guard let known = services[peer.user.name], known === peer else { return }
+            services[peer.user.name] = nil
+            logger.notice("\(peer.user.name) has not been heard for four leases")
+        }
+    }
+
+    private func stopServices() -> [StopTracker.Service] {
+        let now = Clock.now()
+        return trusted.nodes.filter { $0.role == "service" && $0.name != "control" }.map { node in
+            // After a restart every lease that an earlier run may have granted is still out.
+            var until = authority.leases.granted[node.name]
+            if now < authority.leases.unknownUntil { until = max(until ?? now, authority.leases.unknownUntil) }
+            return StopTracker.Service(
+                name: node.name, leaseUntil: until, grantsAgents: node.name.hasPrefix("ingest"), releases: node.name == "policy")
+        }
+    }
+
+    // MARK: Questions
+
+    private func query(_ peer: Peer, _ body: WireQuery, _ now: Instant) {
+        var answer = WireAnswer()
+        switch body.about {
+        case .status: answer.status = status(now)
+        case .certificate(let epoch):
+            guard let recent = authority.recentCertificates[Epoch(epoch)] else {
+                if let stopping = authority.stoppings[Epoch(epoch)] {
+                    answer.certificate = WireCertificate(stopping.tracker.certificate(issued: Clock.wall()))
+                    break
+                }
+                return journal.certificate(for: peer.route, epoch)
+            }
+            answer.certificate = recent
+        case .incidents:
+            answer.incidents = WireIncidents()
+            answer.incidents.incidents = authority.governance.incidents.values.sorted { $0.number < $1.number }.suffix(1_000).map { incident in
+                var wire = WireIncident(incident)
+                if authority.governance.certified[incident.closure] != nil { wire.certificates = [incident.closure.number] }
+                return wire
+            }
+        case .agents(let asked): answer.agents = agents(asked)
+        case .closures:
+            answer.closures = WireClosures()
+            answer.closures.closures = authority.governance.gate.closures.map { WireClosure($0) }
+        case .journal(let asked): return journal.page(for: peer.route, after: asked.after)
+        case nil: return binder.refuse(.invalid, "this question is not known here", kind: .query, to: peer.route)
+        }
+        binder.send(.answer, answer, to: peer.route)
+    }
+
+    private func status(_ now: Instant) -> WireStatus {
+        var status = WireStatus()
+        let governance = authority.governance
+        status.gate = WireGateState(governance.gate)
+        status.leaseMs = UInt32(lease.milliseconds)
+        status.upUs = (now - started).microseconds
+        status.entries = authority.durable
+        status.entriesWaiting = authority.entriesWaiting
+        status.journal = authority.journalTrouble ?? ""
+        status.wallUs = Clock.wall().microseconds
+        status.incidentsOpen = UInt32(governance.incidents.values.count { $0.state != .closed })
+        for node in trusted.nodes where node.role == "service" && node.name != "control" {
+            var service = services[node.name]?.status ?? WireServiceStatus()
+            service.name = node.name
+            if let until = authority.leases.granted[node.name], until > now {
+                service.leaseLeftMs = UInt32(clamping: (until - now).milliseconds)
+            }
+            service.connected = services[node.name] != nil && service.leaseLeftMs > 0
+            status.services.append(service)
+        }
+        status.agentsRegistered = UInt32(governance.nodes.values.count { $0.role == .agent })
+        status.agentsCurrent = UInt32(currentAgents.count)
+        let silences = silentAgents
+        status.agentsConnected = status.agentsCurrent + UInt32(silences.count)
+        status.silent = silences.sorted { $0.key < $1.key }.prefix(50).compactMap { ordinal, since in
+            governance.nodes[ordinal].map { AgentState(node: $0, state: "silent", since: since).wire }
+        }
+        for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
+        return status
+    }
+
+    /// Ordinals whose lease is live, as the ingests that hold one themselves last said.
+    private var currentAgents: Set<UInt32> {
+        let now = Clock.now()
+        var all: Set<UInt32> = []
+        for (name, ordinals) in current where authority.leases.isHeld(name, at: now) { all.formUnion(ordinals) }
+        return all
+    }
+
+    private var silentAgents: [UInt32: Int64] {
+        let now = Clock.now()
+        var all: [UInt32: Int64] = [:]
+        for (name, list) in silent where authority.leases.isHeld(name, at: now) {
+            for silence in list { all[silence.agent] = silence.sinceUs }
+        }
+        return all
+    }
+
+    private struct AgentState {
+        var node: Node
+        var state: String
+        var since: Int64
+        var wire: WireAgentStatus {
+            var wire = WireAgentStatus()
+            wire.node = WireNode(node)
+            wire.state = state
+            wire.sinceUs = since
+            return wire
+        }
+    }
+
+    private static let agentsPerPage = 2_000
+
+    private func agents(_ asked: WireAgentsQuery) -> WireAgents {
+        let selector = asked.selector.value
+        let current = currentAgents
+        let silent = silentAgents
+        var answer = WireAgents()
+        let nodes = authority.governance.nodes.values
+            .filter { $0.role == .agent && selector.matches($0.scope) && $0.name > asked.after }.sorted { $0.name < $1.name }
+        answer.agents = nodes.prefix(Sessions.agentsPerPage).map { node in
+            if current.contains(node.ordinal) { return AgentState(node: node, state: "current", since: 0).wire }
+            if let since = silent[node.ordinal] { return AgentState(node: node, state: "silent", since: since).wire }
+            return AgentState(node: node, state: "absent", since: 0).wire
+        }
+        answer.more = nodes.count > Sessions.agentsPerPage
+        return answer
+    }
+}
+
+extension WireIncident {
+    init(_ incident: Incident) {
+        self.init()
+        self.incident = incident.number
+        title = incident.title
+        state = incident.state.rawValue
+        openedUs = incident.opened.microseconds
+        movedUs = incident.moved.microseconds
+        closure = incident.closure.number
+        self.class = incident.dataClass
+        author = incident.author
+        leak = incident.isLeak
+    }
+}

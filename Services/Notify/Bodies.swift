@@ -1,0 +1,240 @@
+import Foundation
+import Gate
+
+/// One thing to tell, in the bytes that are signed and sent.
+struct Message: Hashable, Sendable {
+    /// The same on every attempt and after every restart, so that a receiver can drop what it has.
+    var id: String
+    var type: String
+    var body: Data
+    var created: WallTime
+}
+
+/// Entries of control's journal put into words for other programs.
+///
+/// The shape is Standard Webhooks' `{"type", "timestamp", "data"}`. Same entry, same bytes: a message that is made twice is one
+/// message. People are named by their opaque ids only.
+struct Bodies: Hashable, Sendable {
+    enum Refused: Error, Hashable, Sendable {
+        /// The journal's id cannot be part of a `webhook-id`.
+        case journal(String)
+    }
+
+    let journal: String
+
+    /// - Parameter journal: what tells this journal's entries from another's; part of every message's id.
+    init(journal: String) throws(Refused) {
+        guard StandardWebhook.isID("msg_\(journal)_\(UInt64.max)"), !journal.isEmpty else { throw .journal(journal) }
+        self.journal = journal
+    }
+
+    /// What an entry gives to tell. Empty: it concerns nobody outside.
+    func messages(for entry: Entry) -> [Message] {
+        switch entry.deed {
+        case .incidentOpened(let number, let title, let closure, let dataClass, let isLeak):
+            [
+                message(
+                    "incident.opened", entry,
+                    IncidentOpened(
+                        entry: entry.index, incident: number, title: title, closure: closure.optional,
+                        dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
+            ]
+        case .paused(let closure):
+            [message("gate.paused", entry, Paused(entry: entry.index, closure: ClosureBody(closure)))]
+        case .resumed(let epoch, let closures, let reason):
+            [
+                message(
+                    "gate.resumed", entry,
+                    Resumed(
+                        entry: entry.index, epoch: epoch.number, closures: closures.map(\.number).sorted(), reason: reason,
+                        author: entry.author))
+            ]
+        case .certified(let certificate):
+            // Never called completed when it is not: whoever waits for the stop must hear that it could not be confirmed.
+            [
+                message(
+                    certificate.isComplete ? "certificate.completed" : "certificate.incomplete", entry,
+                    Certified(entry: entry.index, certificate: certificate))
+            ]
+        case .registered, .removed, .incidentMoved, .unsealed: []
+        }
+    }
+
+    private func message(_ type: String, _ entry: Entry, _ data: some Encodable) -> Message {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let envelope = Envelope(type: type, timestamp: entry.at.rfc3339, data: data)
+        // These types hold strings and integers alone, which always encode.
+        guard let body = try? encoder.encode(envelope) else { preconditionFailure("\(type) holds a value that is not JSON") }
+        return Message(id: "msg_\(journal)_\(entry.index)", type: type, body: body, created: entry.at)
+    }
+}
+
+private struct Envelope<Content: Encodable>: Encodable {
+    var type: String
+    var timestamp: String
+    var data: Content
+}
+
+private struct IncidentOpened: Encodable {
+    var entry: UInt64
+    var incident: UInt64
+    var title: String
+    var closure: UInt64?
+    var dataClass: String?
+    var isLeak: Bool
+    var author: String
+}
+
+private struct Paused: Encodable {
+    var entry: UInt64
+    var closure: ClosureBody
+}
+
+private struct Resumed: Encodable {
+    var entry: UInt64
+    var epoch: UInt64
+    var closures: [UInt64]
+    var reason: String
+    var author: String
+}
+
+/// Agents are counted, not listed: there may be 10,000. The certificate itself has them all.
+private struct Certified: Encodable {
+    var entry: UInt64
+    var closure: ClosureBody
+    var issued: String
+    var leaseMs: Int64
+    var complete: Bool
+    var completeAfterMs: Int64
+    var readingStoppedAfterMs: Int64?
+    var durableIn: [String]
+    var services: [String: ServiceStop]
+    var agents: AgentStops
+    var unconfirmed: [String]
+
+    init(entry: UInt64, certificate: Certificate) {
+        self.entry = entry
+        closure = ClosureBody(certificate.closure)
+        issued = certificate.issued.rfc3339
+        leaseMs = certificate.lease.millisecondsUp
+        complete = certificate.isComplete
+        completeAfterMs = certificate.completeAfter.millisecondsUp
+        readingStoppedAfterMs = certificate.readingAfter?.millisecondsUp
+        durableIn = certificate.durableIn.map(\.rawValue).sorted()
+        services = certificate.services.mapValues(ServiceStop.init)
+        agents = AgentStops(certificate.agents.values)
+        unconfirmed = certificate.unconfirmed
+    }
+}
+
+private struct ServiceStop: Encodable {
+    var how: String
+    var afterMs: Int64
+
+    init(_ stop: Stop) {
+        how =
+            switch stop {
+            case .acknowledged: "acknowledged"
+            case .leaseEnded: "lease_ended"
+            case .noLease: "no_lease"
+            }
+        afterMs = stop.after.millisecondsUp
+    }
+}
+
+private struct AgentStops: Encodable {
+    var acknowledged = 0
+    var leaseEnded = 0
+    var noLease = 0
+
+    init(_ stops: some Sequence<Stop>) {
+        for stop in stops {
+            switch stop {
+            case .acknowledged: acknowledged += 1
+            case .leaseEnded: leaseEnded += 1
+            case .noLease: noLease += 1
+            }
+        }
+    }
+}
+
+private struct ClosureBody: Encodable {
+    var epoch: UInt64
+    var direction: String
+    var scope: Scope
+    var reason: String
+    var author: String
+    var incident: UInt64?
+    var from: String
+
+    /// Each list that is not empty narrows it; with no list, everything.
+    struct Scope: Encodable {
+        var sites: [String]
+        var teams: [String]
+        var subjects: [String]
+        var classes: [String]
+        var readers: [String]
+        var purposes: [String]
+    }
+
+    init(_ closure: Closure) {
+        epoch = closure.epoch.number
+        direction =
+            switch closure.direction {
+            case .capture: "capture"
+            case .read: "read"
+            case .both: "both"
+            }
+        let selector = closure.selector
+        scope = Scope(
+            sites: selector.sites.sorted(), teams: selector.teams.sorted(), subjects: selector.subjects.sorted(),
+            classes: selector.classes.map(\.name).sorted(), readers: selector.readers.sorted(), purposes: selector.purposes.sorted())
+        reason = closure.reason
+        author = closure.author
+        incident = closure.incident == 0 ? nil : closure.incident
+        from = closure.from.rfc3339
+    }
+}
+
+extension Epoch {
+    fileprivate var optional: UInt64? { self == .none ? nil : number }
+}
+
+extension Span {
+    /// Rounded up: what is said to have stopped within a time has.
+    fileprivate var millisecondsUp: Int64 { nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 > 0 ? 1 : 0) }
+}
+
+extension WallTime {
+    /// `2026-11-23T23:24:24.017Z`: UTC, milliseconds, cut off and not rounded.
+    ///
+    /// By hand, because a formatter's locale and rounding are not ours. Dates after
+    /// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>, whose years begin in March.
+    var rfc3339: String {
+        let (seconds, fraction) = nanoseconds.flooredDivision(by: 1_000_000_000)
+        let (days, second) = seconds.flooredDivision(by: 86_400)
+        let (era, dayOfEra) = (days + 719_468).flooredDivision(by: 146_097)
+        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * shifted + 2) / 5 + 1
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        return year.digits(4) + "-" + month.digits(2) + "-" + day.digits(2) + "T" + (second / 3_600).digits(2) + ":"
+            + (second / 60 % 60).digits(2) + ":" + (second % 60).digits(2) + "." + (fraction / 1_000_000).digits(3) + "Z"
+    }
+}
+
+extension Int64 {
+    fileprivate func flooredDivision(by divisor: Int64) -> (Int64, Int64) {
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+
+    fileprivate func digits(_ count: Int) -> String {
+        let text = String(self)
+        return String(repeating: "0", count: Swift.max(0, count - text.utf8.count)) + text
+    }
+}

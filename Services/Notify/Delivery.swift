@@ -1,0 +1,173 @@
+import Dispatch
+import Foundation
+import Gate
+import Synchronization
+
+/// Sends what is due, and records what became of it. One thread for each hook: a receiver that hangs holds up nobody else.
+///
+/// At least once: a message whose answer was not recorded, because of a kill or a power cut in between, goes out again with the
+/// same id. Nothing here runs on the cooperative pool.
+final class Delivery: Sendable {
+    struct Settings: Sendable {
+        var schedule = RetrySchedule.standard
+        var client = WebhookClient.Settings()
+        /// Read from the outbox at a time.
+        var batch = 16
+        /// The longest sleep: a wall clock that was set forward is noticed by then.
+        var sleepMax = Span.seconds(30)
+    }
+
+    private let lanes: [Lane]
+
+    /// Makes the outbox's channels those of the hooks. Blocks on the disk.
+    ///
+    /// - Parameters:
+    ///   - now: the wall clock.
+    ///   - jitter: draws from 0..<1.
+    init(
+        from outbox: Outbox, to hooks: Hooks, settings: Settings = Settings(), now: @escaping @Sendable () -> WallTime,
+        jitter: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
+    ) throws(OutboxError) {
+        try outbox.configure(Dictionary(uniqueKeysWithValues: hooks.all.map { ($0.name, $0.fingerprint) }))
+        // With no hooks there is nothing to do, and still a duty: it ends when it is told to.
+        let targets: [Hooks.Hook?] = hooks.all.isEmpty ? [nil] : hooks.all
+        lanes = targets.map { Lane(hook: $0, outbox: outbox, settings: settings, now: now, jitter: jitter) }
+    }
+
+    /// Looks at the outbox now: something was taken, or a channel enabled.
+    func wake() { for lane in lanes { lane.bell.ring() } }
+
+    /// Ends ``run()`` as soon as the requests in hand have their answers: at most a request's total time.
+    func stop() { for lane in lanes { lane.bell.stop() } }
+
+    /// Returns when stopped, or when its task is cancelled, with nothing in hand.
+    ///
+    /// - Throws: the first failure of a lane, after all of them have ended. Nothing may be sent that cannot be recorded.
+    func run() async throws(DeliveryFailed) {
+        let failure = await withTaskCancellationHandler {
+            await withTaskGroup(of: DeliveryFailed?.self) { group in
+                for lane in lanes { group.addTask { await lane.run() } }
+                var first: DeliveryFailed?
+                for await failure in group {
+                    guard let failure else { continue }
+                    first = first ?? failure
+                    stop()
+                }
+                return first
+            }
+        } onCancel: {
+            stop()
+        }
+        if let failure { throw failure }
+    }
+}
+
+enum DeliveryFailed: Error, Hashable, Sendable {
+    case outbox(OutboxError)
+    case client(WebhookClient.Unusable)
+}
+
+/// One hook's deliveries, one after the other, on a thread of their own.
+private final class Lane: Sendable {
+    let bell = Bell()
+    private let hook: Hooks.Hook?
+    private let outbox: Outbox
+    private let settings: Delivery.Settings
+    private let now: @Sendable () -> WallTime
+    private let jitter: @Sendable () -> Double
+
+    init(
+        hook: Hooks.Hook?, outbox: Outbox, settings: Delivery.Settings, now: @escaping @Sendable () -> WallTime,
+        jitter: @escaping @Sendable () -> Double
+    ) {
+        self.hook = hook
+        self.outbox = outbox
+        self.settings = settings
+        self.now = now
+        self.jitter = jitter
+    }
+
+    func run() async -> DeliveryFailed? {
+        await withCheckedContinuation { continuation in
+            let thread = Thread { continuation.resume(returning: self.failure()) }
+            thread.name = "delivery"
+            // Resolving a name and TLS go deep; the default of a Foundation thread is 512 KiB.
+            thread.stackSize = 1 << 20
+            thread.start()
+        }
+    }
+
+    /// Works until it is stopped.
+    private func failure() -> DeliveryFailed? {
+        do {
+            try work()
+            return nil
+        } catch { return error }
+    }
+
+    private func work() throws(DeliveryFailed) {
+        guard let hook else {
+            while !bell.isStopped { bell.wait(atMost: settings.sleepMax) }
+            return
+        }
+        var client: WebhookClient
+        do throws(WebhookClient.Unusable) { client = try WebhookClient(settings.client) } catch { throw .client(error) }
+        do throws(OutboxError) {
+            while !bell.isStopped {
+                let due = try outbox.due(at: now(), limit: settings.batch, on: hook.name)
+                for delivery in due {
+                    guard !bell.isStopped, try attempt(delivery, on: hook, with: &client) else { break }
+                }
+                guard due.isEmpty else { continue }
+                let time = now()
+                let next = try outbox.nextDue(on: hook.name, at: time)
+                bell.wait(atMost: min(next.map { $0 - time } ?? settings.sleepMax, settings.sleepMax))
+            }
+        } catch { throw .outbox(error) }
+    }
+
+    /// Sends once and records the answer.
+    ///
+    /// - Returns: whether the channel goes on: it was neither disabled nor held.
+    private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient) throws(OutboxError) -> Bool {
+        let message = due.message
+        let headers = StandardWebhook.headers(id: message.id, at: now(), body: message.body, secrets: hook.secrets)
+        let answer = client.post(message.body, to: hook.url, headers: headers)
+        let time = now()
+        let hold = settings.schedule.hold(on: answer, at: time)
+        switch settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter()) {
+        case .delivered: try outbox.delivered(message.id, on: hook.name, at: time)
+        case .retry(let at, let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: at, hold: hold)
+        case .giveUp(let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: nil, hold: hold)
+        case .disable(let why):
+            try outbox.disable(hook.name, after: message.id, why: why, at: time)
+            return false
+        }
+        return hold == nil
+    }
+}
+
+/// Wakes one thread. Rings that nobody has heard yet are one ring.
+private final class Bell: Sendable {
+    private let heard = DispatchSemaphore(value: 0)
+    private let state = Mutex((rung: false, stopped: false))
+
+    var isStopped: Bool { state.withLock { $0.stopped } }
+
+    func ring() { signal { $0.rung = true } }
+    func stop() { signal { ($0.rung, $0.stopped) = (true, true) } }
+
+    private func signal(_ change: (inout (rung: Bool, stopped: Bool)) -> Void) {
+        state.withLock { state in
+            if !state.rung { heard.signal() }
+            change(&state)
+        }
+    }
+
+    /// Blocks until a ring, one that came before included, or until the time is over.
+    func wait(atMost span: Span) {
+        // At least a millisecond, so that a time that is all but come makes no busy loop.
+        guard heard.wait(timeout: .now() + .nanoseconds(Int(max(span.nanoseconds, 1_000_000)))) == .success else { return }
+        state.withLock { $0.rung = false }
+    }
+}

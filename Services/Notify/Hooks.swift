@@ -1,0 +1,185 @@
+import CCurl
+import Crypto
+import Foundation
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Where events go: `notify.json` in the service's home, mode 0600 because it holds secrets. No file: nowhere.
+///
+/// | key | type | |
+/// | --- | --- | --- |
+/// | `hooks[].name` | text | 1 to 64 of `a-z A-Z 0-9 - _`; the channel's name for good, in outbox and reports |
+/// | `hooks[].url` | text | `http` or `https`, no user and password in it |
+/// | `hooks[].secrets` | list of text | `whsec_…`; every attempt is signed with each, so that they can be rotated |
+struct Hooks: Hashable, Sendable {
+    struct Hook: Hashable, Sendable {
+        let name: String
+        let url: String
+        let secrets: [StandardWebhook.Secret]
+
+        /// Tells one address from another without keeping it: a path may be as good as a password.
+        var fingerprint: String { SHA256.hash(data: Data(url.utf8)).prefix(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }.joined() }
+    }
+
+    let all: [Hook]
+
+    /// Each hook has a thread and a connection of its own.
+    static let countMax = 32
+    static let bytesMax = 1 << 20
+
+    static let none = Hooks()
+    private init() { all = [] }
+
+    /// - Throws: every case of ``HooksRefused``; a file that is not there is no error.
+    init(contentsOf path: String) throws(HooksRefused) {
+        guard let bytes = try Hooks.read(path) else { self.init(); return }
+        try self.init(json: bytes, path: path)
+    }
+
+    init(json: Data, path: String) throws(HooksRefused) {
+        let file: File
+        do { file = try JSONDecoder().decode(File.self, from: json) } catch { throw .badJSON(path: path, where: Hooks.place(of: error)) }
+        guard file.hooks.count <= Hooks.countMax else { throw .tooMany(path: path, count: file.hooks.count, max: Hooks.countMax) }
+        var names = Set<String>()
+        var hooks: [Hook] = []
+        for hook in file.hooks {
+            guard Hooks.isName(hook.name) else { throw .badName(path: path, name: hook.name) }
+            guard names.insert(hook.name).inserted else { throw .duplicateName(path: path, name: hook.name) }
+            if let why = Hooks.refusal(of: hook.url) { throw .badURL(path: path, hook: hook.name, why: why) }
+            guard !hook.secrets.isEmpty else { throw .noSecret(path: path, hook: hook.name) }
+            var secrets: [StandardWebhook.Secret] = []
+            for (position, text) in hook.secrets.enumerated() {
+                do throws(StandardWebhook.SecretRefused) { secrets.append(try StandardWebhook.Secret(text)) } catch {
+                    throw .badSecret(path: path, hook: hook.name, position: position, why: error)
+                }
+            }
+            hooks.append(Hook(name: hook.name, url: hook.url, secrets: secrets))
+        }
+        all = hooks
+    }
+
+    private struct File: Decodable {
+        struct Hook: Decodable {
+            var name: String
+            var url: String
+            var secrets: [String]
+        }
+        var hooks: [Hook]
+    }
+
+    private static func isName(_ text: String) -> Bool {
+        1...64 ~= text.utf8.count
+            && text.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+
+    /// Why a URL will not do; nil: it will. Asks libcurl, because libcurl will read it again when it sends.
+    private static func refusal(of url: String) -> String? {
+        guard url.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return "only visible ASCII characters may be in it" }
+        guard let parsed = curl_url() else { return "no memory" }
+        defer { curl_url_cleanup(parsed) }
+        // A scheme that this libcurl lacks is refused here; http and https are the only ones that we want of the others.
+        let code = curl_url_set(parsed, CURLUPART_URL, url, UInt32(CURLU_DISALLOW_USER))
+        guard code == CURLUE_OK else { return String(cString: curl_url_strerror(code)) }
+        func part(_ part: CURLUPart) -> String? {
+            var text: UnsafeMutablePointer<CChar>?
+            guard curl_url_get(parsed, part, &text, 0) == CURLUE_OK, let text else { return nil }
+            defer { curl_free(text) }
+            return String(cString: text)
+        }
+        guard let scheme = part(CURLUPART_SCHEME), ["http", "https"].contains(scheme) else { return "the scheme is not http or https" }
+        guard let host = part(CURLUPART_HOST), !host.isEmpty else { return "it names no host" }
+        return nil
+    }
+
+    /// - Returns: nil if there is no such file.
+    private static func read(_ path: String) throws(HooksRefused) -> Data? {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else {
+            if errno == ENOENT { return nil }
+            throw .unreadable(path: path, why: String(cString: strerror(errno)))
+        }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw .unreadable(path: path, why: String(cString: strerror(errno))) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .unreadable(path: path, why: "it is not a file") }
+        guard status.st_mode & 0o077 == 0 else { throw .readableByOthers(path: path, mode: UInt32(status.st_mode & 0o777)) }
+        guard status.st_size <= bytesMax else { throw .unreadable(path: path, why: "it is larger than \(bytesMax) bytes") }
+        var bytes = Data(count: Int(status.st_size))
+        var length = 0
+        while length < bytes.count {
+            let offset = length
+            let count = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress! + offset, $0.count - offset) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw .unreadable(path: path, why: String(cString: strerror(errno))) }
+            if count == 0 { break }
+            length += count
+        }
+        return bytes.prefix(length)
+    }
+
+    /// Where in the file, as far as Foundation tells. Never the value found there, which may be a secret.
+    private static func place(of error: any Error) -> String {
+        func path(_ keys: [any CodingKey]) -> String {
+            keys.reduce(into: "") { $0 += $1.intValue.map { "[\($0)]" } ?? ($0.isEmpty ? $1.stringValue : ".\($1.stringValue)") }
+        }
+        switch error {
+        case DecodingError.keyNotFound(let key, let context): return "\(path(context.codingPath + [key])) is missing"
+        case DecodingError.typeMismatch(let type, let context): return "\(path(context.codingPath)) is not a \(type)"
+        case DecodingError.valueNotFound(_, let context): return "\(path(context.codingPath)) is null"
+        case DecodingError.dataCorrupted(let context):
+            let underlying = (context.underlyingError as NSError?)?.userInfo["NSDebugDescription"] as? String
+            return underlying ?? context.debugDescription
+        default: return "\(error)"
+        }
+    }
+}
+
+/// Why `notify.json` was not taken. The service does not start on half of its settings.
+enum HooksRefused: Error, Hashable, Sendable {
+    case unreadable(path: String, why: String)
+    case readableByOthers(path: String, mode: UInt32)
+    case badJSON(path: String, where: String)
+    case tooMany(path: String, count: Int, max: Int)
+    case badName(path: String, name: String)
+    case duplicateName(path: String, name: String)
+    case badURL(path: String, hook: String, why: String)
+    case noSecret(path: String, hook: String)
+    case badSecret(path: String, hook: String, position: Int, why: StandardWebhook.SecretRefused)
+}
+
+extension HooksRefused: CustomStringConvertible {
+    /// What is wrong, and what to do about it.
+    var description: String {
+        switch self {
+        case .unreadable(let path, let why): "\(path) cannot be read: \(why)"
+        case .readableByOthers(let path, let mode):
+            "\(path) holds secrets and its mode is \(String(mode, radix: 8)): run chmod 600 on it, and change the secrets if others may have read it"
+        case .badJSON(let path, let place): "\(path) is not the JSON that is wanted: \(place)"
+        case .tooMany(let path, let count, let max): "\(path) names \(count) hooks; there can be \(max)"
+        case .badName(let path, let name): "\(path): the name \(name.debugDescription) is not 1 to 64 letters, digits, - and _"
+        case .duplicateName(let path, let name): "\(path) names \(name) twice"
+        case .badURL(let path, let hook, let why): "\(path): the url of \(hook) cannot be used: \(why)"
+        case .noSecret(let path, let hook): "\(path): \(hook) has no secret; give it one made by: echo whsec_$(openssl rand -base64 32)"
+        case .badSecret(let path, let hook, let position, let why):
+            "\(path): secret \(position + 1) of \(hook) "
+                + {
+                    switch why {
+                    case .noPrefix: "does not begin with whsec_"
+                    case .notBase64: "is not base64 after whsec_"
+                    case .length(let bytes): "has \(bytes) bytes, not 24 to 64"
+                    }
+                }()
+        }
+    }
+}

@@ -1,0 +1,387 @@
+import Foundation
+import GRDB
+import Gate
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// What must still be told, to whom, and what became of it. Durable before anything is sent.
+///
+/// A delivery is one message on one channel: *pending*, then *delivered* or *given up*. A pending one is *waiting*, or *held* while
+/// its channel is disabled (the receiver answered 410) or removed (no longer in the settings). Nothing is deleted and nothing
+/// leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+struct Outbox: Sendable {
+    private let database: any DatabaseWriter
+    let path: String
+
+    /// Opens or creates the file, mode 0600, and brings it up to date.
+    ///
+    /// - Throws: every case of ``OutboxError``. Holding an outbox means that a commit survives a power cut.
+    init(path: String) throws(OutboxError) {
+        self.path = path
+        // SQLite would create it readable by all; its WAL takes over the mode.
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .unopened(path: path, why: String(cString: strerror(errno))) }
+        close(file)
+        database = try Outbox.translated(path) {
+            var configuration = Configuration()
+            configuration.label = "outbox"
+            configuration.journalMode = .wal
+            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON") }
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            // GRDB sets NORMAL in WAL mode after it has prepared the connection: a NORMAL commit does not survive a power cut.
+            try queue.inDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            try queue.read { try Outbox.checkPragmas($0, path) }
+            let migrator = Outbox.migrator
+            let unknown = try queue.read { try migrator.appliedIdentifiers($0) }.subtracting(migrator.migrations)
+            guard unknown.isEmpty else { throw OutboxError.newer(path: path, unknown: unknown.sorted()) }
+            try migrator.migrate(queue)
+            return queue
+        }
+    }
+
+    /// Takes over one entry of the journal, with what it gives to tell: all of it, or nothing, and never twice.
+    ///
+    /// - Parameter now: our own clock, from which the first attempt counts; `created` is control's.
+    /// - Returns: false if an entry at or above this index was taken before; nothing was changed then.
+    @discardableResult
+    func take(index: UInt64, messages: [Message], channels: [String], at now: WallTime) throws(OutboxError) -> Bool {
+        guard let index = Int64(exactly: index) else { throw .index(index) }
+        for message in messages where !StandardWebhook.isID(message.id) { throw .badID(message.id) }
+        return try writing { db in
+            guard try index > Outbox.cursor(db) else { return false }
+            for message in messages {
+                try db.execute(
+                    sql: "INSERT INTO message (id, type, body, created) VALUES (?, ?, ?, ?)",
+                    arguments: [message.id, message.type, message.body, message.created.microseconds])
+                for channel in channels {
+                    try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [channel])
+                    try db.execute(
+                        sql: "INSERT INTO delivery (message, channel, next_at) VALUES (?, ?, ?)",
+                        arguments: [message.id, channel, now.microseconds])
+                }
+            }
+            try db.execute(sql: "UPDATE cursor SET entry = ?", arguments: [index])
+            return true
+        }
+    }
+
+    /// The index of the last entry taken; 0: none.
+    func cursor() throws(OutboxError) -> UInt64 { try reading { UInt64(try Outbox.cursor($0)) } }
+
+    /// Makes the channels those of the settings: name, and a fingerprint of the address.
+    ///
+    /// One that is not among them is removed, and what is pending on it held. A disabled one stays disabled, unless its address
+    /// has changed: the 410 was the old address's.
+    func configure(_ addresses: [String: String]) throws(OutboxError) {
+        try writing { db in
+            try db.execute(sql: "UPDATE channel SET state = 'removed' WHERE state = 'active'")
+            for (name, address) in addresses {
+                try db.execute(
+                    sql: """
+                        INSERT INTO channel (name, address) VALUES (:name, :address)
+                        ON CONFLICT (name) DO UPDATE SET
+                            state = CASE WHEN state = 'disabled' AND address = :address THEN state ELSE 'active' END,
+                            since = CASE WHEN state = 'disabled' AND address = :address THEN since END,
+                            why = CASE WHEN state = 'disabled' AND address = :address THEN why END,
+                            held_until = CASE WHEN address = :address THEN held_until END,
+                            address = :address
+                        """, arguments: ["name": name, "address": address])
+            }
+        }
+    }
+
+    /// What may be sent now, first that which has been due for longest.
+    ///
+    /// - Parameter channel: nil: on all of them.
+    func due(at now: WallTime, limit: Int, on channel: String? = nil) throws(OutboxError) -> [Due] {
+        try reading { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT delivery.message, type, body, created, channel, attempts FROM delivery
+                    JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
+                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND (:channel IS NULL OR channel = :channel)
+                        AND NOT (next_at > :now AND next_at <= :horizon)
+                        AND NOT (ifnull(held_until, 0) > :now AND ifnull(held_until, 0) <= :horizon)
+                    ORDER BY next_at, delivery.rowid LIMIT :limit
+                    """,
+                arguments: [
+                    "channel": channel, "now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit,
+                ]
+            ).map { row in
+                Due(
+                    message: Message(
+                        id: row["message"], type: row["type"], body: row["body"], created: WallTime(microseconds: row["created"])),
+                    channel: row["channel"], attempts: row["attempts"])
+            }
+        }
+    }
+
+    /// When something becomes due on a channel; in the past: something is. Nil: nothing is waiting there.
+    func nextDue(on channel: String, at now: WallTime) throws(OutboxError) -> WallTime? {
+        try reading { db in
+            let next = try Int64.fetchOne(
+                db,
+                sql: """
+                    SELECT min(max(CASE WHEN next_at > :horizon THEN :now ELSE next_at END,
+                        CASE WHEN ifnull(held_until, 0) > :horizon THEN :now ELSE ifnull(held_until, 0) END))
+                    FROM delivery JOIN channel ON channel.name = delivery.channel
+                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND channel = :channel
+                    """, arguments: ["channel": channel, "now": now.microseconds, "horizon": Outbox.horizon(now)])
+            return next.map(WallTime.init(microseconds:))
+        }
+    }
+
+    /// No wait reaches past this. A time beyond it was written before the clock was set back, and counts as come.
+    private static func horizon(_ now: WallTime) -> Int64 { (now + RetrySchedule.waitMax).microseconds }
+
+    /// The receiver has it.
+    func delivered(_ id: String, on channel: String, at now: WallTime) throws(OutboxError) {
+        try writing { db in
+            try db.execute(
+                sql: """
+                    UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL
+                    WHERE message = ? AND channel = ? AND state <> 'delivered'
+                    """, arguments: [now.microseconds, id, channel])
+        }
+    }
+
+    /// An attempt has failed.
+    ///
+    /// - Parameters:
+    ///   - retryAt: nil: it was the last; the delivery is given up and listed.
+    ///   - hold: until when the whole channel is left alone, because the receiver asked for it.
+    func failed(_ id: String, on channel: String, why: String, retryAt: WallTime?, hold: WallTime? = nil) throws(OutboxError) {
+        try writing { db in
+            try db.execute(
+                sql: """
+                    UPDATE delivery SET state = ?, attempts = attempts + 1, last_error = ?, next_at = ifnull(?, next_at)
+                    WHERE message = ? AND channel = ? AND state = 'pending'
+                    """,
+                arguments: [retryAt == nil ? "given-up" : "pending", why, retryAt?.microseconds, id, channel])
+            guard let hold else { return }
+            try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
+        }
+    }
+
+    /// The receiver wants no more: its channel is disabled, and what is pending on it held, this message included.
+    func disable(_ channel: String, after id: String, why: String, at now: WallTime) throws(OutboxError) {
+        try writing { db in
+            try db.execute(
+                sql: """
+                    UPDATE delivery SET attempts = attempts + 1, last_error = ?, next_at = ?
+                    WHERE message = ? AND channel = ? AND state = 'pending'
+                    """, arguments: [why, now.microseconds, id, channel])
+            try db.execute(
+                sql: "UPDATE channel SET state = 'disabled', since = ?, why = ? WHERE name = ? AND state = 'active'",
+                arguments: [now.microseconds, why, channel])
+        }
+    }
+
+    /// Lets a disabled channel go on with what was held. A removed one comes back with the settings only.
+    func enable(_ channel: String) throws(OutboxError) {
+        try writing { db in
+            try db.execute(
+                sql: "UPDATE channel SET state = 'active', since = NULL, why = NULL, held_until = NULL WHERE name = ? AND state = 'disabled'",
+                arguments: [channel])
+        }
+    }
+
+    func counts() throws(OutboxError) -> Counts {
+        try reading { db in
+            let row = try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT count(*) FILTER (WHERE delivery.state = 'pending' AND channel.state = 'active') AS waiting,
+                        count(*) FILTER (WHERE delivery.state = 'pending' AND channel.state <> 'active') AS held,
+                        count(*) FILTER (WHERE delivery.state = 'delivered') AS delivered,
+                        count(*) FILTER (WHERE delivery.state = 'given-up') AS given_up,
+                        min(created) FILTER (WHERE delivery.state = 'pending') AS oldest
+                    FROM delivery JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
+                    """)
+            guard let row else { return Counts() }
+            let oldest: Int64? = row["oldest"]
+            return Counts(
+                waiting: row["waiting"], held: row["held"], delivered: row["delivered"], givenUp: row["given_up"],
+                oldestWaiting: oldest.map(WallTime.init(microseconds:)))
+        }
+    }
+
+    /// Who has not been told what, and why: everything that is pending or given up, oldest first.
+    func undelivered(limit: Int) throws(OutboxError) -> [Undelivered] {
+        try reading { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT delivery.message, type, created, channel, delivery.state, channel.state <> 'active' AS held, attempts, next_at,
+                        last_error
+                    FROM delivery JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
+                    WHERE delivery.state <> 'delivered' ORDER BY created, delivery.rowid LIMIT ?
+                    """, arguments: [limit]
+            ).map { row in
+                let state: Undelivered.State =
+                    if row["state"] == "given-up" { .givenUp } else if row["held"] { .held } else {
+                        .waiting(until: WallTime(microseconds: row["next_at"]))
+                    }
+                return Undelivered(
+                    id: row["message"], type: row["type"], created: WallTime(microseconds: row["created"]), channel: row["channel"],
+                    state: state, attempts: row["attempts"], lastError: row["last_error"])
+            }
+        }
+    }
+
+    /// Every channel that a message was ever for, by name.
+    func channels() throws(OutboxError) -> [Channel] {
+        try reading { db in
+            try Row.fetchAll(db, sql: "SELECT name, state, since, why, held_until FROM channel ORDER BY name").map { row in
+                let since: Int64? = row["since"]
+                let state: Channel.State =
+                    switch row["state"] as String {
+                    case "active": .active
+                    case "removed": .removed
+                    default: .disabled(since: WallTime(microseconds: since ?? 0), why: row["why"] ?? "")
+                    }
+                let until: Int64? = row["held_until"]
+                return Channel(name: row["name"], state: state, heldUntil: until.map(WallTime.init(microseconds:)))
+            }
+        }
+    }
+
+    private static func cursor(_ db: Database) throws -> Int64 { try Int64.fetchOne(db, sql: "SELECT entry FROM cursor") ?? 0 }
+}
+
+extension Outbox {
+    /// A delivery whose time has come.
+    struct Due: Hashable, Sendable {
+        var message: Message
+        var channel: String
+        /// Made before this one.
+        var attempts: Int
+    }
+
+    struct Counts: Hashable, Sendable {
+        var waiting = 0
+        /// On a channel that is disabled or removed: they wait for an operator.
+        var held = 0
+        var delivered = 0
+        var givenUp = 0
+        /// When the oldest message was made that is waiting or held.
+        var oldestWaiting: WallTime?
+    }
+
+    struct Undelivered: Hashable, Sendable {
+        enum State: Hashable, Sendable { case waiting(until: WallTime), held, givenUp }
+
+        var id: String
+        var type: String
+        var created: WallTime
+        var channel: String
+        var state: State
+        var attempts: Int
+        var lastError: String?
+    }
+
+    struct Channel: Hashable, Sendable {
+        enum State: Hashable, Sendable { case active, disabled(since: WallTime, why: String), removed }
+
+        var name: String
+        var state: State
+        /// The receiver asked to be left alone until then. In the past: over.
+        var heldUntil: WallTime?
+    }
+}
+
+extension Outbox {
+    /// Shipped migrations are frozen: a new version adds, and never edits.
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("001-outbox") { db in
+            // Times are microseconds since 1970.
+            try db.execute(
+                sql: """
+                    CREATE TABLE message (
+                        id TEXT PRIMARY KEY NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL, created INTEGER NOT NULL
+                    ) STRICT;
+                    CREATE TABLE channel (
+                        name TEXT PRIMARY KEY NOT NULL,
+                        address TEXT,
+                        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'removed')),
+                        since INTEGER,
+                        why TEXT,
+                        held_until INTEGER
+                    ) STRICT;
+                    CREATE TABLE delivery (
+                        message TEXT NOT NULL REFERENCES message (id),
+                        channel TEXT NOT NULL REFERENCES channel (name),
+                        state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'given-up')),
+                        attempts INTEGER NOT NULL DEFAULT 0,
+                        next_at INTEGER NOT NULL,
+                        last_error TEXT,
+                        delivered_at INTEGER,
+                        PRIMARY KEY (message, channel)
+                    ) STRICT;
+                    CREATE INDEX delivery_pending ON delivery (channel, next_at) WHERE state = 'pending';
+                    CREATE TABLE cursor (one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1), entry INTEGER NOT NULL) STRICT;
+                    INSERT INTO cursor (one, entry) VALUES (1, 0);
+                    """)
+        }
+        return migrator
+    }
+
+    /// SQLite ignores a pragma that it cannot obey. So each is read back.
+    private static func checkPragmas(_ db: Database, _ path: String) throws {
+        let wanted = [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("trusted_schema", "0"), ("cell_size_check", "1")]
+        for (pragma, wanted) in wanted {
+            let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)")
+            guard found == wanted else { throw OutboxError.unsafe(path: path, pragma: pragma, wanted: wanted, found: found) }
+        }
+    }
+
+    private func writing<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
+        try Outbox.translated(path) { try database.write(work) }
+    }
+
+    private func reading<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
+        try Outbox.translated(path) { try database.read(work) }
+    }
+
+    private static func translated<Value>(_ path: String, _ work: () throws -> Value) throws(OutboxError) -> Value {
+        do { return try work() } catch let error as OutboxError { throw error } catch let error as DatabaseError {
+            throw .storage(path: path, code: error.extendedResultCode.rawValue, why: error.message ?? "\(error.resultCode)")
+        } catch { throw .storage(path: path, code: 0, why: "\(error)") }
+    }
+}
+
+/// Why the outbox cannot be used. After any of these nothing more is sent until a restart: what was not recorded would be sent
+/// over and over, and what was not taken stays in the journal.
+enum OutboxError: Error, Hashable, Sendable {
+    case unopened(path: String, why: String)
+    /// A setting without which a commit might be lost, or the file do harm, did not hold.
+    case unsafe(path: String, pragma: String, wanted: String, found: String?)
+    /// Migrated by a later version, by these steps.
+    case newer(path: String, unknown: [String])
+    /// SQLite's extended result code.
+    case storage(path: String, code: Int32, why: String)
+    case badID(String)
+    case index(UInt64)
+}
+
+extension OutboxError: CustomStringConvertible {
+    /// What is wrong, and what to do about it.
+    var description: String {
+        switch self {
+        case .unopened(let path, let why): "\(path) cannot be opened: \(why)"
+        case .unsafe(let path, let pragma, let wanted, let found):
+            "\(path): SQLite keeps \(pragma) at \(found ?? "nothing"), not \(wanted): put the file on a local disk that can lock and map files"
+        case .newer(let path, let unknown):
+            "\(path) was written by a newer version of Sluice (\(unknown.joined(separator: ", "))): install that version again; this one would lose what it does not know"
+        case .storage(let path, let code, let why): "\(path): SQLite failed with \(code), \(why): look at the disk's space and health, then start again"
+        case .badID(let id): "\(id.debugDescription) cannot be a webhook-id"
+        case .index(let index): "\(index) cannot be the index of an entry"
+        }
+    }
+}

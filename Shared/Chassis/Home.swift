@@ -1,0 +1,101 @@
+import Identity
+import Foundation
+
+/// A fault that ends a program, in one line: what, where, and what to do about it.
+package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
+    package var description: String
+    package init(_ description: String) { self.description = description }
+}
+
+/// The folder that holds everything of one suite: settings, keys, databases, logs.
+///
+/// | path | what |
+/// | --- | --- |
+/// | `suite.json` | ``SuiteSettings`` |
+/// | `registry.json` | ``TrustedNodes`` |
+/// | `keys/NAME.secret` | CURVE keys, 0600 |
+/// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
+/// | `agents/NAME/` | an agent's key, settings, spool |
+/// | `logs/` | what the services print |
+package struct Home: Sendable {
+    package let path: String
+
+    package init(_ path: String) { self.path = path }
+
+    /// `--home`, else `$SLUICE_HOME`, else `$XDG_DATA_HOME/sluice`, else `~/.local/share/sluice`.
+    package static func resolve(_ option: String?, environment: [String: String]) -> Home {
+        if let option, !option.isEmpty { return Home(option) }
+        if let home = environment["SLUICE_HOME"], !home.isEmpty { return Home(home) }
+        if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return Home(data + "/sluice") }
+        return Home((environment["HOME"] ?? ".") + "/.local/share/sluice")
+    }
+
+    package func file(_ name: String) -> String { path + "/" + name }
+    package func key(_ name: String) -> String { file("keys/\(name).secret") }
+
+    package func makeFolder(_ name: String = "") throws(Complaint) {
+        let folder = name.isEmpty ? path : file(name)
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw Complaint("cannot make the folder \(folder): \(TrustedNodes.reason(error)); choose another with --home")
+        }
+        guard access(folder, R_OK | W_OK | X_OK) == 0 else {
+            throw Complaint("cannot use the folder \(folder): \(String(cString: strerror(errno))); choose another with --home")
+        }
+    }
+
+    /// Makes sure that nobody else runs on this folder. Held until the process ends, however it ends.
+    package func lock(_ name: String) throws(Complaint) {
+        let path = file(name)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Complaint("cannot make \(path): \(String(cString: strerror(errno)))") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw Complaint("\(path) is held: another one runs on this folder already; stop it first, or choose another with --home")
+        }
+    }
+}
+
+/// What all services of a suite must agree on: `suite.json`.
+package struct SuiteSettings: Codable, Sendable {
+    /// The lease, milliseconds. Default 3,000; at least 300.
+    package var leaseMilliseconds: Int = 3_000
+    /// Where each service listens: `tcp://host:port`.
+    package var control = "tcp://127.0.0.1:7703"
+    package var ingest = "tcp://127.0.0.1:7701"
+    package var policy = "tcp://127.0.0.1:7702"
+    package var notify = "tcp://127.0.0.1:7704"
+
+    package init() {}
+
+    package init(portBase: Int) {
+        control = "tcp://127.0.0.1:\(portBase + 3)"
+        ingest = "tcp://127.0.0.1:\(portBase + 1)"
+        policy = "tcp://127.0.0.1:\(portBase + 2)"
+        notify = "tcp://127.0.0.1:\(portBase + 4)"
+    }
+
+    package init(from home: Home) throws(Complaint) {
+        let path = home.file("suite.json")
+        do {
+            self = try JSONDecoder().decode(SuiteSettings.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        } catch {
+            throw Complaint("cannot read \(path): \(TrustedNodes.reason(error)); 'sluice up' makes it")
+        }
+        guard leaseMilliseconds >= 300, leaseMilliseconds <= 600_000 else {
+            throw Complaint("\(path): leaseMilliseconds is \(leaseMilliseconds): 300 to 600,000 is expected")
+        }
+    }
+
+    package func write(to home: Home) throws(Complaint) {
+        do {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            try encoder.encode(self).write(to: URL(fileURLWithPath: home.file("suite.json")), options: .atomic)
+        } catch {
+            throw Complaint("cannot write \(home.file("suite.json")): \(TrustedNodes.reason(error))")
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import CZMQ
+import Foundation
+package import Logging
+import Messaging
+
+/// What every executable does first and last.
+package enum Lifecycle {
+    /// A closed pipe is an error of the write, not the end of the process. Call first in every executable.
+    package static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+
+    /// Blocks SIGINT and SIGTERM for this thread and all that it starts, so that ``waitForSignal()`` gets them.
+    package static func holdSignals() {
+        ignoreBrokenPipes()
+        var set = Lifecycle.signals
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// Waits for SIGINT or SIGTERM. Call on a thread that may block.
+    @discardableResult
+    package static func waitForSignal() -> Int32 {
+        var set = Lifecycle.signals
+        var number: Int32 = 0
+        while sigwait(&set, &number) != 0 {}
+        return number
+    }
+
+    private static var signals: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGTERM)
+        return set
+    }
+
+    /// Ends this process when `parent` does: a suite whose supervisor was killed must not go on unsupervised.
+    package static func endWith(parent: Int32?) {
+        guard let parent else { return }
+        #if os(Linux)
+        sluice_end_with_parent()
+        if getppid() != parent { exit(3) }
+        #endif
+    }
+
+    /// Raises the soft limit on open files to the hard one: an ingest holds one for each agent.
+    package static func raiseFileLimit() {
+        var limit = rlimit()
+        #if os(Linux)
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        #else
+        let files = RLIMIT_NOFILE
+        #endif
+        guard getrlimit(files, &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(files, &limit)
+    }
+
+    /// How many files may be open.
+    package static var fileLimit: Int {
+        var limit = rlimit()
+        #if os(Linux)
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        #else
+        let files = RLIMIT_NOFILE
+        #endif
+        return getrlimit(files, &limit) == 0 ? Int(clamping: limit.rlim_cur) : 1_024
+    }
+
+    /// Lowers this process's priority: control comes before ingest when both want the processor.
+    package static func lowerPriority(to nice: Int32) {
+        #if os(Linux)
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, nice)
+        #else
+        setpriority(PRIO_PROCESS, 0, nice)
+        #endif
+    }
+
+    package static func logger(_ name: String) -> Logger {
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: name)
+        logger.logLevel = .info
+        return logger
+    }
+}
+
+/// Fault points for tests: `SLUICE_FAULT=name:n` ends the process at the n-th passage, as kill -9 would (FAULTS: P02).
+package enum FaultPoint {
+    nonisolated(unsafe) private static var armed: (name: String, left: Int)? = nil
+
+    /// Reads the environment. Call once, before any thread is started.
+    package static func arm(_ setting: String?) {
+        guard let setting, let colon = setting.lastIndex(of: ":"), let count = Int(setting[setting.index(after: colon)...]) else { return }
+        armed = (String(setting[..<colon]), count)
+    }
+
+    /// Each name is passed by one thread only.
+    package static func pass(_ name: StaticString) {
+        guard let point = armed, point.name == name.description else { return }
+        armed = (point.name, point.left - 1)
+        if point.left <= 1 { _exit(137) }
+    }
+}

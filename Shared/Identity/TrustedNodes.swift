@@ -1,0 +1,82 @@
+import Foundation
+package import Messaging
+
+/// The services, operators and readers that a suite begins with: `registry.json` in its home. Agents are registered by control.
+package struct TrustedNodes: Codable, Sendable {
+    package struct Entry: Codable, Sendable {
+        package var name: String
+        /// `service`, `operator` or `reader`.
+        package var role: String
+        /// Public key, Z85.
+        package var key: String
+
+        package init(name: String, role: String, key: String) {
+            self.name = name
+            self.role = role
+            self.key = key
+        }
+
+        /// What the ZAP handler calls the holder of the key.
+        package var user: String { "\(role)/\(name)" }
+    }
+
+    package struct Invalid: Error, CustomStringConvertible {
+        package var description: String
+    }
+
+    package var nodes: [Entry]
+
+    package init(nodes: [Entry]) { self.nodes = nodes }
+
+    package init(contentsOf path: String) throws(Invalid) {
+        do {
+            self = try JSONDecoder().decode(TrustedNodes.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        } catch {
+            throw Invalid(description: "cannot read \(path): \(Self.reason(error)); 'sluice up' makes it")
+        }
+        for node in nodes {
+            guard ["service", "operator", "reader"].contains(node.role) else {
+                throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator or reader is expected")
+            }
+            guard CurveKey(z85: node.key) != nil else {
+                throw Invalid(description: "\(path): the key of \(node.name) is not 40 characters of Z85")
+            }
+        }
+    }
+
+    package static func reason(_ error: any Error) -> String {
+        if let error = error as? DecodingError {
+            switch error {
+            case .dataCorrupted(let context), .keyNotFound(_, let context), .typeMismatch(_, let context), .valueNotFound(_, let context):
+                return context.debugDescription
+            @unknown default: return "\(error)"
+            }
+        }
+        return (error as NSError).localizedDescription
+    }
+
+    /// Public keys of those that have one of `roles`, and their users.
+    package func admitted(_ roles: Set<String>) -> [CurveKey: String] {
+        var table: [CurveKey: String] = [:]
+        for node in nodes where roles.contains(node.role) {
+            if let key = CurveKey(z85: node.key) { table[key] = node.user }
+        }
+        return table
+    }
+
+    package func key(of name: String) -> CurveKey? {
+        nodes.first { $0.name == name }.flatMap { CurveKey(z85: $0.key) }
+    }
+}
+
+/// Who is on the other side of a session, as the ZAP handler said.
+package struct User: Hashable, Sendable {
+    package var role: String
+    package var name: String
+
+    package init?(_ text: String) {
+        guard let slash = text.firstIndex(of: "/") else { return nil }
+        role = String(text[..<slash])
+        name = String(text[text.index(after: slash)...])
+    }
+}

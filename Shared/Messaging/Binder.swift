@@ -1,0 +1,166 @@
+import CZMQ
+package import Wire
+package import SwiftProtobuf
+
+/// A connection, as the ROUTER that accepted it numbers it.
+///
+/// Peers set no routing id; libzmq then makes one of a zero byte and four more. Any other is refused.
+package struct Route: Hashable, Sendable {
+    fileprivate var number: UInt32
+
+    fileprivate init?(_ frame: borrowing Message) {
+        guard let number = frame.withUnsafeBytes({ bytes -> UInt32? in
+            guard bytes.count == 5, bytes[0] == 0 else { return nil }
+            return bytes.loadUnaligned(fromByteOffset: 1, as: UInt32.self)
+        }) else { return nil }
+        self.number = number
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(number) }
+}
+
+/// A message as it came in: its first frame is complete, its kind is known, its body is not parsed yet.
+package struct Inbound: ~Copyable {
+    package let kind: Kind
+    fileprivate let head: Message
+    package private(set) var payload: Message?
+    /// Who libzmq's handshake says the connection belongs to. Empty: unknown, and then nothing may be done for it.
+    package let user: String
+
+    init(kind: Kind, head: consuming Message, payload: consuming Message?, user: String) {
+        self.kind = kind
+        self.head = head
+        self.payload = payload
+        self.user = user
+    }
+
+    package borrowing func body<Body: SwiftProtobuf.Message>(_ type: Body.Type) throws(Frame.Malformed) -> Body {
+        do {
+            return try head.withUnsafeBytes { bytes in try Frame.body(type, of: bytes) }
+        } catch let error as Frame.Malformed {
+            throw error
+        } catch {
+            throw Frame.Malformed(refusal: .malformed, kind: kind.rawValue)
+        }
+    }
+
+    /// The body's bytes, unparsed.
+    package borrowing func withBody<R>(_ read: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try head.withUnsafeBytes { try read(UnsafeRawBufferPointer(rebasing: $0[Frame.headerBytes...])) }
+    }
+
+    package mutating func takePayload() -> Message? {
+        var taken: Message?
+        swap(&taken, &payload)
+        return taken
+    }
+}
+
+/// A service's one ROUTER: takes messages apart, refuses what is malformed, counts it.
+package final class Binder: Source {
+    private var socket: Socket
+    private let messagesAtOnce: Int
+    /// A message that is whole. The route is where an answer goes.
+    package var received: (Route, consuming Inbound) -> Void = { _, _ in }
+    /// What could not be understood, by word.
+    package private(set) var refusals: [String: UInt64] = [:]
+
+    package init(
+        _ endpoint: String, keys: CurveKeyPair, limits: SocketLimits, messagesAtOnce: Int = 256, in context: Context
+    ) throws(MessagingError) {
+        socket = try Socket.binding(endpoint, keys: keys, limits: limits, in: context)
+        self.messagesAtOnce = messagesAtOnce
+    }
+
+    package var polled: UnsafeMutableRawPointer? { socket.pointer }
+    package var wantsToSend: Bool { false }
+
+    package func ready() {
+        for _ in 0..<messagesAtOnce {
+            guard let id = socket.receive() else { return }
+            take(id)
+        }
+    }
+
+    private func take(_ id: consuming Message) {
+        guard id.hasMore else { return count(.malformed) }
+        guard let head = socket.receive() else { return count(.malformed) }
+        var payload: Message?
+        var more = head.hasMore
+        var frames = 1
+        // Every frame is read to the last, also of a bad message: what is left would be taken for the next one.
+        while more, let frame = socket.receive() {
+            frames += 1
+            more = frame.hasMore
+            if frames == 2 { payload = consume frame }
+        }
+        guard let route = Route(id) else {
+            count(.routingID)
+            return refuse(to: id, Frame.Malformed(refusal: .routingID, kind: 0))
+        }
+        do {
+            let kind = try head.withUnsafeBytes { bytes in try Frame.kind(of: bytes) }
+            guard frames <= 2, (frames == 1) || kind.hasPayload else {
+                throw Frame.Malformed(refusal: .malformed, kind: kind.rawValue)
+            }
+            // In the first frame after a poll libzmq 4.3.4 may have no User-Id: the last one has it. Needed at Hello only,
+            // since a route belongs to one connection.
+            let user = kind == .hello ? (head.property("User-Id") ?? "") : ""
+            received(route, Inbound(kind: kind, head: head, payload: payload, user: user))
+        } catch let error as Frame.Malformed {
+            count(error.refusal)
+            refuse(to: id, error)
+        } catch {
+            count(.malformed)
+        }
+    }
+
+    package func count(_ refusal: Refusal) { refusals[refusal.word, default: 0] += 1 }
+
+    private func refuse(to id: borrowing Message, _ error: Frame.Malformed) {
+        var body = WireRefused()
+        body.code = error.refusal.rawValue
+        body.kind = UInt32(error.kind)
+        body.text = "this message was not understood: \(error.refusal.word)"
+        let frame = Frame.bytes(.refused, body)
+        let routed = id.withUnsafeBytes { socket.send(copying: $0, more: true) }
+        guard routed == .sent else { return }
+        _ = frame.all.withUnsafeBytes { socket.send(copying: $0, more: false) }
+    }
+
+    @discardableResult
+    package func send(_ kind: Kind, _ body: some SwiftProtobuf.Message, to route: Route) -> SendResult {
+        send(Frame.bytes(kind, body), to: route)
+    }
+
+    /// Sends bytes that were made once for many.
+    @discardableResult
+    package func send(_ frame: HeadedBytes, to route: Route) -> SendResult {
+        let routed = address(route)
+        guard routed == .sent else { return routed }
+        return frame.all.withUnsafeBytes { socket.send(copying: $0, more: false) }
+    }
+
+    @discardableResult
+    package func send(_ kind: Kind, _ body: some SwiftProtobuf.Message, payload: consuming Message, to route: Route) -> SendResult {
+        let frame = Frame.bytes(kind, body)
+        let routed = address(route)
+        guard routed == .sent else { return routed }
+        let headed = frame.all.withUnsafeBytes { socket.send(copying: $0, more: true) }
+        guard headed == .sent else { return headed }
+        return socket.send(payload, more: false)
+    }
+
+    private func address(_ route: Route) -> SendResult {
+        var bytes: (UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0)
+        return withUnsafeMutableBytes(of: &bytes) { buffer in
+            buffer.storeBytes(of: route.number, toByteOffset: 1, as: UInt32.self)
+            return socket.send(copying: UnsafeRawBufferPointer(buffer), more: true)
+        }
+    }
+}
+
+extension Kind {
+    /// Whether a second frame belongs to it.
+    var hasPayload: Bool { self == .batch || self == .relay || self == .chunk }
+}

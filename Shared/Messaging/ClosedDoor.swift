@@ -1,0 +1,40 @@
+import CZMQ
+import Gate
+
+/// Proves that a port lets no stranger in: a handshake with a key that nobody registered must be refused.
+package enum ClosedDoor {
+    package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        case open(String)
+        case noAnswer(String)
+
+        package var description: String {
+            switch self {
+            case .open(let endpoint): "\(endpoint) let an unknown key in: the service does not start"
+            case .noAnswer(let endpoint): "\(endpoint) did not answer a handshake with an unknown key, so it cannot be shown to be closed"
+            }
+        }
+    }
+
+    /// Tries it from this process. Takes a few milliseconds; blocks its thread for a second at most.
+    package static func check(_ endpoint: String, server: CurveKey, in context: Context) throws {
+        let stranger = try CurveKeyPair.generate()
+        let socket = try Socket.connecting(
+            endpoint, keys: stranger, server: server, limits: SocketLimits(), reconnect: 100, in: context)
+        let name = "inproc://closed-door-\(UInt64.random(in: .min ... .max))"
+        let events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
+        guard zmq_socket_monitor(socket.pointer, name, events) == 0 else { throw MessagingError("cannot watch a handshake") }
+        var monitor = try Socket.watching(name, in: context)
+        let deadline = Clock.now() + .seconds(1)
+        while Clock.now() < deadline {
+            var item = zmq_pollitem_t(socket: monitor.pointer, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
+            zmq_poll(&item, 1, 50)
+            guard let frame = monitor.receive() else { continue }
+            while frame.hasMore, let rest = monitor.receive(), rest.hasMore {}
+            let event = frame.withUnsafeBytes { $0.count >= 2 ? Int32($0.loadUnaligned(as: UInt16.self)) : 0 }
+            zmq_socket_monitor(socket.pointer, nil, 0)
+            if event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH { return }
+            throw Failure.open(endpoint)
+        }
+        throw Failure.noAnswer(endpoint)
+    }
+}

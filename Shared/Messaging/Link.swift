@@ -1,0 +1,164 @@
+import CZMQ
+package import Gate
+package import Wire
+package import SwiftProtobuf
+
+/// A peer's one DEALER: greets, keeps the session alive, and makes a new socket when the old one has gone dumb.
+///
+/// States: *greeting* (a socket that has not said `Hello`), *waiting* (for `Welcome`), *welcome*. Whatever the binder has
+/// forgotten (it restarted) it answers with `helloFirst`, and the link greets again.
+package final class Link: Source {
+    package enum State: Hashable, Sendable { case greeting, waiting, welcome }
+
+    package struct Address: Hashable, Sendable {
+        package var endpoint: String
+        package var server: CurveKey
+
+        package init(endpoint: String, server: CurveKey) {
+            self.endpoint = endpoint
+            self.server = server
+        }
+    }
+
+    package private(set) var state = State.greeting
+    /// A message that is whole; `welcome` and `refused(helloFirst)` are seen by the link first.
+    package var received: (consuming Inbound) -> Void = { _ in }
+    package var hello: () -> WireHello = { WireHello() }
+    package var welcomed: (WireWelcome) -> Void = { _ in }
+    package private(set) var refusals: [String: UInt64] = [:]
+    /// How often a new socket had to be made.
+    package private(set) var renewals: UInt64 = 0
+
+    private var socket: Socket?
+    private let address: Address
+    private let keys: CurveKeyPair
+    private let limits: SocketLimits
+    private let context: Context
+    private let messagesAtOnce: Int
+    private let reconnect: ClosedRange<Int32>
+    /// After so long without a word the socket is given up: one that was refused in its handshake never comes back by itself.
+    private let silence: Span
+    private var heard: Instant
+    private var patience: Span
+    private var greeted: Instant?
+
+    package init(
+        _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, reconnect: ClosedRange<Int32> = 100...300,
+        messagesAtOnce: Int = 256, in context: Context
+    ) throws(MessagingError) {
+        self.address = address
+        self.keys = keys
+        self.limits = limits
+        self.silence = silence
+        self.context = context
+        self.reconnect = reconnect
+        self.messagesAtOnce = messagesAtOnce
+        heard = Clock.now()
+        patience = Link.jittered(silence)
+        socket = try makeSocket()
+    }
+
+    private static func jittered(_ span: Span) -> Span {
+        span + Span(nanoseconds: .random(in: 0...max(1, span.nanoseconds)))
+    }
+
+    private func makeSocket() throws(MessagingError) -> Socket {
+        try Socket.connecting(
+            address.endpoint, keys: keys, server: address.server, limits: limits,
+            reconnect: .random(in: reconnect), in: context)
+    }
+
+    package var polled: UnsafeMutableRawPointer? { socket?.pointer }
+    package var wantsToSend: Bool { state == .greeting }
+    package var isWelcome: Bool { state == .welcome }
+
+    package func ready() {
+        if state == .greeting { greet() }
+        for _ in 0..<messagesAtOnce {
+            guard let head = socket?.receive() else { return }
+            take(head)
+        }
+    }
+
+    private func greet() {
+        var body = hello()
+        body.protocol = UInt32(Limits.version)
+        guard transmit(Frame.bytes(.hello, body)) == .sent else { return }
+        state = .waiting
+        greeted = Clock.now()
+    }
+
+    private func take(_ head: consuming Message) {
+        var payload: Message?
+        var more = head.hasMore
+        var frames = 1
+        while more, let frame = socket?.receive() {
+            frames += 1
+            more = frame.hasMore
+            if frames == 2 { payload = consume frame }
+        }
+        heard = Clock.now()
+        do {
+            let kind = try head.withUnsafeBytes { bytes in try Frame.kind(of: bytes) }
+            guard frames <= 2, (frames == 1) || kind.hasPayload else { throw Frame.Malformed(refusal: .malformed, kind: kind.rawValue) }
+            let inbound = Inbound(kind: kind, head: head, payload: payload, user: "")
+            switch kind {
+            case .welcome:
+                let body = try inbound.body(WireWelcome.self)
+                state = .welcome
+                welcomed(body)
+            case .refused:
+                let body = try inbound.body(WireRefused.self)
+                if body.code == Refusal.helloFirst.rawValue, state != .greeting {
+                    state = .greeting
+                    greet()
+                }
+                received(inbound)
+            default: received(inbound)
+            }
+        } catch let error as Frame.Malformed {
+            refusals[error.refusal.word, default: 0] += 1
+        } catch {
+            refusals[Refusal.malformed.word, default: 0] += 1
+        }
+    }
+
+    /// Lets time pass: greets again when nobody answered, and makes a new socket after too long a silence.
+    package func tick(at now: Instant) {
+        if state == .waiting, let greeted, now - greeted > silence / 2 { state = .greeting }
+        guard now - heard > patience else { return }
+        renew(at: now)
+    }
+
+    /// Gives the socket up and makes a new one.
+    package func renew(at now: Instant) {
+        heard = now
+        patience = Link.jittered(silence)
+        renewals += 1
+        state = .greeting
+        socket = nil
+        // Fails when descriptors are gone; the next silence tries again.
+        socket = try? makeSocket()
+    }
+
+    package func close() { socket = nil }
+
+    @discardableResult
+    package func send(_ kind: Kind, _ body: some SwiftProtobuf.Message) -> SendResult {
+        guard state == .welcome else { return .unreachable }
+        return transmit(Frame.bytes(kind, body))
+    }
+
+    @discardableResult
+    package func send(_ kind: Kind, _ body: some SwiftProtobuf.Message, payload: consuming Message) -> SendResult {
+        guard state == .welcome else { return .unreachable }
+        let frame = Frame.bytes(kind, body)
+        let headed = frame.all.withUnsafeBytes { socket?.send(copying: $0, more: true) ?? .unreachable }
+        guard headed == .sent else { return headed }
+        return socket?.send(payload, more: false) ?? .unreachable
+    }
+
+    private func transmit(_ frame: HeadedBytes) -> SendResult {
+        frame.all.withUnsafeBytes { socket?.send(copying: $0, more: false) ?? .unreachable }
+    }
+}

@@ -1,0 +1,92 @@
+package import GRDB
+import Foundation
+
+/// Why a database is not used.
+package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    case unopenable(path: String, String)
+    /// A setting that durability or integrity rests on could not be made.
+    case setting(path: String, name: String, value: String)
+    case newer(path: String, version: Int, known: Int)
+    case damaged(path: String, String)
+
+    package var description: String {
+        switch self {
+        case .unopenable(let path, let why): "cannot open \(path): \(why)"
+        case .setting(let path, let name, let value): "\(path): SQLite's \(name) is '\(value)': it cannot be used safely"
+        case .newer(let path, let version, let known):
+            "\(path) was written by a newer Sluice (format \(version), this one knows \(known)): install that version, or start with another --home"
+        case .damaged(let path, let why): "\(path) is damaged: \(why); restore a backup"
+        }
+    }
+}
+
+/// A SQLite file opened as Sluice needs it: WAL, synchronous=FULL, one connection that does every write and every checkpoint.
+///
+/// Settings are read back: GRDB sets `synchronous` to NORMAL again in WAL mode after the connection is prepared.
+package enum SQLiteStore {
+    /// - Parameter pageBytes: Of a new file. 8 KiB for blobs of some kilobytes.
+    package static func open(
+        _ path: String, pageBytes: Int = 4_096, readers: Int = 0, version: Int, migrations: (Int, Database) throws -> Void
+    ) throws -> any DatabaseWriter {
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(5)
+        configuration.maximumReaderCount = max(1, readers)
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA page_size = \(pageBytes)")
+            try db.execute(sql: "PRAGMA trusted_schema = OFF")
+            try db.execute(sql: "PRAGMA cell_size_check = ON")
+            if !db.configuration.readonly {
+                // Checkpoints are run by the writer, in the gaps.
+                try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
+            }
+        }
+        let writer: any DatabaseWriter
+        do {
+            writer =
+                readers > 0
+                ? try DatabasePool(path: path, configuration: configuration)
+                : try {
+                    configuration.journalMode = .wal
+                    return try DatabaseQueue(path: path, configuration: configuration)
+                }()
+            try writer.writeWithoutTransaction { db in
+                try db.execute(sql: "PRAGMA synchronous = FULL")
+                for (name, expected) in [
+                    ("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1"), ("trusted_schema", "0"),
+                    ("cell_size_check", "1"),
+                ] {
+                    let value = try String.fetchOne(db, sql: "PRAGMA \(name)") ?? ""
+                    guard value == expected else { throw StoreError.setting(path: path, name: name, value: value) }
+                }
+                let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+                guard found <= version else { throw StoreError.newer(path: path, version: found, known: version) }
+                for step in found..<version {
+                    try db.inTransaction {
+                        try migrations(step + 1, db)
+                        try db.execute(sql: "PRAGMA user_version = \(step + 1)")
+                        return .commit
+                    }
+                }
+            }
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
+        } catch let error as DatabaseError {
+            throw StoreError.unopenable(path: path, error.message ?? "\(error.resultCode)")
+        }
+        chmod(path, 0o600)
+        return writer
+    }
+
+    /// Moves the write-ahead log into the database and starts it anew if nobody reads it. On the writer's thread, between commits.
+    package static func checkpoint(_ writer: any DatabaseWriter) throws {
+        try writer.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
+        }
+    }
+}
+
+extension DatabaseError {
+    /// No room: it may pass. Anything else that a disk says means that what is on it is not known any more.
+    package var isFull: Bool { resultCode == .SQLITE_FULL }
+}

@@ -1,0 +1,61 @@
+package import Gate
+
+/// Every bound that two processes depend on, with its unit and its reason. ``check()`` holds them to each other.
+package enum Limits {
+    /// The version in every header, and in `Hello`.
+    package static let version: UInt8 = 1
+
+    /// How long a node may go on without word. Shorter makes control's availability capture's; longer makes a pause slower.
+    package static let lease = Span.seconds(3)
+    /// Two renewals may be lost before a lease ends.
+    package static let renewalsPerLease: Int64 = 3
+    /// A pause promises to be complete within a lease and this.
+    package static let certificateSlack = Span.seconds(1)
+
+    /// One line of NDJSON.
+    package static let lineBytesMax = 64 * 1024
+    package static let eventsPerBatchMax = 4_096
+    package static let batchAge = Span.seconds(1)
+    /// `Columns`, uncompressed. 4,096 events of ordinary size are 30 KiB; texts are what makes it more.
+    package static let columnsBytesMax = 4 * 1024 * 1024
+    /// The payload frame of a batch: zstd never makes more than the input and a little.
+    package static let payloadBytesMax = columnsBytesMax + 64 * 1024
+    /// Header and body of a message: the largest is the certificate of 100,000 agents.
+    package static let bodyBytesMax = 4 * 1024 * 1024
+    package static let framesMax = 4
+    /// CURVE adds as much to a frame.
+    package static let curveBytes = 33
+
+    /// Batches that an agent may have unanswered in a stream.
+    package static let window = 8
+    /// Batches that ingest may have unanswered at policy; a full one answers `Busy`.
+    package static let relayedMax = 8_192
+    package static let relayedBytesMax = 96 * 1024 * 1024
+    /// Batches that wait in policy for the writer.
+    package static let pendingMax = 8_192
+    package static let pendingBytesMax = 96 * 1024 * 1024
+    /// What one commit takes at most.
+    package static let commitBatchesMax = 512
+
+    /// Nodes in one entry.
+    package static let nodesPerEntryMax = 1_000
+    package static let entriesPerPageMax = 64
+    /// Of a reason, a name, a title: characters that a person can read.
+    package static let reasonBytesMax = 2_000
+    package static let nameBytesMax = 200
+    package static let selectorValuesMax = 1_000
+
+    /// Chunks of a release that may be under way: what a pause cannot call back any more.
+    package static let releaseCreditMax = 16
+
+    /// File descriptors: one for each peer of a binder, four times as many in reserve for a storm of reconnections.
+    package static let socketsMax = 65_536
+
+    package static func check() {
+        precondition(renewalsPerLease >= 3, "a lease is at least three renewals")
+        precondition(batchAge < lease, "a batch is closed before the lease under which it was begun can end twice")
+        precondition(payloadBytesMax > columnsBytesMax)
+        precondition(lineBytesMax < columnsBytesMax)
+        precondition(commitBatchesMax <= pendingMax)
+    }
+}

@@ -1,0 +1,257 @@
+package import Gate
+package import Foundation
+
+// Between the ground floor's values and the bytes. What cannot be understood counts as "no".
+
+extension WireSelector {
+    package init(_ selector: Selector) {
+        sites = selector.sites.sorted()
+        teams = selector.teams.sorted()
+        subjects = selector.subjects.sorted()
+        classes = selector.classes.map(\.name).sorted()
+        readers = selector.readers.sorted()
+        purposes = selector.purposes.sorted()
+    }
+
+    package var value: Selector {
+        Selector(
+            sites: Set(sites), teams: Set(teams), subjects: Set(subjects), classes: Set(classes.map { DataClass($0) }),
+            readers: Set(readers), purposes: Set(purposes))
+    }
+}
+
+extension WireDirection {
+    package init(_ direction: Direction) {
+        switch direction {
+        case .capture: self = .capture
+        case .read: self = .read
+        case .both: self = .both
+        }
+    }
+
+    package var value: Direction {
+        switch self {
+        case .capture: .capture
+        case .read: .read
+        case .both, .unknown, .UNRECOGNIZED: .both
+        }
+    }
+}
+
+extension WireClosure {
+    package init(_ closure: Closure) {
+        epoch = closure.epoch.number
+        direction = WireDirection(closure.direction)
+        selector = WireSelector(closure.selector)
+        reason = closure.reason
+        author = closure.author
+        incident = closure.incident
+        fromUs = closure.from.microseconds
+        untilUs = closure.until?.microseconds ?? 0
+    }
+
+    package var value: Closure {
+        Closure(
+            epoch: Epoch(epoch), direction: direction.value, selector: selector.value, reason: reason, author: author,
+            incident: incident, from: WallTime(microseconds: fromUs), until: untilUs == 0 ? nil : WallTime(microseconds: untilUs))
+    }
+}
+
+extension WireGateState {
+    package init(_ gate: GateState) {
+        epoch = gate.epoch.number
+        closures = gate.closures.map { WireClosure($0) }
+        sealed = gate.seal ?? ""
+    }
+
+    package var value: GateState {
+        GateState(epoch: Epoch(epoch), closures: closures.map(\.value), seal: sealed.isEmpty ? nil : sealed)
+    }
+}
+
+extension WirePermit {
+    package init(_ permit: Permit) {
+        epoch = permit.epoch.number
+        classes = permit.classes.map(\.name).sorted()
+    }
+
+    package var value: Permit { Permit(epoch: Epoch(epoch), classes: Set(classes.map { DataClass($0) })) }
+}
+
+extension Nonce {
+    package init?(_ bytes: Data) {
+        guard bytes.count == 16 else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        withUnsafeMutableBytes(of: &words) { _ = bytes.copyBytes(to: $0) }
+        self.init(high: words.0, low: words.1)
+    }
+
+    package static func random() -> Nonce {
+        Nonce(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
+    }
+
+    package var bytes: Data {
+        var words = (high, low)
+        return withUnsafeBytes(of: &words) { Data($0) }
+    }
+}
+
+extension WireRole {
+    package init(_ role: Role) {
+        switch role {
+        case .agent: self = .agent
+        case .service: self = .service
+        case .operate: self = .operator
+        case .reader: self = .reader
+        }
+    }
+
+    package var value: Role? {
+        switch self {
+        case .agent: .agent
+        case .service: .service
+        case .operator: .operate
+        case .reader: .reader
+        case .unknown, .UNRECOGNIZED: nil
+        }
+    }
+}
+
+extension WireNode {
+    package init(_ node: Node) {
+        name = node.name
+        ordinal = node.ordinal
+        key = Data(node.key)
+        role = WireRole(node.role)
+        subject = node.scope.subject
+        site = node.scope.site
+        team = node.scope.team
+    }
+
+    /// Nil: no role that is known, or no key.
+    package var value: Node? {
+        guard let role = role.value, key.count == 32 else { return nil }
+        return Node(
+            name: name, ordinal: ordinal, key: [UInt8](key), role: role, scope: Scope(subject: subject, site: site, team: team))
+    }
+}
+
+extension WireCertificate {
+    package init(_ certificate: Certificate) {
+        epoch = certificate.epoch.number
+        closure = WireClosure(certificate.closure)
+        issuedUs = certificate.issued.microseconds
+        services = WireCertificate.stops(certificate.services)
+        agents = WireCertificate.stops(certificate.agents)
+        completeAfterUs = UInt32(clamping: certificate.completeAfter.microseconds)
+        readingAfterUs = UInt32(clamping: certificate.readingAfter?.microseconds ?? 0)
+        complete = certificate.isComplete
+        unconfirmed = certificate.unconfirmed
+        durableIn = certificate.durableIn.map(\.rawValue).sorted()
+        leaseMs = UInt32(clamping: certificate.lease.milliseconds)
+    }
+
+    package var value: Certificate {
+        let closure = self.closure.value
+        return Certificate(
+            closure: closure, lease: .milliseconds(Int64(leaseMs)), issued: WallTime(microseconds: issuedUs),
+            services: WireCertificate.values(services), agents: WireCertificate.values(agents),
+            completeAfter: .microseconds(Int64(completeAfterUs)),
+            readingAfter: closure.stopsReading ? .microseconds(Int64(readingAfterUs)) : nil,
+            durableIn: Set(durableIn.compactMap { Certificate.Store(rawValue: $0) }), unconfirmed: unconfirmed)
+    }
+
+    private static func stops(_ stops: [String: Stop]) -> [WireNodeStop] {
+        stops.sorted { $0.key < $1.key }.map { name, stop in
+            var wire = WireNodeStop()
+            wire.node = name
+            wire.afterUs = UInt32(clamping: stop.after.microseconds)
+            wire.how =
+                switch stop {
+                case .acknowledged: .acknowledged
+                case .leaseEnded: .leaseEnded
+                case .noLease: .noLease
+                }
+            return wire
+        }
+    }
+
+    private static func values(_ stops: [WireNodeStop]) -> [String: Stop] {
+        var values: [String: Stop] = [:]
+        for stop in stops {
+            let after = Span.microseconds(Int64(stop.afterUs))
+            values[stop.node] =
+                switch stop.how {
+                case .acknowledged: .acknowledged(after: after)
+                case .noLease: .noLease
+                case .leaseEnded, .unknown, .UNRECOGNIZED: .leaseEnded(by: after)
+                }
+        }
+        return values
+    }
+}
+
+extension WireEntry {
+    package init(_ entry: Entry) {
+        index = entry.index
+        atUs = entry.at.microseconds
+        author = entry.author
+        switch entry.deed {
+        case .registered(let nodes):
+            registered = WireNodesRegistered()
+            registered.nodes = nodes.map { WireNode($0) }
+        case .removed(let ordinals):
+            removed = WireNodesRemoved()
+            removed.ordinals = ordinals
+        case .paused(let closure):
+            paused = WireClosure(closure)
+        case .resumed(let epoch, let closures, let reason):
+            resumed = WireResumed()
+            resumed.epoch = epoch.number
+            resumed.closures = closures.map(\.number)
+            resumed.reason = reason
+        case .incidentOpened(let number, let title, let closure, let dataClass, let isLeak):
+            incidentOpened = WireIncidentOpened()
+            incidentOpened.incident = number
+            incidentOpened.title = title
+            incidentOpened.closure = closure.number
+            incidentOpened.class = dataClass
+            incidentOpened.leak = isLeak
+        case .incidentMoved(let number, let state):
+            incidentMoved = WireIncidentMoved()
+            incidentMoved.incident = number
+            incidentMoved.state = state.rawValue
+        case .certified(let certificate):
+            certified = WireCertificate(certificate)
+        case .unsealed(let epoch, let reason):
+            unsealed = WireUnsealed()
+            unsealed.epoch = epoch.number
+            unsealed.reason = reason
+        }
+    }
+
+    /// Nil: a deed, role or state that is not known here. A follower that meets one acts as stopped.
+    package var value: Entry? {
+        let deed: Entry.Deed
+        switch self.deed {
+        case .registered(let body):
+            let nodes = body.nodes.compactMap(\.value)
+            guard nodes.count == body.nodes.count else { return nil }
+            deed = .registered(nodes)
+        case .removed(let body): deed = .removed(body.ordinals)
+        case .paused(let body): deed = .paused(body.value)
+        case .resumed(let body):
+            deed = .resumed(to: Epoch(body.epoch), closures: body.closures.map { Epoch($0) }, reason: body.reason)
+        case .incidentOpened(let body):
+            deed = .incidentOpened(
+                number: body.incident, title: body.title, closure: Epoch(body.closure), dataClass: body.class, isLeak: body.leak)
+        case .incidentMoved(let body):
+            guard let state = IncidentState(rawValue: body.state) else { return nil }
+            deed = .incidentMoved(number: body.incident, to: state)
+        case .certified(let body): deed = .certified(body.value)
+        case .unsealed(let body): deed = .unsealed(Epoch(body.epoch), reason: body.reason)
+        case nil: return nil
+        }
+        return Entry(index: index, at: WallTime(microseconds: atUs), author: author, deed: deed)
+    }
+}
