@@ -57,6 +57,8 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Shared/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
+        .systemLibrary(name: "CLinux", path: "Shared/CLinux"),
+
         // The ground floor: decides, and imports no protobuf, socket, clock or disk.
         shared("Gate"),
         shared("Rules", ["Gate"]),
@@ -69,10 +71,10 @@ let package = Package(
 
         service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Vault", grdb]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram]),
-        service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto]),
+        service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", "CZlib", grdb, crypto]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CZlib", histogram, subprocess]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CZlib", "CZstd", "CZMQ", histogram, protobuf, subprocess]),
     ],
     swiftLanguageModes: [.v6]
 )

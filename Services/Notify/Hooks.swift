@@ -22,7 +22,7 @@ struct Hooks: Hashable, Sendable {
         let secrets: [StandardWebhook.Secret]
 
         /// Tells one address from another without keeping it: a path may be as good as a password.
-        var fingerprint: String { SHA256.hash(data: Data(url.utf8)).prefix(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }.joined() }
+        var fingerprint: String { Data(SHA256.hash(data: Data(url.utf8)).prefix(9)).base64EncodedString() }
     }
 
     let all: [Hook]
@@ -36,13 +36,15 @@ struct Hooks: Hashable, Sendable {
 
     /// - Throws: every case of ``HooksRefused``; a file that is not there is no error.
     init(contentsOf path: String) throws(HooksRefused) {
-        guard let bytes = try Hooks.read(path) else { self.init(); return }
+        guard let bytes = try Hooks.contents(of: path) else { self.init(); return }
         try self.init(json: bytes, path: path)
     }
 
     init(json: Data, path: String) throws(HooksRefused) {
         let file: File
-        do { file = try JSONDecoder().decode(File.self, from: json) } catch { throw .badJSON(path: path, where: Hooks.place(of: error)) }
+        do { file = try JSONDecoder().decode(File.self, from: json) } catch {
+            throw .badJSON(path: path, where: Hooks.place(of: error, in: json))
+        }
         guard file.hooks.count <= Hooks.countMax else { throw .tooMany(path: path, count: file.hooks.count, max: Hooks.countMax) }
         var names = Set<String>()
         var hooks: [Hook] = []
@@ -86,6 +88,8 @@ struct Hooks: Hashable, Sendable {
     /// Why a URL will not do; nil: it will. Asks libcurl, because libcurl will read it again when it sends.
     private static func refusal(of url: String) -> String? {
         guard url.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return "only visible ASCII characters may be in it" }
+        // libcurl takes http:/a and http:///a for http://a: what was forgotten between them is not for it to guess.
+        guard let mark = url.range(of: "://"), !url[mark.upperBound...].hasPrefix("/") else { return "it is not scheme://host…" }
         guard let parsed = curl_url() else { return "no memory" }
         defer { curl_url_cleanup(parsed) }
         // A scheme that this libcurl lacks is refused here; http and https are the only ones that we want of the others.
@@ -103,7 +107,7 @@ struct Hooks: Hashable, Sendable {
     }
 
     /// - Returns: nil if there is no such file.
-    private static func read(_ path: String) throws(HooksRefused) -> Data? {
+    private static func contents(of path: String) throws(HooksRefused) -> Data? {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else {
             if errno == ENOENT { return nil }
@@ -119,7 +123,7 @@ struct Hooks: Hashable, Sendable {
         var length = 0
         while length < bytes.count {
             let offset = length
-            let count = bytes.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress! + offset, $0.count - offset) }
+            let count = bytes.withUnsafeMutableBytes { read(file, $0.baseAddress! + offset, $0.count - offset) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw .unreadable(path: path, why: String(cString: strerror(errno))) }
             if count == 0 { break }
@@ -129,18 +133,28 @@ struct Hooks: Hashable, Sendable {
     }
 
     /// Where in the file, as far as Foundation tells. Never the value found there, which may be a secret.
-    private static func place(of error: any Error) -> String {
+    private static func place(of error: any Error, in json: Data) -> String {
         func path(_ keys: [any CodingKey]) -> String {
-            keys.reduce(into: "") { $0 += $1.intValue.map { "[\($0)]" } ?? ($0.isEmpty ? $1.stringValue : ".\($1.stringValue)") }
+            let path = keys.reduce(into: "") { $0 += $1.intValue.map { "[\($0)]" } ?? ($0.isEmpty ? $1.stringValue : ".\($1.stringValue)") }
+            return path.isEmpty ? "the whole" : path
         }
         switch error {
         case DecodingError.keyNotFound(let key, let context): return "\(path(context.codingPath + [key])) is missing"
         case DecodingError.typeMismatch(let type, let context): return "\(path(context.codingPath)) is not a \(type)"
         case DecodingError.valueNotFound(_, let context): return "\(path(context.codingPath)) is null"
-        case DecodingError.dataCorrupted(let context):
-            let underlying = (context.underlyingError as NSError?)?.userInfo["NSDebugDescription"] as? String
-            return underlying ?? context.debugDescription
-        default: return "\(error)"
+        default: return fault(in: json) ?? "it is not JSON"
+        }
+    }
+
+    /// JSONDecoder says only that it is wrong; on Linux the older parser counts the characters up to the fault.
+    private static func fault(in json: Data) -> String? {
+        do {
+            _ = try JSONSerialization.jsonObject(with: json)
+            return nil
+        } catch {
+            guard let text = (error as NSError).userInfo["NSDebugDescription"] as? String else { return nil }
+            guard let found = text.firstMatch(of: /character (\d+)/), let offset = Int(found.1) else { return text }
+            return "line \(json.prefix(offset).count { $0 == UInt8(ascii: "\n") } + 1): \(text)"
         }
     }
 }
@@ -164,7 +178,8 @@ extension HooksRefused: CustomStringConvertible {
         switch self {
         case .unreadable(let path, let why): "\(path) cannot be read: \(why)"
         case .readableByOthers(let path, let mode):
-            "\(path) holds secrets and its mode is \(String(mode, radix: 8)): run chmod 600 on it, and change the secrets if others may have read it"
+            "\(path) holds secrets and its mode is \(String(mode, radix: 8)): run chmod 600 on it, and change the secrets if others have "
+                + "read it"
         case .badJSON(let path, let place): "\(path) is not the JSON that is wanted: \(place)"
         case .tooMany(let path, let count, let max): "\(path) names \(count) hooks; there can be \(max)"
         case .badName(let path, let name): "\(path): the name \(name.debugDescription) is not 1 to 64 letters, digits, - and _"

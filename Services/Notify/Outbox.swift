@@ -14,7 +14,7 @@ import Darwin
 /// its channel is disabled (the receiver answered 410) or removed (no longer in the settings). Nothing is deleted and nothing
 /// leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
-    private let database: any DatabaseWriter
+    let database: any DatabaseWriter
     let path: String
 
     /// Opens or creates the file, mode 0600, and brings it up to date.
@@ -186,8 +186,10 @@ struct Outbox: Sendable {
     func enable(_ channel: String) throws(OutboxError) {
         try writing { db in
             try db.execute(
-                sql: "UPDATE channel SET state = 'active', since = NULL, why = NULL, held_until = NULL WHERE name = ? AND state = 'disabled'",
-                arguments: [channel])
+                sql: """
+                    UPDATE channel SET state = 'active', since = NULL, why = NULL, held_until = NULL
+                    WHERE name = ? AND state = 'disabled'
+                    """, arguments: [channel])
         }
     }
 
@@ -296,51 +298,6 @@ extension Outbox {
 }
 
 extension Outbox {
-    /// Shipped migrations are frozen: a new version adds, and never edits.
-    private static var migrator: DatabaseMigrator {
-        var migrator = DatabaseMigrator()
-        migrator.registerMigration("001-outbox") { db in
-            // Times are microseconds since 1970.
-            try db.execute(
-                sql: """
-                    CREATE TABLE message (
-                        id TEXT PRIMARY KEY NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL, created INTEGER NOT NULL
-                    ) STRICT;
-                    CREATE TABLE channel (
-                        name TEXT PRIMARY KEY NOT NULL,
-                        address TEXT,
-                        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'removed')),
-                        since INTEGER,
-                        why TEXT,
-                        held_until INTEGER
-                    ) STRICT;
-                    CREATE TABLE delivery (
-                        message TEXT NOT NULL REFERENCES message (id),
-                        channel TEXT NOT NULL REFERENCES channel (name),
-                        state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'given-up')),
-                        attempts INTEGER NOT NULL DEFAULT 0,
-                        next_at INTEGER NOT NULL,
-                        last_error TEXT,
-                        delivered_at INTEGER,
-                        PRIMARY KEY (message, channel)
-                    ) STRICT;
-                    CREATE INDEX delivery_pending ON delivery (channel, next_at) WHERE state = 'pending';
-                    CREATE TABLE cursor (one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1), entry INTEGER NOT NULL) STRICT;
-                    INSERT INTO cursor (one, entry) VALUES (1, 0);
-                    """)
-        }
-        return migrator
-    }
-
-    /// SQLite ignores a pragma that it cannot obey. So each is read back.
-    private static func checkPragmas(_ db: Database, _ path: String) throws {
-        let wanted = [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("trusted_schema", "0"), ("cell_size_check", "1")]
-        for (pragma, wanted) in wanted {
-            let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)")
-            guard found == wanted else { throw OutboxError.unsafe(path: path, pragma: pragma, wanted: wanted, found: found) }
-        }
-    }
-
     private func writing<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
         try Outbox.translated(path) { try database.write(work) }
     }
@@ -353,35 +310,5 @@ extension Outbox {
         do { return try work() } catch let error as OutboxError { throw error } catch let error as DatabaseError {
             throw .storage(path: path, code: error.extendedResultCode.rawValue, why: error.message ?? "\(error.resultCode)")
         } catch { throw .storage(path: path, code: 0, why: "\(error)") }
-    }
-}
-
-/// Why the outbox cannot be used. After any of these nothing more is sent until a restart: what was not recorded would be sent
-/// over and over, and what was not taken stays in the journal.
-enum OutboxError: Error, Hashable, Sendable {
-    case unopened(path: String, why: String)
-    /// A setting without which a commit might be lost, or the file do harm, did not hold.
-    case unsafe(path: String, pragma: String, wanted: String, found: String?)
-    /// Migrated by a later version, by these steps.
-    case newer(path: String, unknown: [String])
-    /// SQLite's extended result code.
-    case storage(path: String, code: Int32, why: String)
-    case badID(String)
-    case index(UInt64)
-}
-
-extension OutboxError: CustomStringConvertible {
-    /// What is wrong, and what to do about it.
-    var description: String {
-        switch self {
-        case .unopened(let path, let why): "\(path) cannot be opened: \(why)"
-        case .unsafe(let path, let pragma, let wanted, let found):
-            "\(path): SQLite keeps \(pragma) at \(found ?? "nothing"), not \(wanted): put the file on a local disk that can lock and map files"
-        case .newer(let path, let unknown):
-            "\(path) was written by a newer version of Sluice (\(unknown.joined(separator: ", "))): install that version again; this one would lose what it does not know"
-        case .storage(let path, let code, let why): "\(path): SQLite failed with \(code), \(why): look at the disk's space and health, then start again"
-        case .badID(let id): "\(id.debugDescription) cannot be a webhook-id"
-        case .index(let index): "\(index) cannot be the index of an entry"
-        }
     }
 }

@@ -60,7 +60,7 @@ enum StandardWebhook {
     static func verifies(_ headers: Headers, body: Data, secret: Secret, at now: WallTime) -> Bool {
         guard isID(headers.id) else { return false }
         let seconds = now.nanoseconds / 1_000_000_000
-        guard (headers.timestamp - tolerance...headers.timestamp + tolerance).contains(seconds) else { return false }
+        guard (seconds - tolerance...seconds + tolerance).contains(headers.timestamp) else { return false }
         let message = signed(headers.id, headers.timestamp, body)
         return headers.signature.split(separator: " ").contains { signature in
             guard signature.hasPrefix("v1,"), let code = Data(base64Encoded: String(signature.dropFirst(3))) else { return false }

@@ -126,7 +126,8 @@ struct WebhookClient: ~Copyable {
         if bytes.starts(with: "HTTP/".utf8) {
             reading.pointee.isInterim = bytes.split(separator: UInt8(ascii: " "), maxSplits: 1).last?.first == UInt8(ascii: "1")
         }
-        if bytes.elementsEqual("\r\n".utf8) || bytes.elementsEqual("\n".utf8) { reading.pointee.headersComplete = !reading.pointee.isInterim }
+        let isEnd = bytes.elementsEqual("\r\n".utf8) || bytes.elementsEqual("\n".utf8)
+        if isEnd { reading.pointee.headersComplete = !reading.pointee.isInterim }
         return bytes.count
     }
 

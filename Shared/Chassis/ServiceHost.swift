@@ -71,6 +71,13 @@ package struct ServiceHost: Sendable {
     package func run(
         _ wakeup: Wakeup, _ build: sending @escaping ((@escaping (_ stop: (Int32) -> Void) -> Void) -> Reactor) throws -> Reactor
     ) throws {
+        try ServiceHost.run(wakeup, logger: logger, build)
+    }
+
+    /// The same for a program that is no service of a suite.
+    package static func run(
+        _ wakeup: Wakeup, logger: Logger, _ build: sending @escaping ((@escaping (_ stop: (Int32) -> Void) -> Void) -> Reactor) throws -> Reactor
+    ) throws {
         let outcome = Mutex<(status: Int32?, failure: String?)>((nil, nil))
         let signalled = Mutex<Bool>(false)
         let ended = DispatchSemaphore(value: 0)

@@ -96,11 +96,12 @@ package struct StopTracker: Sendable {
         var ingestsUntil = now
         var until = now
         for service in services {
-            guard let ends = service.leaseUntil, ends > now else {
+            // A slow clock lengthens the whole lease, and not only what is left of it; nothing was granted after `now`.
+            let ends = service.leaseUntil.map { min($0 + (StopTracker.withDrift(lease) - lease), now + StopTracker.withDrift(lease)) }
+            guard let bound = ends, bound > now else {
                 stoppedServices[service.name] = .noLease
                 continue
             }
-            let bound = now + StopTracker.withDrift(ends - now)
             awaitedServices[service.name] = service
             awaitedServices[service.name]!.leaseUntil = bound
             until = max(until, bound)

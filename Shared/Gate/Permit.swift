@@ -54,7 +54,13 @@ package struct PermitHolder: Hashable, Sendable {
         _ nonce: Nonce, lease span: Span, permit granted: Permit, at now: Instant, wall: WallTime
     ) throws(LeaseHolder.GrantRefused) {
         tick(at: now, wall: wall)
-        try lease.grant(nonce, lease: span, epoch: granted.epoch, at: now)
+        do throws(LeaseHolder.GrantRefused) {
+            try lease.grant(nonce, lease: span, epoch: granted.epoch, at: now)
+        } catch {
+            // Too late to extend, but its epoch counts: so does what it takes away.
+            if error == .ended { narrow(to: granted, at: now, wall: wall) }
+            throw error
+        }
         set(granted, at: now, wall: wall)
     }
 
@@ -80,11 +86,13 @@ package struct PermitHolder: Hashable, Sendable {
         } else if stepped, lease.until != nil {
             // The wall clock was set. What was open is closed where it had really come to, and opens anew.
             intervals.close(at: reckoned)
-            intervals.clip(to: wall)
-            intervals.open(permit.classes, at: wall)
         } else {
             intervals.extend(to: wall)
         }
+        guard stepped else { return }
+        // Set back, capturing or not: nothing of "then" may admit what came since the clock was last looked at.
+        if wall < reckoned { intervals.clip(to: wall - (now - anchor.instant)) }
+        if lease.until != nil { intervals.open(permit.classes, at: wall) }
     }
 
     /// Stops capture: the session is gone for good, or the agent is about to end.

@@ -1,4 +1,5 @@
 import CZMQ
+package import Foundation
 
 /// One frame, owned by libzmq. Moving it copies 64 bytes and never the data.
 package struct Message: ~Copyable {
@@ -13,6 +14,14 @@ package struct Message: ~Copyable {
     }
 
     package init(_ bytes: [UInt8]) { 
+        precondition(zmq_msg_init_size(&raw, bytes.count) == 0, "out of memory")
+        let data = zmq_msg_data(&raw)
+        bytes.withUnsafeBytes { source in
+            if let base = source.baseAddress { data?.copyMemory(from: base, byteCount: source.count) }
+        }
+    }
+
+    package init(_ bytes: Data) {
         precondition(zmq_msg_init_size(&raw, bytes.count) == 0, "out of memory")
         let data = zmq_msg_data(&raw)
         bytes.withUnsafeBytes { source in

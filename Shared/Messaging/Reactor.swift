@@ -86,6 +86,7 @@ package final class Reactor {
     private let wakeup: Wakeup
     private let woken: () -> Void
     private var stopped = false
+    private var last: () -> Void = {}
 
     /// - Parameter woken: Called after ``Wakeup/wake()``: time to look into the mailboxes.
     package init(wakeup: Wakeup, woken: @escaping () -> Void) {
@@ -99,12 +100,16 @@ package final class Reactor {
         timers.append((span, Clock.now() + span, action))
     }
 
+    /// Called once, on the reactor's thread, when ``run()`` is about to return: for a last word.
+    package func atEnd(_ action: @escaping () -> Void) { last = action }
+
     /// Ends ``run()`` after the call that is running.
     package func stop() { stopped = true }
 
     /// Runs until ``stop()``.
     package func run() {
         var items: [zmq_pollitem_t] = []
+        defer { last() }
         while !stopped {
             items.removeAll(keepingCapacity: true)
             items.append(zmq_pollitem_t(socket: nil, fd: wakeup.readEnd, events: Int16(ZMQ_POLLIN), revents: 0))

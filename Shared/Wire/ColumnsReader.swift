@@ -5,11 +5,15 @@ import Rules
 struct ColumnsReader {
     private let columns: WireColumns
     private let unit: Int64
-    /// A copy of the reference, not of the texts: the message's storage is a class, and reading it costs each time.
+    // The columns of every batch, taken out once: the message keeps them in a class, and each look into that costs.
     private let strings: [String]
     private let at: [Int64]
     private let kinds: [UInt32]
     private let durations: [UInt64]
+    private let actions: [UInt32]
+    private let xs: [Int32]
+    private let ys: [Int32]
+    private let buttons: [UInt32]
     private var time: Int64
     private var x: Int32 = 0
     private var y: Int32 = 0
@@ -28,6 +32,10 @@ struct ColumnsReader {
         at = columns.at
         kinds = columns.kind
         durations = columns.duration
+        actions = columns.pointerAction
+        xs = columns.x
+        ys = columns.y
+        buttons = columns.button
         time = extent.first.nanoseconds
     }
 
@@ -67,10 +75,10 @@ struct ColumnsReader {
     private mutating func pointer() -> Event.Pointer {
         defer { pointers += 1 }
         // Differences are modulo 2³²: two positions may be further apart than one number reaches.
-        x &+= columns.x[pointers]
-        y &+= columns.y[pointers]
+        x &+= xs[pointers]
+        y &+= ys[pointers]
         let action: Event.Pointer.Action
-        switch columns.pointerAction[pointers] {
+        switch actions[pointers] {
         case 1: action = .move
         case 2: action = .drag
         case 3: action = .down
@@ -79,7 +87,7 @@ struct ColumnsReader {
             action = .scroll(dx: optional(columns.dx, scrolls), dy: optional(columns.dy, scrolls))
             scrolls += 1
         }
-        return Event.Pointer(action, x: x, y: y, button: columns.button.isEmpty ? nil : string(columns.button[pointers]))
+        return Event.Pointer(action, x: x, y: y, button: buttons.isEmpty ? nil : string(buttons[pointers]))
     }
 
     private func string(_ index: UInt32) -> String? { index == 0 ? nil : strings[Int(index) - 1] }

@@ -1,5 +1,5 @@
-package import Rules
 import Gate
+package import Rules
 
 extension EventLine {
     /// One line of NDJSON without its end, that ``parse(_:)-([UInt8])`` reads as the same event.
@@ -16,9 +16,9 @@ extension EventLine {
             line.add("action", pointer.action.word)
             line.add("x", pointer.x)
             line.add("y", pointer.y)
+            line.add("button", pointer.button)
             line.add("dx", pointer.dx)
             line.add("dy", pointer.dy)
-            line.add("button", pointer.button)
         case .key(let key):
             line.add("action", key.action.word)
             line.add("key", key.key)

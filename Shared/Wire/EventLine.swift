@@ -1,5 +1,5 @@
-package import Rules
 import Gate
+package import Rules
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -14,6 +14,11 @@ package struct EventLine: Hashable, Sendable {
     package var event: Event
     /// Fields that the kind does not have. They are not kept.
     package var unknownFields: Int
+
+    package init(event: Event, unknownFields: Int) {
+        self.event = event
+        self.unknownFields = unknownFields
+    }
 
     /// Parses a line, with or without its end.
     ///
@@ -49,7 +54,8 @@ package struct EventLine: Hashable, Sendable {
     private static let decoder = JSONDecoder()
 
     private static func detail(_ context: DecodingError.Context) -> String {
-        context.underlyingError.map { String(describing: $0) } ?? context.debugDescription
+        // Its words can quote the line. Enough of them, and no more.
+        String((context.underlyingError.map { String(describing: $0) } ?? context.debugDescription).prefix(200))
     }
 
     /// What the decoder makes. A type of its own, because `init(from:)` is only for ``EventLine/parse(_:)-(UnsafeRawBufferPointer)``.

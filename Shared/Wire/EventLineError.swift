@@ -12,6 +12,7 @@ package enum EventLineError: Error, Hashable, Sendable, CustomStringConvertible 
     case unknownKind(String)
     /// Not one of the words that the field may have.
     case unknownValue(field: String, value: String)
+    /// Beyond what the field may hold, or written as JSON writes no number: `1e400`, `01`.
     case outOfRange(field: String)
     /// Not an RFC 3339 time in UTC between 1970 and 2261, with 9 digits of a fraction at most.
     case badTime(String)

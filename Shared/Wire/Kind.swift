@@ -13,6 +13,7 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case narrow = 7
     case stopped = 8
     case nudge = 9
+    case goodbye = 10
     // Telemetry.
     case batch = 16
     case relay = 17

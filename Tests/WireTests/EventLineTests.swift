@@ -55,6 +55,10 @@ private let at = WallTime(nanoseconds: 1_795_420_800_094_000_000)
         (#"{\#(head),"kind":"text","text":"","source":"fax"}"#, .unknownValue(field: "source", value: "fax")),
         (#"{\#(head),"kind":"key","action":"move","key":"a"}"#, .unknownValue(field: "action", value: "move")),
         (#"{\#(head),"kind":"key","action":"up"}"#, .missing(field: "key")),
+        (
+            #"{\#(head),"kind":"key","action":"up","key":"\ud800"}"#,
+            .notJSON(detail: "field 'key' has an escape that stands for no character")
+        ),
         (#"{\#(head),"kind":"key","action":"up","key":5}"#, .wrongType(field: "key", expected: .text)),
         (#"{\#(head),"kind":"pointer","action":"click","x":1,"y":1}"#, .unknownValue(field: "action", value: "click")),
         (#"{\#(head),"kind":"pointer","action":"up","x":"1","y":1}"#, .wrongType(field: "x", expected: .integer)),
@@ -67,6 +71,7 @@ private let at = WallTime(nanoseconds: 1_795_420_800_094_000_000)
         (#"{\#(head),"kind":"presence","status":"away","duration":86400.1}"#, .outOfRange(field: "duration")),
         (#"{\#(head),"kind":"presence","status":"away","duration":-1e400}"#, .outOfRange(field: "duration")),
         (#"{\#(head),"kind":"presence","status":"away","duration":"5"}"#, .wrongType(field: "duration", expected: .number)),
+        (#"{\#(head),"kind":"pointer","action":"up","x":01,"y":1}"#, .outOfRange(field: "x")),
         (#"{"at":1795420800,"kind":"presence","status":"away"}"#, .wrongType(field: "at", expected: .text)),
         (#"{"at":"now","kind":"presence","status":"away"}"#, .badTime("now")),
         ("[]", .notAnObject), ("null", .notAnObject), ("7", .notAnObject), (#""text""#, .notAnObject),
@@ -80,7 +85,8 @@ private let at = WallTime(nanoseconds: 1_795_420_800_094_000_000)
         #expect(throws: EventLineError.notUTF8) { try EventLine.parse(Array(good.utf8) + [0xC3]) }
         #expect(throws: EventLineError.notUTF8) { try EventLine.parse([0xFF, 0xFE] + Array(good.utf8)) }
         let utf16 = good.utf16.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
-        for line in [utf16, [0xEF, 0xBB, 0xBF] + Array(good.utf8), [], Array("{".utf8), Array((good + "x").utf8), Array((good + good).utf8)] {
+        let marked = [0xEF, 0xBB, 0xBF] + Array(good.utf8)
+        for line in [utf16, marked, [], Array("{".utf8), Array((good + "x").utf8), Array((good + good).utf8)] {
             let error = #expect(throws: EventLineError.self) { try EventLine.parse(line) }
             #expect(error?.word == "not-json")
         }
@@ -176,7 +182,7 @@ private let at = WallTime(nanoseconds: 1_795_420_800_094_000_000)
         var events = RandomEvents(dice: dice, unit: 1)
         let lines = events.batch(100).map { EventLine.line(of: $0) } + events.batch(100).map { EventLine.line(of: $0) }
         var accepted = 0
-        for _ in 0..<20_000 {
+        for _ in 0..<mutations {
             let line = mutated(lines.randomElement(using: &dice)!, with: lines.randomElement(using: &dice)!, &dice)
             guard let parsed = try? EventLine.parse(line) else { continue }
             accepted += 1
@@ -185,7 +191,7 @@ private let at = WallTime(nanoseconds: 1_795_420_800_094_000_000)
             Issue.record("\(String(decoding: line, as: UTF8.self))")
             return
         }
-        print("mutated lines: \(accepted) of 20000 still were events")
+        print("mutated lines: \(accepted) of \(mutations) still were events")
     }
 
     @Test(.enabled(if: !Recordings.files.isEmpty, "no recordings: set SLUICE_DATA to their folder"), arguments: Recordings.files)

@@ -12,7 +12,7 @@
         enum Form: String, Sendable, CaseIterable {
             /// The file grows with each write: every sync also commits its new length.
             case growing
-            /// Space is reserved 256 MiB at a time, and the time that takes counts. 
+            /// Space is reserved 256 MiB at a time, and the time that takes counts.
             case preallocated
             /// Preallocated, past the page cache (`O_DIRECT`), each group copied together and padded to whole blocks of 4 KiB.
             /// The quickest that keeps every byte. A folder in memory may refuse it.

@@ -45,7 +45,9 @@
             guard let executable = NATSServer.executable() else { return .unavailable("no nats-server on PATH") }
             do {
                 let server = try NATSServer(executable: executable, in: folder)
-                let load = try NATSLoad(port: server.port, batches: batches, publishers: publishers, window: window, streams: min(streams, publishers))
+                let streams = min(streams, publishers)
+                let load = try NATSLoad(
+                    port: server.port, batches: batches, publishers: publishers, window: window, streams: streams)
                 // The first seconds make files and warm caches: not counted.
                 try load.run(seconds: warmUpSeconds, counting: false)
                 let before = CPUTime(of: server.id)
@@ -54,7 +56,7 @@
                 let count = load.latencies.count
                 return .measured(
                     Measured(
-                        version: server.version, streams: min(streams, publishers), messagesPerSecond: Double(count) / elapsed,
+                        version: server.version, streams: streams, messagesPerSecond: Double(count) / elapsed,
                         megabytesPerSecond: Double(load.bytesAcknowledged) / elapsed / 1e6, acknowledgement: Figures(load.latencies),
                         errors: load.errors, firstError: load.firstError,
                         serverMicrosecondsPerMessage: (after - before).total * 1e6 / Double(max(1, count))))
@@ -184,7 +186,7 @@
             sentAt = Array(repeating: 0, count: window)
             sentBytes = Array(repeating: 0, count: window)
             socket = try LoopbackSocket.connect(port: port)
-            append("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"swift\",\"version\":\"1\"}\r\n")
+            append(#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"swift","version":"1"}"# + "\r\n")
             append("SUB \(inbox)* 1\r\nPING\r\n")
             try send()
             try awaitAnswer { $0.starts(with: "PONG") }
@@ -220,7 +222,9 @@
         /// Sends what there is to send, as far as the socket takes it.
         func send() throws(BenchFailure) {
             while outputStart < output.count {
-                let count = output.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + outputStart, $0.count - outputStart, Int32(MSG_NOSIGNAL)) }
+                let count = output.withUnsafeBytes {
+                    Glibc.send(socket, $0.baseAddress! + outputStart, $0.count - outputStart, Int32(MSG_NOSIGNAL))
+                }
                 if count < 0 {
                     if errno == EINTR { continue }
                     guard errno == EAGAIN else { throw .peerLost("nats-server: send failed, errno \(errno)") }

@@ -62,9 +62,8 @@
             let path = getenv("PATH").map { String(cString: $0) } ?? ""
             var folders = path.split(separator: ":").map(String.init)
             if folders.contains(where: { access($0 + "/nats-server", X_OK) == 0 }) {
-                folders += output(
-                    of: "python3 -c 'import sysconfig as s; print(s.get_path(\"scripts\")); print(s.get_path(\"scripts\", \"posix_user\"))' 2>/dev/null"
-                ).split(separator: "\n").map(String.init)
+                let python = "import sysconfig as s; print(s.get_path(\"scripts\")); print(s.get_path(\"scripts\", \"posix_user\"))"
+                folders += output(of: "python3 -c '\(python)' 2>/dev/null").split(separator: "\n").map(String.init)
                 folders += output(of: "pyenv which nats-server 2>/dev/null").split(separator: "\n").map {
                     String($0.dropLast("/nats-server".count))
                 }
@@ -147,7 +146,9 @@
             let socket = try make()
             var address = address(port: port)
             let result = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
             guard result == 0 else {
                 let error = errno

@@ -291,6 +291,17 @@ package nonisolated struct WireNudge: Sendable {
   package init() {}
 }
 
+/// An agent that has stopped capture and is about to end. It holds no lease from here on.
+package nonisolated struct WireGoodbye: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct WireAgentReport: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -306,8 +317,6 @@ package nonisolated struct WireAgentReport: Sendable {
   package var spoolBytes: UInt64 = 0
 
   package var spoolOldestUs: Int64 = 0
-
-  package var stoppedEpoch: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -809,9 +818,28 @@ nonisolated extension WireNudge: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   }
 }
 
+nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Goodbye"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireGoodbye, rhs: WireGoodbye) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AgentReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0\u{3}stopped_epoch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -824,7 +852,6 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.spoolBatches) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.spoolBytes) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.spoolOldestUs) }()
-      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.stoppedEpoch) }()
       default: break
       }
     }
@@ -846,9 +873,6 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.spoolOldestUs != 0 {
       try visitor.visitSingularInt64Field(value: self.spoolOldestUs, fieldNumber: 5)
     }
-    if self.stoppedEpoch != 0 {
-      try visitor.visitSingularUInt32Field(value: self.stoppedEpoch, fieldNumber: 6)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -858,7 +882,6 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.spoolBatches != rhs.spoolBatches {return false}
     if lhs.spoolBytes != rhs.spoolBytes {return false}
     if lhs.spoolOldestUs != rhs.spoolOldestUs {return false}
-    if lhs.stoppedEpoch != rhs.stoppedEpoch {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

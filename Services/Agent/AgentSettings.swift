@@ -1,0 +1,86 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+
+/// `agent.json` in an agent's home.
+struct AgentSettings: Codable, Sendable {
+    /// For people; what counts is the key.
+    var name: String
+    /// Where ingest listens: `tcp://host:port`.
+    var ingest: String
+    /// Ingest's public key, Z85: pinned, so that nobody else can hand out permits.
+    var serverKey: String
+    /// Bytes of payloads on disk. Default 256 MiB. When it is full new events are refused, and counted.
+    var spoolBytesMax: Int = 256 << 20
+    /// Of the suite, milliseconds.
+    var leaseMilliseconds: Int = 3_000
+
+    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, spoolBytesMax, leaseMilliseconds }
+
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(String.self, forKey: .name)
+        ingest = try values.decode(String.self, forKey: .ingest)
+        serverKey = try values.decode(String.self, forKey: .serverKey)
+        spoolBytesMax = try values.decodeIfPresent(Int.self, forKey: .spoolBytesMax) ?? 256 << 20
+        leaseMilliseconds = try values.decodeIfPresent(Int.self, forKey: .leaseMilliseconds) ?? 3_000
+    }
+
+    init(home: String) throws(Complaint) {
+        let path = home + "/agent.json"
+        do {
+            self = try JSONDecoder().decode(AgentSettings.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        } catch {
+            throw Complaint("cannot read \(path): \(TrustedNodes.reason(error)); 'sluice up' and 'sluice enrol' make it")
+        }
+        guard CurveKey(z85: serverKey) != nil else { throw Complaint("\(path): serverKey is not 40 characters of Z85") }
+        guard spoolBytesMax >= 1 << 20 else { throw Complaint("\(path): spoolBytesMax is \(spoolBytesMax): at least 1,048,576 is expected") }
+    }
+}
+
+/// `status.json`: what the agent last said of itself, for `sluice-agent status`.
+struct AgentStatus: Codable {
+    var name: String
+    var pid: Int32
+    var atMicroseconds: Int64
+    var isConnected: Bool
+    var epoch: UInt64
+    var classes: [String]
+    var leaseLeftMilliseconds: Int64
+    var accepted: UInt64
+    var refused: [String: UInt64]
+    var unknownFields: UInt64
+    var spoolBatches: Int
+    var spoolBytes: Int
+    var spoolBytesMax: Int
+    var spoolOldestMicroseconds: Int64?
+    var quarantined: Int
+
+    init(_ view: Recorder.View, _ extent: Spool.Extent, _ outside: SpoolThread.Outside, _ settings: AgentSettings) {
+        name = settings.name
+        pid = getpid()
+        atMicroseconds = Clock.wall().microseconds
+        isConnected = outside.isConnected
+        epoch = view.epoch.number
+        classes = view.classes.map(\.name).sorted()
+        leaseLeftMilliseconds = view.leaseLeft.milliseconds
+        accepted = view.counts.accepted
+        refused = view.counts.refused
+        unknownFields = view.counts.unknownFields
+        spoolBatches = extent.batches
+        spoolBytes = extent.bytes
+        spoolBytesMax = settings.spoolBytesMax
+        spoolOldestMicroseconds = extent.oldest?.microseconds
+        quarantined = extent.quarantined
+    }
+
+    /// For people only; that it cannot be written must not stop the agent.
+    func write(to path: String) {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        guard let data = try? encoder.encode(self) else { return }
+        try? data.write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
+}

@@ -1,0 +1,234 @@
+import Chassis
+import Foundation
+import Gate
+import Logging
+import Messaging
+import Wire
+
+/// The agent's session with ingest: renews the permit, acknowledges narrower ones, and sends the spool, in order, stream by stream.
+final class Uplink {
+    private struct Stream {
+        var place: Spool.Stream
+        /// The next sequence to send.
+        var next: UInt64
+        var cache: [UInt64: SpooledBatch] = [:]
+        var fetching = false
+        /// Not before: ingest or policy were busy, or closed.
+        var notBefore = Instant(nanoseconds: 0)
+        var progress: Instant
+    }
+
+    private let link: Link
+    private let recorder: Recorder
+    private let spool: SpoolThread
+    private let logger: Logger
+    private let lease: Span
+    private var streams: [UInt64: Stream] = [:]
+    private var renewed: Instant?
+    private var window = UInt64(Limits.window)
+
+    init(link: Link, recorder: Recorder, spool: SpoolThread, lease: Span, logger: Logger) {
+        self.link = link
+        self.recorder = recorder
+        self.spool = spool
+        self.lease = lease
+        self.logger = logger
+        let start = Nonce.random()
+        link.hello = { [unowned recorder] in
+            var body = WireHello()
+            body.software = "sluice-agent 0.1"
+            body.start = start.bytes
+            body.epoch = recorder.view().epoch.number
+            return body
+        }
+        link.welcomed = { [unowned self] in welcomed($0) }
+        link.received = { [unowned self] message in
+            // What cannot be read is no permission: the lease runs out.
+            try? take(message)
+        }
+    }
+
+    private func welcomed(_ welcome: WireWelcome) {
+        logger.info("connected as \(welcome.node)")
+        window = UInt64(max(1, min(64, welcome.window)))
+        for id in streams.keys { rewind(id, to: streams[id]!.place.oldest) }
+        spool.set {
+            $0.isConnected = true
+            $0.ordinal = welcome.ordinal
+        }
+        renew(at: Clock.now())
+    }
+
+    private func take(_ message: borrowing Inbound) throws(Frame.Malformed) {
+        switch message.kind {
+        case .grant: granted(try message.body(WireGrant.self))
+        case .narrow:
+            let body = try message.body(WireNarrow.self)
+            let epoch = Epoch(body.permit.epoch)
+            _ = recorder.narrow(to: body.permit.value)
+            // Said again for every push, also one that changed nothing: the last receipt may have been lost.
+            acknowledge(max(epoch, recorder.view().epoch))
+        case .nudge: renew(at: Clock.now())
+        case .stored: stored(try message.body(WireStored.self))
+        case .busy:
+            let body = try message.body(WireBusy.self)
+            hold(body.stream, body.sequence, milliseconds: Int64(body.retryMs))
+        case .refused: refused(try message.body(WireRefused.self))
+        default: break
+        }
+    }
+
+    private func granted(_ body: WireGrant) {
+        guard let nonce = Nonce(body.nonce), body.hasPermit else { return }
+        guard let epoch = recorder.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), permit: body.permit.value) else { return pump() }
+        acknowledge(epoch)
+        pump()
+    }
+
+    private func acknowledge(_ epoch: Epoch) {
+        var body = WireStopped()
+        body.epoch = epoch.number
+        link.send(.stopped, body)
+    }
+
+    func renew(at now: Instant) {
+        renewed = now
+        let nonce = Nonce.random()
+        var body = WireRenew()
+        body.nonce = nonce.bytes
+        body.epoch = recorder.request(nonce, at: now).number
+        body.wallUs = Clock.wall().microseconds
+        let counts = recorder.view().counts
+        body.agent.eventsAccepted = counts.accepted
+        body.agent.eventsRefused = counts.refused
+        let extent = spool.extent
+        body.agent.spoolBatches = UInt64(extent.batches)
+        body.agent.spoolBytes = UInt64(extent.bytes)
+        body.agent.spoolOldestUs = extent.oldest?.microseconds ?? 0
+        link.send(.renew, body)
+    }
+
+    // MARK: Answers
+
+    private func stored(_ body: WireStored) {
+        guard streams[body.stream] != nil, body.sequence >= streams[body.stream]!.place.oldest else { return }
+        spool.put(.forget(body.stream, upTo: body.sequence))
+        let oldest = min(body.sequence, streams[body.stream]!.place.newest) + 1
+        streams[body.stream]!.place.oldest = oldest
+        streams[body.stream]!.next = max(streams[body.stream]!.next, oldest)
+        streams[body.stream]!.cache = streams[body.stream]!.cache.filter { $0.key >= oldest }
+        streams[body.stream]!.progress = Clock.now()
+        pump()
+    }
+
+    private func refused(_ body: WireRefused) {
+        guard let refusal = Refusal(rawValue: body.code) else { return logger.warning("refused, code \(body.code): \(body.text)") }
+        guard body.stream != 0 else {
+            if refusal.disposition == .give { logger.error("ingest refuses this agent: \(body.text)") }
+            return
+        }
+        switch refusal.disposition {
+        case .keep, .greet: hold(body.stream, body.sequence, milliseconds: 500)
+        case .rewind: rewind(body.stream, to: body.expected)
+        case .quarantine:
+            logger.error("batch \(body.sequence) was refused: \(body.text); it is set aside")
+            spool.put(.quarantine(body.stream, body.sequence, refusal.word))
+            streams[body.stream]?.cache[body.sequence] = nil
+            hold(body.stream, body.sequence, milliseconds: 50)
+        case .give: hold(body.stream, body.sequence, milliseconds: 5_000)
+        }
+    }
+
+    private func hold(_ id: UInt64, _ sequence: UInt64, milliseconds: Int64) {
+        guard streams[id] != nil else { return }
+        rewind(id, to: min(sequence, streams[id]!.next))
+        streams[id]!.notBefore = Clock.now() + .milliseconds(milliseconds)
+    }
+
+    private func rewind(_ id: UInt64, to sequence: UInt64) {
+        guard let stream = streams[id] else { return }
+        streams[id]!.next = min(max(sequence, stream.place.oldest), stream.place.newest + 1)
+        streams[id]!.progress = Clock.now()
+    }
+
+    // MARK: The spool
+
+    func take(_ news: SpoolThread.News) -> Bool {
+        switch news {
+        case .stream(let place):
+            if streams[place.id] == nil { streams[place.id] = Stream(place: place, next: place.oldest, progress: Clock.now()) }
+            let oldest = max(place.oldest, streams[place.id]!.place.oldest)
+            streams[place.id]!.place = place
+            streams[place.id]!.place.oldest = oldest
+            streams[place.id]!.next = max(streams[place.id]!.next, oldest)
+        case .batches(let id, let from, let batches):
+            guard streams[id] != nil else { break }
+            streams[id]!.fetching = false
+            for batch in batches { streams[id]!.cache[batch.sequence] = batch }
+            // Set aside by the spool: what follows goes on without it.
+            if streams[id]!.next == from, let first = batches.first, first.sequence > from { streams[id]!.next = first.sequence }
+        case .failed(let why):
+            logger.critical("\(why)")
+            return false
+        }
+        pump()
+        return true
+    }
+
+    private func pump() {
+        guard link.isWelcome else { return }
+        let now = Clock.now()
+        for id in streams.keys {
+            // While its class is closed a stream waits: policy would only send it back.
+            guard recorder.isCapturing(streams[id]!.place.dataClass, at: now), now >= streams[id]!.notBefore else { continue }
+            pump(id, now)
+        }
+    }
+
+    private func pump(_ id: UInt64, _ now: Instant) {
+        while let stream = streams[id], stream.next <= stream.place.newest, stream.next < stream.place.oldest + window {
+            guard let batch = stream.cache[stream.next] else {
+                if !stream.fetching {
+                    streams[id]!.fetching = true
+                    spool.put(.fetch(id, from: stream.next, limit: Int(window)))
+                }
+                return
+            }
+            var header = WireBatchHeader()
+            header.stream = batch.stream
+            header.sequence = batch.sequence
+            header.oldest = stream.place.oldest
+            header.class = batch.dataClass.name
+            header.firstNs = batch.first.nanoseconds
+            header.lastNs = batch.last.nanoseconds
+            header.count = UInt32(batch.count)
+            header.epoch = batch.epoch
+            header.payloadBytes = UInt32(batch.payload.count)
+            header.columnsBytes = UInt32(batch.columnsBytes)
+            guard link.send(.batch, header, payload: Message(batch.payload)) == .sent else { return }
+            streams[id]!.next += 1
+        }
+    }
+
+    // MARK: Time
+
+    func tick(at now: Instant) {
+        link.tick(at: now)
+        recorder.tick()
+        if !link.isWelcome { spool.set { $0.isConnected = false } }
+        if link.isWelcome, renewed.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true { renew(at: now) }
+        for (id, stream) in streams where stream.next > stream.place.oldest && now - stream.progress > Span(nanoseconds: lease.nanoseconds * 2) {
+            // No answer for two leases: sent again from the oldest; policy knows what it has.
+            rewind(id, to: stream.place.oldest)
+        }
+        pump()
+    }
+
+    /// Whether everything is in the vault.
+    var isDrained: Bool { streams.values.allSatisfy { $0.place.oldest > $0.place.newest } }
+
+    func sayGoodbye() {
+        recorder.stop()
+        link.send(.goodbye, WireGoodbye())
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import Gate
+import Messaging
+import Wire
+
+/// One workstation's session: whose it is, what it was permitted, what it has under way.
+final class AgentSession {
+    let route: Route
+    let node: Node
+    /// The agent has said that capture outside the permit of this epoch has stopped.
+    var acknowledged = Epoch.none
+    /// The permit last granted or pushed.
+    var permit = Permit.nothing
+    var report = WireAgentReport()
+    private var offsets: [Int64] = []
+    private var nextOffset = 0
+    /// Relayed and not answered, oldest first in each stream.
+    private(set) var underWay: [UInt64: [Relayed]] = [:]
+
+    struct Relayed {
+        var sequence: UInt64
+        var bytes: Int
+        var since: Instant
+    }
+
+    init(route: Route, node: Node) {
+        self.route = route
+        self.node = node
+    }
+
+    /// The agent's wall clock minus this one, microseconds: of the last samples the one that travelled fastest.
+    ///
+    /// A delay makes the agent seem behind, its events later than they were: what is in doubt counts as captured after a closure.
+    var offset: Int64 { offsets.max() ?? 0 }
+
+    func noteOffset(_ microseconds: Int64) {
+        if offsets.count < 8 { offsets.append(microseconds) } else { offsets[nextOffset] = microseconds }
+        nextOffset = (nextOffset + 1) % 8
+    }
+
+    func relayed(_ stream: UInt64, _ item: Relayed) { underWay[stream, default: []].append(item) }
+
+    /// Takes out what is answered: everything up to `sequence`, or that one alone.
+    func answered(_ stream: UInt64, upTo sequence: UInt64, _ each: (Relayed) -> Void) {
+        guard let list = underWay[stream] else { return }
+        let done = list.prefix { $0.sequence <= sequence }
+        done.forEach(each)
+        underWay[stream]!.removeFirst(done.count)
+        if underWay[stream]!.isEmpty { underWay[stream] = nil }
+    }
+
+    func refused(_ stream: UInt64, _ sequence: UInt64, _ each: (Relayed) -> Void) {
+        guard let index = underWay[stream]?.firstIndex(where: { $0.sequence == sequence }) else { return }
+        each(underWay[stream]!.remove(at: index))
+        if underWay[stream]!.isEmpty { underWay[stream] = nil }
+    }
+
+    /// Forgets everything that is under way: policy has lost it.
+    func abandon() -> [UInt64: [Relayed]] {
+        defer { underWay = [:] }
+        return underWay
+    }
+}

@@ -1,0 +1,397 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+/// The edge: agents' sessions, their leases and permits, and the relay of their batches to policy. Keeps no telemetry.
+final class Agents {
+    private let follower: Follower
+    private let relay: PolicyRelay
+    private let admission: Admission
+    private let lease: Span
+    private let logger: Logger
+    private let start = Nonce.random()
+    /// Made when the registry is complete: before that nobody could be told from a stranger.
+    private var binder: Binder?
+    private let bind: () throws -> Binder
+
+    private var registry = Governance()
+    private var sessions = SessionTable<AgentSession>()
+    private var byOrdinal: [UInt32: [AgentSession]] = [:]
+    private var leases: LeaseGrantor<UInt32>
+    /// Agents that have acknowledged, not yet told to control, by epoch.
+    private var acknowledged: [Epoch: [UInt32]] = [:]
+    /// Frames of a push that are alike for many.
+    private var frames: [Set<DataClass>: HeadedBytes] = [:]
+    private var counters = Counters()
+
+    private struct Counters {
+        var batches: UInt64 = 0
+        var events: UInt64 = 0
+        var bytes: UInt64 = 0
+        var busy: UInt64 = 0
+        var stored: UInt64 = 0
+    }
+
+    /// The policy document will name them; see `Rules`.
+    static let classes = ["activity", "content", "conversation", "review"].map { DataClass($0) }
+    /// Agents whose lease has ended stay in the list of the silent for so long.
+    static let silenceKept = Span.seconds(600)
+
+    init(
+        follower: Follower, relay: PolicyRelay, admission: Admission, lease: Span, logger: Logger, bind: @escaping () throws -> Binder
+    ) {
+        self.follower = follower
+        self.relay = relay
+        self.admission = admission
+        self.lease = lease
+        self.logger = logger
+        self.bind = bind
+        leases = LeaseGrantor(lease: lease, startedAt: Clock.now())
+        follower.apply = { [unowned self] in apply($0) }
+        follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
+        follower.report = { [unowned self] in report() }
+        relay.stored = { [unowned self] in stored($0) }
+        relay.refused = { [unowned self] in refused($0) }
+        relay.busy = { [unowned self] in busy($0) }
+        relay.lost = { [unowned self] in lost() }
+    }
+
+    // MARK: The registry
+
+    private func apply(_ entries: [Entry]) -> Bool {
+        for entry in entries {
+            switch entry.deed {
+            case .registered(let nodes):
+                for node in nodes where node.role == .agent {
+                    if let old = registry.node(named: node.name), old.ordinal != node.ordinal { revoke(old) }
+                    if let key = CurveKey(node.key) { admission.admit(key, as: "agent/\(node.ordinal)") }
+                }
+                registry.apply(entry)
+            case .removed(let ordinals):
+                for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
+                registry.apply(entry)
+            // The gate comes with every grant; what else control has decided is not needed here.
+            default: break
+            }
+        }
+        return true
+    }
+
+    /// A live connection cannot be cut, so every message asks the registry; here the lease goes, and the next handshake fails.
+    private func revoke(_ node: Node) {
+        if let key = CurveKey(node.key) { admission.revoke(key) }
+        leases.forget(node.ordinal)
+        for session in byOrdinal.removeValue(forKey: node.ordinal) ?? [] {
+            var narrow = WireNarrow()
+            narrow.permit.epoch = follower.epoch.number
+            binder?.send(.narrow, narrow, to: session.route)
+            sessions.end(session.route)
+        }
+    }
+
+    /// Opens the port once the registry is complete.
+    func openWhenReady(at now: Instant) throws -> Binder? {
+        guard binder == nil, follower.isHeld(at: now) else { return nil }
+        if registry.nodes.isEmpty { admission.admit([:]) }
+        let binder = try bind()
+        binder.received = { [unowned self] route, message in receive(route, message) }
+        self.binder = binder
+        return binder
+    }
+
+    // MARK: Messages from agents
+
+    private func receive(_ route: Route, _ message: consuming Inbound) {
+        guard let binder else { return }
+        let now = Clock.now()
+        let kind = message.kind
+        do {
+            if kind == .hello { return try greet(route, message, now, binder) }
+            guard let session = sessions.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            switch kind {
+            case .batch: try batch(session, message, now, binder)
+            case .renew: try renew(session, message.body(WireRenew.self), now, binder)
+            case .stopped: try stopped(session, Epoch(message.body(WireStopped.self).epoch))
+            case .goodbye: goodbye(session)
+            default: binder.refuse(.notAllowed, "an agent does not send this", kind: kind, to: route)
+            }
+        } catch let error as Frame.Malformed {
+            binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
+        } catch {
+            binder.refuse(.invalid, "\(error)", kind: kind, to: route)
+        }
+    }
+
+    private func greet(_ route: Route, _ message: borrowing Inbound, _ now: Instant, _ binder: Binder) throws {
+        let hello = try message.body(WireHello.self)
+        guard hello.protocol == UInt32(Limits.version) else {
+            return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
+        }
+        guard let user = User(message.user), user.role == "agent", let ordinal = UInt32(user.name), let node = registry.nodes[ordinal] else {
+            return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route)
+        }
+        // A second Hello on the same connection takes the place of the first.
+        if let old = sessions.hear(route, at: now) { forget(old) }
+        let session = AgentSession(route: route, node: node)
+        sessions.greet(route, session, at: now)
+        byOrdinal[ordinal, default: []].append(session)
+        var welcome = WireWelcome()
+        welcome.node = node.name
+        welcome.ordinal = ordinal
+        welcome.leaseMs = UInt32(lease.milliseconds)
+        welcome.epoch = follower.epoch.number
+        welcome.start = start.bytes
+        welcome.wallUs = Clock.wall().microseconds
+        welcome.window = UInt32(Limits.window)
+        binder.send(.welcome, welcome, to: route)
+    }
+
+    private func forget(_ session: AgentSession) {
+        let ordinal = session.node.ordinal
+        byOrdinal[ordinal]?.removeAll { $0 === session }
+        if byOrdinal[ordinal]?.isEmpty ?? false { byOrdinal[ordinal] = nil }
+        for (_, list) in session.abandon() { for item in list { relay.settle(bytes: item.bytes) } }
+    }
+
+    private func renew(_ session: AgentSession, _ body: WireRenew, _ now: Instant, _ binder: Binder) {
+        guard registry.nodes[session.node.ordinal] == session.node else {
+            return binder.refuse(.unknownNode, "this agent is not registered any more", kind: .renew, to: session.route)
+        }
+        session.noteOffset(body.wallUs &- Clock.wall().microseconds)
+        if body.hasAgent { session.report = body.agent }
+        acknowledge(session, Epoch(body.epoch))
+        var grant = WireGrant()
+        grant.nonce = body.nonce
+        grant.wallUs = Clock.wall().microseconds
+        if let span = leases.grant(session.node.ordinal, ownUntil: follower.heldUntil(at: now), at: now) {
+            grant.leaseMs = UInt32(clamping: span.milliseconds)
+            session.permit = follower.gate.permit(for: session.node.scope, of: Agents.classes)
+        } else {
+            // Nobody has told this ingest within its own lease that anything may go on.
+            session.permit = Permit(epoch: follower.epoch, classes: [])
+        }
+        grant.permit = WirePermit(session.permit)
+        binder.send(.grant, grant, to: session.route)
+    }
+
+    private func batch(_ session: AgentSession, _ message: consuming Inbound, _ now: Instant, _ binder: Binder) throws {
+        let header = try message.body(WireBatchHeader.self)
+        let ordinal = session.node.ordinal
+        func refuse(_ refusal: Refusal, _ text: String) {
+            binder.refuse(refusal, text, kind: .batch, to: session.route) {
+                $0.stream = header.stream
+                $0.sequence = header.sequence
+                $0.epoch = follower.epoch.number
+            }
+        }
+        guard registry.nodes[ordinal] == session.node else { return refuse(.unknownNode, "this agent is not registered any more") }
+        guard leases.isHeld(ordinal, at: now), follower.isHeld(at: now) else { return refuse(.noLease, "renew first") }
+        var taken = message
+        guard let payload = taken.takePayload() else { return refuse(.malformed, "a batch has a payload") }
+        let bytes = payload.count
+        guard bytes == Int(header.payloadBytes), bytes <= Limits.payloadBytesMax else {
+            return refuse(.malformed, "the payload has \(bytes) bytes, the header says \(header.payloadBytes)")
+        }
+        guard relay.hasRoom(for: bytes) else { return pushBack(header, to: session, binder) }
+        var body = WireRelay()
+        body.agent = ordinal
+        body.offsetUs = session.offset
+        body.header = taken.withBody { Data($0) }
+        guard relay.send(body, payload: payload, bytes: bytes) else { return pushBack(header, to: session, binder) }
+        session.relayed(header.stream, AgentSession.Relayed(sequence: header.sequence, bytes: bytes, since: now))
+        counters.batches += 1
+        counters.events += UInt64(header.count)
+        counters.bytes += UInt64(bytes)
+    }
+
+    private func pushBack(_ header: WireBatchHeader, to session: AgentSession, _ binder: Binder) {
+        counters.busy += 1
+        var busy = WireBusy()
+        busy.retryMs = 200
+        busy.kind = UInt32(Kind.batch.rawValue)
+        busy.stream = header.stream
+        busy.sequence = header.sequence
+        binder.send(.busy, busy, to: session.route)
+    }
+
+    private func goodbye(_ session: AgentSession) {
+        acknowledge(session, follower.epoch)
+        leases.forget(session.node.ordinal)
+        forget(session)
+        sessions.end(session.route)
+    }
+
+    // MARK: Answers from policy
+
+    private func stored(_ group: WireStoredGroup) {
+        guard group.agents.count == group.streams.count, group.agents.count == group.sequences.count else { return }
+        let now = Clock.now()
+        var body = WireStored()
+        for index in group.agents.indices {
+            body.stream = group.streams[index]
+            body.sequence = group.sequences[index]
+            let frame = Frame.bytes(.stored, body)
+            for session in byOrdinal[group.agents[index]] ?? [] {
+                session.answered(body.stream, upTo: body.sequence) { item in
+                    relay.settle(bytes: item.bytes)
+                    relay.note(latency: now - item.since)
+                    counters.stored += 1
+                }
+                binder?.send(frame, to: session.route)
+            }
+        }
+    }
+
+    private func refused(_ body: WireRefused) {
+        for session in byOrdinal[body.agent] ?? [] {
+            session.refused(body.stream, body.sequence) { relay.settle(bytes: $0.bytes) }
+            var onward = body
+            onward.agent = 0
+            onward.kind = UInt32(Kind.batch.rawValue)
+            binder?.send(.refused, onward, to: session.route)
+        }
+    }
+
+    private func busy(_ body: WireBusy) {
+        for session in byOrdinal[body.agent] ?? [] {
+            session.refused(body.stream, body.sequence) { relay.settle(bytes: $0.bytes) }
+            var onward = body
+            onward.agent = 0
+            onward.kind = UInt32(Kind.batch.rawValue)
+            counters.busy += 1
+            binder?.send(.busy, onward, to: session.route)
+        }
+    }
+
+    /// Policy has come back and knows nothing of what was under way: agents send it again at once.
+    private func lost() {
+        for (_, session) in sessions.all {
+            for (stream, list) in session.abandon() {
+                var busy = WireBusy()
+                busy.retryMs = 20
+                busy.kind = UInt32(Kind.batch.rawValue)
+                busy.stream = stream
+                busy.sequence = list[0].sequence
+                binder?.send(.busy, busy, to: session.route)
+            }
+        }
+    }
+
+    // MARK: The gate
+
+    private func gateChanged(_ gate: GateState, _ pushed: Bool) {
+        frames = [:]
+        let now = Clock.now()
+        let wider = sessions.all.contains { _, session in
+            !gate.permit(for: session.node.scope, of: Agents.classes).classes.isSubset(of: session.permit.classes)
+        }
+        if let newest = gate.closures.last(where: \.stopsCapture) { tellWhoIsLeased(gate, newest.epoch, now) } else { acknowledgeOwn(gate) }
+        for (_, session) in sessions.all { narrow(session, gate) }
+        // Only a renewal that the agent asks for can extend: ask it to ask.
+        if wider { for (_, session) in sessions.all { binder?.send(.nudge, WireNudge(), to: session.route) } }
+        logger.info("epoch \(gate.epoch.number)\(pushed ? " pushed" : ""): \(gate.closures.count) closures in force")
+    }
+
+    /// This ingest grants nothing any more in the scope of any closure; these agents hold a lease from before.
+    private func tellWhoIsLeased(_ gate: GateState, _ epoch: Epoch, _ now: Instant) {
+        var body = WireStopped()
+        body.epoch = gate.epoch.number
+        body.first = true
+        let unknown = leases.unknownUntil - now
+        if unknown > .zero { body.unknownMs = UInt32(clamping: unknown.milliseconds + 1) }
+        body.leased = leases.granted.compactMap { ordinal, until in
+            guard until > now, let node = registry.nodes[ordinal] else { return nil }
+            return gate.closures.contains { $0.stopsCapture && $0.selector.matches(node.scope) } ? ordinal : nil
+        }
+        follower.link.send(.stopped, body)
+    }
+
+    private func acknowledgeOwn(_ gate: GateState) {
+        var body = WireStopped()
+        body.epoch = gate.epoch.number
+        body.first = true
+        follower.link.send(.stopped, body)
+    }
+
+    private func narrow(_ session: AgentSession, _ gate: GateState) {
+        guard gate.seal != nil
+            || gate.closures.contains(where: { $0.stopsCapture && $0.epoch > session.acknowledged && $0.selector.matches(session.node.scope) })
+        else { return }
+        let classes = gate.permit(for: session.node.scope, of: Agents.classes).classes.intersection(session.permit.classes)
+        session.permit = Permit(epoch: gate.epoch, classes: classes)
+        if frames[classes] == nil {
+            var body = WireNarrow()
+            body.permit = WirePermit(session.permit)
+            frames[classes] = Frame.bytes(.narrow, body)
+        }
+        binder?.send(frames[classes]!, to: session.route)
+    }
+
+    private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
+
+    private func acknowledge(_ session: AgentSession, _ epoch: Epoch) {
+        guard epoch > session.acknowledged else { return }
+        session.acknowledged = epoch
+        acknowledged[epoch, default: []].append(session.node.ordinal)
+    }
+
+    /// Tells control who has stopped: what has come in since the last time, in one message.
+    func flush() {
+        guard !acknowledged.isEmpty else { return }
+        for (epoch, ordinals) in acknowledged {
+            var body = WireStopped()
+            body.epoch = epoch.number
+            body.agents = ordinals
+            follower.link.send(.stopped, body)
+        }
+        acknowledged = [:]
+    }
+
+    // MARK: Time
+
+    func tick(at now: Instant) {
+        sessions.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, session in forget(session) }
+        for (ordinal, until) in leases.granted where now - until > Agents.silenceKept { leases.forget(ordinal) }
+    }
+
+    private func report() -> WireServiceReport {
+        let now = Clock.now()
+        let wall = Clock.wall()
+        var report = WireServiceReport()
+        for (ordinal, until) in leases.granted {
+            if until > now {
+                report.current.append(ordinal)
+            } else {
+                var silence = WireSilence()
+                silence.agent = ordinal
+                silence.sinceUs = (wall - (now - until)).microseconds
+                report.silent.append(silence)
+            }
+        }
+        report.counters["batches"] = counters.batches
+        report.counters["events"] = counters.events
+        report.counters["bytes"] = counters.bytes
+        report.counters["stored"] = counters.stored
+        report.counters["busy"] = counters.busy
+        report.counters["handshakes.refused"] = admission.refusals
+        for (word, count) in binder?.refusals ?? [:] { report.counters["refused.\(word)"] = count }
+        var refused: [String: UInt64] = [:]
+        var accepted: UInt64 = 0
+        for (_, session) in sessions.all {
+            accepted += session.report.eventsAccepted
+            for (reason, count) in session.report.eventsRefused { refused[reason, default: 0] += count }
+        }
+        report.counters["agents.events.accepted"] = accepted
+        for (reason, count) in refused { report.counters["agents.events.refused.\(reason)"] = count }
+        report.gauges["sessions"] = Int64(sessions.count)
+        report.gauges["under-way"] = Int64(relay.underWay)
+        let latency = relay.takeLatencies()
+        report.gauges["ack.p50.us"] = latency.p50
+        report.gauges["ack.p99.us"] = latency.p99
+        return report
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Chassis
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+@main
+struct IngestService: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice-ingest",
+        abstract: "The only port that workstations reach: sessions, permits, and the relay of batches to policy.",
+        discussion: "EXAMPLE\n  sluice-ingest --home /var/lib/sluice\n\nKeeps no telemetry. Normally started by 'sluice up'.")
+
+    @OptionGroup var options: ServiceOptions
+
+    func run() throws {
+        // Decide.
+        let host = try ServiceHost("ingest", options)
+        let settings = host.settings
+        let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
+        // Control, which must push a pause at once, goes first when both want the processor.
+        Lifecycle.lowerPriority(to: 5)
+
+        // Acquire.
+        let keys = try host.keys()
+        let trusted = try host.trusted()
+        let wakeup = try Wakeup()
+        guard let controlKey = trusted.key(of: "control"), let policyKey = trusted.key(of: "policy") else {
+            throw Complaint("registry.json names no key of control or policy; 'sluice up' makes it")
+        }
+        let admission = Admission()
+        let context = try host.context(admitting: nil, ioThreads: 2, into: admission)
+
+        // Connect, and run until a signal or a failure.
+        try host.run(wakeup) { reactorOf in
+            let batches = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
+            let agentsSide = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 1_000, receiveMax: 64)
+            let control = try Link(
+                .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+            let policy = try Link(
+                .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
+            let follower = Follower(link: control, lease: lease)
+            control.received = { message in
+                // What cannot be read is no permission: the lease runs out.
+                _ = try? follower.take(message)
+            }
+            let relay = PolicyRelay(link: policy, lease: lease)
+            let agents = Agents(
+                follower: follower, relay: relay, admission: admission, lease: lease, logger: host.logger
+            ) {
+                let binder = try Binder(settings.ingest, keys: keys, limits: agentsSide, in: context)
+                return binder
+            }
+            var failure = false
+            var stopReactor: () -> Void = {}
+            let reactor = reactorOf { stop in if failure { stop(1) } }
+            stopReactor = { reactor.stop() }
+            reactor.watch(control)
+            reactor.watch(policy)
+            reactor.every(.milliseconds(5)) { [unowned reactor] now in
+                agents.flush()
+                do {
+                    if let binder = try agents.openWhenReady(at: now) {
+                        reactor.watch(binder)
+                        try host.proveClosed(settings.ingest, keys, context)
+                    }
+                } catch {
+                    host.logger.critical("\(ServiceHost.explain(error))")
+                    failure = true
+                    wakeup.wake()
+                }
+            }
+            reactor.every(.milliseconds(100)) { now in
+                follower.tick(at: now)
+                relay.tick(at: now)
+                agents.tick(at: now)
+            }
+            _ = stopReactor
+            return reactor
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import GRDB
+
+extension Outbox {
+    /// Shipped migrations are frozen: a new version adds, and never edits.
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("001-outbox") { db in
+            // Times are microseconds since 1970.
+            try db.execute(
+                sql: """
+                    CREATE TABLE message (
+                        id TEXT PRIMARY KEY NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL, created INTEGER NOT NULL
+                    ) STRICT;
+                    CREATE TABLE channel (
+                        name TEXT PRIMARY KEY NOT NULL,
+                        address TEXT,
+                        state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'removed')),
+                        since INTEGER,
+                        why TEXT,
+                        held_until INTEGER
+                    ) STRICT;
+                    CREATE TABLE delivery (
+                        message TEXT NOT NULL REFERENCES message (id),
+                        channel TEXT NOT NULL REFERENCES channel (name),
+                        state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'given-up')),
+                        attempts INTEGER NOT NULL DEFAULT 0,
+                        next_at INTEGER NOT NULL,
+                        last_error TEXT,
+                        delivered_at INTEGER,
+                        PRIMARY KEY (message, channel)
+                    ) STRICT;
+                    CREATE INDEX delivery_pending ON delivery (channel, next_at) WHERE state = 'pending';
+                    CREATE TABLE cursor (one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1), entry INTEGER NOT NULL) STRICT;
+                    INSERT INTO cursor (one, entry) VALUES (1, 0);
+                    """)
+        }
+        return migrator
+    }
+
+    /// SQLite ignores a pragma that it cannot obey. So each is read back.
+    ///
+    /// - Throws: ``OutboxError/unsafe(path:pragma:wanted:found:)``.
+    static func checkPragmas(_ db: Database, _ path: String) throws {
+        let wanted = [
+            ("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("trusted_schema", "0"), ("cell_size_check", "1"),
+        ]
+        for (pragma, wanted) in wanted {
+            let found = try String.fetchOne(db, sql: "PRAGMA \(pragma)")
+            guard found == wanted else { throw OutboxError.unsafe(path: path, pragma: pragma, wanted: wanted, found: found) }
+        }
+    }
+}

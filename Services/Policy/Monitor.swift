@@ -1,0 +1,395 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Rules
+import SwiftProtobuf
+import Vault
+import Wire
+
+/// The reference monitor: every write to the vault and every read from it passes here. Lives on the reactor's thread.
+final class Monitor {
+    private final class Peer {
+        let user: User
+        let route: Route
+        let number: Int
+        init(user: User, route: Route, number: Int) {
+            self.user = user
+            self.route = route
+            self.number = number
+        }
+    }
+
+    /// A release that is being streamed.
+    private struct Streaming {
+        let job: ReleaseJob
+        var chunks: Int64 = 0
+        var events: Int64 = 0
+    }
+
+    private let binder: Binder
+    private let follower: Follower
+    private let fence: SharedFence
+    private let writer: VaultWriter
+    private let releases: Releases
+    private let lease: Span
+    private let logger: Logger
+    private let start = Nonce.random()
+    private var registry = Governance()
+    private var remembered = 0
+    private var peers = SessionTable<Peer>()
+    private var peersByNumber: [Int: Peer] = [:]
+    private var nextPeer = 1
+    private var streaming: [Int64: Streaming] = [:]
+    private var pending = 0
+    private var pendingBytes = 0
+    private var isFull = false
+    private var totals = VaultTotals()
+    private var counters: [String: UInt64] = [:]
+    private var recorded: Epoch
+
+    init(
+        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, recorded: Epoch, lease: Span,
+        logger: Logger
+    ) {
+        self.binder = binder
+        self.follower = follower
+        self.fence = fence
+        self.writer = writer
+        self.releases = releases
+        self.recorded = recorded
+        self.lease = lease
+        self.logger = logger
+        binder.received = { [unowned self] route, message in receive(route, message) }
+        follower.apply = { [unowned self] in apply($0) }
+        follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
+        follower.granted = { [unowned self] in fence.hold(until: self.follower.heldUntil(at: Clock.now())) }
+        follower.report = { [unowned self] in report() }
+    }
+
+    // MARK: What control says
+
+    private func apply(_ entries: [Entry]) -> Bool {
+        for entry in entries { registry.apply(entry) }
+        let lifted = registry.lifted[remembered...]
+        if !lifted.isEmpty {
+            fence.change { fence in for closure in lifted { fence.remember(closure) } }
+            remembered = registry.lifted.count
+        }
+        fence.hold(until: follower.heldUntil(at: Clock.now()))
+        return true
+    }
+
+    private func gateChanged(_ gate: GateState, _ pushed: Bool) {
+        fence.change { fence in
+            if pushed { fence.narrow(to: gate) } else { fence.set(gate) }
+        }
+        fence.hold(until: follower.heldUntil(at: Clock.now()))
+        // Reading stops here, in process, before anything is acknowledged.
+        for (number, stream) in streaming where !readingAllowed(stream.job.record, gate) { end(number, .paused) }
+        guard let body = try? WireGateState(gate).serializedData() else { return }
+        writer.take(.fence(gate.epoch, gate: body, at: Clock.wall()))
+        logger.info("epoch \(gate.epoch.number)\(pushed ? " pushed" : ""): \(gate.closures.count) closures in force\(gate.seal.map { ", sealed: \($0)" } ?? "")")
+    }
+
+    /// Whether anything of it could still be read. Each chunk is asked about again, with its own subject.
+    private func readingAllowed(_ record: ReleaseRecord, _ gate: GateState) -> Bool {
+        guard gate.seal == nil else { return false }
+        return !gate.closures.contains { closure in
+            guard closure.stopsReading else { return false }
+            let selector = closure.selector
+            let subjects = Set(record.selection.subjects)
+            let teams = Set(record.selection.teams)
+            return selector.sites.isEmpty
+                && (selector.readers.isEmpty || selector.readers.contains(record.reader))
+                && (selector.purposes.isEmpty || selector.purposes.contains(record.purpose))
+                && (selector.classes.isEmpty || selector.classes.isSuperset(of: record.selection.classes))
+                && (selector.subjects.isEmpty || (!subjects.isEmpty && selector.subjects.isSuperset(of: subjects)))
+                && (selector.teams.isEmpty || (!teams.isEmpty && selector.teams.isSuperset(of: teams)))
+        }
+    }
+
+    // MARK: Messages
+
+    private func receive(_ route: Route, _ message: consuming Inbound) {
+        let now = Clock.now()
+        let kind = message.kind
+        do {
+            if kind == .hello { return try greet(route, message, now) }
+            guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            switch (kind, peer.user.role) {
+            case (.relay, "service"): try relay(peer, message, now)
+            case (.renew, _):
+                var grant = WireGrant()
+                grant.nonce = try message.body(WireRenew.self).nonce
+                binder.send(.grant, grant, to: route)
+            case (.releaseRequest, "operator"), (.releaseRequest, "reader"):
+                try request(peer, message.body(WireReleaseRequest.self), now)
+            case (.credit, "operator"), (.credit, "reader"):
+                let body = try message.body(WireCredit.self)
+                if let stream = streaming[Int64(clamping: body.release)], stream.job.route == route {
+                    releases.credit(Int64(clamping: body.release), Int(body.chunks))
+                }
+            default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to policy", kind: kind, to: route)
+            }
+        } catch let error as Frame.Malformed {
+            binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
+        } catch {
+            binder.refuse(.invalid, "\(error)", kind: kind, to: route)
+        }
+    }
+
+    private func greet(_ route: Route, _ message: borrowing Inbound, _ now: Instant) throws {
+        let hello = try message.body(WireHello.self)
+        guard hello.protocol == UInt32(Limits.version) else {
+            return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
+        }
+        guard let user = User(message.user) else { return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route) }
+        let peer = Peer(user: user, route: route, number: nextPeer)
+        nextPeer += 1
+        peersByNumber[peer.number] = peer
+        peers.greet(route, peer, at: now)
+        var welcome = WireWelcome()
+        welcome.node = user.name
+        welcome.leaseMs = UInt32(lease.milliseconds)
+        welcome.epoch = follower.epoch.number
+        welcome.start = start.bytes
+        welcome.wallUs = Clock.wall().microseconds
+        binder.send(.welcome, welcome, to: route)
+    }
+
+    private func relay(_ peer: Peer, _ message: consuming Inbound, _ now: Instant) throws {
+        let body = try message.body(WireRelay.self)
+        let header: WireBatchHeader
+        do {
+            header = try WireBatchHeader(serializedBytes: body.header)
+        } catch {
+            return refuse(peer, body.agent, WireBatchHeader(), BatchRefused(refusal: .malformed, text: "the batch's header cannot be read"))
+        }
+        var taken = message
+        guard let payload = taken.takePayload() else {
+            return refuse(peer, body.agent, header, BatchRefused(refusal: .malformed, text: "a batch has a payload"))
+        }
+        guard follower.isHeld(at: now) else {
+            return refuse(peer, body.agent, header, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended"))
+        }
+        guard let node = registry.nodes[body.agent], node.role == .agent else {
+            return refuse(peer, body.agent, header, BatchRefused(refusal: .unknownNode, text: "no such agent is registered"))
+        }
+        let bytes = payload.count
+        guard pending < Limits.pendingMax, pendingBytes + bytes <= Limits.pendingBytesMax else {
+            return busy(peer, body.agent, header, milliseconds: 100)
+        }
+        pending += 1
+        pendingBytes += bytes
+        writer.take(
+            Batch(
+                agent: body.agent, scope: node.scope, offset: .microseconds(body.offsetUs), header: header,
+                payload: payload.withUnsafeBytes { Data($0) }, ingest: peer.number))
+    }
+
+    private func refuse(_ peer: Peer?, _ agent: UInt32, _ header: WireBatchHeader, _ refused: BatchRefused) {
+        counters["refused.\(refused.refusal.word)", default: 0] += 1
+        guard let peer else { return }
+        var body = WireRefused()
+        body.code = refused.refusal.rawValue
+        body.text = refused.text
+        body.kind = UInt32(Kind.relay.rawValue)
+        body.agent = agent
+        body.stream = header.stream
+        body.sequence = header.sequence
+        body.epoch = refused.epoch
+        body.expected = refused.expected
+        binder.send(.refused, body, to: peer.route)
+    }
+
+    private func busy(_ peer: Peer?, _ agent: UInt32, _ header: WireBatchHeader, milliseconds: UInt32) {
+        counters["busy", default: 0] += 1
+        guard let peer else { return }
+        var body = WireBusy()
+        body.retryMs = milliseconds
+        body.kind = UInt32(Kind.relay.rawValue)
+        body.agent = agent
+        body.stream = header.stream
+        body.sequence = header.sequence
+        binder.send(.busy, body, to: peer.route)
+    }
+
+    // MARK: Reading
+
+    private func request(_ peer: Peer, _ body: WireReleaseRequest, _ now: Instant) {
+        func refuse(_ refusal: Refusal, _ text: String) {
+            counters["reads.refused", default: 0] += 1
+            binder.refuse(refusal, text, kind: .releaseRequest, to: peer.route) { $0.epoch = follower.epoch.number }
+        }
+        guard body.id.count == 16 else { return refuse(.invalid, "a request has an id of 16 bytes") }
+        guard !body.classes.isEmpty, body.classes.count + body.subjects.count + body.teams.count <= Limits.selectorValuesMax else {
+            return refuse(.invalid, "a request names at least one class, and at most \(Limits.selectorValuesMax) values")
+        }
+        let stored = Classification.standard.stored
+        if let unknown = body.classes.first(where: { !stored.contains(DataClass($0)) }) {
+            return refuse(.notFound, "there is no class '\(unknown)'; there are \(stored.map(\.name).joined(separator: ", "))")
+        }
+        guard !body.purpose.isEmpty, body.purpose.utf8.count <= Limits.nameBytesMax, !body.justification.isEmpty,
+            body.justification.utf8.count <= Limits.reasonBytesMax
+        else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
+        guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
+        guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
+        let record = ReleaseRecord(
+            reader: peer.user.name, purpose: body.purpose, justification: body.justification,
+            selection: Selection(
+                classes: body.classes.map { DataClass($0) }, subjects: body.subjects, teams: body.teams,
+                from: WallTime(microseconds: body.fromUs), until: body.untilUs == 0 ? Clock.wall() : WallTime(microseconds: body.untilUs)),
+            at: Clock.wall(), epoch: follower.epoch.number)
+        guard readingAllowed(record, follower.gate) else {
+            return refuse(.paused, "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
+        }
+        let credit = min(max(1, Int(body.credit)), Limits.releaseCreditMax)
+        writer.take(.release(ReleaseJob(id: body.id, route: peer.route, record: record, credit: credit)))
+    }
+
+    private func end(_ number: Int64, _ why: Refusal?, _ text: String = "") {
+        guard let stream = streaming.removeValue(forKey: number) else { return }
+        releases.cancel(number)
+        var body = WireReleaseEnded()
+        body.release = UInt64(number)
+        body.chunks = UInt64(stream.chunks)
+        body.events = UInt64(stream.events)
+        body.code = why?.rawValue ?? 0
+        body.text = text.isEmpty ? (why == .paused ? "reading is paused at epoch \(follower.epoch.number)" : why?.word ?? "") : text
+        body.epoch = follower.epoch.number
+        binder.send(.releaseEnded, body, to: stream.job.route)
+        if why != nil { counters["releases.cut", default: 0] += 1 }
+        writer.take(.ended(number, chunks: stream.chunks, events: stream.events, code: Int(body.code)))
+    }
+
+    // MARK: News from the threads
+
+    /// - Returns: false when the process must end.
+    func take(_ news: [VaultWriter.News]) -> Bool {
+        var groups: [Int: WireStoredGroup] = [:]
+        for item in news {
+            switch item {
+            case .stored(let answers):
+                for answer in answers { stored(answer, &groups) }
+            case .refused(let batch, let refused):
+                settle(batch.bytes)
+                refuse(peersByNumber[batch.ingest], batch.agent, batch.header, refused)
+            case .busy(let batch, let milliseconds):
+                settle(batch.bytes)
+                busy(peersByNumber[batch.ingest], batch.agent, batch.header, milliseconds: milliseconds)
+            case .fenced(let epoch): acknowledge(epoch, isDurable: false)
+            case .recorded(let epoch):
+                recorded = max(recorded, epoch)
+                acknowledge(epoch, isDurable: true)
+            case .totals(let found): totals = found
+            case .full(let full):
+                isFull = full
+                logger.log(level: full ? .error : .notice, "\(full ? "the vault's disk is full: batches wait at the agents, reads are refused" : "the vault has room again")")
+            case .released(let job, let number, let subjects, let events): begin(job, number, subjects, events)
+            case .releaseRefused(let job, let refusal, let text):
+                counters["reads.refused", default: 0] += 1
+                binder.refuse(refusal, text, kind: .releaseRequest, to: job.route)
+            case .failed(let why):
+                logger.critical("the vault has failed: \(why); policy ends, nothing more is stored or released")
+                return false
+            }
+        }
+        // One answer for each ingest and commit.
+        for (number, group) in groups {
+            if let peer = peersByNumber[number] { binder.send(.storedGroup, group, to: peer.route) }
+        }
+        return true
+    }
+
+    private func stored(_ answer: VaultWriter.Answer, _ groups: inout [Int: WireStoredGroup]) {
+        settle(answer.bytes)
+        counters["batches", default: 0] += answer.isDuplicate ? 0 : 1
+        counters["events", default: 0] += UInt64(answer.events)
+        if answer.isDuplicate { counters["duplicates", default: 0] += 1 }
+        if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
+        if answer.lost > 0 { counters["batches.lost", default: 0] += answer.lost }
+        groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
+        groups[answer.ingest]!.streams.append(answer.stream)
+        groups[answer.ingest]!.sequences.append(answer.sequence)
+    }
+
+    private func settle(_ bytes: Int) {
+        pending = max(0, pending - 1)
+        pendingBytes = max(0, pendingBytes - bytes)
+    }
+
+    private func acknowledge(_ epoch: Epoch, isDurable: Bool) {
+        var body = WireStopped()
+        body.epoch = epoch.number
+        body.durable = isDurable
+        follower.link.send(.stopped, body)
+    }
+
+    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64) {
+        counters["releases", default: 0] += 1
+        // The gate may have closed while the record was written.
+        streaming[number] = Streaming(job: job)
+        guard follower.isHeld(at: Clock.now()), readingAllowed(job.record, follower.gate) else { return end(number, .paused) }
+        var body = WireRelease()
+        body.id = job.id
+        body.release = UInt64(number)
+        body.subjects = UInt32(clamping: subjects)
+        body.events = UInt64(clamping: events)
+        guard binder.send(.release, body, to: job.route) == .sent else { return end(number, .unknownNode, "the reader has gone") }
+        releases.begin(number, job)
+    }
+
+    func take(_ news: [Releases.News]) {
+        for item in news {
+            switch item {
+            case .chunk(let number, let route, let reading, let chunk, let blob):
+                guard streaming[number] != nil else { continue }
+                // The gate, in the step that releases a chunk.
+                guard fence.allows(reading) else {
+                    end(number, .paused)
+                    continue
+                }
+                guard binder.send(.chunk, chunk, payload: Message(blob), to: route) == .sent else {
+                    end(number, .unknownNode, "the reader has gone")
+                    continue
+                }
+                streaming[number]!.chunks += 1
+                streaming[number]!.events += Int64(chunk.count)
+                counters["events.released", default: 0] += UInt64(chunk.count)
+            case .finished(let number): end(number, nil)
+            case .failed(let number, let why):
+                logger.error("release \(number): \(why)")
+                end(number, .unreadable, why)
+            }
+        }
+    }
+
+    // MARK: Time
+
+    func tick(at now: Instant) {
+        follower.tick(at: now)
+        fence.hold(until: follower.heldUntil(at: now))
+        if !follower.isHeld(at: now) { for number in streaming.keys { end(number, .leaseEnded, "policy's own lease has ended") } }
+        peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
+            peersByNumber[peer.number] = nil
+            for (number, stream) in streaming where stream.job.route == route { end(number, .unknownNode, "the reader has gone") }
+        }
+    }
+
+    private func report() -> WireServiceReport {
+        var report = WireServiceReport()
+        report.counters = counters
+        for (word, count) in binder.refusals { report.counters["refused.message.\(word)"] = count }
+        report.gauges["vault.events"] = totals.events
+        report.gauges["vault.segments"] = totals.segments
+        report.gauges["vault.bytes"] = totals.bytes
+        report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0
+        report.gauges["vault.full"] = isFull ? 1 : 0
+        report.gauges["pending"] = Int64(pending)
+        report.gauges["releases.running"] = Int64(streaming.count)
+        return report
+    }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Chassis
+import Gate
+import Identity
+import Logging
+import Messaging
+import Vault
+import Wire
+
+@main
+struct PolicyService: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice-policy",
+        abstract: "The reference monitor: every write to the vault and every read from it passes here.",
+        discussion: "EXAMPLE\n  sluice-policy --home /var/lib/sluice\n\nNormally started by 'sluice up'.")
+
+    @OptionGroup var options: ServiceOptions
+
+    func run() throws {
+        // Decide.
+        let host = try ServiceHost("policy", options)
+        let settings = host.settings
+        let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
+
+        // Acquire.
+        let keys = try host.keys()
+        let trusted = try host.trusted()
+        guard let controlKey = trusted.key(of: "control") else {
+            throw Complaint("registry.json names no key of control; 'sluice up' makes it")
+        }
+        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite")
+        let recorded = Epoch(try vault.epoch())
+        let wakeup = try Wakeup()
+        let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
+        let read = Mailbox<Releases.News>(wakeup: wakeup)
+        let fence = SharedFence()
+        let writer = VaultWriter(vault: vault, fence: fence, news: written)
+        let releases = Releases(vault: vault, news: read)
+        let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2)
+
+        // Connect, and run until a signal or a failure.
+        writer.start()
+        releases.start()
+        try host.run(wakeup) { reactorOf in
+            let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
+            let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
+            let control = try Link(
+                .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+            let follower = Follower(link: control, lease: lease, epoch: recorded)
+            control.received = { message in
+                // What cannot be read is no permission: the lease runs out.
+                _ = try? follower.take(message)
+            }
+            let monitor = Monitor(
+                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, recorded: recorded, lease: lease,
+                logger: host.logger)
+            let reactor = reactorOf { stop in
+                if !monitor.take(written.take()) { stop(1) }
+                monitor.take(read.take())
+            }
+            reactor.watch(control)
+            reactor.watch(binder)
+            reactor.every(.milliseconds(50)) { monitor.tick(at: $0) }
+            try host.proveClosed(settings.policy, keys, context)
+            return reactor
+        }
+        releases.stop()
+        writer.stop()
+    }
+}

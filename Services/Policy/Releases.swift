@@ -1,0 +1,140 @@
+import Chassis
+import Foundation
+import Gate
+import Messaging
+import Rules
+import Synchronization
+import Vault
+import Wire
+
+/// One read that was asked for.
+struct ReleaseJob: Sendable {
+    let id: Data
+    let route: Route
+    let record: ReleaseRecord
+    let credit: Int
+}
+
+/// Streams the segments of releases. A thread of its own reads and packs; the reactor sends, and asks the gate for each chunk.
+final class Releases: Sendable {
+    enum News: Sendable {
+        case chunk(Int64, Route, Reading, WireChunk, Data)
+        case finished(Int64)
+        case failed(Int64, String)
+    }
+
+    private enum Work: Sendable {
+        case begin(Int64, ReleaseJob)
+        case credit(Int64, Int)
+        case cancel(Int64)
+        case stop
+    }
+
+    private struct Running {
+        let job: ReleaseJob
+        var cursor = SegmentCursor()
+        var waiting: [Segment] = []
+        var credit: Int
+        var number: UInt64 = 0
+        var isRead = false
+    }
+
+    private let vault: any Vault
+    private let news: Mailbox<News>
+    private let work = Queue<Work>()
+
+    init(vault: any Vault, news: Mailbox<News>) {
+        self.vault = vault
+        self.news = news
+    }
+
+    func start() { startThread("releases") { [self] in run() } }
+    func stop() { work.put(.stop) }
+    func begin(_ number: Int64, _ job: ReleaseJob) { work.put(.begin(number, job)) }
+    func credit(_ number: Int64, _ chunks: Int) { work.put(.credit(number, chunks)) }
+    func cancel(_ number: Int64) { work.put(.cancel(number)) }
+
+    private func run() {
+        var running: [Int64: Running] = [:]
+        do {
+            var decompressor = try ZstdDecompressor()
+            var compressor = try ZstdCompressor()
+            while true {
+                for item in work.takeAll() {
+                    switch item {
+                    case .begin(let number, let job): running[number] = Running(job: job, credit: job.credit)
+                    case .credit(let number, let chunks):
+                        guard var release = running[number] else { break }
+                        release.credit = min(Limits.releaseCreditMax, release.credit + chunks)
+                        running[number] = release
+                    case .cancel(let number): running[number] = nil
+                    case .stop: return
+                    }
+                }
+                for number in running.keys.sorted() {
+                    do {
+                        if try advance(number, &running[number]!, &decompressor, &compressor) {
+                            running[number] = nil
+                            news.post(.finished(number))
+                        }
+                    } catch {
+                        running[number] = nil
+                        news.post(.failed(number, "\(error)"))
+                    }
+                }
+            }
+        } catch {
+            news.post(.failed(0, "\(error)"))
+        }
+    }
+
+    /// Sends as much as there is credit for.
+    ///
+    /// - Returns: whether that was all.
+    private func advance(
+        _ number: Int64, _ running: inout Running, _ decompressor: inout ZstdDecompressor, _ compressor: inout ZstdCompressor
+    ) throws -> Bool {
+        let selection = running.job.record.selection
+        while running.credit > 0 {
+            if running.waiting.isEmpty {
+                guard !running.isRead else { return true }
+                // A page at a time: a read transaction that stays open would hold the write-ahead log.
+                let page = try vault.segments(selection, after: running.cursor, limit: 64)
+                running.cursor = page.next
+                running.isRead = page.segments.count < 64
+                running.waiting = page.segments.reversed()
+                continue
+            }
+            let segment = running.waiting.removeLast()
+            var chunk = WireChunk()
+            var blob = segment.blob
+            var extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)
+            chunk.columnsBytes = UInt32(segment.columnsBytes)
+            if segment.first < selection.from || segment.last >= selection.until {
+                let columns = try blob.withUnsafeBytes {
+                    try decompressor.decompress($0, expected: segment.columnsBytes, max: Limits.columnsBytesMax)
+                }
+                let kept = try ColumnsCodec.filter(columns, extent: extent) { $0.at >= selection.from && $0.at < selection.until }.kept
+                guard let kept else { continue }
+                blob = Data(try compressor.compress(kept.bytes))
+                extent = kept.extent
+                chunk.columnsBytes = UInt32(kept.bytes.count)
+            }
+            running.credit -= 1
+            running.number += 1
+            chunk.release = UInt64(number)
+            chunk.number = running.number
+            chunk.subject = segment.scope.subject
+            chunk.class = segment.dataClass.name
+            chunk.stream = segment.stream
+            chunk.sequence = segment.sequence
+            chunk.firstNs = extent.first.nanoseconds
+            chunk.lastNs = extent.last.nanoseconds
+            chunk.count = UInt32(extent.count)
+            let record = running.job.record
+            let reading = Reading(scope: segment.scope, dataClass: segment.dataClass, reader: record.reader, purpose: record.purpose)
+            news.post(.chunk(number, running.job.route, reading, chunk, blob))
+        }
+        return false
+    }
+}

@@ -1,0 +1,352 @@
+import Chassis
+import Foundation
+import Gate
+import Messaging
+import Rules
+import Synchronization
+import Vault
+import Wire
+
+/// The two threads behind policy's reactor: one opens batches, one writes them, many in one commit.
+///
+/// Nothing is acknowledged before its commit. The fence is asked three times: when a batch is opened, inside the transaction
+/// before it commits, and once more for what was being committed when a closure came.
+final class VaultWriter: Sendable {
+    enum News: Sendable {
+        /// Durable: per batch where it came from, which, and its size.
+        case stored([Answer])
+        case refused(Batch, BatchRefused)
+        case busy(Batch, milliseconds: UInt32)
+        /// Whatever was under way when the fence changed has been judged by the new one.
+        case fenced(Epoch)
+        /// The closure is in the vault's own store.
+        case recorded(Epoch)
+        case totals(VaultTotals)
+        case full(Bool)
+        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64)
+        case releaseRefused(ReleaseJob, Refusal, String)
+        case failed(String)
+    }
+
+    struct Answer: Sendable {
+        let ingest: Int
+        let agent: UInt32
+        let stream: UInt64
+        let sequence: UInt64
+        let bytes: Int
+        let events: Int
+        let dropped: Int
+        let isDuplicate: Bool
+        let lost: UInt64
+    }
+
+    enum Work: Sendable {
+        case write(Prepared)
+        case fence(Epoch, gate: Data, at: WallTime)
+        case release(ReleaseJob)
+        case ended(Int64, chunks: Int64, events: Int64, code: Int)
+        case stop
+    }
+
+    private let vault: any Vault
+    private let fence: SharedFence
+    private let news: Mailbox<News>
+    private let arrived = Queue<Batch?>()
+    private let work = Queue<Work>()
+    private let ended = DispatchSemaphore(value: 0)
+
+    init(vault: any Vault, fence: SharedFence, news: Mailbox<News>) {
+        self.vault = vault
+        self.fence = fence
+        self.news = news
+    }
+
+    func start() {
+        startThread("opener") { [self] in openAll() }
+        startThread("writer") { [self] in writeAll() }
+    }
+
+    func stop() {
+        arrived.put(nil)
+        _ = ended.wait(timeout: .now() + 4)
+    }
+
+    func take(_ batch: Batch) { arrived.put(batch) }
+    func take(_ item: Work) { work.put(item) }
+
+    // MARK: Opening
+
+    private func openAll() {
+        do {
+            var opener = try Opener()
+            while true {
+                for batch in arrived.takeAll() {
+                    guard let batch else { return work.put(.stop) }
+                    FaultPoint.pass("after-recv")
+                    guard let fence = fence.current() else {
+                        news.post(.refused(batch, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended")))
+                        continue
+                    }
+                    do throws(BatchRefused) {
+                        work.put(.write(try opener.open(batch, fence: fence, now: Clock.wall())))
+                    } catch {
+                        news.post(.refused(batch, error))
+                    }
+                }
+            }
+        } catch {
+            news.post(.failed("\(error)"))
+        }
+    }
+
+    // MARK: Writing
+
+    private func writeAll() {
+        var highWater: [StreamKey: UInt64] = [:]
+        var isFull = false
+        var totalsShown = Instant(nanoseconds: 0)
+        while true {
+            var group: [Prepared] = []
+            var fences: [(Epoch, Data, WallTime)] = []
+            var others: [Work] = []
+            var stopping = false
+            // Group commit is by arrival: what waited while the last commit ran goes into this one.
+            for item in work.take(atMost: Limits.commitBatchesMax) {
+                switch item {
+                case .write(let prepared): group.append(prepared)
+                case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
+                case .release, .ended: others.append(item)
+                case .stop: stopping = true
+                }
+            }
+            do {
+                // No commit is under way on this thread: whatever comes is judged by the new fence.
+                for (epoch, _, _) in fences { news.post(.fenced(epoch)) }
+                if !group.isEmpty { try commit(group, &highWater) }
+                if !fences.isEmpty { try record(fences) }
+                for item in others { try perform(item) }
+                if isFull, !(group.isEmpty && fences.isEmpty && others.isEmpty) {
+                    isFull = false
+                    news.post(.full(false))
+                }
+                let now = Clock.now()
+                if now - totalsShown > .milliseconds(500) || group.isEmpty {
+                    totalsShown = now
+                    news.post(.totals(try vault.totals()))
+                }
+                try vault.tidy(isIdle: work.isEmpty)
+            } catch where vault.isFull(error) {
+                if !isFull { news.post(.full(true)) }
+                isFull = true
+                highWater = [:]
+                for prepared in group { news.post(.busy(prepared.batch, milliseconds: 1_000)) }
+                for item in others { if case .release(let job) = item { news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full")) } }
+                // The closure is in force all the same; recording it is tried again until there is room.
+                for item in fences { work.put(.fence(item.0, gate: item.1, at: item.2)) }
+                if !fences.isEmpty { work.pause(milliseconds: 200) }
+            } catch {
+                // After a failed write nothing is known about what the disk holds: a restart reads it anew.
+                news.post(.failed("\(error)"))
+                ended.signal()
+                return
+            }
+            if stopping {
+                try? vault.tidy(isIdle: true)
+                try? vault.close()
+                ended.signal()
+                return
+            }
+        }
+    }
+
+    private func commit(_ group: [Prepared], _ highWater: inout [StreamKey: UInt64]) throws {
+        var pending = group
+        while !pending.isEmpty {
+            guard let now = fence.current() else {
+                for prepared in pending {
+                    news.post(.refused(prepared.batch, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended")))
+                }
+                return
+            }
+            pending = try rejudge(pending, by: now)
+            guard !pending.isEmpty else { return }
+            var answers: [Answer] = []
+            var refusals: [(Batch, BatchRefused)] = []
+            var next = highWater
+            var committed: [Prepared] = []
+            var stillHolds = true
+            try vault.transaction { (transaction) -> Bool in
+                for prepared in pending {
+                    switch try store(prepared, &next, transaction) {
+                    case .success(let answer):
+                        answers.append(answer)
+                        if !answer.isDuplicate { committed.append(prepared) }
+                    case .failure(let refused): refusals.append((prepared.batch, refused))
+                    }
+                }
+                let events = committed.reduce(into: Int64(0)) { $0 += Int64($1.segments.reduce(0) { $0 + $1.count }) }
+                let segments = committed.reduce(into: Int64(0)) { $0 += Int64($1.segments.count) }
+                if segments > 0 {
+                    try transaction.addTotals(
+                        events: events, segments: segments, oldest: committed.flatMap { $0.segments.map(\.first) }.min())
+                }
+                // The fence, inside the transaction: a pause, or the end of this node's lease, since the batches were judged.
+                stillHolds = fence.version() == now.version
+                return stillHolds
+            }
+            guard stillHolds else { continue }
+            FaultPoint.pass("after-commit-before-ack")
+            highWater = next
+            try undo(committed, judgedBy: now.version)
+            if !answers.isEmpty { news.post(.stored(answers)) }
+            for (batch, refused) in refusals { news.post(.refused(batch, refused)) }
+            return
+        }
+    }
+
+    /// Those that the fence still lets in; the others are answered. Judged by an earlier version they are opened again.
+    private func rejudge(_ group: [Prepared], by now: Fence) throws -> [Prepared] {
+        guard group.contains(where: { $0.version != now.version }) else { return group }
+        var opener = try Opener()
+        var kept: [Prepared] = []
+        for prepared in group {
+            guard prepared.version != now.version else {
+                kept.append(prepared)
+                continue
+            }
+            do throws(BatchRefused) {
+                kept.append(try opener.open(prepared.batch, fence: now, now: Clock.wall()))
+            } catch {
+                news.post(.refused(prepared.batch, error))
+            }
+        }
+        return kept
+    }
+
+    /// A closure may come while SQLite is syncing: what that commit held and the closure forbids is taken out again, before
+    /// anything is acknowledged and before the closure is.
+    private func undo(_ committed: [Prepared], judgedBy version: UInt64) throws {
+        guard let now = fence.current(), now.version != version else { return }
+        let forbidden = committed.filter { prepared in
+            let header = prepared.batch.header
+            return now.gate.closures.contains { closure in
+                closure.stopsCapture && closure.selector.matches(prepared.batch.scope, prepared.batch.dataClass)
+                    && WallTime(nanoseconds: header.lastNs) >= closure.from + prepared.batch.offset
+            }
+        }
+        guard !forbidden.isEmpty else { return }
+        // Dropped and counted, not kept for later: it holds events from after the command.
+        try vault.transaction { transaction in
+            for prepared in forbidden {
+                try transaction.remove(prepared.batch.key, sequence: prepared.batch.header.sequence)
+                let events = prepared.segments.reduce(0) { $0 + $1.count }
+                try transaction.addTotals(events: -Int64(events), segments: -Int64(prepared.segments.count), oldest: nil)
+            }
+            return true
+        }
+    }
+
+    private func store(
+        _ prepared: Prepared, _ highWater: inout [StreamKey: UInt64], _ transaction: any VaultTransaction
+    ) throws -> Result<Answer, BatchRefused> {
+        let batch = prepared.batch
+        let header = batch.header
+        let mark = try highWater[batch.key] ?? transaction.highWater(batch.key)
+        highWater[batch.key] = mark
+        func answer(isDuplicate: Bool, dropped: Int = 0, lost: UInt64 = 0) -> Answer {
+            Answer(
+                ingest: batch.ingest, agent: batch.agent, stream: header.stream, sequence: isDuplicate ? mark : header.sequence,
+                bytes: batch.bytes, events: isDuplicate ? 0 : prepared.segments.reduce(0) { $0 + $1.count }, dropped: dropped,
+                isDuplicate: isDuplicate, lost: lost)
+        }
+        if header.sequence <= mark {
+            let first = WallTime(nanoseconds: header.firstNs)
+            if let known = try transaction.hash(of: batch.key, sequence: header.sequence, subject: batch.scope.subject, first: first),
+                known != prepared.hash
+            {
+                return .failure(
+                    BatchRefused(refusal: .differs, text: "another batch with sequence \(header.sequence) is stored already"))
+            }
+            return .success(answer(isDuplicate: true))
+        }
+        var lost: UInt64 = 0
+        if header.sequence > mark + 1 {
+            // Sequences that the sender does not hold any more can never come; what it holds must come first.
+            guard header.oldest > mark + 1, header.sequence == header.oldest else {
+                return .failure(
+                    BatchRefused(refusal: .outOfOrder, text: "sequence \(mark + 1) comes next", expected: mark + 1))
+            }
+            lost = header.oldest - mark - 1
+        }
+        for segment in prepared.segments { try transaction.insert(segment) }
+        try transaction.setHighWater(batch.key, header.sequence, lost: lost)
+        highWater[batch.key] = header.sequence
+        return .success(answer(isDuplicate: false, dropped: prepared.dropped, lost: lost))
+    }
+
+    private func record(_ fences: [(Epoch, Data, WallTime)]) throws {
+        try vault.transaction { transaction in
+            for (epoch, gate, at) in fences { try transaction.record(gate: gate, epoch: epoch.number, at: at) }
+            return true
+        }
+        for (epoch, _, _) in fences { news.post(.recorded(epoch)) }
+    }
+
+    private func perform(_ item: Work) throws {
+        switch item {
+        case .release(let job):
+            let extent = try vault.extent(of: job.record.selection)
+            var number: Int64 = 0
+            // Recorded before released: the reader gets nothing until this has returned.
+            try vault.transaction { transaction in
+                number = try transaction.open(job.record, subjects: extent.subjects, events: extent.events)
+                return true
+            }
+            news.post(.released(job, number: number, subjects: extent.subjects, events: extent.events))
+        case .ended(let release, let chunks, let events, let code):
+            try vault.transaction { transaction in
+                try transaction.close(release, chunks: chunks, events: events, code: code, at: Clock.wall())
+                return true
+            }
+        case .write, .fence, .stop: break
+        }
+    }
+}
+
+/// A queue between two threads. Its bound is kept by who fills it: policy's reactor answers `Busy`.
+final class Queue<Element: Sendable>: Sendable {
+    private let waiting = Mutex<[Element]>([])
+    private let filled = DispatchSemaphore(value: 0)
+
+    func put(_ element: Element) {
+        let first = waiting.withLock { list in
+            list.append(element)
+            return list.count == 1
+        }
+        if first { filled.signal() }
+    }
+
+    var isEmpty: Bool { waiting.withLock { $0.isEmpty } }
+
+    func takeAll() -> [Element] { take(atMost: .max) }
+
+    /// Waits until there is something, then takes what there is.
+    func take(atMost max: Int) -> [Element] {
+        while true {
+            let taken = waiting.withLock { list -> [Element] in
+                if list.count <= max {
+                    defer { list = [] }
+                    return list
+                }
+                let head = Array(list.prefix(max))
+                list.removeFirst(max)
+                return head
+            }
+            if !taken.isEmpty { return taken }
+            filled.wait()
+        }
+    }
+
+    /// Lets the thread that takes rest: what it has to do cannot be done now.
+    func pause(milliseconds: Int) { usleep(UInt32(milliseconds) * 1_000) }
+}

@@ -1,0 +1,138 @@
+package import Foundation
+package import Gate
+
+/// One row of the vault: events of one subject and one class, in one blob, from one batch of one agent.
+package struct Segment: Sendable {
+    package var scope: Scope
+    package var dataClass: DataClass
+    package var agent: UInt32
+    package var stream: UInt64
+    package var sequence: UInt64
+    package var first: WallTime
+    package var last: WallTime
+    package var count: Int
+    package var epoch: UInt64
+    /// Length of the columns, uncompressed.
+    package var columnsBytes: Int
+    /// SHA-256 of the payload as it came, first 16 bytes: what came twice must be the same twice.
+    package var hash: Data
+    /// zstd over columns. Encryption under the subject's key is a later step; its place is here.
+    package var blob: Data
+
+    package init(
+        scope: Scope, dataClass: DataClass, agent: UInt32, stream: UInt64, sequence: UInt64, first: WallTime, last: WallTime, count: Int,
+        epoch: UInt64, columnsBytes: Int, hash: Data, blob: Data
+    ) {
+        self.scope = scope
+        self.dataClass = dataClass
+        self.agent = agent
+        self.stream = stream
+        self.sequence = sequence
+        self.first = first
+        self.last = last
+        self.count = count
+        self.epoch = epoch
+        self.columnsBytes = columnsBytes
+        self.hash = hash
+        self.blob = blob
+    }
+}
+
+/// Where an agent's numbering runs: each agent numbers each of its streams from 1.
+package struct StreamKey: Hashable, Sendable {
+    package var agent: UInt32
+    package var stream: UInt64
+
+    package init(agent: UInt32, stream: UInt64) {
+        self.agent = agent
+        self.stream = stream
+    }
+}
+
+/// What somebody asks to read.
+package struct Selection: Hashable, Sendable {
+    package var classes: [DataClass]
+    /// These subjects; or those of `teams`; or everyone when both are empty.
+    package var subjects: [String]
+    package var teams: [String]
+    package var from: WallTime
+    package var until: WallTime
+
+    package init(classes: [DataClass], subjects: [String], teams: [String], from: WallTime, until: WallTime) {
+        self.classes = classes
+        self.subjects = subjects
+        self.teams = teams
+        self.from = from
+        self.until = until
+    }
+}
+
+/// The record of one read. Durable before the first byte leaves.
+package struct ReleaseRecord: Sendable {
+    package var reader: String
+    package var purpose: String
+    package var justification: String
+    package var selection: Selection
+    package var at: WallTime
+    package var epoch: UInt64
+
+    package init(reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64) {
+        self.reader = reader
+        self.purpose = purpose
+        self.justification = justification
+        self.selection = selection
+        self.at = at
+        self.epoch = epoch
+    }
+}
+
+/// A place in a selection, to go on from.
+package struct SegmentCursor: Hashable, Sendable {
+    package var subject = ""
+    package var dataClass = ""
+    package var first = Int64.min
+    package var row = Int64.min
+
+    package init() {}
+}
+
+package struct VaultTotals: Hashable, Sendable {
+    package var events: Int64 = 0
+    package var segments: Int64 = 0
+    package var oldest: WallTime?
+    package var bytes: Int64 = 0
+    package init() {}
+}
+
+/// What may be done in one transaction. All of it becomes durable together, or none.
+package protocol VaultTransaction {
+    /// The last sequence stored of a stream; 0: none.
+    func highWater(_ key: StreamKey) throws -> UInt64
+    func setHighWater(_ key: StreamKey, _ sequence: UInt64, lost: UInt64) throws
+    func insert(_ segment: Segment) throws
+    /// Takes out what a closure turned out to forbid after it was written.
+    func remove(_ key: StreamKey, sequence: UInt64) throws
+    /// The hash of a stored batch; nil when nothing of it is stored any more.
+    func hash(of key: StreamKey, sequence: UInt64, subject: String, first: WallTime) throws -> Data?
+    func addTotals(events: Int64, segments: Int64, oldest: WallTime?) throws
+    func record(gate: Data, epoch: UInt64, at: WallTime) throws
+    func open(_ release: ReleaseRecord, subjects: Int, events: Int64) throws -> Int64
+    func close(_ release: Int64, chunks: Int64, events: Int64, code: Int, at: WallTime) throws
+}
+
+/// The store behind policy. One engine is embedded (SQLite); another, for several machines, follows.
+package protocol Vault: Sendable {
+    /// Runs `body` in one transaction on the one connection that writes. False from `body` rolls it back.
+    func transaction(_ body: (any VaultTransaction) throws -> Bool) throws
+    /// The highest epoch on record.
+    func epoch() throws -> UInt64
+    func totals() throws -> VaultTotals
+    func extent(of selection: Selection) throws -> (subjects: Int, events: Int64)
+    /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more.
+    func segments(_ selection: Selection, after: SegmentCursor, limit: Int) throws -> (segments: [Segment], next: SegmentCursor)
+    /// Housekeeping on the writer's thread, in a gap.
+    func tidy(isIdle: Bool) throws
+    func close() throws
+    /// Whether an error says that there is no room: it may pass.
+    func isFull(_ error: any Error) -> Bool
+}

@@ -1,0 +1,150 @@
+import Foundation
+import GRDB
+import Gate
+import Testing
+
+@testable import sluice_notify
+
+struct OutboxTests {
+    let folder: Folder
+    let outbox: Outbox
+    let now = WallTime(nanoseconds: 1_800_000_000_000_000_000)
+
+    init() throws {
+        folder = try Folder()
+        outbox = try Outbox(path: folder["outbox.sqlite"])
+        try outbox.configure(["oncall": "1", "audit": "2"])
+    }
+
+    func take(_ index: UInt64, channels: [String] = ["oncall"]) throws -> Bool {
+        try outbox.take(index: index, messages: [.test(Int(index), at: now)], channels: channels, at: now)
+    }
+    func due(at time: WallTime? = nil, on channel: String? = nil) throws -> [String] {
+        try outbox.due(at: time ?? now, limit: 100, on: channel).map { "\($0.message.id) \($0.channel)" }
+    }
+
+    @Test func `a commit survives a power cut, before and after the first write`() throws {
+        try outbox.database.read { try Outbox.checkPragmas($0, "") }
+        _ = try take(1)
+        try outbox.database.read { try Outbox.checkPragmas($0, "") }
+        let mode = try FileManager.default.attributesOfItem(atPath: outbox.path)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+    }
+
+    /// The control: the check finds what GRDB does when left alone.
+    @Test func `a database whose commits could be lost is refused`() throws {
+        var configuration = Configuration()
+        configuration.journalMode = .wal
+        configuration.prepareDatabase {
+            try $0.execute(sql: "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")
+        }
+        let queue = try DatabaseQueue(path: folder["other.sqlite"], configuration: configuration)
+        #expect(throws: OutboxError.unsafe(path: "p", pragma: "synchronous", wanted: "2", found: "1")) {
+            try queue.read { try Outbox.checkPragmas($0, "p") }
+        }
+    }
+
+    @Test func `a database from a newer version is refused and left as it is`() throws {
+        let path = folder["newer.sqlite"]
+        _ = try Outbox(path: path)
+        try DatabaseQueue(path: path).write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('002-later')") }
+        let error = #expect(throws: OutboxError.newer(path: path, unknown: ["002-later"])) { try Outbox(path: path) }
+        #expect(error.map { "\($0)" }?.contains("install that version again") == true)
+    }
+
+    @Test func `what is no database, or cannot be opened, is an error that says so`() throws {
+        let path = folder["noise"]
+        try Data(repeating: 65, count: 8_192).write(to: URL(fileURLWithPath: path))
+        let error = #expect(throws: OutboxError.self) { try Outbox(path: path) }
+        guard case .storage(_, code: 26, _) = error else { Issue.record("\(String(describing: error))"); return }
+        let nowhere = folder["no/such"]
+        #expect(throws: OutboxError.unopened(path: nowhere, why: "No such file or directory")) { try Outbox(path: nowhere) }
+    }
+
+    @Test func `an entry is taken once, with its messages, and older ones are ignored`() throws {
+        #expect(try take(5, channels: ["oncall", "audit"]))
+        #expect(try !take(5))
+        #expect(try !take(4))
+        #expect(try outbox.take(index: 6, messages: [], channels: ["oncall"], at: now))
+        #expect(try outbox.cursor() == 6)
+        #expect(try due() == ["msg_j_5 oncall", "msg_j_5 audit"])
+        #expect(try Outbox(path: outbox.path).cursor() == 6)
+    }
+
+    @Test func `an entry that fails halfway leaves nothing behind`() throws {
+        let messages = [Message.test(1, at: now), .test(2, at: now), .test(1, at: now)]
+        #expect(throws: OutboxError.self) { try outbox.take(index: 1, messages: messages, channels: ["oncall"], at: now) }
+        #expect(try outbox.cursor() == 0)
+        #expect(try due() == [])
+        #expect(throws: OutboxError.badID("a.b")) {
+            try outbox.take(index: 1, messages: [Message(id: "a.b", type: "t", body: Data(), created: now)], channels: [], at: now)
+        }
+        #expect(throws: OutboxError.index(.max)) { try outbox.take(index: .max, messages: [], channels: [], at: now) }
+    }
+
+    @Test func `a failed delivery comes back at its time, and a given up one stays on the list`() throws {
+        _ = (try take(1), try take(2))
+        try outbox.failed("msg_j_1", on: "oncall", why: "HTTP 500", retryAt: now + .seconds(5))
+        try outbox.failed("msg_j_2", on: "oncall", why: "HTTP 404", retryAt: nil)
+        #expect(try due() == [])
+        #expect(try outbox.nextDue(on: "oncall", at: now) == now + .seconds(5))
+        #expect(try due(at: now + .seconds(5)) == ["msg_j_1 oncall"])
+        #expect(try outbox.counts() == Outbox.Counts(waiting: 1, givenUp: 1, oldestWaiting: now))
+        let listed = try outbox.undelivered(limit: 10)
+        #expect(listed.map(\.state) == [.waiting(until: now + .seconds(5)), .givenUp])
+        #expect(listed.map(\.lastError) == ["HTTP 500", "HTTP 404"])
+        #expect(listed.map(\.attempts) == [1, 1])
+    }
+
+    @Test func `a delivered one is not sent again, nor a late failure of it believed`() throws {
+        _ = try take(1)
+        try outbox.delivered("msg_j_1", on: "oncall", at: now)
+        try outbox.failed("msg_j_1", on: "oncall", why: "late", retryAt: now)
+        #expect(try due() == [])
+        #expect(try outbox.counts() == Outbox.Counts(delivered: 1))
+        #expect(try outbox.undelivered(limit: 10) == [])
+    }
+
+    @Test func `a disabled channel holds what it has until it is enabled`() throws {
+        _ = (try take(1), try take(2, channels: ["oncall", "audit"]))
+        try outbox.disable("oncall", after: "msg_j_1", why: "HTTP 410", at: now)
+        #expect(try due() == ["msg_j_2 audit"])
+        #expect(try outbox.nextDue(on: "oncall", at: now) == nil)
+        #expect(try outbox.counts() == Outbox.Counts(waiting: 1, held: 2, oldestWaiting: now))
+        #expect(try outbox.channels().last?.state == .disabled(since: now, why: "HTTP 410"))
+        try outbox.configure(["oncall": "1", "audit": "2"])
+        #expect(try due() == ["msg_j_2 audit"], "the same address stays disabled")
+        try outbox.enable("oncall")
+        #expect(try due(on: "oncall") == ["msg_j_1 oncall", "msg_j_2 oncall"])
+    }
+
+    @Test func `a new address enables a channel, and a removed channel loses nothing`() throws {
+        _ = try take(1)
+        try outbox.disable("oncall", after: "msg_j_1", why: "HTTP 410", at: now)
+        try outbox.configure(["audit": "2"])
+        #expect(try outbox.counts().held == 1)
+        try outbox.configure(["oncall": "3", "audit": "2"])
+        #expect(try due() == ["msg_j_1 oncall"])
+        try outbox.configure(["audit": "2"])
+        #expect(try outbox.channels().map(\.state) == [.active, .removed])
+        #expect(try outbox.counts().held == 1)
+        try outbox.configure(["oncall": "3", "audit": "2"])
+        #expect(try due() == ["msg_j_1 oncall"])
+    }
+
+    @Test func `a held channel waits as a whole`() throws {
+        _ = (try take(1), try take(2))
+        try outbox.failed("msg_j_1", on: "oncall", why: "HTTP 429", retryAt: now + .seconds(90), hold: now + .seconds(90))
+        #expect(try due() == [])
+        #expect(try outbox.nextDue(on: "oncall", at: now) == now + .seconds(90))
+        #expect(try due(at: now + .seconds(90)).count == 2)
+    }
+
+    @Test func `a clock that was set back by years holds nothing up for longer than the schedule`() throws {
+        _ = try take(1)
+        try outbox.failed("msg_j_1", on: "oncall", why: "HTTP 429", retryAt: now + .seconds(90), hold: now + .seconds(90))
+        let before = now - .seconds(3 * 365 * 86_400)
+        #expect(try due(at: before) == ["msg_j_1 oncall"])
+        #expect(try outbox.nextDue(on: "oncall", at: before)! <= before)
+    }
+}

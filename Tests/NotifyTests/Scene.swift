@@ -1,0 +1,79 @@
+import Foundation
+import Gate
+import Synchronization
+
+@testable import sluice_notify
+
+let secretText = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+let otherSecretText = "whsec_" + Data(repeating: 7, count: 32).base64EncodedString()
+
+/// A wall clock that a test sets.
+final class TestClock: Sendable {
+    private let time = Mutex(WallTime(nanoseconds: 1_800_000_000_000_000_000))
+
+    var now: WallTime { time.withLock { $0 } }
+    func advance(by span: Span) { time.withLock { $0 = $0 + span } }
+}
+
+/// A folder of its own, gone when the test is.
+final class Folder: Sendable {
+    let path = NSTemporaryDirectory() + "notify-" + UUID().uuidString
+
+    init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    subscript(_ name: String) -> String { path + "/" + name }
+}
+
+extension Hooks {
+    /// Hooks by name and URL, all with the same secrets.
+    static func to(_ urls: KeyValuePairs<String, String>, secrets: [String] = [secretText]) throws -> Hooks {
+        let hooks = urls.map { ["name": $0.key, "url": $0.value, "secrets": secrets] as [String: Any] }
+        return try Hooks(json: JSONSerialization.data(withJSONObject: ["hooks": hooks]), path: "test")
+    }
+}
+
+extension Message {
+    static func test(_ number: Int, at time: WallTime = WallTime(nanoseconds: 0)) -> Message {
+        Message(id: "msg_j_\(number)", type: "gate.paused", body: Data(#"{"number":\#(number)}"#.utf8), created: time)
+    }
+}
+
+/// A delivery that runs, over an outbox on a clock that stands still until it is moved.
+struct Scene {
+    let folder: Folder
+    let clock: TestClock
+    let outbox: Outbox
+    let delivery: Delivery
+    private let duty: Task<Void, any Error>
+
+    init(folder: Folder, clock: TestClock = TestClock(), hooks: Hooks, total: Span = .seconds(10), file: String = "outbox.sqlite") throws {
+        self.folder = folder
+        self.clock = clock
+        outbox = try Outbox(path: folder[file])
+        var settings = Delivery.Settings()
+        settings.client = WebhookClient.Settings(connect: .seconds(2), total: total)
+        let delivery = try Delivery(from: outbox, to: hooks, settings: settings, now: { clock.now }, jitter: { 0 })
+        self.delivery = delivery
+        // Awaited, and told to stop, by stop().
+        duty = Task { try await delivery.run() }
+    }
+
+    func take(_ numbers: ClosedRange<Int>, on channels: [String] = ["oncall"]) throws {
+        for number in numbers {
+            try outbox.take(index: UInt64(number), messages: [.test(number, at: clock.now)], channels: channels, at: clock.now)
+        }
+        delivery.wake()
+    }
+
+    func advance(by span: Span) {
+        clock.advance(by: span)
+        delivery.wake()
+    }
+
+    /// Ends the delivery. What it had in hand is recorded then.
+    func stop() async throws {
+        delivery.stop()
+        try await duty.value
+    }
+}

@@ -1,0 +1,85 @@
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// A receiver behind TLS, with a certificate for 127.0.0.1 that it signed itself. Answers 204. Needs `openssl` and `python3`.
+final class TLSServer {
+    let port: UInt16
+    private let process: pid_t
+
+    static let isPossible = ["openssl", "python3"].allSatisfy { tool in
+        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains { access("\($0)/\(tool)", X_OK) == 0 }
+    }
+
+    init(folder: Folder) throws {
+        let (key, certificate) = (folder["key.pem"], folder["cert.pem"])
+        let maker = try TLSServer.spawn([
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate,
+        ])
+        _ = TLSServer.line(from: maker.output)
+        try #require(TLSServer.end(of: maker.process) == 0, "openssl req failed")
+
+        let script = """
+            import http.server, ssl, sys
+            class Answer(http.server.BaseHTTPRequestHandler):
+                def do_POST(self):
+                    self.rfile.read(int(self.headers['content-length']))
+                    self.send_response(204)
+                    self.end_headers()
+                def log_message(self, *_): pass
+            server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Answer)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[2], sys.argv[1])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            print(server.server_port, flush=True)
+            server.serve_forever()
+            """
+        let server = try TLSServer.spawn(["python3", "-c", script, key, certificate])
+        process = server.process
+        port = try #require(UInt16(TLSServer.line(from: server.output)), "the server did not start")
+    }
+
+    deinit {
+        kill(process, SIGKILL)
+        _ = TLSServer.end(of: process)
+    }
+
+    /// Starts a tool whose standard output can be read.
+    private static func spawn(_ command: [String]) throws -> (process: pid_t, output: Int32) {
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[1]) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+        posix_spawn_file_actions_addclose(&actions, ends[0])
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        var arguments = command.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var process: pid_t = 0
+        try #require(posix_spawnp(&process, command[0], &actions, nil, &arguments, environ) == 0)
+        return (process, ends[0])
+    }
+
+    /// The first line, or what there is at the end.
+    private static func line(from output: Int32) -> String {
+        defer { close(output) }
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while read(output, &byte, 1) == 1, byte != UInt8(ascii: "\n") { bytes.append(byte) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func end(of process: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+        return status
+    }
+}
