@@ -29,7 +29,6 @@ let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
-let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
 let package = Package(
     name: "sluice",
@@ -49,7 +48,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
         .systemLibrary(name: "CZMQ", path: "Shared/CZMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -74,7 +72,11 @@ let package = Package(
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", "CZlib", grdb, crypto]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CZlib", "CZstd", "CZMQ", histogram, protobuf, subprocess]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
+
+        tests("GateTests", ["Gate"]),
+        tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
+        tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
     ],
     swiftLanguageModes: [.v6]
 )

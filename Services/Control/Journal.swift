@@ -38,6 +38,8 @@ final class Journal: Sendable {
     private let waiting = DispatchSemaphore(value: 0)
     private let ended = DispatchSemaphore(value: 0)
     private let durable = Mutex<UInt64>(0)
+    /// Identifies this journal for ever: a follower of another one must not go on with this.
+    let id: Data
 
     /// Released when the disk is full, so that a pause can still be recorded.
     private static let reserveBytes = 4 << 20
@@ -55,6 +57,7 @@ final class Journal: Sendable {
                     INSERT INTO journal VALUES (randomblob(8));
                     """)
         }
+        id = try database.read { db in try Data.fetchOne(db, sql: "SELECT id FROM journal") ?? Data() }
         allocateReserve()
     }
 

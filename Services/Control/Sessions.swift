@@ -103,6 +103,7 @@ final class Sessions {
         welcome.epoch = authority.governance.gate.epoch.number
         welcome.start = start.bytes
         welcome.wallUs = Clock.wall().microseconds
+        welcome.journal = journal.id
         binder.send(.welcome, welcome, to: route)
     }
 
@@ -255,7 +256,7 @@ final class Sessions {
             answer.closures = WireClosures()
             answer.closures.closures = authority.governance.gate.closures.map { WireClosure($0) }
         case .journal(let asked): return journal.page(for: peer.route, after: asked.after)
-        case nil: return binder.refuse(.invalid, "this question is not known here", kind: .query, to: peer.route)
+        case .deliveries, nil: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
         }
         binder.send(.answer, answer, to: peer.route)
     }

@@ -27,6 +27,7 @@ final class Agents {
     /// Frames of a push that are alike for many.
     private var frames: [Set<DataClass>: HeadedBytes] = [:]
     private var counters = Counters()
+    private var shown: (at: Instant, events: UInt64)?
 
     private struct Counters {
         var batches: UInt64 = 0
@@ -387,6 +388,11 @@ final class Agents {
         }
         report.counters["agents.events.accepted"] = accepted
         for (reason, count) in refused { report.counters["agents.events.refused.\(reason)"] = count }
+        if let shown, now > shown.at {
+            let seconds = Double((now - shown.at).nanoseconds) / 1e9
+            report.gauges["events.rate"] = Int64((Double(counters.events - shown.events) / seconds).rounded())
+        }
+        shown = (now, counters.events)
         report.gauges["sessions"] = Int64(sessions.count)
         report.gauges["under-way"] = Int64(relay.underWay)
         let latency = relay.takeLatencies()

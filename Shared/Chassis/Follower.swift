@@ -17,12 +17,15 @@ package final class Follower {
     package var apply: ([Entry]) -> Bool = { _ in true }
     package var report: () -> WireServiceReport = { WireServiceReport() }
     package var granted: () -> Void = {}
+    /// False: this is not the control, or not the journal, that was followed. The follower acts as stopped from here on.
+    package var welcomed: (WireWelcome) -> Bool = { _ in true }
 
     private var lease: LeaseHolder
     private let span: Span
     private let start: Nonce
     private var required: UInt64 = 0
-    private var broken: String?
+    /// Why this follower cannot go on; nil: it can.
+    package private(set) var broken: String?
     private var renewed: Instant?
     private var reported: Instant?
 
@@ -41,7 +44,10 @@ package final class Follower {
             body.entries = self.applied
             return body
         }
-        link.welcomed = { [unowned self] _ in renew(at: Clock.now()) }
+        link.welcomed = { [unowned self] welcome in
+            if !welcomed(welcome) { broken = "control has another journal than the one that was followed" }
+            renew(at: Clock.now())
+        }
     }
 
     package var epoch: Epoch { lease.epoch }
@@ -91,7 +97,7 @@ package final class Follower {
     }
 
     private func grant(_ body: WireGrant) {
-        guard let nonce = Nonce(body.nonce), body.hasGate else { return }
+        guard let nonce = Nonce(body.nonce), body.hasGate, broken == nil else { return }
         let now = Clock.now()
         required = body.entries
         do {
@@ -116,6 +122,7 @@ package final class Follower {
     }
 
     private func entries(_ body: WireEntries) {
+        guard broken == nil else { return }
         var next: [Entry] = []
         for wire in body.entries where wire.index > applied + UInt64(next.count) {
             guard wire.index == applied + UInt64(next.count) + 1 else { break }

@@ -75,7 +75,11 @@ package struct PermitHolder: Hashable, Sendable {
     /// Lets time pass: ends the intervals with the lease, and extends those that are open to the present.
     package mutating func tick(at now: Instant, wall: WallTime) {
         defer { anchor = Anchor(instant: now, wall: wall) }
-        guard let anchor else { return }
+        guard let anchor else {
+            // The clock may have been set back while this process was not there.
+            intervals.clip(to: wall)
+            return
+        }
         let reckoned = anchor.wall + (now - anchor.instant)
         let drift = wall - reckoned
         let stepped = drift > PermitHolder.step || drift < Span.zero - PermitHolder.step

@@ -100,6 +100,9 @@ package final class Reactor {
         timers.append((span, Clock.now() + span, action))
     }
 
+    /// Takes back the last ``every(_:_:)``.
+    package func forgetLastTimer() { timers.removeLast() }
+
     /// Called once, on the reactor's thread, when ``run()`` is about to return: for a last word.
     package func atEnd(_ action: @escaping () -> Void) { last = action }
 
@@ -109,6 +112,7 @@ package final class Reactor {
     /// Runs until ``stop()``.
     package func run() {
         var items: [zmq_pollitem_t] = []
+        stopped = false
         defer { last() }
         while !stopped {
             items.removeAll(keepingCapacity: true)

@@ -11,7 +11,7 @@
         /// Starts `arguments[0]`, a path, with nothing on its standard input and its output thrown away, or in `output`.
         ///
         /// - Throws: ``BenchFailure/cannotStart(_:_:)``.
-        init(_ arguments: [String], output: String = "/dev/null") throws(BenchFailure) {
+        init(_ arguments: [String], output: String = "/dev/null", appending: Bool = false) throws(BenchFailure) {
             // If we are killed outright nobody is left to end it: then the kernel does.
             let wrapper = "/usr/bin/setpriv"
             let words = access(wrapper, X_OK) == 0 ? [wrapper, "--pdeathsig", "KILL", "--"] + arguments : arguments
@@ -19,7 +19,7 @@
             posix_spawn_file_actions_init(&actions)
             defer { posix_spawn_file_actions_destroy(&actions) }
             posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-            posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | (appending ? O_APPEND : O_TRUNC), 0o600)
             posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
             var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
             defer { for pointer in pointers { free(pointer) } }

@@ -615,6 +615,15 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .journal(newValue)}
   }
 
+  /// To notify.
+  package var deliveries: WireDeliveriesQuery {
+    get {
+      if case .deliveries(let v)? = about {return v}
+      return WireDeliveriesQuery()
+    }
+    set {about = .deliveries(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -624,6 +633,8 @@ package nonisolated struct WireQuery: Sendable {
     case agents(WireAgentsQuery)
     case closures(WireClosuresQuery)
     case journal(WireJournalQuery)
+    /// To notify.
+    case deliveries(WireDeliveriesQuery)
 
   }
 
@@ -631,6 +642,17 @@ package nonisolated struct WireQuery: Sendable {
 }
 
 package nonisolated struct WireStatusQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What notify could not deliver yet, or ever.
+package nonisolated struct WireDeliveriesQuery: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -922,6 +944,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .journal(newValue)}
   }
 
+  package var deliveries: WireDeliveries {
+    get {
+      if case .deliveries(let v)? = about {return v}
+      return WireDeliveries()
+    }
+    set {about = .deliveries(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -931,8 +961,54 @@ package nonisolated struct WireAnswer: Sendable {
     case agents(WireAgents)
     case closures(WireClosures)
     case journal(WireEntries)
+    case deliveries(WireDeliveries)
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct WireDelivery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: String = String()
+
+  package var type: String = String()
+
+  package var channel: String = String()
+
+  /// waiting, held, given-up
+  package var state: String = String()
+
+  package var attempts: UInt32 = 0
+
+  package var lastError: String = String()
+
+  package var createdUs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireDeliveries: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var deliveries: [WireDelivery] = []
+
+  package var delivered: UInt64 = 0
+
+  package var waiting: UInt64 = 0
+
+  package var held: UInt64 = 0
+
+  package var givenUp: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1987,7 +2063,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2068,6 +2144,19 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .journal(v)
         }
       }()
+      case 7: try {
+        var v: WireDeliveriesQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .deliveries(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .deliveries(v)
+        }
+      }()
       default: break
       }
     }
@@ -2103,6 +2192,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .journal(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     }()
+    case .deliveries?: try {
+      guard case .deliveries(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2129,6 +2222,25 @@ nonisolated extension WireStatusQuery: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 
   package static func ==(lhs: WireStatusQuery, rhs: WireStatusQuery) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDeliveriesQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DeliveriesQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDeliveriesQuery, rhs: WireDeliveriesQuery) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2621,7 +2733,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2707,6 +2819,19 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .journal(v)
         }
       }()
+      case 7: try {
+        var v: WireDeliveries?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .deliveries(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .deliveries(v)
+        }
+      }()
       default: break
       }
     }
@@ -2742,6 +2867,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .journal(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     }()
+    case .deliveries?: try {
+      guard case .deliveries(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2749,6 +2878,116 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Delivery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}type\0\u{1}channel\0\u{1}state\0\u{1}attempts\0\u{3}last_error\0\u{3}created_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.channel) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.attempts) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.lastError) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.createdUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 2)
+    }
+    if !self.channel.isEmpty {
+      try visitor.visitSingularStringField(value: self.channel, fieldNumber: 3)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 4)
+    }
+    if self.attempts != 0 {
+      try visitor.visitSingularUInt32Field(value: self.attempts, fieldNumber: 5)
+    }
+    if !self.lastError.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastError, fieldNumber: 6)
+    }
+    if self.createdUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.createdUs, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDelivery, rhs: WireDelivery) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.channel != rhs.channel {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.attempts != rhs.attempts {return false}
+    if lhs.lastError != rhs.lastError {return false}
+    if lhs.createdUs != rhs.createdUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Deliveries"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deliveries\0\u{1}delivered\0\u{1}waiting\0\u{1}held\0\u{3}given_up\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.deliveries) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.delivered) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.waiting) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.held) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.givenUp) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.deliveries.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.deliveries, fieldNumber: 1)
+    }
+    if self.delivered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.delivered, fieldNumber: 2)
+    }
+    if self.waiting != 0 {
+      try visitor.visitSingularUInt64Field(value: self.waiting, fieldNumber: 3)
+    }
+    if self.held != 0 {
+      try visitor.visitSingularUInt64Field(value: self.held, fieldNumber: 4)
+    }
+    if self.givenUp != 0 {
+      try visitor.visitSingularUInt64Field(value: self.givenUp, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDeliveries, rhs: WireDeliveries) -> Bool {
+    if lhs.deliveries != rhs.deliveries {return false}
+    if lhs.delivered != rhs.delivered {return false}
+    if lhs.waiting != rhs.waiting {return false}
+    if lhs.held != rhs.held {return false}
+    if lhs.givenUp != rhs.givenUp {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -75,6 +75,9 @@ package nonisolated struct WireWelcome: Sendable {
   /// Batches that may be unanswered at once in each stream.
   package var window: UInt32 = 0
 
+  /// Control: identifies its journal. Indexes mean nothing beside another one.
+  package var journal: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -414,7 +417,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -429,6 +432,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 5: try { try decoder.decodeSingularBytesField(value: &self.start) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.window) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.journal) }()
       default: break
       }
     }
@@ -456,6 +460,9 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.window != 0 {
       try visitor.visitSingularUInt32Field(value: self.window, fieldNumber: 7)
     }
+    if !self.journal.isEmpty {
+      try visitor.visitSingularBytesField(value: self.journal, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -467,6 +474,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.start != rhs.start {return false}
     if lhs.wallUs != rhs.wallUs {return false}
     if lhs.window != rhs.window {return false}
+    if lhs.journal != rhs.journal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

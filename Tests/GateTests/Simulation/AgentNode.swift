@@ -46,6 +46,7 @@ final class AgentNode {
     func start() {
         holder = PermitHolder(
             intervals: OpenIntervals(restoring: storedIntervals), epoch: world.weakening == .agentForgetsEpoch ? .none : storedEpoch)
+        holder.tick(at: now, wall: wall)
         gathering = []
         newest = nil
         answered = world.now
@@ -58,7 +59,7 @@ final class AgentNode {
 
     // MARK: The permit
 
-    private func renew() {
+    func renew() {
         if world.now - answered > World.lease.nanoseconds { ingest = world.random.pick(world.ingests) }
         let nonce = world.nonce()
         holder.request(nonce, at: now)

@@ -74,7 +74,7 @@ extension World {
         for _ in 0..<crashes { plan { [unowned self] in crash(random.pick(hosts)) } }
         for _ in 0..<stalls {
             plan { [unowned self] in
-                stall(random.pick(hosts))
+                stall(random.pick(hosts + [policy.host] + agents.map(\.host)))
                 pauseSoon()
             }
         }
@@ -92,8 +92,9 @@ extension World {
             }
         }
         for _ in 0..<fullDisks { plan { [unowned self] in fillDisk() } }
-        // The worst hour: the pause that is written down nowhere, and a crash right after it.
-        if random.chance(20) { plan { [unowned self] in pauseAndCrash() } }
+        // What single faults seldom add up to.
+        if random.chance(30) { plan { [unowned self] in crashAfterPause() } }
+        if random.chance(30) { plan { [unowned self] in pauseAfterCrash() } }
     }
 
     private func plan(_ fault: @escaping () -> Void) { at(random.span(0, World.length), fault) }
@@ -114,7 +115,7 @@ extension World {
         if isBoth || !isForth { cut(from: ends.1, to: ends.0, until: until) }
     }
 
-    private func crash(_ host: Host) {
+    private func crash(_ host: Host, for down: Int64? = nil, then follow: @escaping () -> Void = {}) {
         guard host.isUp else { return }
         if host === control.host {
             control.crash()
@@ -122,19 +123,22 @@ extension World {
         } else {
             host.crash()
         }
-        at(now + random.span(World.millisecond, 2 * World.lease.nanoseconds)) { [unowned self] in
+        at(now + (down ?? random.span(World.millisecond, 2 * World.lease.nanoseconds))) { [unowned self] in
             host.restart(at: now, origin: random.span(0, 1_000_000 * World.second))
             if host === control.host { control.start() }
             if host === policy.host { policy.start() }
             for ingest in ingests where host === ingest.host { ingest.start() }
             for agent in agents where host === agent.host { agent.start() }
             if host === control.host { monitor.disturbed = now }
+            follow()
         }
     }
 
     private func stall(_ host: Host) {
         guard host.isUp, !host.isStalled else { return }
         let run = host.run
+        // The worst moment for an agent: its answer will be the first thing that it finds when it wakes.
+        if random.chance(50) { for agent in agents where agent.host === host { agent.renew() } }
         host.stall(at: now)
         if host === control.host { monitor.disturbed = now }
         at(now + random.span(World.second / 10, 9 * World.second)) { [unowned self] in
@@ -162,15 +166,34 @@ extension World {
         }
     }
 
-    private func pauseAndCrash() {
+    /// A pause that control's disk does not take, a crash, and another pause before control has heard its peers.
+    private func crashAfterPause() {
         guard control.host.isUp, !control.host.isStalled, journalWorks else { return }
         journalWorks = false
         monitor.disturbed = now
         pause()
         at(now + random.span(World.millisecond, World.second)) { [unowned self] in
-            journalWorks = true
-            crash(control.host)
+            crash(control.host) { [unowned self] in
+                journalWorks = true
+                monitor.disturbed = now
+                at(now + random.span(World.millisecond, World.second / 3)) { [unowned self] in pause() }
+            }
         }
-        at(now + World.second + random.span(World.second, 3 * World.second)) { [unowned self] in pause() }
+    }
+
+    /// Agents that nobody can reach, a grantor that forgets about them, and a pause.
+    private func pauseAfterCrash() {
+        let until = now + random.span(World.second, 6 * World.second)
+        for agent in agents {
+            for ingest in ingests {
+                cut(from: ingest.host, to: agent.host, until: until)
+                if random.chance(50) { cut(from: agent.host, to: ingest.host, until: until) }
+            }
+        }
+        for host in random.chance(50) ? ingests.map(\.host) : [control.host] {
+            crash(host, for: random.span(World.millisecond, World.second / 5)) { [unowned self] in
+                at(now + random.span(World.second / 10, World.second)) { [unowned self] in pause() }
+            }
+        }
     }
 }

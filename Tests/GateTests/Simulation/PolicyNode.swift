@@ -76,7 +76,8 @@ final class PolicyNode: Service {
         guard lease.isHeld(at: now), let seen = judge(batch, agent) else { return }
         let version = fence.version
         // Group commit: other batches, a slow disk, or a hung process come between.
-        world.after(world.random.span(1, 30 * World.millisecond), on: host) { [unowned self] in
+        let longest = world.random.chance(5) ? World.lease.nanoseconds : 30 * World.millisecond
+        world.after(world.random.span(1, longest), on: host) { [unowned self] in
             var kept = seen
             if world.weakening != .commitsUnfenced {
                 guard lease.isHeld(at: now) else { return }

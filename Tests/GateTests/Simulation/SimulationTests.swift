@@ -25,7 +25,7 @@ import Testing
 
     @Test(arguments: Weakening.allCases)
     func `a shell that breaks one rule is caught`(weakening: Weakening) {
-        let bound: UInt64 = 300
+        let bound: UInt64 = 400
         let caught = (0..<bound).first { World.play(seed: $0, weakening).violation != nil }
         #expect(caught != nil, "nothing noticed in \(bound) runs that \(weakening.rawValue)")
         if setting("SLUICE_TELL") != nil, let caught {

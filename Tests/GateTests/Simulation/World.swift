@@ -41,7 +41,7 @@ final class World {
         var random = SplitMix64(seed: seed)
         lossPercent = rough ? [0, 2, 15].randomElement(with: &random) : 0
         duplicatePercent = rough ? [0, 5, 20].randomElement(with: &random) : 0
-        latePercent = rough ? [0, 5, 20].randomElement(with: &random) : 0
+        latePercent = rough ? [0, 10, 40].randomElement(with: &random) : 0
         self.random = random
 
         control = ControlNode(host: host("control", rate: 0), in: self)

@@ -1,0 +1,122 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+import SwiftProtobuf
+import Wire
+
+/// Why a command could not be done.
+enum ClientError: Error, CustomStringConvertible {
+    case silent(service: String, endpoint: String)
+    case refused(Refusal?, String)
+
+    var description: String {
+        switch self {
+        case .silent(let service, let endpoint): "\(service) does not answer at \(endpoint): is 'sluice up' running with this --home?"
+        case .refused(_, let text): text
+        }
+    }
+}
+
+/// One operator's session with one service: sends a request, and takes what comes until it is answered.
+final class Client {
+    private let link: Link
+    private let reactor: Reactor
+    private let service: String
+    private let endpoint: String
+    private var onWelcome: () -> Void = {}
+
+    /// - Parameter operatorName: Whose key in the home's `keys` signs on.
+    init(_ service: String, home: Home, as operatorName: String) throws {
+        let settings = try SuiteSettings(from: home)
+        let trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
+        let endpoint =
+            switch service {
+            case "policy": settings.policy
+            case "notify": settings.notify
+            default: settings.control
+            }
+        guard let server = trusted.key(of: service) else { throw Complaint("registry.json names no key of \(service); 'sluice up' makes it") }
+        let keys = try KeyFile.load(home.key(operatorName))
+        let context = try Context()
+        let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax)
+        link = try Link(.init(endpoint: ServiceHost.reachable(endpoint), server: server), keys: keys, limits: limits, silence: .seconds(2), reconnect: 20...60, in: context)
+        reactor = Reactor(wakeup: try Wakeup()) {}
+        self.service = service
+        self.endpoint = endpoint
+        link.hello = {
+            var body = WireHello()
+            body.software = "sluice cli 0.1"
+            body.start = Nonce.random().bytes
+            return body
+        }
+        link.welcomed = { [unowned self] _ in onWelcome() }
+        reactor.watch(link)
+        reactor.every(.milliseconds(100)) { [unowned link] in link.tick(at: $0) }
+    }
+
+    func send(_ kind: Kind, _ body: some SwiftProtobuf.Message) { link.send(kind, body) }
+
+    /// Sends a request, again after every new greeting, and calls `take` for every answer until it returns a value.
+    ///
+    /// - Parameter silence: After so long without any answer it is given up. Every answer begins it anew.
+    func ask<Answer>(
+        _ kind: Kind, _ body: some SwiftProtobuf.Message, silence: Span = .seconds(3), _ take: @escaping (consuming Inbound) throws -> Answer?
+    ) throws -> Answer {
+        var result: Result<Answer, any Error>?
+        var heard = Clock.now()
+        link.received = { [unowned self] message in
+            heard = Clock.now()
+            do {
+                if message.kind == .refused {
+                    let refused = try message.body(WireRefused.self)
+                    // The link greets again by itself, and the request follows.
+                    if refused.code == Refusal.helloFirst.rawValue { return }
+                    throw ClientError.refused(Refusal(rawValue: refused.code), refused.text)
+                }
+                guard let answer = try take(message) else { return }
+                result = .success(answer)
+            } catch {
+                result = .failure(error)
+            }
+            reactor.stop()
+        }
+        onWelcome = { [unowned self] in link.send(kind, body) }
+        if link.isWelcome { link.send(kind, body) }
+        reactor.every(.milliseconds(50)) { [unowned self] now in
+            guard result == nil, now - heard > silence else { return }
+            result = .failure(ClientError.silent(service: service, endpoint: endpoint))
+            reactor.stop()
+        }
+        reactor.run()
+        reactor.forgetLastTimer()
+        guard let result else { throw ClientError.silent(service: service, endpoint: endpoint) }
+        return try result.get()
+    }
+
+    func query(_ about: WireQuery.OneOf_About) throws -> WireAnswer {
+        var body = WireQuery()
+        body.about = about
+        return try ask(.query, body) { message in
+            guard message.kind == .answer else { return nil }
+            return try message.body(WireAnswer.self)
+        }
+    }
+
+    func command(_ deed: WireCommand.OneOf_Deed) throws -> WireOutcome {
+        let body = Client.command(deed)
+        return try ask(.command, body) { message in
+            guard message.kind == .outcome else { return nil }
+            let outcome = try message.body(WireOutcome.self)
+            return outcome.id == body.id ? outcome : nil
+        }
+    }
+
+    static func command(_ deed: WireCommand.OneOf_Deed) -> WireCommand {
+        var body = WireCommand()
+        body.id = Nonce.random().bytes
+        body.deed = deed
+        return body
+    }
+}

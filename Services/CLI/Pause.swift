@@ -1,0 +1,213 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Messaging
+import Wire
+
+struct Pause: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Stop capture and reading, everywhere or in a part, and show the proof.",
+        discussion: """
+            EXAMPLE
+              sluice pause --all --reason "reviews visible company-wide"
+              sluice pause --site berlin --class review --reads-only --reason "export under investigation"
+
+            One person is enough, at once. Exit code 0: the certificate is complete. 1: it is not, and what is missing is printed; the
+            pause is in force all the same.
+            """)
+
+    @OptionGroup var connection: Connection
+    @OptionGroup var scope: ScopeOptions
+    @Option(help: "Why. People will read it.") var reason: String
+
+    func run() throws {
+        var pause = WirePause()
+        pause.direction = scope.direction
+        pause.selector = scope.selector
+        pause.reason = reason
+        try Stop(connection: connection).run(.pause(pause))
+    }
+}
+
+struct Leak: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Report a leak.", subcommands: [Report.self])
+
+    struct Report: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Report that data is where it must not be: pauses its class, opens an incident, tells the hooks.",
+            discussion: "EXAMPLE\n  sluice leak report --class review --reason \"performance reviews readable by everyone on the wiki\"")
+
+        @OptionGroup var connection: Connection
+        @Option(name: .customLong("class"), help: ArgumentHelp("The class that leaked. Left out: everything is stopped.", valueName: "class"))
+        var dataClass = ""
+        @Option(help: "What was seen, and where.") var reason: String
+        @Option(help: "Who or what noticed.") var source = "operator"
+
+        func run() throws {
+            var leak = WireLeakReport()
+            leak.class = dataClass
+            leak.reason = reason
+            leak.source = source
+            try Stop(connection: connection).run(.leak(leak))
+        }
+    }
+}
+
+/// A command that stops something, followed until its certificate.
+private struct Stop {
+    let connection: Connection
+    let terminal = Terminal()
+
+    func run(_ deed: WireCommand.OneOf_Deed) throws {
+        let client = try connection.client()
+        let command = Client.command(deed)
+        var outcome: WireOutcome?
+        var shown = 0
+        let certificate = try client.ask(.command, command, silence: .seconds(10)) { message -> WireCertificate? in
+            switch message.kind {
+            case .outcome:
+                let body = try message.body(WireOutcome.self)
+                guard body.id == command.id, outcome == nil else { return nil }
+                outcome = body
+                try began(body)
+            case .progress:
+                let body = try message.body(WireProgress.self)
+                guard body.epoch == outcome?.epoch else { return nil }
+                try show(body, &shown)
+            case .certificate:
+                let body = try message.body(WireCertificate.self)
+                return body.epoch == outcome?.epoch ? body : nil
+            default: break
+            }
+            return nil
+        }
+        try finish(certificate, &shown)
+        if !certificate.complete { throw ExitCode(1) }
+    }
+
+    private func began(_ outcome: WireOutcome) throws {
+        if connection.json { return try Show.json(outcome) }
+        let closure = outcome.closure
+        print("epoch \(outcome.epoch), by \(closure.author), \(Show.time(microseconds: closure.fromUs, milliseconds: true))   \(Show.selector(closure))")
+    }
+
+    private func show(_ progress: WireProgress, _ shown: inout Int) throws {
+        if connection.json { return try Show.json(progress) }
+        guard terminal.isTerminal else { return }
+        erase(&shown)
+        let lines = lines(
+            services: (progress.services, progress.servicesAll, progress.servicesUs),
+            agents: (progress.agents, progress.agentsAll, progress.agentsUs), silent: progress.silent, ended: progress.leaseUs, isFinal: false)
+        print(lines.joined(separator: "\n"))
+        shown = lines.count
+    }
+
+    private func erase(_ shown: inout Int) {
+        if shown > 0 { terminal.write("\u{1B}[\(shown)A\u{1B}[J") }
+        shown = 0
+    }
+
+    private func lines(
+        services: (UInt32, UInt32, UInt32), agents: (UInt32, UInt32, UInt32), silent: UInt32, ended: UInt32, isFinal: Bool
+    ) -> [String] {
+        func row(_ name: String, _ figure: String, _ rest: String) -> String {
+            "  " + name.padding(toLength: 11, withPad: " ", startingAt: 0) + figure.padding(toLength: 13, withPad: " ", startingAt: 0) + rest
+        }
+        var lines = [row("services", "\(services.0)/\(services.1)", "in \(Show.span(microseconds: services.2))")]
+        if agents.1 > 0 { lines.append(row("agents", "\(agents.0)/\(agents.1)", "in \(Show.span(microseconds: agents.2))")) }
+        if silent > 0 { lines.append(row("silent", "\(silent)", isFinal ? "lease ended by \(Show.span(microseconds: ended))" : "lease ends by \(Show.span(microseconds: ended))")) }
+        return lines
+    }
+
+    private func finish(_ certificate: WireCertificate, _ shown: inout Int) throws {
+        if connection.json { return try Show.json(certificate) }
+        erase(&shown)
+        let summary = StopSummary(certificate)
+        print(
+            lines(
+                services: (summary.services, summary.servicesAll, summary.servicesUs), agents: (summary.agents, summary.agentsAll, summary.agentsUs),
+                silent: summary.silent, ended: summary.silentUs, isFinal: true
+            ).joined(separator: "\n"))
+        for name in summary.silentNames.prefix(10) { print("             \(Terminal.safe(name))") }
+        if summary.silentNames.count > 10 { print("             and \(summary.silentNames.count - 10) more: sluice certificate \(certificate.epoch)") }
+        let closure = certificate.closure
+        let everything = closure.selector == WireSelector() && closure.direction == .both
+        if certificate.complete {
+            print("\(terminal.green(everything ? "STOPPED EVERYWHERE" : "STOPPED")) in \(Show.span(microseconds: certificate.completeAfterUs))    incident \(closure.incident) opened    certificate \(certificate.epoch)")
+            return
+        }
+        print("\(terminal.red("NOT CONFIRMED"))    incident \(closure.incident) opened    the pause is in force, its certificate \(certificate.epoch) is not complete:")
+        for line in certificate.unconfirmed { print("  \(Terminal.safe(line))") }
+    }
+}
+
+/// The figures of a certificate that fit on a screen.
+struct StopSummary {
+    var services: UInt32 = 0
+    var servicesAll: UInt32 = 0
+    var servicesUs: UInt32 = 0
+    var agents: UInt32 = 0
+    var agentsAll: UInt32 = 0
+    var agentsUs: UInt32 = 0
+    var silent: UInt32 = 0
+    var silentUs: UInt32 = 0
+    var silentNames: [String] = []
+
+    init(_ certificate: WireCertificate) {
+        for stop in certificate.services {
+            servicesAll += 1
+            if stop.how != .leaseEnded { services += 1 }
+            if stop.how == .leaseEnded {
+                silent += 1
+                silentUs = max(silentUs, stop.afterUs)
+                silentNames.append(stop.node)
+            } else {
+                servicesUs = max(servicesUs, stop.afterUs)
+            }
+        }
+        for stop in certificate.agents {
+            switch stop.how {
+            case .acknowledged:
+                agents += 1
+                agentsAll += 1
+                agentsUs = max(agentsUs, stop.afterUs)
+            case .noLease: break
+            default:
+                agentsAll += 1
+                silent += 1
+                silentUs = max(silentUs, stop.afterUs)
+                silentNames.append(stop.node)
+            }
+        }
+    }
+}
+
+struct Resume: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Lift closures: durable first, then in force.",
+        discussion: "EXAMPLE\n  sluice resume 42 --reason \"ACL fixed, verified by probe\"\n  sluice resume --all --reason \"drill over\"")
+
+    @OptionGroup var connection: Connection
+    @Argument(help: "The epochs of the closures to lift; 'sluice closures' lists them.") var epochs: [UInt64] = []
+    @Flag(help: "Lift every closure.") var all = false
+    @Flag(help: "Open again although control's journal has lost entries that others have seen.") var unseal = false
+    @Option(help: "Why. People will read it.") var reason: String
+
+    func validate() throws {
+        if all != epochs.isEmpty { throw ValidationError("say which closures: their epochs, or --all") }
+    }
+
+    func run() throws {
+        let client = try connection.client()
+        var resume = WireResume()
+        resume.closures = epochs
+        resume.reason = reason
+        resume.unseal = unseal
+        let outcome = try client.command(.resume(resume))
+        if connection.json { return try Show.json(outcome) }
+        for closure in outcome.lifted { print("lifted \(closure.epoch)   \(Show.selector(closure))   \(Terminal.safe(closure.reason))") }
+        print("\(Terminal().green("RESUMED"))    epoch \(outcome.epoch)")
+    }
+}

@@ -1,0 +1,204 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Messaging
+import Wire
+
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the gate, the agents, the flow and the vault.",
+        discussion: "EXAMPLE\n  sluice status\n  sluice status --json | jq .agents_current\n\nExit code 1 when control does not answer.")
+
+    @OptionGroup var connection: Connection
+
+    func run() throws {
+        let client = try connection.client()
+        let first = try client.query(.status(WireStatusQuery())).status
+        if connection.json { return try Show.json(first) }
+        print(StatusView(first, terminal: Terminal()).lines.joined(separator: "\n"))
+    }
+}
+
+/// `sluice status`, and the live view of `sluice up`.
+struct StatusView {
+    let status: WireStatus
+    let terminal: Terminal
+
+    init(_ status: WireStatus, terminal: Terminal) {
+        self.status = status
+        self.terminal = terminal
+    }
+
+    private func service(_ name: String) -> WireServiceStatus { status.services.first { $0.name == name } ?? WireServiceStatus() }
+
+    var lines: [String] {
+        var lines = [gate, agents, flow, vault]
+        for closure in status.gate.closures.prefix(10) {
+            lines.append("CLOSED  \(closure.epoch) since \(Show.time(microseconds: closure.fromUs))   \(Show.selector(closure))   \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author))")
+        }
+        if !status.gate.sealed.isEmpty { lines.append("SEALED  \(Terminal.safe(status.gate.sealed))") }
+        let missing = status.services.filter { !$0.connected }.map(\.name)
+        if !missing.isEmpty { lines.append(terminal.red("MISSING") + " \(missing.joined(separator: ", "))   no lease: what they guard is stopped") }
+        if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
+        let notify = service("notify")
+        if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
+            lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
+        }
+        if status.incidentsOpen > 0 { lines.append("CASES   \(status.incidentsOpen) incidents not closed   (sluice incidents)") }
+        return lines
+    }
+
+    private var gate: String {
+        let state =
+            !status.gate.sealed.isEmpty
+            ? terminal.red("sealed") : status.gate.closures.isEmpty ? terminal.green("open") : terminal.red("\(status.gate.closures.count) closed")
+        return "GATE    \(state)     epoch \(status.gate.epoch)     lease \(String(format: "%.1f", Double(status.leaseMs) / 1_000)) s     control up \(Show.span(microseconds: status.upUs))"
+    }
+
+    private var agents: String {
+        var line = "AGENTS  \(Show.number(status.agentsConnected)) connected   \(Show.number(status.agentsCurrent)) current"
+        if let first = status.silent.first {
+            let silent = status.agentsConnected - status.agentsCurrent
+            line += "   " + terminal.yellow("\(silent) silent since \(Show.time(microseconds: first.sinceUs)), lease ended")
+        }
+        return line
+    }
+
+    private var flow: String {
+        let ingest = service("ingest")
+        let policy = service("policy")
+        let refused = policy.counters.filter { $0.key.hasPrefix("refused.") }.values.reduce(0, +)
+            + ingest.counters.filter { $0.key.hasPrefix("agents.events.refused.") || $0.key.hasPrefix("refused.") }.values.reduce(0, +)
+        return "FLOW    \(Show.number(ingest.gauges["events.rate"] ?? 0)) events/s in   \(Show.number(refused)) refused   ack p50 \(Show.span(microseconds: ingest.gauges["ack.p50.us"] ?? 0))  p99 \(Show.span(microseconds: ingest.gauges["ack.p99.us"] ?? 0))"
+    }
+
+    private var vault: String {
+        let gauges = service("policy").gauges
+        let oldest = gauges["vault.oldest.us"] ?? 0
+        let full = gauges["vault.full"] == 1 ? terminal.red("   DISK FULL") : ""
+        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)"
+    }
+}
+
+struct Closures: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List what is closed now.", discussion: "EXAMPLE\n  sluice closures")
+    @OptionGroup var connection: Connection
+
+    func run() throws {
+        let closures = try connection.client().query(.closures(WireClosuresQuery())).closures
+        if connection.json { return try Show.json(closures) }
+        if closures.closures.isEmpty { print("nothing is closed") }
+        for closure in closures.closures {
+            print("\(closure.epoch)   since \(Show.time(microseconds: closure.fromUs))   \(Show.selector(closure))   \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author))   incident \(closure.incident)")
+        }
+    }
+}
+
+struct Incidents: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List incidents, or close one.", discussion: "EXAMPLE\n  sluice incidents\n  sluice incidents --close 7")
+    @OptionGroup var connection: Connection
+    @Option(help: ArgumentHelp("Close this incident; its closure must have been lifted.", valueName: "incident")) var close: UInt64?
+
+    func run() throws {
+        let client = try connection.client()
+        if let close {
+            var body = WireCloseIncident()
+            body.incident = close
+            _ = try client.command(.closeIncident(body))
+        }
+        let incidents = try client.query(.incidents(WireIncidentsQuery())).incidents
+        if connection.json { return try Show.json(incidents) }
+        if incidents.incidents.isEmpty { print("there are no incidents") }
+        for incident in incidents.incidents {
+            print("\(incident.incident)   \(incident.state)   opened \(Show.time(microseconds: incident.openedUs)) by \(Terminal.safe(incident.author))   \(incident.leak ? "leak\(incident.class.isEmpty ? "" : " of \(incident.class)")" : "pause")   \"\(Terminal.safe(incident.title))\"   \(incident.certificates.first.map { "certificate \($0)" } ?? "no certificate yet")")
+        }
+    }
+}
+
+struct CertificateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "certificate", abstract: "Show the proof of a stop: every node, and how it is known to have stopped.",
+        discussion: "EXAMPLE\n  sluice certificate 42\n\nExit code 1 when it is not complete.")
+    @OptionGroup var connection: Connection
+    @Argument(help: "The epoch of the pause.") var epoch: UInt64
+
+    func run() throws {
+        let certificate = try connection.client().query(.certificate(epoch)).certificate
+        if connection.json { try Show.json(certificate) } else { show(certificate) }
+        if !certificate.complete { throw ExitCode(1) }
+    }
+
+    private func show(_ certificate: WireCertificate) {
+        let closure = certificate.closure
+        let terminal = Terminal()
+        print("certificate \(certificate.epoch)   \(certificate.complete ? terminal.green("complete") : terminal.red("NOT COMPLETE"))   issued \(Show.time(microseconds: certificate.issuedUs, milliseconds: true))")
+        print("  scope      \(Show.selector(closure))")
+        print("  reason     \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author)), \(Show.time(microseconds: closure.fromUs, milliseconds: true))   incident \(closure.incident)")
+        print("  complete   \(Show.span(microseconds: certificate.completeAfterUs)) after the command")
+        if closure.direction != .capture { print("  reading    stopped after \(Show.span(microseconds: certificate.readingAfterUs))") }
+        print("  recorded   \(certificate.durableIn.isEmpty ? "nowhere" : certificate.durableIn.joined(separator: ", "))")
+        for stop in certificate.services { print("  service    \(name(stop))") }
+        let held = certificate.agents.filter { $0.how != .noLease }
+        for stop in held { print("  agent      \(name(stop))") }
+        if certificate.agents.count > held.count { print("  agents     \(certificate.agents.count - held.count) held no lease when the command arrived") }
+        for line in certificate.unconfirmed { print("  missing    \(Terminal.safe(line))") }
+    }
+
+    private func name(_ stop: WireNodeStop) -> String {
+        let how =
+            switch stop.how {
+            case .acknowledged: "acknowledged after \(Show.span(microseconds: stop.afterUs))"
+            case .noLease: "held no lease when the command arrived"
+            default: "silent; its lease ended by \(Show.span(microseconds: stop.afterUs))"
+            }
+        return Terminal.safe(stop.node).padding(toLength: max(24, stop.node.count), withPad: " ", startingAt: 0) + "  " + how
+    }
+}
+
+struct Agents: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List agents and whether they hold a lease.", discussion: "EXAMPLE\n  sluice agents --site berlin")
+    @OptionGroup var connection: Connection
+    @Option(help: "Only this site.") var site: [String] = []
+    @Option(help: "Only this team.") var team: [String] = []
+    @Option(help: "Only this person.") var subject: [String] = []
+
+    func run() throws {
+        let client = try connection.client()
+        var all = WireAgents()
+        var asked = WireAgentsQuery()
+        asked.selector.sites = site
+        asked.selector.teams = team
+        asked.selector.subjects = subject
+        repeat {
+            let page = try client.query(.agents(asked)).agents
+            all.agents += page.agents
+            all.more = page.more
+            asked.after = page.agents.last?.node.name ?? ""
+        } while all.more
+        if connection.json { return try Show.json(all) }
+        if all.agents.isEmpty { print("no agent is registered here") }
+        for agent in all.agents {
+            let node = agent.node
+            let since = agent.state == "silent" ? " since \(Show.time(microseconds: agent.sinceUs)), lease ended" : ""
+            print("\(Terminal.safe(node.name))   \(agent.state)\(since)   subject \(Terminal.safe(node.subject))   site \(Terminal.safe(node.site))   team \(Terminal.safe(node.team))")
+        }
+    }
+}
+
+struct Deliveries: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List who has not been told yet, and why.", discussion: "EXAMPLE\n  sluice deliveries")
+    @OptionGroup var connection: Connection
+
+    func run() throws {
+        let body = try connection.client("notify").query(.deliveries(WireDeliveriesQuery())).deliveries
+        if connection.json { return try Show.json(body) }
+        print("\(body.delivered) delivered   \(body.waiting) waiting   \(body.held) held   \(body.givenUp) given up")
+        for item in body.deliveries {
+            print("\(item.id)   \(item.type) to \(Terminal.safe(item.channel))   \(item.state), \(item.attempts) attempts   \(Terminal.safe(item.lastError))")
+        }
+    }
+}

@@ -1,0 +1,188 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+import Wire
+
+struct Up: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the whole suite on this machine, in the foreground.",
+        discussion: """
+            EXAMPLE
+              sluice up
+              sluice up --home /tmp/sluice --port-base 8700 --agents 0
+
+            Makes keys, settings and databases below --home at the first start, and goes on with them at the next. Ctrl-C stops
+            everything in order.
+            """)
+
+    @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
+    @Option(help: "Services listen on the four ports after this one. Default: what suite.json says, else 7700.") var portBase: Int?
+    @Option(help: "The lease, in milliseconds. Default: what suite.json says, else 3000.") var lease: Int?
+    @Option(help: "Agents that replay a recording.") var agents = 3
+    @Option(help: "What they replay: NDJSON, also gzipped.") var recording: String?
+    @Option(help: "How much faster than recorded.") var speed: Double = 10
+    @Flag(help: "Print one JSON status a second.") var json = false
+
+    func validate() throws {
+        if let portBase, !(1...65_530).contains(portBase) { throw ValidationError("--port-base is \(portBase): 1 to 65530 is expected") }
+        guard (0...100).contains(agents) else { throw ValidationError("--agents is \(agents): 0 to 100 is expected") }
+        if let lease, !(300...600_000).contains(lease) { throw ValidationError("--lease is \(lease): 300 to 600000 milliseconds are expected") }
+    }
+
+    func run() throws {
+        #if os(Linux)
+        Lifecycle.holdSignals()
+        let begun = Stopwatch.now()
+        let folder = Home.resolve(home, environment: ProcessInfo.processInfo.environment)
+        try folder.makeFolder()
+        try folder.lock("up.lock")
+        let made = try SuiteHome(folder, portBase: portBase, leaseMilliseconds: lease)
+        let recording = agents > 0 ? try Up.findRecording(self.recording) : ""
+        let suite = try Suite(made)
+        defer { suite.stop() }
+        try suite.start()
+        let client = try Client("control", home: folder, as: SuiteHome.operators[0])
+        let status = try suite.waitUntilServing(client, seconds: 20)
+        announce(made, seconds: Stopwatch.now() - begun)
+        try startAgents(suite, client, recording)
+        try live(suite, client, status)
+        #else
+        throw Complaint("'sluice up' runs the services on Linux only")
+        #endif
+    }
+
+    #if os(Linux)
+    private func announce(_ made: SuiteHome, seconds: Double) {
+        guard !json else { return }
+        let terminal = Terminal()
+        print("\(terminal.bold("Sluice")) serves after \(String(format: "%.1f", seconds)) s   home \(made.home.path)")
+        for (name, endpoint, what) in [
+            ("control", made.settings.control, "operators and services"), ("ingest", made.settings.ingest, "agents"),
+            ("policy", made.settings.policy, "readers and services"), ("notify", made.settings.notify, "operators and services"),
+        ] { print("  \(name.padding(toLength: 9, withPad: " ", startingAt: 0)) \(endpoint.padding(toLength: 24, withPad: " ", startingAt: 0)) \(what)") }
+        if made.isNew {
+            print(terminal.yellow("Made two operators, \(SuiteHome.operators.joined(separator: " and ")): their keys are in \(made.home.file("keys")). Give ops-2's to another person."))
+        }
+        print("In another terminal: sluice status\(home.map { " --home \($0)" } ?? "")")
+    }
+
+    private static let people = [("E1001", "berlin", "search"), ("E1002", "berlin", "ads"), ("E1003", "paris", "search"), ("E1004", "paris", "maps")]
+
+    private func startAgents(_ suite: Suite, _ client: Client, _ recording: String) throws {
+        guard agents > 0 else { return }
+        var register = WireRegister()
+        var folders: [(String, String)] = []
+        for number in 1...agents {
+            let name = "desk-\(number)"
+            let (folder, key) = try suite.home.makeAgent(name)
+            let (subject, site, team) = Up.people[(number - 1) % Up.people.count]
+            let person = number <= Up.people.count ? subject : "E\(1_000 + number)"
+            register.nodes.append(SuiteHome.node(name, key: key, subject: person, site: site, team: team))
+            folders.append((name, folder))
+        }
+        _ = try client.command(.register(register))
+        for (name, folder) in folders {
+            try suite.startAgent(name, arguments: ["replay", recording, "--home", folder, "--speed", "\(speed)", "--loop"])
+        }
+    }
+
+    static func findRecording(_ asked: String?) throws -> String {
+        let candidates = asked.map { [$0] } ?? [
+            "deploy/data/session.ndjson.gz", (try? Suite.binaries()).map { $0 + "/../../deploy/data/session.ndjson.gz" } ?? "",
+            (try? Suite.binaries()).map { $0 + "/../../../deploy/data/session.ndjson.gz" } ?? "",
+        ]
+        guard let found = candidates.first(where: { access($0, R_OK) == 0 }) else {
+            throw Complaint("there is no recording at \(candidates[0]): name one with --recording, or start with --agents 0")
+        }
+        return found
+    }
+
+    /// Shows the status once a second until SIGINT or SIGTERM.
+    private func live(_ suite: Suite, _ client: Client, _ first: WireStatus) throws {
+        let terminal = Terminal()
+        var drawn = 0
+        var shownEvents = 0
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGTERM)
+        var quiet = 0
+        while true {
+            var wait = timespec(tv_sec: 1, tv_nsec: 0)
+            if sigtimedwait(&set, nil, &wait) > 0 { break }
+            try suite.watch(isServing: true)
+            let status = try? client.query(.status(WireStatusQuery())).status
+            if json {
+                if let status { try Show.json(status) }
+                continue
+            }
+            if terminal.isTerminal, drawn > 0 { terminal.write("\u{1B}[\(drawn)A\u{1B}[J") }
+            for event in suite.events[shownEvents...] { print(terminal.yellow(event)) }
+            shownEvents = suite.events.count
+            let lines = status.map { StatusView($0, terminal: terminal).lines } ?? [terminal.red("control does not answer")]
+            if terminal.isTerminal {
+                print(lines.joined(separator: "\n"))
+                drawn = lines.count
+            } else {
+                if quiet % 60 == 0 { print(lines.joined(separator: "\n")) }
+                quiet += 1
+            }
+            fflush(nil)
+        }
+        if !json { print("stopping: agents, ingest, policy, notify, control") }
+    }
+    #endif
+}
+
+struct Register: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Register an agent: a name, a person, and a key.",
+        discussion: """
+            EXAMPLE
+              sluice register desk-7 --subject E1042 --site berlin --team search
+              sluice register laptop-3 --subject E1042 --site berlin --team search --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
+
+            Without --key it makes the agent's folder, with a new key, below the suite's own. Removing: --remove.
+            """)
+
+    @OptionGroup var connection: Connection
+    @Argument(help: "The agent's name.") var name: String
+    @Option(help: "Whose telemetry it is.") var subject: String?
+    @Option(help: "Where.") var site = ""
+    @Option(help: "The person's team.") var team = ""
+    @Option(help: "The agent's CURVE public key, 40 characters of Z85, when it was made elsewhere.") var key: String?
+    @Flag(help: "Take the agent out: it stops within a lease.") var remove = false
+
+    func validate() throws {
+        if !remove, subject == nil { throw ValidationError("--subject is missing: whose telemetry it is") }
+        if let key, CurveKey(z85: key) == nil { throw ValidationError("--key is not 40 characters of Z85") }
+    }
+
+    func run() throws {
+        let client = try connection.client()
+        if remove {
+            var body = WireRemove()
+            body.names = [name]
+            let outcome = try client.command(.remove(body))
+            guard !outcome.nodes.isEmpty else { throw Complaint("there is no agent '\(name)'") }
+            if connection.json { return try Show.json(outcome) }
+            return print("removed \(name)")
+        }
+        var folder: String?
+        var publicKey = key.flatMap { CurveKey(z85: $0) }
+        if publicKey == nil {
+            let made = try SuiteHome(connection.folder, portBase: nil, leaseMilliseconds: nil).makeAgent(name)
+            folder = made.folder
+            publicKey = made.key
+        }
+        guard let publicKey else { return }
+        var body = WireRegister()
+        body.nodes = [SuiteHome.node(name, key: publicKey, subject: subject ?? "", site: site, team: team)]
+        let outcome = try client.command(.register(body))
+        if connection.json { return try Show.json(outcome) }
+        print("registered \(name), number \(outcome.nodes.first?.ordinal ?? 0)\(folder.map { "\nsluice-agent run --home \($0)" } ?? "")")
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+@main
+struct NotifyService: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice-notify",
+        abstract: "Tells people and systems: takes incidents, pauses and resumes from control, and delivers them until they arrive.",
+        discussion: "EXAMPLE\n  sluice-notify --home /var/lib/sluice\n\nHooks stand in notify.json in the suite's folder. Normally started by 'sluice up'.")
+
+    @OptionGroup var options: ServiceOptions
+
+    func run() throws {
+        // Decide.
+        let host = try ServiceHost("notify", options)
+        let settings = host.settings
+        let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
+        let hooks = try Hooks(contentsOf: host.home.file("notify.json"))
+
+        // Acquire.
+        let keys = try host.keys()
+        let trusted = try host.trusted()
+        guard let controlKey = trusted.key(of: "control") else {
+            throw Complaint("registry.json names no key of control; 'sluice up' makes it")
+        }
+        let outbox = try Outbox(path: host.folder() + "/outbox.sqlite")
+        let cursor = try outbox.cursor()
+        let delivery = try Delivery(from: outbox, to: hooks, now: { Clock.wall() })
+        let wakeup = try Wakeup()
+        let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
+        let journals = JournalMark(path: host.folder() + "/journal")
+        let context = try host.context(admitting: trusted.admitted(["service", "operator"]))
+        host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
+
+        // Connect, and run until a signal or a failure.
+        let deliveries = DispatchSemaphore(value: 0)
+        // Awaited below, after the reactor has ended; ended by delivery.stop().
+        Task {
+            do { try await delivery.run() } catch { news.post(.failed("\(error)")) }
+            deliveries.signal()
+        }
+        defer {
+            delivery.stop()
+            _ = deliveries.wait(timeout: .now() + 4)
+        }
+        try host.run(wakeup) { reactorOf in
+            let binder = try Binder(settings.notify, keys: keys, limits: SocketLimits(), in: context)
+            let control = try Link(
+                .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+            let follower = Follower(link: control, lease: lease, applied: cursor)
+            let desk = Desk(
+                binder: binder, follower: follower, hooks: hooks, outbox: outbox, delivery: delivery, news: news, journals: journals,
+                lease: lease, logger: host.logger)
+            let reactor = reactorOf { stop in
+                for item in news.take() where !desk.take(item) { stop(1) }
+            }
+            reactor.watch(control)
+            reactor.watch(binder)
+            reactor.every(.milliseconds(100)) { desk.tick(at: $0) }
+            reactor.atEnd { desk.stop() }
+            try host.proveClosed(settings.notify, keys, context)
+            return reactor
+        }
+    }
+}
+
+/// Which journal the cursor counts in. Beside another one the numbers mean nothing.
+struct JournalMark: Sendable {
+    var path: String
+
+    /// - Returns: whether it is the journal that was followed before, or the first.
+    func isKnown(_ id: Data) -> Bool {
+        guard let known = FileManager.default.contents(atPath: path) else {
+            return FileManager.default.createFile(atPath: path, contents: id, attributes: [.posixPermissions: 0o600])
+        }
+        return known == id
+    }
+}
