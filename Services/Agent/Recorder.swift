@@ -37,6 +37,8 @@ final class Recorder: Sendable {
     }
 
     private let state: Mutex<State>
+    /// Batches that wait for the spool: more means that its disk hangs.
+    private static let closedMax = 64
     /// Called, outside the lock, when a batch has been closed before its time.
     private let batchClosed: @Sendable () -> Void
 
@@ -59,7 +61,7 @@ final class Recorder: Sendable {
             state.holder.tick(at: now, wall: wall)
             var reason = state.holder.judge(dataClass, from: span.start, to: span.end, at: now, wall: wall)?.rawValue
             // What is refused leaves no trace but a number.
-            if reason == nil, state.isSpoolFull { reason = "spool-full" }
+            if reason == nil, state.isSpoolFull || state.closed.count > Recorder.closedMax { reason = "spool-full" }
             if let reason {
                 state.counts.refused[reason, default: 0] += 1
                 return reason
@@ -102,16 +104,19 @@ final class Recorder: Sendable {
 
     // MARK: The permit
 
+    /// - Returns: the epoch that is acted under.
     func request(_ nonce: Nonce, at now: Instant) -> Epoch {
         state.withLock { state in
             state.holder.request(nonce, at: now)
-            return state.holder.lease.epoch
+            return state.holder.permit.epoch
         }
     }
 
     /// - Returns: the epoch now acted under, if it has changed.
     func grant(_ nonce: Nonce, lease: Span, permit: Permit) -> Epoch? {
-        change { holder in
+        // No lease: stop at once, not only when the one that is held ends.
+        if lease <= .zero { return narrow(to: Permit(epoch: permit.epoch, classes: [])) }
+        return change { holder in
             // A grant that does not count changes nothing; time ends the lease.
             try? holder.grant(nonce, lease: lease, permit: permit, at: Clock.now(), wall: Clock.wall())
         }
@@ -128,7 +133,7 @@ final class Recorder: Sendable {
     private func change(_ body: (inout PermitHolder) -> Void) -> Epoch? {
         var isClosed = false
         let epoch: Epoch? = state.withLock { state in
-            let before = state.holder.lease.epoch
+            let before = state.holder.permit.epoch
             let classes = state.holder.permit.classes
             body(&state.holder)
             // What was accepted under the old permit is sealed under it.
@@ -136,14 +141,17 @@ final class Recorder: Sendable {
                 Recorder.close(&state, dataClass)
                 isClosed = true
             }
-            return state.holder.lease.epoch == before ? nil : state.holder.lease.epoch
+            return state.holder.permit.epoch == before ? nil : state.holder.permit.epoch
         }
         if isClosed { batchClosed() }
         return epoch
     }
 
     struct View: Sendable {
+        /// The highest heard.
         var epoch: Epoch
+        /// The one acted under.
+        var permitEpoch: Epoch
         var classes: Set<DataClass>
         var leaseLeft: Span
         var intervals: OpenIntervals
@@ -153,7 +161,7 @@ final class Recorder: Sendable {
     func view(at now: Instant = Clock.now()) -> View {
         state.withLock { state in
             View(
-                epoch: state.holder.lease.epoch, classes: state.holder.lease.isHeld(at: now) ? state.holder.permit.classes : [],
+                epoch: state.holder.lease.epoch, permitEpoch: state.holder.permit.epoch, classes: state.holder.lease.isHeld(at: now) ? state.holder.permit.classes : [],
                 leaseLeft: state.holder.lease.remaining(at: now), intervals: state.holder.intervals, counts: state.counts)
         }
     }

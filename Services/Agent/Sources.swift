@@ -21,7 +21,7 @@ final class EndOfInput: Sendable {
 
 /// NDJSON from a file descriptor, on a thread of its own.
 enum StandardInput {
-    static func start(_ descriptor: Int32, source: String, recorder: Recorder, ended: EndOfInput?) {
+    static func start(_ descriptor: Int32, source: String, recorder: Recorder, ended: EndOfInput?, closed: @escaping @Sendable () -> Void = {}) {
         startThread("input") {
             let intake = Intake(recorder: recorder, source: source)
             var buffer = [UInt8](repeating: 0, count: 64 * 1024)
@@ -33,9 +33,16 @@ enum StandardInput {
             }
             intake.end()
             if descriptor != STDIN_FILENO { close(descriptor) }
+            closed()
             ended?.set()
         }
     }
+}
+
+/// How many there are, for two threads.
+private final class Count: Sendable {
+    private let value = Mutex<Int>(0)
+    func withLock<R: Sendable>(_ body: (inout Int) -> R) -> R { value.withLock { body(&$0) } }
 }
 
 /// A Unix socket that local capture tools write NDJSON to. Only this user may connect.
@@ -66,9 +73,9 @@ enum SocketInput {
         guard bound == 0, listen(listener, 16) == 0 else {
             throw Complaint("cannot listen on \(path): \(String(cString: strerror(errno)))")
         }
+        let open = Count()
         startThread("socket") {
-            let open = Mutex<Int>(0)
-            withExtendedLifetime(open) {
+            do {
                 var number = 0
                 while true {
                     let peer = accept(listener, nil, nil)
@@ -78,8 +85,13 @@ enum SocketInput {
                         usleep(100_000)
                         continue
                     }
+                    guard open.withLock({ $0 < connectionsMax }) else {
+                        close(peer)
+                        continue
+                    }
+                    open.withLock { $0 += 1 }
                     number += 1
-                    StandardInput.start(peer, source: "connection \(number)", recorder: recorder, ended: nil)
+                    StandardInput.start(peer, source: "connection \(number)", recorder: recorder, ended: nil) { open.withLock { $0 -= 1 } }
                 }
             }
         }

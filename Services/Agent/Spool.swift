@@ -176,7 +176,7 @@ final class Spool {
                 sql: "DELETE FROM batch WHERE stream = ? AND sequence <= ?", arguments: [Int64(bitPattern: id), Int64(sequence)])
         }
         FaultPointBridge.pass()
-        if let stream = streams[id] { streams[id]!.oldest = min(max(stream.oldest, sequence + 1), stream.newest + 1) }
+        try settle(id)
         try measure()
         try SQLiteStore.checkpoint(database)
     }
@@ -188,10 +188,18 @@ final class Spool {
                 arguments: [why, Int64(bitPattern: id), Int64(sequence)])
             try db.execute(
                 sql: "DELETE FROM batch WHERE stream = ? AND sequence = ?", arguments: [Int64(bitPattern: id), Int64(sequence)])
-            let oldest = try Int64.fetchOne(db, sql: "SELECT MIN(sequence) FROM batch WHERE stream = ?", arguments: [Int64(bitPattern: id)])
-            if let newest = streams[id]?.newest { streams[id]!.oldest = oldest.map { UInt64($0) } ?? newest + 1 }
         }
+        try settle(id)
         try measure()
+    }
+
+    /// The oldest that is really there: something behind it may have been set aside.
+    private func settle(_ id: UInt64) throws {
+        guard let newest = streams[id]?.newest else { return }
+        let oldest = try database.read { db in
+            try Int64.fetchOne(db, sql: "SELECT MIN(sequence) FROM batch WHERE stream = ?", arguments: [Int64(bitPattern: id)])
+        }
+        streams[id]!.oldest = oldest.map { UInt64($0) } ?? newest + 1
     }
 
     private func measure() throws {

@@ -90,7 +90,9 @@ final class SpoolThread: Sendable {
                     case .fetch(let stream, let from, let limit):
                         news.post(.batches(stream, from: from, try spool.fetch(stream, from: from, limit: limit)))
                         if let now = spool.streams[stream] { news.post(.stream(now)) }
-                    case .forget(let stream, let sequence): try spool.forget(stream, upTo: sequence)
+                    case .forget(let stream, let sequence):
+                        try spool.forget(stream, upTo: sequence)
+                        if let now = spool.streams[stream], now.oldest > sequence + 1 { news.post(.stream(now)) }
                     case .quarantine(let stream, let sequence, let why):
                         try spool.quarantine(stream, sequence, why)
                         if let now = spool.streams[stream] { news.post(.stream(now)) }

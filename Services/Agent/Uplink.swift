@@ -25,6 +25,7 @@ final class Uplink {
     private let lease: Span
     private var streams: [UInt64: Stream] = [:]
     private var renewed: Instant?
+    private var reconnected = Clock.now()
     private var window = UInt64(Limits.window)
 
     init(link: Link, recorder: Recorder, spool: SpoolThread, lease: Span, logger: Logger) {
@@ -64,10 +65,9 @@ final class Uplink {
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:
             let body = try message.body(WireNarrow.self)
-            let epoch = Epoch(body.permit.epoch)
             _ = recorder.narrow(to: body.permit.value)
             // Said again for every push, also one that changed nothing: the last receipt may have been lost.
-            acknowledge(max(epoch, recorder.view().epoch))
+            acknowledge(recorder.view().permitEpoch)
         case .nudge: renew(at: Clock.now())
         case .stored: stored(try message.body(WireStored.self))
         case .busy:
@@ -123,6 +123,12 @@ final class Uplink {
 
     private func refused(_ body: WireRefused) {
         guard let refusal = Refusal(rawValue: body.code) else { return logger.warning("refused, code \(body.code): \(body.text)") }
+        if refusal == .unknownNode, Clock.now() - reconnected > lease {
+            // What this connection's key stood for is gone; a new handshake asks again.
+            reconnected = Clock.now()
+            logger.error("ingest does not know this agent: \(body.text)")
+            return link.renew(at: reconnected)
+        }
         guard body.stream != 0 else {
             if refusal.disposition == .give { logger.error("ingest refuses this agent: \(body.text)") }
             return

@@ -25,7 +25,7 @@ struct Sluice: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Up.self, Status.self, Pause.self, Resume.self, Closures.self, Incidents.self, CertificateCommand.self, Agents.self, Leak.self,
-            Read.self, Deliveries.self, Register.self, Bench.self, FanoutPeer.self, Swarm.self,
+            Read.self, Deliveries.self, Register.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
         ])
 
     static func main() {

@@ -21,28 +21,43 @@ final class Authority {
     var pushNarrower: (GateState) -> Void = { _ in }
     /// There is more to have: nudge every service.
     var nudge: () -> Void = {}
-    var registryChanged: () -> Void = {}
+    /// Durable entries that followers have not got.
+    var becameReadable: () -> Void = {}
+    /// Agents that are registered no more: tell every service at once.
+    var pushRemoved: ([UInt32]) -> Void = { _ in }
+    var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
     var showProgress: (Route, WireProgress) -> Void = { _, _ in }
     var showCertificate: (Route, WireCertificate) -> Void = { _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     var services: () -> [StopTracker.Service] = { [] }
 
     private var index: UInt64
+    /// Epochs are given from above this one.
     private var pendingEpoch = Epoch.none
+    /// The highest that this run has given.
+    private var issuedEpoch = Epoch.none
+    /// Epochs are running out of what is reserved: reserve more.
+    var reserve: (Epoch) -> Void = { _ in }
     private var pendingOrdinal: UInt32 = 0
     private var pendingIncident: UInt64 = 0
     /// Entries that are durable first, by index: applied when the journal has them.
     private var widenings: [UInt64: (entry: Entry, done: () -> Void)] = [:]
     private var outcomes: [Data: WireOutcome] = [:]
     private var outcomeOrder: [Data] = []
+    /// Commands that wait for the journal, and where they were asked.
+    private var underWay: [Data: Route] = [:]
     private(set) var recentCertificates: [Epoch: WireCertificate] = [:]
     private var restarted = true
+    private var policyHeard = false
+    private var ingestHeard = false
 
     static let outcomesMax = 1_024
     static let certificatesMax = 16
 
-    init(replayed governance: Governance, entries: UInt64, lease: Span, at now: Instant) {
+    /// - Parameter floor: No epoch up to this one is given again: an earlier run may have, without a trace.
+    init(replayed governance: Governance, entries: UInt64, floor: Epoch, lease: Span, at now: Instant) {
         self.governance = governance
+        pendingEpoch = max(governance.gate.epoch, floor)
         self.lease = lease
         index = entries
         durable = entries
@@ -56,20 +71,38 @@ final class Authority {
 
     /// A service has said which epoch it knows. After a restart policy must be heard before anything opens; who knows
     /// a later epoch than the journal proves that the journal has lost something.
-    func heard(_ service: String, epoch: Epoch, releases: Bool) {
-        if epoch > max(governance.gate.epoch, pendingEpoch) {
-            governance.seal("\(service) knows epoch \(epoch.number), the journal only \(governance.gate.epoch.number): entries were lost. 'sluice resume --all --unseal' opens again")
+    ///
+    /// Epochs alone do not tell: a later pause may have hidden one that was lost. So peers name the closures that they hold.
+    func heard(_ service: String, epoch: Epoch, closures: [UInt64], releases: Bool, at now: Instant) {
+        let known = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
+        let lost = closures.map { Epoch($0) }.filter { !known.contains($0) && !dropped.contains($0) }.max()
+        if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) {
+            let what = lost.map { "closure \($0.number), which the journal does not hold" } ?? "epoch \(epoch.number), the journal only \(governance.gate.epoch.number)"
+            governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --all --unseal' opens again")
             pendingEpoch = max(pendingEpoch, epoch)
             lostEpoch = max(lostEpoch ?? epoch, epoch)
+            if let lost { lostClosures.insert(lost) }
             pushNarrower(governance.gate)
-        } else if releases, restarted, lostEpoch == nil {
-            restarted = false
-            governance.unseal(atLeast: governance.gate.epoch)
-            nudge()
+            return
         }
+        if releases { policyHeard = true }
+        if service.hasPrefix("ingest") { ingestHeard = true }
+        openAfterRestart(at: now)
     }
 
+    /// After a restart: opens when policy has been heard, and ingest too, or every lease has ended that it could know a pause by.
+    private func openAfterRestart(at now: Instant) {
+        guard restarted, lostEpoch == nil, policyHeard, ingestHeard || now >= leases.unknownUntil else { return }
+        restarted = false
+        governance.unseal(atLeast: governance.gate.epoch)
+        nudge()
+    }
+
+    /// What somebody knows and the journal does not. While it is set nothing is granted: a grant would make the peer forget it.
     private(set) var lostEpoch: Epoch?
+    private var lostClosures: Set<Epoch> = []
+    /// Lost closures that operators have decided to drop.
+    private var dropped: Set<Epoch> = []
 
     // MARK: Commands
 
@@ -80,6 +113,14 @@ final class Authority {
     func perform(_ command: WireCommand, by author: String, from route: Route, at now: Instant, wall: WallTime) throws {
         guard command.id.count == 16 else { throw CommandRefused.refused(.invalid, "a command has an id of 16 bytes") }
         if let done = outcomes[command.id] { return answer(route, done) }
+        // Sent again while the disk is at work: done once, answered where it was asked last.
+        if underWay[command.id] != nil {
+            underWay[command.id] = route
+            return
+        }
+        if let journalTrouble, !command.onlyNarrows {
+            throw CommandRefused.refused(.journalFull, "nothing widens while the journal cannot be written: \(journalTrouble); free disk space")
+        }
         switch command.deed {
         case .pause(let body): try pause(body, command.id, author, route, now, wall)
         case .resume(let body): try resume(body, command.id, author, route, wall)
@@ -106,7 +147,8 @@ final class Authority {
         try Authority.check(reason: body.reason)
         let selector = Selector(classes: body.class.isEmpty ? [] : [DataClass(body.class)])
         try check(selector)
-        begin(selector, .both, title: body.reason, dataClass: body.class, isLeak: true, id, author, route, now, wall)
+        let title = body.source.isEmpty || body.source == "operator" ? body.reason : "\(body.reason) (noticed by \(body.source))"
+        begin(selector, .both, title: title, dataClass: body.class, isLeak: true, id, author, route, now, wall)
     }
 
     private func begin(
@@ -118,14 +160,15 @@ final class Authority {
         let closure = Closure(
             epoch: governance.nextEpoch(after: pendingEpoch), direction: direction, selector: selector, reason: title, author: author,
             incident: incident, from: wall)
-        pendingEpoch = closure.epoch
+        issue(closure.epoch)
         narrow(.paused(closure), author, wall)
+        let entry = index
         let agents =
             closure.stopsCapture
             ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && selector.matches($0.scope) }.map(\.name)) : []
         stoppings[closure.epoch] = Stopping(
             tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
-            asker: route, shown: now, pushed: now)
+            entry: entry, asker: route, shown: now, pushed: now)
         // Pushed before anything is written: a disk that is full, or slow, delays nobody's stop.
         pushNarrower(governance.gate)
         flush()
@@ -137,6 +180,12 @@ final class Authority {
         outcome.incident = incident
         outcome.closure = WireClosure(closure)
         finish(id, outcome, route)
+    }
+
+    private func issue(_ epoch: Epoch) {
+        pendingEpoch = epoch
+        issuedEpoch = epoch
+        reserve(epoch)
     }
 
     private func resume(_ body: WireResume, _ id: Data, _ author: String, _ route: Route, _ wall: WallTime) throws {
@@ -158,8 +207,12 @@ final class Authority {
         guard !asked.isEmpty || unseals else { throw CommandRefused.refused(.notFound, "nothing is closed") }
         let lifted = governance.gate.closures.filter { asked.contains($0.epoch) }
         if unseals {
-            widen(.unsealed(governance.nextEpoch(after: pendingEpoch), reason: body.reason), author, wall) { [self] in
+            let epoch = governance.nextEpoch(after: pendingEpoch)
+            issue(epoch)
+            widen(.unsealed(epoch, reason: body.reason), author, wall) { [self] in
                 lostEpoch = nil
+                dropped.formUnion(lostClosures)
+                lostClosures = []
                 restarted = false
                 nudge()
                 guard asked.isEmpty else { return }
@@ -167,11 +220,11 @@ final class Authority {
                 outcome.epoch = governance.gate.epoch.number
                 finish(id, outcome, route)
             }
-            pendingEpoch = governance.nextEpoch(after: pendingEpoch)
         }
         guard !asked.isEmpty else { return }
         let epoch = governance.nextEpoch(after: pendingEpoch)
-        pendingEpoch = epoch
+        issue(epoch)
+        underWay[id] = route
         widen(.resumed(to: epoch, closures: asked.sorted(), reason: body.reason), author, wall) { [self] in
             nudge()
             var outcome = WireOutcome()
@@ -186,14 +239,20 @@ final class Authority {
             throw CommandRefused.refused(.invalid, "1 to \(Limits.nodesPerEntryMax) nodes are registered at once, not \(body.nodes.count)")
         }
         var nodes: [Node] = []
+        var keyHolders = Dictionary(governance.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
         var ordinal = max(governance.nextOrdinal, pendingOrdinal)
         for wire in body.nodes {
             guard var node = wire.value, node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
-                node.name.utf8.count <= Limits.nameBytesMax, node.scope.subject.utf8.count <= Limits.nameBytesMax
+                [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
             else {
                 throw CommandRefused.refused(
-                    .invalid, "an agent has a name and a subject of at most \(Limits.nameBytesMax) bytes, and a key of 32")
+                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
             }
+            let holder = keyHolders[node.key]
+            if let holder, holder != node.name {
+                throw CommandRefused.refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
+            }
+            keyHolders[node.key] = node.name
             // The same again is the same agent: a second start registers nothing new.
             if let known = governance.node(named: node.name), known.key == node.key, known.scope == node.scope {
                 node.ordinal = known.ordinal
@@ -209,8 +268,8 @@ final class Authority {
         outcome.epoch = governance.gate.epoch.number
         let added = nodes.filter { governance.nodes[$0.ordinal] != $0 }
         guard !added.isEmpty else { return finish(id, outcome, route) }
+        underWay[id] = route
         widen(.registered(added), author, wall) { [self] in
-            registryChanged()
             finish(id, outcome, route)
         }
     }
@@ -221,8 +280,8 @@ final class Authority {
         outcome.nodes = nodes.map { WireNode($0) }
         if !nodes.isEmpty {
             narrow(.removed(nodes.map(\.ordinal)), author, wall)
+            pushRemoved(nodes.map(\.ordinal))
             flush()
-            registryChanged()
         }
         finish(id, outcome, route)
     }
@@ -243,6 +302,7 @@ final class Authority {
         var outcome = outcome
         outcome.id = id
         outcome.entry = index
+        let route = underWay.removeValue(forKey: id) ?? route
         outcomes[id] = outcome
         outcomeOrder.append(id)
         if outcomeOrder.count > Authority.outcomesMax { outcomes[outcomeOrder.removeFirst()] = nil }
@@ -308,15 +368,22 @@ final class Authority {
         journalTrouble = nil
         let before = durable
         durable = upTo
+        // Before anybody is told that there is more to have: what a grant rests on is sent before it.
+        becameReadable()
         for index in stride(from: before + 1, through: upTo, by: 1) {
             guard let (entry, done) = widenings.removeValue(forKey: index) else { continue }
             governance.apply(entry)
             done()
         }
-        for epoch in stoppings.keys { stoppings[epoch]?.tracker.durable(in: .journal) }
+        for (epoch, stopping) in stoppings where stopping.entry <= upTo { stoppings[epoch]?.tracker.durable(in: .journal) }
     }
 
-    func journalIsFull(_ why: String) { journalTrouble = why }
+    func journalIsFull(_ why: String) {
+        journalTrouble = why
+        for (_, route) in underWay {
+            refuse(route, .journalFull, "decided, but not in force: the journal cannot be written (\(why)). It takes effect as soon as there is room")
+        }
+    }
 
     // MARK: Stops
 
@@ -342,6 +409,7 @@ final class Authority {
 
     /// Lets time pass, and closes what is complete.
     func advance(at now: Instant, wall: WallTime) {
+        openAfterRestart(at: now)
         for (epoch, var stopping) in stoppings {
             stopping.tracker.tick(at: now)
             stoppings[epoch] = stopping
@@ -376,6 +444,16 @@ final class Authority {
         if let asker = stopping.asker {
             showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: certificate.epoch))
             showCertificate(asker, wire)
+        }
+    }
+}
+
+extension WireCommand {
+    /// Whether it can only take away what may flow: such a command never waits for the disk.
+    fileprivate var onlyNarrows: Bool {
+        switch deed {
+        case .pause, .leak, .remove, .closeIncident: true
+        case .resume, .register, nil: false
         }
     }
 }

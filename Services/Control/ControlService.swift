@@ -32,13 +32,14 @@ struct ControlService: ParsableCommand {
         let entries = try journal.replay { governance.apply($0) }
         host.logger.info("journal: \(entries) entries, epoch \(governance.gate.epoch.number), \(governance.gate.closures.count) closures in force")
         let replayed = governance
+        let floor = try journal.reserveEpochs()
         let context = try host.context(admitting: trusted.admitted(["service", "operator"]))
 
         // Connect, and run until a signal or a failure.
         journal.start()
         try host.run(wakeup) { reactorOf in
             let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
-            let authority = Authority(replayed: replayed, entries: entries, lease: lease, at: Clock.now())
+            let authority = Authority(replayed: replayed, entries: entries, floor: floor, lease: lease, at: Clock.now())
             let sessions = Sessions(
                 binder: binder, authority: authority, journal: journal, trusted: trusted, lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in

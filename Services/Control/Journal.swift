@@ -28,6 +28,7 @@ final class Journal: Sendable {
         case append(WireEntry)
         case page(Route, after: UInt64)
         case certificate(Route, UInt64)
+        case reserve(UInt64)
         case stop
     }
 
@@ -53,8 +54,8 @@ final class Journal: Sendable {
                 sql: """
                     CREATE TABLE entry (number INTEGER PRIMARY KEY, certificate INTEGER, body BLOB NOT NULL) STRICT;
                     CREATE INDEX entry_certificate ON entry (certificate) WHERE certificate IS NOT NULL;
-                    CREATE TABLE journal (id BLOB NOT NULL) STRICT;
-                    INSERT INTO journal VALUES (randomblob(8));
+                    CREATE TABLE journal (id BLOB NOT NULL, reserved INTEGER NOT NULL) STRICT;
+                    INSERT INTO journal VALUES (randomblob(8), 0);
                     """)
         }
         id = try database.read { db in try Data.fetchOne(db, sql: "SELECT id FROM journal") ?? Data() }
@@ -81,6 +82,31 @@ final class Journal: Sendable {
         durable.withLock { $0 = last }
         return last
     }
+
+    /// Reserves epochs ahead, durably, so that none is given twice even if the entry that held it was lost.
+    ///
+    /// - Returns: the floor: every epoch that an earlier run may have given is below or at it.
+    func reserveEpochs() throws -> Epoch {
+        let floor = try database.read { db in try Int64.fetchOne(db, sql: "SELECT reserved FROM journal") ?? 0 }
+        reserved.withLock { $0 = UInt64(floor) }
+        try extendReserve(beyond: UInt64(floor))
+        return Epoch(UInt64(floor))
+    }
+
+    /// An epoch was given. Extends what is reserved in time; a disk that is full does not stop a pause.
+    func gave(_ epoch: Epoch) {
+        guard epoch.number + Journal.epochsReserved / 2 > reserved.withLock({ $0 }) else { return }
+        post(.reserve(epoch.number))
+    }
+
+    private func extendReserve(beyond epoch: UInt64) throws {
+        let next = max(epoch, reserved.withLock { $0 }) + Journal.epochsReserved
+        try database.write { db in try db.execute(sql: "UPDATE journal SET reserved = ?", arguments: [Int64(next)]) }
+        reserved.withLock { $0 = next }
+    }
+
+    private static let epochsReserved: UInt64 = 100
+    private let reserved = Mutex<UInt64>(0)
 
     func append(_ entry: Entry) { post(.append(WireEntry(entry))) }
     func page(for route: Route, after index: UInt64) { post(.page(route, after: index)) }
@@ -113,7 +139,7 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate: break
+                case .page, .certificate, .reserve: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
@@ -177,8 +203,11 @@ final class Journal: Sendable {
                 var found: WireCertificate?
                 if let body, case .certified(let certificate)? = try WireEntry(serializedBytes: body).deed { found = certificate }
                 news.post(.certificate(route, found))
+            case .reserve(let epoch): try extendReserve(beyond: epoch)
             case .append, .stop: break
             }
+        } catch let error as DatabaseError where error.isFull {
+            news.post(.full(error.message ?? "disk full"))
         } catch {
             news.post(.failed("\(error)"))
         }

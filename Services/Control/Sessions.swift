@@ -35,6 +35,12 @@ final class Sessions {
     /// The newest session of each service.
     private var services: [String: Peer] = [:]
     private var silent: [String: [WireSilence]] = [:]
+    /// The newest entries, so that a slow disk delays no follower's. A grant rests on entries that were sent before it.
+    private var recent: [WireEntry] = []
+    private var recentNodes = 0
+    private static let recentMax = 256
+    /// Of their certificates: 30 bytes a node.
+    private static let recentNodesMax = 500_000
     private var current: [String: [UInt32]] = [:]
 
     init(binder: Binder, authority: Authority, journal: Journal, trusted: TrustedNodes, lease: Span, logger: Logger) {
@@ -45,8 +51,20 @@ final class Sessions {
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
-        authority.append = { [unowned journal] in journal.append($0) }
+        authority.append = { [unowned self] entry in
+            remember(entry)
+            self.journal.append(entry)
+        }
+        authority.reserve = { [unowned journal] in journal.gave($0) }
         authority.pushNarrower = { [unowned self] gate in push(gate) }
+        authority.becameReadable = { [unowned self] in for peer in services.values { page(peer) } }
+        authority.pushRemoved = { [unowned self] ordinals in
+            var body = WireNarrow()
+            body.removed = ordinals
+            let frame = Frame.bytes(.narrow, body)
+            for peer in services.values { self.binder.send(frame, to: peer.route) }
+        }
+        authority.refuse = { [unowned binder] route, refusal, text in binder.refuse(refusal, text, kind: .command, to: route) }
         authority.nudge = { [unowned self] in nudge() }
         authority.answer = { [unowned binder] route, outcome in binder.send(.outcome, outcome, to: route) }
         authority.showProgress = { [unowned binder] route, progress in binder.send(.progress, progress, to: route) }
@@ -95,7 +113,7 @@ final class Sessions {
             peer.sent = hello.entries
             services[user.name] = peer
             logger.info("\(user.name) is here, at entry \(hello.entries), epoch \(hello.epoch)")
-            authority.heard(user.name, epoch: Epoch(hello.epoch), releases: user.name == "policy")
+            authority.heard(user.name, epoch: Epoch(hello.epoch), closures: hello.closures, releases: user.name == "policy", at: now)
         }
         var welcome = WireWelcome()
         welcome.node = user.name
@@ -118,26 +136,29 @@ final class Sessions {
             current[name] = body.service.current
             silent[name] = body.service.silent
         }
-        authority.heard(name, epoch: Epoch(body.epoch), releases: name == "policy")
+        authority.heard(name, epoch: Epoch(body.epoch), closures: body.closures, releases: name == "policy", at: now)
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
         var grant = WireGrant()
         grant.nonce = body.nonce
-        let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
-        grant.leaseMs = UInt32(clamping: span.milliseconds)
         grant.wallUs = Clock.wall().microseconds
-        grant.gate = WireGateState(authority.governance.gate)
-        grant.entries = authority.durable
+        if authority.lostEpoch == nil {
+            let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
+            grant.leaseMs = UInt32(clamping: span.milliseconds)
+            grant.gate = WireGateState(authority.governance.gate)
+            grant.entries = authority.durable
+        }
         binder.send(.grant, grant, to: peer.route)
     }
 
     private func stopped(_ peer: Peer, _ body: WireStopped, _ now: Instant) {
         let epoch = Epoch(body.epoch)
         let name = peer.user.name
-        if body.first { authority.reported(by: name, epoch: epoch, leased: body.unknownMs > 0 ? everyAgent : body.leased) }
-        if !body.agents.isEmpty { authority.stopped(agents: body.agents, epoch: epoch, at: now) }
-        authority.stopped(service: name, epoch: epoch, isDurable: body.durable, at: now)
+        let isIngest = name.hasPrefix("ingest")
+        if body.first, isIngest { authority.reported(by: name, epoch: epoch, leased: body.unknownMs > 0 ? everyAgent : body.leased) }
+        if !body.agents.isEmpty, isIngest { return authority.stopped(agents: body.agents, epoch: epoch, at: now) }
+        authority.stopped(service: name, epoch: epoch, isDurable: body.durable && name == "policy", at: now)
     }
 
     /// An ingest that has just started cannot say which leases its earlier run granted: all of them, then.
@@ -167,9 +188,26 @@ final class Sessions {
         for peer in services.values { binder.send(frame, to: peer.route) }
     }
 
-    /// Asks the journal for what a follower has not got yet.
+    private func remember(_ entry: Entry) {
+        let wire = WireEntry(entry)
+        recent.append(wire)
+        if case .certified(let certificate) = entry.deed { recentNodes += certificate.agents.count }
+        while recent.count > Sessions.recentMax || recentNodes > Sessions.recentNodesMax, let first = recent.first, first.index <= authority.durable {
+            if case .certified(let certificate)? = first.deed { recentNodes -= certificate.agents.count }
+            recent.removeFirst()
+        }
+    }
+
+    /// Sends a follower what it has not got yet: from memory, or, far behind, from the journal.
     private func page(_ peer: Peer) {
         guard !peer.paging, peer.sent < authority.durable else { return }
+        if let first = recent.first, first.index <= peer.sent + 1 {
+            var body = WireEntries()
+            body.entries = Array(recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)])
+            body.last = authority.durable
+            if binder.send(.entries, body, to: peer.route) == .sent { peer.sent = authority.durable }
+            return
+        }
         peer.paging = true
         journal.page(for: peer.route, after: peer.sent)
     }
@@ -182,7 +220,6 @@ final class Sessions {
         case .durable(let index):
             if authority.journalTrouble != nil { logger.notice("the journal can be written again") }
             authority.becameDurable(index)
-            for peer in services.values { page(peer) }
         case .full(let why):
             if authority.journalTrouble == nil { logger.error("the journal cannot be written: \(why); pauses act all the same, nothing widens until there is room") }
             authority.journalIsFull(why)

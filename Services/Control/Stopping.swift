@@ -4,6 +4,8 @@ import Messaging
 /// A pause on its way to its certificate, and who wants to know.
 struct Stopping {
     var tracker: StopTracker
+    /// Its entry in the journal.
+    let entry: UInt64
     /// Who commanded it and is shown progress.
     var asker: Route?
     var shown: Instant

@@ -12,6 +12,12 @@ final class AgentSession {
     /// The permit last granted or pushed.
     var permit = Permit.nothing
     var report = WireAgentReport()
+    /// Has asked for a permit on this session: its clock's offset is known.
+    var hasRenewed = false
+    /// Batches under way in all streams.
+    private(set) var count = 0
+    /// More than any window: one agent must not take what is meant for all.
+    static let underWayMax = 256
     private var offsets: [Int64] = []
     private var nextOffset = 0
     /// Relayed and not answered, oldest first in each stream.
@@ -38,7 +44,10 @@ final class AgentSession {
         nextOffset = (nextOffset + 1) % 8
     }
 
-    func relayed(_ stream: UInt64, _ item: Relayed) { underWay[stream, default: []].append(item) }
+    func relayed(_ stream: UInt64, _ item: Relayed) {
+        underWay[stream, default: []].append(item)
+        count += 1
+    }
 
     /// Takes out what is answered: everything up to `sequence`, or that one alone.
     func answered(_ stream: UInt64, upTo sequence: UInt64, _ each: (Relayed) -> Void) {
@@ -46,18 +55,23 @@ final class AgentSession {
         let done = list.prefix { $0.sequence <= sequence }
         done.forEach(each)
         underWay[stream]!.removeFirst(done.count)
+        count -= done.count
         if underWay[stream]!.isEmpty { underWay[stream] = nil }
     }
 
     func refused(_ stream: UInt64, _ sequence: UInt64, _ each: (Relayed) -> Void) {
         guard let index = underWay[stream]?.firstIndex(where: { $0.sequence == sequence }) else { return }
         each(underWay[stream]!.remove(at: index))
+        count -= 1
         if underWay[stream]!.isEmpty { underWay[stream] = nil }
     }
 
     /// Forgets everything that is under way: policy has lost it.
     func abandon() -> [UInt64: [Relayed]] {
-        defer { underWay = [:] }
+        defer {
+            underWay = [:]
+            count = 0
+        }
         return underWay
     }
 }

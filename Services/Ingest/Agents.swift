@@ -53,6 +53,9 @@ final class Agents {
         self.bind = bind
         leases = LeaseGrantor(lease: lease, startedAt: Clock.now())
         follower.apply = { [unowned self] in apply($0) }
+        follower.removed = { [unowned self] ordinals in
+            for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
+        }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.report = { [unowned self] in report() }
         relay.stored = { [unowned self] in stored($0) }
@@ -97,7 +100,7 @@ final class Agents {
     /// Opens the port once the registry is complete.
     func openWhenReady(at now: Instant) throws -> Binder? {
         guard binder == nil, follower.isHeld(at: now) else { return nil }
-        if registry.nodes.isEmpty { admission.admit([:]) }
+        admission.open()
         let binder = try bind()
         binder.received = { [unowned self] route, message in receive(route, message) }
         self.binder = binder
@@ -162,6 +165,7 @@ final class Agents {
         guard registry.nodes[session.node.ordinal] == session.node else {
             return binder.refuse(.unknownNode, "this agent is not registered any more", kind: .renew, to: session.route)
         }
+        session.hasRenewed = true
         session.noteOffset(body.wallUs &- Clock.wall().microseconds)
         if body.hasAgent { session.report = body.agent }
         acknowledge(session, Epoch(body.epoch))
@@ -190,14 +194,14 @@ final class Agents {
             }
         }
         guard registry.nodes[ordinal] == session.node else { return refuse(.unknownNode, "this agent is not registered any more") }
-        guard leases.isHeld(ordinal, at: now), follower.isHeld(at: now) else { return refuse(.noLease, "renew first") }
+        guard session.hasRenewed, leases.isHeld(ordinal, at: now), follower.isHeld(at: now) else { return refuse(.noLease, "renew first") }
         var taken = message
         guard let payload = taken.takePayload() else { return refuse(.malformed, "a batch has a payload") }
         let bytes = payload.count
         guard bytes == Int(header.payloadBytes), bytes <= Limits.payloadBytesMax else {
             return refuse(.malformed, "the payload has \(bytes) bytes, the header says \(header.payloadBytes)")
         }
-        guard relay.hasRoom(for: bytes) else { return pushBack(header, to: session, binder) }
+        guard session.count < AgentSession.underWayMax, relay.hasRoom(for: bytes) else { return pushBack(header, to: session, binder) }
         var body = WireRelay()
         body.agent = ordinal
         body.offsetUs = session.offset
@@ -221,9 +225,9 @@ final class Agents {
 
     private func goodbye(_ session: AgentSession) {
         acknowledge(session, follower.epoch)
-        leases.forget(session.node.ordinal)
         forget(session)
         sessions.end(session.route)
+        if byOrdinal[session.node.ordinal] == nil { leases.forget(session.node.ordinal) }
     }
 
     // MARK: Answers from policy
@@ -304,8 +308,8 @@ final class Agents {
         body.first = true
         let unknown = leases.unknownUntil - now
         if unknown > .zero { body.unknownMs = UInt32(clamping: unknown.milliseconds + 1) }
-        body.leased = leases.granted.compactMap { ordinal, until in
-            guard until > now, let node = registry.nodes[ordinal] else { return nil }
+        body.leased = leases.granted.keys.compactMap { ordinal in
+            guard leases.isHeld(ordinal, at: now), let node = registry.nodes[ordinal] else { return nil }
             return gate.closures.contains { $0.stopsCapture && $0.selector.matches(node.scope) } ? ordinal : nil
         }
         follower.link.send(.stopped, body)
@@ -334,9 +338,14 @@ final class Agents {
 
     private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
 
-    private func acknowledge(_ session: AgentSession, _ epoch: Epoch) {
+    private func acknowledge(_ session: AgentSession, _ claimed: Epoch) {
+        // Nobody acknowledges what has not been said: an agent that claims more would never be asked again.
+        let epoch = min(claimed, follower.gate.epoch)
         guard epoch > session.acknowledged else { return }
         session.acknowledged = epoch
+        // Two machines may have one key: the last of them makes it true.
+        let others = byOrdinal[session.node.ordinal] ?? []
+        guard others.allSatisfy({ $0.acknowledged >= epoch }) else { return }
         acknowledged[epoch, default: []].append(session.node.ordinal)
     }
 

@@ -46,12 +46,13 @@ final class Monitor {
     private var pending = 0
     private var pendingBytes = 0
     private var isFull = false
+    /// Each holds a page of segments in memory.
+    private static let releasesMax = 16
     private var totals = VaultTotals()
     private var counters: [String: UInt64] = [:]
-    private var recorded: Epoch
 
     init(
-        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, recorded: Epoch, lease: Span,
+        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, lease: Span,
         logger: Logger
     ) {
         self.binder = binder
@@ -59,11 +60,13 @@ final class Monitor {
         self.fence = fence
         self.writer = writer
         self.releases = releases
-        self.recorded = recorded
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.apply = { [unowned self] in apply($0) }
+        follower.removed = { [unowned self] ordinals in
+            registry.apply(Entry(index: 0, at: Clock.wall(), author: "", deed: .removed(ordinals)))
+        }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in fence.hold(until: self.follower.heldUntil(at: Clock.now())) }
         follower.report = { [unowned self] in report() }
@@ -120,7 +123,7 @@ final class Monitor {
             if kind == .hello { return try greet(route, message, now) }
             guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
             switch (kind, peer.user.role) {
-            case (.relay, "service"): try relay(peer, message, now)
+            case (.relay, "service") where peer.user.name.hasPrefix("ingest"): try relay(peer, message, now)
             case (.renew, _):
                 var grant = WireGrant()
                 grant.nonce = try message.body(WireRenew.self).nonce
@@ -147,6 +150,7 @@ final class Monitor {
             return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
         }
         guard let user = User(message.user) else { return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route) }
+        if let old = peers.hear(route, at: now) { peersByNumber[old.number] = nil }
         let peer = Peer(user: user, route: route, number: nextPeer)
         nextPeer += 1
         peersByNumber[peer.number] = peer
@@ -237,6 +241,7 @@ final class Monitor {
         else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
         guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
         guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
+        guard streaming.count < Monitor.releasesMax else { return refuse(.storeFull, "\(Monitor.releasesMax) releases are running: try again later") }
         let record = ReleaseRecord(
             reader: peer.user.name, purpose: body.purpose, justification: body.justification,
             selection: Selection(
@@ -281,9 +286,7 @@ final class Monitor {
                 settle(batch.bytes)
                 busy(peersByNumber[batch.ingest], batch.agent, batch.header, milliseconds: milliseconds)
             case .fenced(let epoch): acknowledge(epoch, isDurable: false)
-            case .recorded(let epoch):
-                recorded = max(recorded, epoch)
-                acknowledge(epoch, isDurable: true)
+            case .recorded(let epoch): acknowledge(epoch, isDurable: true)
             case .totals(let found): totals = found
             case .full(let full):
                 isFull = full

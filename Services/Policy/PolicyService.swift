@@ -4,6 +4,7 @@ import Gate
 import Identity
 import Logging
 import Messaging
+import SwiftProtobuf
 import Vault
 import Wire
 
@@ -29,7 +30,7 @@ struct PolicyService: ParsableCommand {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
         let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite")
-        let recorded = Epoch(try vault.epoch())
+        let recorded = try vault.gate().map { try WireGateState(serializedBytes: $0).value } ?? .unheard
         let wakeup = try Wakeup()
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
@@ -46,13 +47,13 @@ struct PolicyService: ParsableCommand {
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
-            let follower = Follower(link: control, lease: lease, epoch: recorded)
+            let follower = Follower(link: control, lease: lease, known: recorded)
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
-                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, recorded: recorded, lease: lease,
+                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, lease: lease,
                 logger: host.logger)
             let reactor = reactorOf { stop in
                 if !monitor.take(written.take()) { stop(1) }

@@ -39,6 +39,8 @@ final class Releases: Sendable {
         var isRead = false
     }
 
+    /// Segments read at once: at most 4 MiB each, some kilobytes as a rule.
+    private static let page = 16
     private let vault: any Vault
     private let news: Mailbox<News>
     private let work = Queue<Work>()
@@ -99,9 +101,9 @@ final class Releases: Sendable {
             if running.waiting.isEmpty {
                 guard !running.isRead else { return true }
                 // A page at a time: a read transaction that stays open would hold the write-ahead log.
-                let page = try vault.segments(selection, after: running.cursor, limit: 64)
+                let page = try vault.segments(selection, after: running.cursor, limit: Releases.page)
                 running.cursor = page.next
-                running.isRead = page.segments.count < 64
+                running.isRead = page.segments.count < Releases.page
                 running.waiting = page.segments.reversed()
                 continue
             }

@@ -15,6 +15,9 @@ final class SharedFence: Sendable {
     func change(_ body: (inout Fence) -> Void) { state.withLock { body(&$0.fence) } }
     func hold(until: Instant?) { state.withLock { $0.heldUntil = until } }
 
+    /// The fence, whether this node may go on or not.
+    var latest: Fence { state.withLock { $0.fence } }
+
     /// The fence now; nil when this node's lease has ended and it may neither write nor release.
     func current(at now: Instant = Clock.now()) -> Fence? {
         state.withLock { state in

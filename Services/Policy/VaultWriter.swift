@@ -54,6 +54,8 @@ final class VaultWriter: Sendable {
     private let arrived = Queue<Batch?>()
     private let work = Queue<Work>()
     private let ended = DispatchSemaphore(value: 0)
+    /// Streams whose mark is kept in memory; more are read again.
+    private static let streamsMax = 200_000
 
     init(vault: any Vault, fence: SharedFence, news: Mailbox<News>) {
         self.vault = vault
@@ -119,18 +121,25 @@ final class VaultWriter: Sendable {
                 case .stop: stopping = true
                 }
             }
+            let didWrite = !(group.isEmpty && fences.isEmpty && others.isEmpty)
             do {
                 // No commit is under way on this thread: whatever comes is judged by the new fence.
                 for (epoch, _, _) in fences { news.post(.fenced(epoch)) }
                 if !group.isEmpty { try commit(group, &highWater) }
+                group = []
                 if !fences.isEmpty { try record(fences) }
-                for item in others { try perform(item) }
-                if isFull, !(group.isEmpty && fences.isEmpty && others.isEmpty) {
+                fences = []
+                while let item = others.first {
+                    try perform(item)
+                    others.removeFirst()
+                }
+                if highWater.count > VaultWriter.streamsMax { highWater = [:] }
+                if isFull, didWrite {
                     isFull = false
                     news.post(.full(false))
                 }
                 let now = Clock.now()
-                if now - totalsShown > .milliseconds(500) || group.isEmpty {
+                if now - totalsShown > .milliseconds(500) || work.isEmpty, now - totalsShown > .milliseconds(50) {
                     totalsShown = now
                     news.post(.totals(try vault.totals()))
                 }
@@ -140,10 +149,16 @@ final class VaultWriter: Sendable {
                 isFull = true
                 highWater = [:]
                 for prepared in group { news.post(.busy(prepared.batch, milliseconds: 1_000)) }
-                for item in others { if case .release(let job) = item { news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full")) } }
+                for item in others {
+                    switch item {
+                    case .release(let job): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
+                    case .ended: work.put(item)
+                    default: break
+                    }
+                }
                 // The closure is in force all the same; recording it is tried again until there is room.
                 for item in fences { work.put(.fence(item.0, gate: item.1, at: item.2)) }
-                if !fences.isEmpty { work.pause(milliseconds: 200) }
+                if !fences.isEmpty || !others.isEmpty { work.pause(milliseconds: 200) }
             } catch {
                 // After a failed write nothing is known about what the disk holds: a restart reads it anew.
                 news.post(.failed("\(error)"))
@@ -197,7 +212,11 @@ final class VaultWriter: Sendable {
             guard stillHolds else { continue }
             FaultPoint.pass("after-commit-before-ack")
             highWater = next
-            try undo(committed, judgedBy: now.version)
+            let undone = try undo(committed, judgedBy: now.version, &highWater)
+            if !undone.isEmpty {
+                answers.removeAll { answer in undone.contains { $0.batch.key == StreamKey(agent: answer.agent, stream: answer.stream) && $0.batch.header.sequence == answer.sequence } }
+                for prepared in undone { refusals.append((prepared.batch, BatchRefused(refusal: .paused, text: "closed while it was being stored"))) }
+            }
             if !answers.isEmpty { news.post(.stored(answers)) }
             for (batch, refused) in refusals { news.post(.refused(batch, refused)) }
             return
@@ -224,26 +243,40 @@ final class VaultWriter: Sendable {
     }
 
     /// A closure may come while SQLite is syncing: what that commit held and the closure forbids is taken out again, before
-    /// anything is acknowledged and before the closure is.
-    private func undo(_ committed: [Prepared], judgedBy version: UInt64) throws {
-        guard let now = fence.current(), now.version != version else { return }
-        let forbidden = committed.filter { prepared in
-            let header = prepared.batch.header
-            return now.gate.closures.contains { closure in
-                closure.stopsCapture && closure.selector.matches(prepared.batch.scope, prepared.batch.dataClass)
-                    && WallTime(nanoseconds: header.lastNs) >= closure.from + prepared.batch.offset
+    /// anything is acknowledged and before the closure is. The sender keeps it; after the resume the fence drops exactly the events
+    /// from inside the closure, and counts them.
+    ///
+    /// - Returns: what was taken out: of each stream everything from the first forbidden batch on, so that its sequence has no gap.
+    private func undo(
+        _ committed: [Prepared], judgedBy version: UInt64, _ highWater: inout [StreamKey: UInt64]
+    ) throws -> [Prepared] {
+        let now = fence.latest
+        guard now.version != version else { return [] }
+        var firsts: [StreamKey: UInt64] = [:]
+        for prepared in committed {
+            let isForbidden = prepared.segments.contains { segment in
+                now.gate.closures.contains { closure in
+                    closure.stopsCapture && closure.selector.matches(segment.scope, segment.dataClass)
+                        && segment.last >= closure.from + prepared.batch.offset
+                }
             }
+            guard isForbidden else { continue }
+            let sequence = prepared.batch.header.sequence
+            firsts[prepared.batch.key] = min(firsts[prepared.batch.key] ?? sequence, sequence)
         }
-        guard !forbidden.isEmpty else { return }
-        // Dropped and counted, not kept for later: it holds events from after the command.
+        guard !firsts.isEmpty else { return [] }
+        let undone = committed.filter { prepared in firsts[prepared.batch.key].map { prepared.batch.header.sequence >= $0 } ?? false }
         try vault.transaction { transaction in
-            for prepared in forbidden {
+            for prepared in undone {
                 try transaction.remove(prepared.batch.key, sequence: prepared.batch.header.sequence)
                 let events = prepared.segments.reduce(0) { $0 + $1.count }
                 try transaction.addTotals(events: -Int64(events), segments: -Int64(prepared.segments.count), oldest: nil)
             }
+            for (key, first) in firsts { try transaction.setHighWater(key, first - 1, lost: 0) }
             return true
         }
+        for (key, first) in firsts { highWater[key] = first - 1 }
+        return undone
     }
 
     private func store(
@@ -260,10 +293,7 @@ final class VaultWriter: Sendable {
                 isDuplicate: isDuplicate, lost: lost)
         }
         if header.sequence <= mark {
-            let first = WallTime(nanoseconds: header.firstNs)
-            if let known = try transaction.hash(of: batch.key, sequence: header.sequence, subject: batch.scope.subject, first: first),
-                known != prepared.hash
-            {
+            if let known = try transaction.hash(of: batch.key, sequence: header.sequence), known != prepared.hash {
                 return .failure(
                     BatchRefused(refusal: .differs, text: "another batch with sequence \(header.sequence) is stored already"))
             }

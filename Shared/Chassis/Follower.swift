@@ -15,6 +15,8 @@ package final class Follower {
     package var gateChanged: (GateState, Bool) -> Void = { _, _ in }
     /// Entries that follow on what was applied. False: they could not be applied; the follower acts as stopped.
     package var apply: ([Entry]) -> Bool = { _ in true }
+    /// Agents that are registered no more, before the journal says so.
+    package var removed: ([UInt32]) -> Void = { _ in }
     package var report: () -> WireServiceReport = { WireServiceReport() }
     package var granted: () -> Void = {}
     /// False: this is not the control, or not the journal, that was followed. The follower acts as stopped from here on.
@@ -29,12 +31,14 @@ package final class Follower {
     private var renewed: Instant?
     private var reported: Instant?
 
-    package init(link: Link, lease span: Span, applied: UInt64 = 0, epoch: Epoch = .none) {
+    /// - Parameter known: What this node has on record of the gate. Whatever it says, nothing is allowed before control has answered.
+    package init(link: Link, lease span: Span, applied: UInt64 = 0, known: GateState = .unheard) {
         self.link = link
         self.span = span
         self.applied = applied
-        gate = GateState(epoch: epoch, seal: GateState.unheard.seal)
-        lease = LeaseHolder(epoch: epoch)
+        gate = known
+        gate.seal(GateState.unheard.seal ?? "")
+        lease = LeaseHolder(epoch: known.epoch)
         start = .random()
         link.hello = { [unowned self] in
             var body = WireHello()
@@ -42,6 +46,7 @@ package final class Follower {
             body.start = start.bytes
             body.epoch = lease.epoch.number
             body.entries = self.applied
+            body.closures = gate.closures.map(\.epoch.number)
             return body
         }
         link.welcomed = { [unowned self] welcome in
@@ -72,6 +77,7 @@ package final class Follower {
         body.epoch = lease.epoch.number
         body.wallUs = Clock.wall().microseconds
         body.entries = applied
+        body.closures = gate.closures.map(\.epoch.number)
         // Reports are for people; a nudge must not make them more frequent.
         if reported.map({ now - $0 >= .milliseconds(300) }) ?? true {
             body.service = report()
@@ -103,6 +109,8 @@ package final class Follower {
         do {
             try lease.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), epoch: Epoch(body.gate.epoch), at: now)
         } catch {
+            // Too late to extend; what it takes away counts all the same.
+            if error == .ended, gate.narrow(to: body.gate.value) { gateChanged(gate, false) }
             return
         }
         let next = body.gate.value
@@ -114,6 +122,7 @@ package final class Follower {
     }
 
     private func narrow(_ body: WireNarrow) {
+        if !body.removed.isEmpty { removed(body.removed) }
         guard body.hasGate else { return }
         let pushed = body.gate.value
         guard gate.narrow(to: pushed) else { return }

@@ -59,6 +59,9 @@ package struct LeaseHolder: Hashable, Sendable {
         epoch = pushed
     }
 
+    /// The lease has ended. A request that is under way may still be answered in time.
+    package mutating func lapse() { until = nil }
+
     /// Gives the lease up: the session has ended, or the grantor has said no.
     package mutating func stop() {
         until = nil

@@ -86,7 +86,8 @@ package struct PermitHolder: Hashable, Sendable {
         if let until = lease.until, now >= until {
             // Noticed late, perhaps by hours: the interval ended when the lease did.
             intervals.close(at: anchor.wall + max(.zero, until - anchor.instant))
-            stop()
+            lease.lapse()
+            permit.classes = []
         } else if stepped, lease.until != nil {
             // The wall clock was set. What was open is closed where it had really come to, and opens anew.
             intervals.close(at: reckoned)
@@ -103,7 +104,8 @@ package struct PermitHolder: Hashable, Sendable {
     package mutating func stop(at now: Instant, wall: WallTime) {
         tick(at: now, wall: wall)
         intervals.close(at: wall)
-        stop()
+        lease.stop()
+        permit.classes = []
     }
 
     package func isCapturing(_ dataClass: DataClass, at now: Instant) -> Bool {
@@ -125,10 +127,4 @@ package struct PermitHolder: Hashable, Sendable {
         intervals.clip(to: wall)
         permit = next
         intervals.open(next.classes, at: wall)
-    }
-
-    private mutating func stop() {
-        lease.stop()
-        permit.classes = []
-    }
-}
+    }}

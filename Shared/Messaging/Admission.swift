@@ -16,6 +16,9 @@ package final class Admission: Sendable {
         ready.withLock { $0 = true }
     }
 
+    /// Lets the handler answer: whoever is not admitted by now is refused.
+    package func open() { ready.withLock { $0 = true } }
+
     package func admit(_ key: CurveKey, as name: String) { table.withLock { $0[key] = name } }
     package func revoke(_ key: CurveKey) { table.withLock { $0[key] = nil } }
 

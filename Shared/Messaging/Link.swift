@@ -109,7 +109,7 @@ package final class Link: Source {
                 welcomed(body)
             case .refused:
                 let body = try inbound.body(WireRefused.self)
-                if body.code == Refusal.helloFirst.rawValue, state != .greeting {
+                if body.code == Refusal.helloFirst.rawValue, state == .welcome {
                     state = .greeting
                     greet()
                 }

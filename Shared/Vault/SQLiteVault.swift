@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 import GRDB
 import Gate
 
@@ -23,6 +23,7 @@ package final class SQLiteVault: Vault {
                         site TEXT NOT NULL, team TEXT NOT NULL, count INTEGER NOT NULL, epoch INTEGER NOT NULL,
                         columns_bytes INTEGER NOT NULL, hash BLOB NOT NULL, body BLOB NOT NULL) STRICT;
                     CREATE INDEX segment_time ON segment (subject, class, first_ns);
+                    CREATE INDEX segment_batch ON segment (stream, sequence);
                     CREATE TABLE stream (
                         agent INTEGER NOT NULL, stream INTEGER NOT NULL, sequence INTEGER NOT NULL, lost INTEGER NOT NULL,
                         PRIMARY KEY (agent, stream)) STRICT, WITHOUT ROWID;
@@ -45,8 +46,8 @@ package final class SQLiteVault: Vault {
         }
     }
 
-    package func epoch() throws -> UInt64 {
-        try pool.read { db in UInt64(try Int64.fetchOne(db, sql: "SELECT MAX(epoch) FROM gate") ?? 0) }
+    package func gate() throws -> Data? {
+        try pool.read { db in try Data.fetchOne(db, sql: "SELECT body FROM gate ORDER BY epoch DESC LIMIT 1") }
     }
 
     package func totals() throws -> VaultTotals {
@@ -68,13 +69,9 @@ package final class SQLiteVault: Vault {
         var arguments: [any DatabaseValueConvertible] = selection.classes.map(\.name)
         arguments.append(selection.until.nanoseconds)
         arguments.append(selection.from.nanoseconds)
-        if !selection.subjects.isEmpty {
-            sql += " AND subject IN (\(placeholders(selection.subjects.count)))"
-            arguments += selection.subjects.map { $0 as any DatabaseValueConvertible }
-        }
-        if !selection.teams.isEmpty {
-            sql += " AND team IN (\(placeholders(selection.teams.count)))"
-            arguments += selection.teams.map { $0 as any DatabaseValueConvertible }
+        if !selection.subjects.isEmpty || !selection.teams.isEmpty {
+            sql += " AND (subject IN (\(placeholders(selection.subjects.count))) OR team IN (\(placeholders(selection.teams.count))))"
+            arguments += (selection.subjects + selection.teams).map { $0 as any DatabaseValueConvertible }
         }
         return (sql, StatementArguments(arguments))
     }
@@ -162,24 +159,14 @@ package final class SQLiteVault: Vault {
         }
 
         func remove(_ key: StreamKey, sequence: UInt64) throws {
-            // Rare: a commit that was on its way when a closure came. No index serves it but the newest rows do.
             try db.execute(
-                sql: """
-                    DELETE FROM segment WHERE number IN (SELECT number FROM segment WHERE number > (SELECT MAX(number) FROM segment) - 4096
-                        AND agent = ? AND stream = ? AND sequence = ?)
-                    """, arguments: [Int64(key.agent), Int64(bitPattern: key.stream), Int64(sequence)])
+                sql: "DELETE FROM segment WHERE stream = ? AND sequence = ? AND agent = ?",
+                arguments: [Int64(bitPattern: key.stream), Int64(sequence), Int64(key.agent)])
         }
 
-        func hash(of key: StreamKey, sequence: UInt64, subject: String, first: WallTime) throws -> Data? {
-            try Data.fetchOne(
-                db,
-                sql: """
-                    SELECT hash FROM segment INDEXED BY segment_time WHERE subject = ? AND class IN (SELECT DISTINCT class FROM segment WHERE subject = ?)
-                    AND first_ns = ? AND agent = ? AND stream = ? AND sequence = ?
-                    """,
-                arguments: [
-                    subject, subject, first.nanoseconds, Int64(key.agent), Int64(bitPattern: key.stream), Int64(sequence),
-                ])
+        func hash(of key: StreamKey, sequence: UInt64) throws -> Data? {
+            let statement = try db.cachedStatement(sql: "SELECT hash FROM segment WHERE stream = ? AND sequence = ? AND agent = ? LIMIT 1")
+            return try Data.fetchOne(statement, arguments: [Int64(bitPattern: key.stream), Int64(sequence), Int64(key.agent)])
         }
 
         func addTotals(events: Int64, segments: Int64, oldest: WallTime?) throws {

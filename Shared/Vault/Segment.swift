@@ -113,7 +113,7 @@ package protocol VaultTransaction {
     /// Takes out what a closure turned out to forbid after it was written.
     func remove(_ key: StreamKey, sequence: UInt64) throws
     /// The hash of a stored batch; nil when nothing of it is stored any more.
-    func hash(of key: StreamKey, sequence: UInt64, subject: String, first: WallTime) throws -> Data?
+    func hash(of key: StreamKey, sequence: UInt64) throws -> Data?
     func addTotals(events: Int64, segments: Int64, oldest: WallTime?) throws
     func record(gate: Data, epoch: UInt64, at: WallTime) throws
     func open(_ release: ReleaseRecord, subjects: Int, events: Int64) throws -> Int64
@@ -124,8 +124,8 @@ package protocol VaultTransaction {
 package protocol Vault: Sendable {
     /// Runs `body` in one transaction on the one connection that writes. False from `body` rolls it back.
     func transaction(_ body: (any VaultTransaction) throws -> Bool) throws
-    /// The highest epoch on record.
-    func epoch() throws -> UInt64
+    /// The gate as it was last recorded; nil: never.
+    func gate() throws -> Data?
     func totals() throws -> VaultTotals
     func extent(of selection: Selection) throws -> (subjects: Int, events: Int64)
     /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more.

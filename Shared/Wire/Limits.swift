@@ -21,7 +21,7 @@ package enum Limits {
     /// The payload frame of a batch: zstd never makes more than the input and a little.
     package static let payloadBytesMax = columnsBytesMax + 64 * 1024
     /// Header and body of a message: the largest is the certificate of 100,000 agents.
-    package static let bodyBytesMax = 4 * 1024 * 1024
+    package static let bodyBytesMax = 16 * 1024 * 1024
     package static let framesMax = 4
     /// CURVE adds as much to a frame.
     package static let curveBytes = 33

@@ -98,8 +98,9 @@ import Testing
     @Test func `whatever is pushed, nothing opens, what is pushed closes, and the epoch does not go back`() {
         var random = SplitMix64(seed: 2)
         for round in 0..<2_000 {
-            var gate = anyGate(latest: 6, with: &random)
-            let (before, pushed) = (gate, anyGate(latest: 6, with: &random))
+            let history = anyHistory(6, with: &random)
+            var gate = anyGate(of: history, with: &random)
+            let (before, pushed) = (gate, anyGate(of: history, with: &random))
             let isTaken = gate.narrow(to: pushed)
             for ((was, now), says) in zip(zip(allowed(by: before), allowed(by: gate)), allowed(by: pushed)) {
                 #expect(was || !now, "round \(round)")
@@ -119,11 +120,8 @@ import Testing
         var random = SplitMix64(seed: 3)
         // Closures are known by their epochs, so both states come out of one history.
         for round in 0..<500 {
-            let history = (1...5).map { closure(UInt64($0), anyDirection(&random), anySelector(&random)) }
-            func state() -> GateState {
-                GateState(epoch: Epoch(5), closures: history.filter { _ in random.chance(60) }, seal: random.chance(10) ? "test" : nil)
-            }
-            let (one, other) = (state(), state())
+            let history = anyHistory(5, with: &random)
+            let (one, other) = (anyGate(of: history, with: &random), anyGate(of: history, with: &random))
             guard one.isNarrower(than: other) else { continue }
             for (mine, its) in zip(allowed(by: one), allowed(by: other)) { #expect(its || !mine, "round \(round)") }
         }

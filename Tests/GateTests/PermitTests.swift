@@ -201,6 +201,7 @@ private final class Holding {
         try agent.renew(Permit(epoch: Epoch(1), classes: [activity]), now: 0)
         // It hangs from 0 to 60 s, and so has no lease from 3 s on. Half a second in, the clock is set back.
         let (now, shown) = (Int64(60_000), 60_000 - back)
+        #expect(agent.judge(0, 0, now: now, shown: shown) == .noLease)
         try agent.renew(Permit(epoch: Epoch(2), classes: [activity]), now: now, shown: shown)
         #expect(agent.judge(30_000 - back, 30_001 - back, now: now + 1, shown: shown + 1) == .outsideInterval)
         #expect(agent.judge(shown, shown + 1, now: now + 1, shown: shown + 1) == nil)

@@ -28,13 +28,17 @@ func reading(_ scope: Scope = ada, _ dataClass: DataClass = activity, by reader:
     Reading(scope: scope, dataClass: dataClass, reader: reader, purpose: purpose)
 }
 
-/// Any state of the gate, with epochs up to `latest`.
-func anyGate(latest: Int, with random: inout SplitMix64) -> GateState {
+/// Any state of the gate that one history may lead to. In it, an epoch begins one closure only.
+func anyGate(of history: [Closure], with random: inout SplitMix64) -> GateState {
     var gate = GateState()
-    for number in 1...latest where random.chance(40) { gate.pause(closure(UInt64(number), anyDirection(&random), anySelector(&random))) }
-    gate.unseal(atLeast: Epoch(UInt64(random.below(latest + 2))))
+    for closure in history where random.chance(40) { gate.pause(closure) }
+    gate.unseal(atLeast: Epoch(UInt64(random.below(history.count + 2))))
     if random.chance(10) { gate.seal("test") }
     return gate
+}
+
+func anyHistory(_ count: Int, with random: inout SplitMix64) -> [Closure] {
+    (1...count).map { closure(UInt64($0), anyDirection(&random), anySelector(&random)) }
 }
 
 func anyDirection(_ random: inout SplitMix64) -> Direction { random.pick([.capture, .read, .both]) }

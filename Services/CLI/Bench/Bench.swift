@@ -1,10 +1,177 @@
 import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+import Wire
+
 struct Bench: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "x")
+    static let configuration = CommandConfiguration(
+        abstract: "Measure this machine: real services, real sessions, and a reference beside each figure.",
+        discussion: "EXAMPLE\n  sluice bench ingest --agents 64 --window 1 --window 8\n  sluice bench pause --agents 10000 --rounds 20\n  sluice bench restart --agents 10000",
+        subcommands: [BenchIngest.self, BenchPause.self, BenchRestart.self])
 }
+
 struct FanoutPeer: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "bench-fanout-peer", shouldDisplay: false)
+    @Option var port: UInt16
+    @Option var count: Int
+
+    func run() throws {
+        #if os(Linux)
+        try FanoutReference.runPeer(port: port, count: count)
+        #endif
+    }
 }
-struct Swarm: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "bench-swarm", shouldDisplay: false)
+
+#if os(Linux)
+/// A suite of its own for a measurement, in a temporary folder, with agents registered.
+final class BenchSuite {
+    let folder: String
+    let made: SuiteHome
+    let suite: Suite
+    let client: Client
+    private let own: String
+    private var swarms: [ChildProcess] = []
+    private var secrets: [[UInt8]] = []
+
+    /// - Parameter parent: On the disk that is measured.
+    init(below parent: String) throws {
+        folder = parent + "/sluice-bench-\(getpid())"
+        made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
+        suite = try Suite(made)
+        own = try Suite.binaries() + "/sluice"
+        try suite.start()
+        client = try Client("control", home: made.home, as: SuiteHome.operators[0])
+        _ = try suite.waitUntilServing(client, seconds: 30)
+    }
+
+    /// Four free ports in a row, as far as can be told.
+    static func freePorts() throws -> Int {
+        for _ in 0..<200 {
+            let base = Int.random(in: 20_000...50_000)
+            if (1...4).allSatisfy({ isFree(UInt16(base + $0)) }) { return base }
+        }
+        throw Complaint("no four free ports in a row were found")
+    }
+
+    private static func isFree(_ port: UInt16) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+        }
+    }
+
+    /// Registers so many agents and remembers their secret keys.
+    func register(_ count: Int) throws {
+        var waiting: [WireNode] = []
+        for number in 0..<count {
+            let keys = try CurveKeyPair.generate()
+            secrets.append(keys.secretKey.bytes)
+            waiting.append(SuiteHome.node("bench-\(number)", key: keys.publicKey, subject: "B\(number)", site: "site-\(number % 10)", team: "team-\(number % 100)"))
+            if waiting.count == Limits.nodesPerEntryMax || number == count - 1 {
+                var body = WireRegister()
+                body.nodes = waiting
+                _ = try client.command(.register(body))
+                waiting = []
+            }
+        }
+    }
+
+    /// Starts agents `range` in a process of their own. Its lines go to the file that is returned.
+    func startSwarm(_ range: Range<Int>, arguments: [String] = []) throws -> (process: ChildProcess, output: String) {
+        let name = folder + "/swarm-\(swarms.count)"
+        let data = Data(secrets[range].joined())
+        guard FileManager.default.createFile(atPath: name + ".keys", contents: data, attributes: [.posixPermissions: 0o600]) else {
+            throw Complaint("cannot write \(name).keys")
+        }
+        guard let server = try TrustedNodes(contentsOf: made.home.file("registry.json")).key(of: "ingest") else { throw Complaint("ingest has no key") }
+        let process = try ChildProcess(
+            [own, "bench-swarm", "--ingest", made.settings.ingest, "--server=\(server.z85)", "--keys", name + ".keys", "--lease", "\(made.settings.leaseMilliseconds)"] + arguments,
+            output: name + ".out")
+        swarms.append(process)
+        return (process, name + ".out")
+    }
+
+    /// When, on the wall clock in microseconds, a swarm last held all its permits.
+    static func lastHeld(_ output: String) -> Int64? {
+        let text = String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self)
+        return text.split(separator: "\n").last { $0.hasPrefix("held ") }.flatMap { $0.split(separator: " ").last }.flatMap { Int64($0) }
+    }
+
+    /// Waits until every swarm has held all its permits since `wall`.
+    func waitUntilHeld(_ outputs: [String], since wall: Int64, seconds: Double) throws -> Int64 {
+        let deadline = Stopwatch.now() + seconds
+        while Stopwatch.now() < deadline {
+            let times = outputs.map { BenchSuite.lastHeld($0) ?? 0 }
+            if times.allSatisfy({ $0 >= wall }) { return times.max() ?? 0 }
+            try suite.watch(isServing: true)
+            usleep(20_000)
+        }
+        throw Complaint("the agents do not all hold a permit after \(Int(seconds)) s")
+    }
+
+    func stopSwarms() {
+        for swarm in swarms { kill(swarm.id, SIGTERM) }
+        for swarm in swarms { swarm.end(within: 3) }
+        swarms = []
+    }
+
+    func status() throws -> WireStatus { try client.query(.status(WireStatusQuery())).status }
+
+    func pause(_ selector: WireSelector = WireSelector()) throws -> WireCertificate {
+        var pause = WirePause()
+        pause.direction = .both
+        pause.selector = selector
+        pause.reason = "bench"
+        let command = Client.command(.pause(pause))
+        return try client.ask(.command, command, silence: .seconds(30)) { message in
+            message.kind == .certificate ? try message.body(WireCertificate.self) : nil
+        }
+    }
+
+    func resume() throws {
+        var resume = WireResume()
+        resume.reason = "bench"
+        _ = try client.command(.resume(resume))
+    }
+
+    func stop() {
+        stopSwarms()
+        suite.stop()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    /// Processor seconds and memory of each service.
+    func usage() -> [String: (cpu: Double, resident: Int)] {
+        var usage: [String: (cpu: Double, resident: Int)] = [:]
+        for name in Suite.order {
+            guard let id = suite.id(of: name), let cpu = CPUTime(of: id) else { continue }
+            usage[name] = (cpu.total, ProcessFile.residentBytes(of: id) ?? 0)
+        }
+        return usage
+    }
 }
+
+/// What a measurement is told to go on about while it runs: to standard error, so that --json stays clean.
+func progress(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+/// The machine, as a README names it.
+enum Machine {
+    static var description: String {
+        let info = String(decoding: FileManager.default.contents(atPath: "/proc/cpuinfo") ?? Data(), as: UTF8.self)
+        let model = info.split(separator: "\n").first { $0.hasPrefix("model name") }?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? "processor unknown"
+        return "\(ProcessInfo.processInfo.processorCount) cores, \(model), \(ProcessInfo.processInfo.operatingSystemVersionString)"
+    }
+
+    static var load: String {
+        String(decoding: FileManager.default.contents(atPath: "/proc/loadavg") ?? Data(), as: UTF8.self).split(separator: " ").first.map(String.init) ?? "?"
+    }
+}
+#endif

@@ -889,6 +889,7 @@ package nonisolated struct WireClosures: Sendable {
   package init() {}
 }
 
+/// A journal query is answered by `entries`.
 package nonisolated struct WireAnswer: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -936,14 +937,6 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .closures(newValue)}
   }
 
-  package var journal: WireEntries {
-    get {
-      if case .journal(let v)? = about {return v}
-      return WireEntries()
-    }
-    set {about = .journal(newValue)}
-  }
-
   package var deliveries: WireDeliveries {
     get {
       if case .deliveries(let v)? = about {return v}
@@ -960,7 +953,6 @@ package nonisolated struct WireAnswer: Sendable {
     case incidents(WireIncidents)
     case agents(WireAgents)
     case closures(WireClosures)
-    case journal(WireEntries)
     case deliveries(WireDeliveries)
 
   }
@@ -2733,7 +2725,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2806,19 +2798,6 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .closures(v)
         }
       }()
-      case 6: try {
-        var v: WireEntries?
-        var hadOneofValue = false
-        if let current = self.about {
-          hadOneofValue = true
-          if case .journal(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.about = .journal(v)
-        }
-      }()
       case 7: try {
         var v: WireDeliveries?
         var hadOneofValue = false
@@ -2862,10 +2841,6 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     case .closures?: try {
       guard case .closures(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .journal?: try {
-      guard case .journal(let v)? = self.about else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     }()
     case .deliveries?: try {
       guard case .deliveries(let v)? = self.about else { preconditionFailure() }

@@ -47,6 +47,9 @@ package nonisolated struct WireHello: Sendable {
   /// Followers: the index of the last entry applied.
   package var entries: UInt64 = 0
 
+  /// Followers: the closures that it knows to be in force. Control must know them all, or it has lost some.
+  package var closures: [UInt64] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -170,6 +173,9 @@ package nonisolated struct WireRenew: Sendable {
   /// Clears the value of `service`. Subsequent reads from it will return its default value.
   package mutating func clearService() {self._service = nil}
 
+  /// As in Hello.
+  package var closures: [UInt64] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -185,7 +191,7 @@ package nonisolated struct WireGrant: Sendable {
 
   package var nonce: Data = Data()
 
-  /// Counted from when `Renew` was sent. 0: none; stop.
+  /// Counted from when `Renew` was sent. 0: none. An agent stops; a service goes on until the end of the lease that it holds.
   package var leaseMs: UInt32 = 0
 
   package var wallUs: Int64 = 0
@@ -246,6 +252,9 @@ package nonisolated struct WireNarrow: Sendable {
   package var hasGate: Bool {self._gate != nil}
   /// Clears the value of `gate`. Subsequent reads from it will return its default value.
   package mutating func clearGate() {self._gate = nil}
+
+  /// To services: agents that are registered no more. No receipt; the journal says it again.
+  package var removed: [UInt32] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -367,7 +376,7 @@ fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}software\0\u{1}start\0\u{1}epoch\0\u{1}entries\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}software\0\u{1}start\0\u{1}epoch\0\u{1}entries\0\u{1}closures\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -380,6 +389,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 3: try { try decoder.decodeSingularBytesField(value: &self.start) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 6: try { try decoder.decodeRepeatedUInt64Field(value: &self.closures) }()
       default: break
       }
     }
@@ -401,6 +411,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.entries != 0 {
       try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 5)
     }
+    if !self.closures.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.closures, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -410,6 +423,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.start != rhs.start {return false}
     if lhs.epoch != rhs.epoch {return false}
     if lhs.entries != rhs.entries {return false}
+    if lhs.closures != rhs.closures {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -597,7 +611,7 @@ nonisolated extension WireBusy: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Renew"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -611,6 +625,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._agent) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._service) }()
+      case 7: try { try decoder.decodeRepeatedUInt64Field(value: &self.closures) }()
       default: break
       }
     }
@@ -639,6 +654,9 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     try { if let v = self._service {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    if !self.closures.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.closures, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -649,6 +667,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.entries != rhs.entries {return false}
     if lhs._agent != rhs._agent {return false}
     if lhs._service != rhs._service {return false}
+    if lhs.closures != rhs.closures {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -715,7 +734,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Narrow"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0\u{1}removed\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -725,6 +744,7 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._permit) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.removed) }()
       default: break
       }
     }
@@ -741,12 +761,16 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     try { if let v = self._gate {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if !self.removed.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.removed, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireNarrow, rhs: WireNarrow) -> Bool {
     if lhs._permit != rhs._permit {return false}
     if lhs._gate != rhs._gate {return false}
+    if lhs.removed != rhs.removed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

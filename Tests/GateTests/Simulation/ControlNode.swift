@@ -80,7 +80,8 @@ final class ControlNode {
 
     /// Later than anything that was ever decided, even in a run whose decisions nobody wrote down: microseconds of the wall clock.
     private func nextEpoch() -> Epoch {
-        latest = governance.nextEpoch(after: max(latest, Epoch(UInt64(world.now / 1_000))))
+        let unused = weakening == .reusesEpochs ? Epoch.none : Epoch(UInt64(world.now / 1_000))
+        latest = governance.nextEpoch(after: max(latest, unused))
         return latest
     }
 

@@ -28,15 +28,23 @@ import Testing
         let bound: UInt64 = 400
         let caught = (0..<bound).first { World.play(seed: $0, weakening).violation != nil }
         #expect(caught != nil, "nothing noticed in \(bound) runs that \(weakening.rawValue)")
-        if setting("SLUICE_TELL") != nil, let caught {
-            print("\(weakening.rawValue): seed \(caught): \(World.play(seed: caught, weakening).violation!)")
-        }
     }
-
-    private func setting(_ name: String) -> UInt64? { SimulationTests.setting(name) }
 
     @Test func `a seed plays the same run every time`() {
         for seed in UInt64(1)...5 { #expect(World.play(seed: seed).tally == World.play(seed: seed).tally, "SLUICE_SEED=\(seed)") }
+    }
+
+    @Test(arguments: [true, false]) func `with one disk full for good, every certificate is complete in time`(isJournal: Bool) {
+        for seed in UInt64(0)..<10 {
+            let world = World(seed: seed, rough: false)
+            if isJournal { world.journalWorks = false } else { world.vaultWorks = false }
+            world.start()
+            for second in Int64(5)..<12 { world.at(second * World.second) { world.control.pause(.both, .everything) } }
+            world.run(until: 12 * World.second + World.lease.nanoseconds + World.second)
+            #expect(world.monitor.violation == nil, "SLUICE_SEED=\(seed)")
+            #expect(world.monitor.tally.pauses == 7)
+            #expect(world.monitor.tally.certificates == 7, "SLUICE_SEED=\(seed)")
+        }
     }
 
     @Test func `what the simulation watches really happens in it`() {
@@ -51,7 +59,6 @@ import Testing
             total.leaseEnded += tally.leaseEnded
             total.outsideInterval += tally.outsideInterval
         }
-        if setting("SLUICE_TELL") != nil { print(total) }
         #expect(total.captured > 1_000)
         #expect(total.committed > 1_000)
         #expect(total.released > 1_000)

@@ -15,6 +15,7 @@ enum Weakening: String, CaseIterable, CustomTestStringConvertible {
     case agentForgetsEpoch = "an agent does not keep its epoch on disk"
     case ignoresPeersClosures = "control, after a restart, opens without looking at the closures that its peers hold"
     case comparesEpochsOnly = "control, after a restart, compares its peers' epochs but not their closures"
+    case reusesEpochs = "control, after a restart, numbers on from its journal, and so uses epochs again"
     case opensBeforeRemembering = "policy takes over an open gate without the intervals of the lifted closures"
 
     var testDescription: String { rawValue }

@@ -1,0 +1,90 @@
+import CZlib
+import Chassis
+import Foundation
+import Gate
+import Rules
+import Wire
+
+/// A batch as an agent would send it, cut from a recording and packed once; each sending gives it a new header.
+struct BenchBatch {
+    var count: UInt32
+    var columnsBytes: UInt32
+    var spanNanoseconds: Int64
+    var payload: [UInt8]
+
+    /// Cuts recordings into batches of so many events of class activity.
+    static func cut(_ paths: [String], events: Int, max: Int = 2_000) throws -> [BenchBatch] {
+        var compressor = try ZstdCompressor()
+        var batches: [BenchBatch] = []
+        for path in paths {
+            var waiting: [Event] = []
+            try read(path) { event in
+                guard batches.count < max, classify(event) == .activity else { return }
+                waiting.append(event)
+                guard waiting.count == events else { return }
+                let columns = try ColumnsCodec.encode(waiting)
+                batches.append(
+                    BenchBatch(
+                        count: UInt32(events), columnsBytes: UInt32(columns.bytes.count),
+                        spanNanoseconds: (columns.extent.last - columns.extent.first).nanoseconds, payload: try compressor.compress(columns.bytes)))
+                waiting.removeAll(keepingCapacity: true)
+            }
+        }
+        guard !batches.isEmpty else { throw Complaint("the recordings hold no \(events) events: name others with --data") }
+        return batches
+    }
+
+    private static func read(_ path: String, _ each: (Event) throws -> Void) throws {
+        guard let file = gzopen(path, "rb") else { throw Complaint("cannot open \(path): \(String(cString: strerror(errno)))") }
+        defer { gzclose(file) }
+        var buffer = [UInt8](repeating: 0, count: Limits.lineBytesMax + 2)
+        func next() -> Bool {
+            buffer.withUnsafeMutableBytes { gzgets(file, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count)) != nil }
+        }
+        while next() {
+            let length = buffer.firstIndex(of: UInt8(ascii: "\n")) ?? buffer.firstIndex(of: 0) ?? 0
+            if let line = try? EventLine.parse(buffer[..<length]) { try each(line.event) }
+        }
+    }
+
+    /// A folder's recordings, or one file.
+    static func recordings(_ path: String) throws -> [String] {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw Complaint("there is no recording at \(path)") }
+        guard isFolder.boolValue else { return [path] }
+        let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".ndjson.gz") || $0.hasSuffix(".ndjson") }
+        return names.sorted().map { path + "/" + $0 }
+    }
+
+    static func save(_ batches: [BenchBatch], to path: String) throws {
+        var data = Data()
+        for batch in batches {
+            withUnsafeBytes(of: batch.count.littleEndian) { data.append(contentsOf: $0) }
+            withUnsafeBytes(of: batch.columnsBytes.littleEndian) { data.append(contentsOf: $0) }
+            withUnsafeBytes(of: batch.spanNanoseconds.littleEndian) { data.append(contentsOf: $0) }
+            withUnsafeBytes(of: UInt32(batch.payload.count).littleEndian) { data.append(contentsOf: $0) }
+            data.append(contentsOf: batch.payload)
+        }
+        try data.write(to: URL(fileURLWithPath: path))
+    }
+
+    static func load(_ path: String) throws -> [BenchBatch] {
+        guard let data = FileManager.default.contents(atPath: path) else { throw Complaint("cannot read \(path)") }
+        let bytes = [UInt8](data)
+        var batches: [BenchBatch] = []
+        var place = 0
+        func take<Value: FixedWidthInteger>(_ type: Value.Type) -> Value {
+            defer { place += MemoryLayout<Value>.size }
+            return bytes.withUnsafeBytes { Value(littleEndian: $0.loadUnaligned(fromByteOffset: place, as: Value.self)) }
+        }
+        while place + 20 <= bytes.count {
+            let count = take(UInt32.self)
+            let columns = take(UInt32.self)
+            let span = take(Int64.self)
+            let length = Int(take(UInt32.self))
+            batches.append(BenchBatch(count: count, columnsBytes: columns, spanNanoseconds: span, payload: Array(bytes[place..<place + length])))
+            place += length
+        }
+        return batches
+    }
+}

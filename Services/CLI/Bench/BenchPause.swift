@@ -1,0 +1,236 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Messaging
+import Synchronization
+import Wire
+
+struct BenchPause: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pause",
+        abstract: "From a pause's arrival at control to the last agent's acknowledgement back at control.",
+        discussion: """
+            EXAMPLE
+              sluice bench pause --agents 100 --agents 1000 --agents 10000 --rounds 20
+              sluice bench pause --agents 10000 --under-load
+              sluice bench pause --agents 1000 --faults --rounds 100
+
+            Agents hold real CURVE sessions in two other processes. With --faults 1 % of them are frozen, 1 % are partitioned, and
+            ingest is killed and started again in the middle of every pause. The reference is a plain epoll loop that sends the same bytes
+            to as many TCP peers and collects an answer from each.
+            """)
+
+    @Option(help: "Agents; may be repeated.") var agents: [Int] = [100, 1_000, 10_000]
+    @Option(help: "Pauses of each.") var rounds = 20
+    @Flag(help: "While 64 more agents publish as fast as they can.") var underLoad = false
+    @Flag(help: "Freeze 1 %, partition 1 %, and kill ingest in the middle of every pause.") var faults = false
+    @Option(help: "Recordings for --under-load: a file or a folder.") var data: String?
+    @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
+    @Flag(inversion: .prefixedNo, help: "Measure the reference, too.") var references = true
+    @Flag(help: "Print JSON.") var json = false
+
+    func validate() throws {
+        guard !agents.isEmpty, agents.allSatisfy({ (1...15_000).contains($0) }), rounds > 0 else {
+            throw ValidationError("--agents 1 to 15000 and --rounds of 1 or more are expected")
+        }
+    }
+
+    struct Row: Encodable {
+        var agents: Int
+        var what: String
+        /// Milliseconds: median, p99, min, max.
+        var lastAgent: [Double]
+        var services: [Double]?
+        var reading: [Double]?
+        var complete: [Double]?
+        var rounds: Int
+        var incomplete: Int?
+        var overBound: Int?
+        var ingestBytesAnAgent: Int?
+        var readCutOff: [Double]?
+    }
+
+    func run() throws {
+        #if os(Linux)
+        progress("\(Machine.description); load \(Machine.load) before")
+        var rows: [Row] = []
+        for count in agents {
+            rows.append(try measure(count))
+            if references, !faults, let row = reference(count) { rows.append(row) }
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+        }
+        var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "certificate max", "incomplete", "ingest")
+        for row in rows {
+            table.add(
+                Figures.number(Double(row.agents), decimals: 0), row.what, "\(Figures.number(row.lastAgent[0])) (\(Figures.number(row.lastAgent[2]))–\(Figures.number(row.lastAgent[3])))",
+                Figures.number(row.lastAgent[1]), row.services.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
+                row.reading.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "", row.complete.map { Figures.number($0[3]) } ?? "",
+                row.incomplete.map { "\($0) of \(row.rounds)" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "")
+        }
+        print(table.formatted())
+        if faults, rows.contains(where: { ($0.incomplete ?? 0) + ($0.overBound ?? 0) > 0 }) { throw ExitCode(1) }
+        #endif
+    }
+
+    #if os(Linux)
+    private static func list(_ values: [Double]) -> [Double] {
+        let figures = Figures(values)
+        return [figures.median, figures.p99, figures.min, figures.max]
+    }
+
+    private func measure(_ count: Int) throws -> Row {
+        let bench = try BenchSuite(below: folder)
+        defer { bench.stop() }
+        let publishers = underLoad ? 64 : 0
+        progress("\(count) agents: registering")
+        try bench.register(count + publishers)
+        let empty = bench.usage()["ingest"]?.resident ?? 0
+        // One part freezes, one is partitioned, the others are well.
+        let sick = faults ? max(1, count / 100) : 0
+        let well = count - 2 * sick
+        var outputs: [String] = []
+        var frozen: ChildProcess?
+        var parts = [0..<well / 2, well / 2..<well].filter { !$0.isEmpty }
+        if faults {
+            let (process, output) = try bench.startSwarm(well..<well + sick)
+            frozen = process
+            outputs.append(output)
+            outputs.append(try bench.startSwarm(well + sick..<count, arguments: ["--deaf"]).output)
+        }
+        for part in parts { outputs.append(try bench.startSwarm(part).output) }
+        parts = []
+        _ = try bench.waitUntilHeld(outputs, since: 0, seconds: 120)
+        let perAgent = ((bench.usage()["ingest"]?.resident ?? 0) - empty) / count
+        let steady = faults ? Array(outputs.suffix(2)) : outputs
+        if underLoad {
+            let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: 500)
+            try BenchBatch.save(batches, to: bench.folder + "/batches")
+            _ = try bench.startSwarm(count..<count + publishers, arguments: ["--batches", bench.folder + "/batches", "--window", "8"])
+            usleep(2_000_000)
+        }
+        var lastAgent: [Double] = []
+        var services: [Double] = []
+        var reading: [Double] = []
+        var complete: [Double] = []
+        var incomplete = 0
+        var overBound = 0
+        let bound = Double(bench.made.settings.leaseMilliseconds) + 1_000
+        for round in 1...rounds {
+            if let frozen { kill(frozen.id, SIGSTOP) }
+            var killer: Thread?
+            if faults, let ingest = bench.suite.id(of: "ingest") {
+                // In the middle of the pause: a few milliseconds after the command is on its way.
+                killer = Thread {
+                    usleep(UInt32.random(in: 5_000...60_000))
+                    kill(ingest, SIGKILL)
+                }
+                killer?.start()
+            }
+            // The one who waits for the certificate cannot start services again; another thread does, by the same rule as `sluice up`.
+            let done = DispatchSemaphore(value: 0)
+            if faults {
+                nonisolated(unsafe) let suite = bench.suite
+                let isOver = Latch()
+                startThread("watch") {
+                    while !isOver.isSet {
+                        try? suite.watch(isServing: true)
+                        usleep(20_000)
+                    }
+                    done.signal()
+                }
+                defer {
+                    isOver.set()
+                    done.wait()
+                }
+                try note(bench.pause(), bound, &lastAgent, &services, &reading, &complete, &incomplete, &overBound)
+            } else {
+                try note(bench.pause(), bound, &lastAgent, &services, &reading, &complete, &incomplete, &overBound)
+            }
+            if let frozen { kill(frozen.id, SIGCONT) }
+            if round % 10 == 0 { progress("\(count) agents: \(round) of \(rounds), last agent \(Figures.number(lastAgent.last ?? 0)) ms, certificate \(Figures.number(complete.last ?? 0)) ms") }
+            let resumed = Clock.wall().microseconds
+            try bench.resume()
+            _ = try bench.waitUntilHeld(faults ? steady + [outputs[0]] : steady, since: resumed, seconds: 120)
+        }
+        return Row(
+            agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
+            services: BenchPause.list(services), reading: BenchPause.list(reading), complete: BenchPause.list(complete), rounds: rounds,
+            incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent)
+    }
+
+    private func note(
+        _ certificate: WireCertificate, _ bound: Double, _ lastAgent: inout [Double], _ services: inout [Double], _ reading: inout [Double],
+        _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int
+    ) {
+        let summary = StopSummary(certificate)
+        lastAgent.append(Double(summary.agentsUs) / 1e3)
+        services.append(Double(summary.servicesUs) / 1e3)
+        reading.append(Double(certificate.readingAfterUs) / 1e3)
+        complete.append(Double(certificate.completeAfterUs) / 1e3)
+        if !certificate.complete { incomplete += 1 }
+        if Double(certificate.completeAfterUs) / 1e3 > bound { overBound += 1 }
+    }
+
+    private func reference(_ count: Int) -> Row? {
+        guard let own = try? Suite.binaries() + "/sluice" else { return nil }
+        // What a narrower permit and its receipt weigh.
+        let outcome = try? FanoutReference.run(peers: count, bytes: 64, answerBytes: 64, rounds: max(20, rounds), processes: min(2, count)) { port, peers in
+            try ChildProcess([own, "bench-fanout-peer", "--port", "\(port)", "--count", "\(peers)"])
+        }
+        guard let rounds = outcome?.rounds else { return nil }
+        return Row(agents: count, what: "epoll loop, plain TCP", lastAgent: [rounds.median, rounds.p99, rounds.min, rounds.max], rounds: rounds.count)
+    }
+    #endif
+}
+
+struct BenchRestart: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restart", abstract: "From ingest's death to the moment when every agent holds a permit again.",
+        discussion: "EXAMPLE\n  sluice bench restart --agents 10000 --rounds 5")
+
+    @Option(help: "Agents.") var agents = 10_000
+    @Option(help: "Restarts.") var rounds = 5
+    @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
+    @Flag(help: "Print JSON.") var json = false
+
+    func run() throws {
+        #if os(Linux)
+        progress("\(Machine.description); load \(Machine.load) before")
+        let bench = try BenchSuite(below: folder)
+        defer { bench.stop() }
+        try bench.register(agents)
+        var outputs: [String] = []
+        for part in [0..<agents / 2, agents / 2..<agents] where !part.isEmpty { outputs.append(try bench.startSwarm(part).output) }
+        let begun = Clock.wall().microseconds
+        let held = try bench.waitUntilHeld(outputs, since: 0, seconds: 180)
+        progress("first: \(Figures.number(Double(held - begun) / 1e6)) s")
+        var seconds: [Double] = []
+        for _ in 1...rounds {
+            guard let ingest = bench.suite.id(of: "ingest") else { continue }
+            let killed = Clock.wall().microseconds
+            kill(ingest, SIGKILL)
+            // A lease may outlive ingest: only what was granted after the new one counts.
+            let all = try bench.waitUntilHeld(outputs, since: killed + 500_000, seconds: 180)
+            seconds.append(Double(all - killed) / 1e6)
+            progress("\(Figures.number(seconds.last ?? 0)) s")
+        }
+        let figures = Figures(seconds)
+        if json {
+            return print("{\"agents\":\(agents),\"rounds\":\(rounds),\"median_s\":\(figures.median),\"min_s\":\(figures.min),\"max_s\":\(figures.max)}")
+        }
+        print("\(agents) agents hold a permit again after \(figures.formatted()) s, \(rounds) restarts")
+        #endif
+    }
+}
+
+/// Set by one thread, seen by another.
+final class Latch: Sendable {
+    private let value = Mutex<Bool>(false)
+    var isSet: Bool { value.withLock { $0 } }
+    func set() { value.withLock { $0 = true } }
+}

@@ -1,0 +1,310 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Histogram
+import Identity
+import Messaging
+import Wire
+
+/// The other side of the benchmarks: agents with real CURVE sessions, in a process of their own. Started by `sluice bench`.
+struct SwarmCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "bench-swarm", shouldDisplay: false)
+
+    @Option var ingest: String
+    @Option var server: String
+    /// Secret keys, 32 bytes each.
+    @Option var keys: String
+    @Option var lease = 3_000
+    /// Batches to publish, in the form of ``BenchBatch``; left out: the agents only hold their permits.
+    @Option var batches: String?
+    @Option var window = 1
+    @Option var warmUp: Double = 1
+    /// 0: until ended.
+    @Option var seconds: Double = 0
+    /// Once they hold a permit the agents neither hear nor say anything any more: partitioned, as their ingest sees it.
+    @Flag var deaf = false
+
+    func run() throws {
+        #if os(Linux)
+        Lifecycle.ignoreBrokenPipes()
+        Lifecycle.raiseFileLimit()
+        try BenchSwarm(self).run()
+        #endif
+    }
+}
+
+#if os(Linux)
+final class BenchSwarm {
+    private struct Agent {
+        var keys: CurveKeyPair
+        var isWelcome = false
+        var greeted = Instant(nanoseconds: 0)
+        var heard = Instant(nanoseconds: 0)
+        var heldUntil = Instant(nanoseconds: 0)
+        var requested = Instant(nanoseconds: 0)
+        var epoch: UInt64 = 0
+        var mayCapture = false
+        // Publishing.
+        var stream: UInt64 = 0
+        var oldest: UInt64 = 1
+        var next: UInt64 = 1
+        var sent: [Instant] = []
+        var notBefore = Instant(nanoseconds: 0)
+        var batch = 0
+    }
+
+    private let options: SwarmCommand
+    private let swarm: Swarm
+    private let context: Context
+    private let address: Link.Address
+    private let lease: Span
+    private var agents: [Agent] = []
+    private var batches: [BenchBatch] = []
+    private var held = 0
+    private var isMeasuring = false
+    private var latencies = Histogram<UInt64>(highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: .three)
+    private var acknowledged: UInt64 = 0
+    private var events: UInt64 = 0
+    private var bytes: UInt64 = 0
+    private var busy: UInt64 = 0
+    private var refused: [UInt32: UInt64] = [:]
+    private var everHeld = false
+    private let hello: HeadedBytes
+
+    init(_ options: SwarmCommand) throws {
+        self.options = options
+        guard let server = CurveKey(z85: options.server) else { throw Complaint("--server is no key") }
+        let data = FileManager.default.contents(atPath: options.keys) ?? Data()
+        address = Link.Address(endpoint: options.ingest, server: server)
+        lease = .milliseconds(Int64(options.lease))
+        context = try Context(ioThreads: 1, sockets: 65_536)
+        swarm = try Swarm()
+        var body = WireHello()
+        body.protocol = UInt32(Limits.version)
+        body.start = Nonce.random().bytes
+        hello = Frame.bytes(.hello, body)
+        if let path = options.batches { batches = try BenchBatch.load(path) }
+        for start in stride(from: 0, to: data.count - 31, by: 32) {
+            guard let secret = CurveKey(data[start..<start + 32]), let open = CurveKeyPair.publicKey(of: secret) else { throw Complaint("a bad key") }
+            let keys = CurveKeyPair(publicKey: open, secretKey: secret)
+            var agent = Agent(keys: keys)
+            agent.stream = .random(in: 1...UInt64(Int64.max))
+            agent.batch = agents.count
+            agent.heard = Clock.now()
+            agents.append(agent)
+        }
+        for agent in agents {
+            try swarm.add(
+                address, keys: agent.keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
+                reconnect: .random(in: 500...2_000), in: context)
+        }
+        swarm.received = { [unowned self] index, message in try? take(index, message) }
+    }
+
+    func run() throws {
+        let started = Clock.now()
+        var begun: Instant?
+        var usage = BenchSwarm.usage()
+        var slot = 0
+        var slotAt = started
+        // Each agent is looked at in one of a hundred slots of a third of a lease.
+        let slots = 100
+        let slotSpan = Span(nanoseconds: lease.nanoseconds / Limits.renewalsPerLease / Int64(slots))
+        while true {
+            swarm.poll(milliseconds: 1)
+            var now = Clock.now()
+            while slotAt <= now {
+                for index in stride(from: slot, to: agents.count, by: slots) { look(index, now) }
+                slot = (slot + 1) % slots
+                slotAt = slotAt + slotSpan
+                now = Clock.now()
+                if now - slotAt > .seconds(1) { slotAt = now }
+            }
+            if options.seconds > 0, begun == nil, everHeld, now - started > Span(nanoseconds: Int64(options.warmUp * 1e9)) {
+                begun = now
+                isMeasuring = true
+                usage = BenchSwarm.usage()
+            }
+            if let begun, now - begun >= Span(nanoseconds: Int64(options.seconds * 1e9)) {
+                isMeasuring = false
+                return report(seconds: Double((now - begun).nanoseconds) / 1e9, cpu: BenchSwarm.usage() - usage)
+            }
+        }
+    }
+
+    private static func usage() -> Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+    }
+
+    private func report(seconds: Double, cpu: Double) {
+        let result = SwarmResult(
+            seconds: seconds, batches: acknowledged, events: events, bytes: bytes, busy: busy, refused: refused.values.reduce(0, +),
+            p50: Double(latencies.valueAtPercentile(50)) / 1e3, p99: Double(latencies.valueAtPercentile(99)) / 1e3, cpu: cpu)
+        if let line = try? JSONEncoder().encode(result) { print(String(decoding: line, as: UTF8.self)) }
+    }
+
+    private func look(_ index: Int, _ now: Instant) {
+        if options.deaf, everHeld { return }
+        if !agents[index].isWelcome {
+            if now - agents[index].greeted > lease {
+                if swarm.send(hello, from: index) == .sent { agents[index].greeted = now }
+            }
+        } else {
+            renew(index, now)
+        }
+        if agents[index].mayCapture, now >= agents[index].heldUntil { lapse(index) }
+        // As the agent does: after two leases without a word, with jitter, a new socket.
+        if now - agents[index].heard > Span(nanoseconds: lease.nanoseconds * Int64.random(in: 200...400) / 100) {
+            agents[index].heard = now
+            agents[index].isWelcome = false
+            agents[index].greeted = Instant(nanoseconds: 0)
+            try? swarm.renew(
+                index, address, keys: agents[index].keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
+                reconnect: .random(in: 500...2_000), in: context)
+        }
+        publish(index, now)
+    }
+
+    private func renew(_ index: Int, _ now: Instant) {
+        var body = WireRenew()
+        body.nonce = Nonce.random().bytes
+        body.epoch = agents[index].epoch
+        body.wallUs = Clock.wall().microseconds
+        agents[index].requested = now
+        swarm.send(Frame.bytes(.renew, body), from: index)
+    }
+
+    private func lapse(_ index: Int) {
+        guard agents[index].mayCapture else { return }
+        agents[index].mayCapture = false
+        held -= 1
+    }
+
+    private func take(_ index: Int, _ message: consuming Inbound) throws(Frame.Malformed) {
+        if options.deaf, everHeld { return }
+        let now = Clock.now()
+        agents[index].heard = now
+        switch message.kind {
+        case .welcome:
+            agents[index].isWelcome = true
+            agents[index].next = agents[index].oldest
+            renew(index, now)
+        case .grant:
+            let body = try message.body(WireGrant.self)
+            permit(index, body.permit)
+            agents[index].heldUntil = agents[index].requested + .milliseconds(Int64(body.leaseMs))
+            let may = !body.permit.classes.isEmpty && now < agents[index].heldUntil
+            if may != agents[index].mayCapture {
+                agents[index].mayCapture = may
+                held += may ? 1 : -1
+                if held == agents.count {
+                    everHeld = true
+                    print("held \(held) \(Clock.wall().microseconds)")
+                    fflush(nil)
+                }
+            }
+            publish(index, now)
+        case .narrow:
+            let body = try message.body(WireNarrow.self)
+            if body.permit.classes.isEmpty { lapse(index) }
+            agents[index].epoch = max(agents[index].epoch, body.permit.epoch)
+            acknowledge(index)
+        case .nudge: renew(index, now)
+        case .stored:
+            let body = try message.body(WireStored.self)
+            stored(index, body.sequence, now)
+        case .busy:
+            let body = try message.body(WireBusy.self)
+            if isMeasuring { busy += 1 }
+            agents[index].next = max(agents[index].oldest, min(agents[index].next, body.sequence))
+            agents[index].notBefore = now + .milliseconds(Int64(body.retryMs))
+        case .refused:
+            let body = try message.body(WireRefused.self)
+            if body.code == Refusal.helloFirst.rawValue {
+                if agents[index].isWelcome || now - agents[index].greeted > .seconds(1) {
+                    agents[index].isWelcome = false
+                    agents[index].greeted = now
+                    swarm.send(hello, from: index)
+                }
+            } else if body.stream != 0 {
+                if isMeasuring { refused[body.code, default: 0] += 1 }
+                let to = body.code == Refusal.outOfOrder.rawValue ? body.expected : body.sequence
+                agents[index].next = max(agents[index].oldest, min(agents[index].next, to))
+                agents[index].notBefore = now + .milliseconds(body.code == Refusal.outOfOrder.rawValue ? 1 : 200)
+            }
+        default: break
+        }
+    }
+
+    private func permit(_ index: Int, _ permit: WirePermit) {
+        guard permit.epoch > agents[index].epoch else { return }
+        agents[index].epoch = permit.epoch
+        acknowledge(index)
+    }
+
+    private func acknowledge(_ index: Int) {
+        var body = WireStopped()
+        body.epoch = agents[index].epoch
+        swarm.send(Frame.bytes(.stopped, body), from: index)
+    }
+
+    private func stored(_ index: Int, _ sequence: UInt64, _ now: Instant) {
+        while agents[index].oldest <= sequence {
+            let sent = agents[index].sent[Int(agents[index].oldest % UInt64(agents[index].sent.count))]
+            if isMeasuring {
+                latencies.record(UInt64(clamping: (now - sent).microseconds))
+                acknowledged += 1
+                let batch = batches[(agents[index].batch + Int(agents[index].oldest)) % batches.count]
+                events += UInt64(batch.count)
+                bytes += UInt64(batch.payload.count)
+            }
+            agents[index].oldest += 1
+        }
+        agents[index].next = max(agents[index].next, agents[index].oldest)
+        publish(index, now)
+    }
+
+    private func publish(_ index: Int, _ now: Instant) {
+        guard !batches.isEmpty, agents[index].mayCapture, now >= agents[index].notBefore, now < agents[index].heldUntil else { return }
+        if agents[index].sent.isEmpty { agents[index].sent = [Instant](repeating: now, count: options.window * 2) }
+        while agents[index].next < agents[index].oldest + UInt64(options.window) {
+            let sequence = agents[index].next
+            let batch = batches[(agents[index].batch + Int(sequence)) % batches.count]
+            var header = WireBatchHeader()
+            header.stream = agents[index].stream
+            header.sequence = sequence
+            header.oldest = agents[index].oldest
+            header.class = "activity"
+            let last = Clock.wall().nanoseconds
+            header.firstNs = last - batch.spanNanoseconds
+            header.lastNs = last
+            header.count = batch.count
+            header.epoch = agents[index].epoch
+            header.payloadBytes = UInt32(batch.payload.count)
+            header.columnsBytes = batch.columnsBytes
+            let result = batch.payload.withUnsafeBytes { swarm.send(Frame.bytes(.batch, header), payload: $0, from: index) }
+            guard result == .sent else { return }
+            agents[index].sent[Int(sequence % UInt64(agents[index].sent.count))] = now
+            agents[index].next += 1
+        }
+    }
+}
+#endif
+
+/// What a swarm measured.
+struct SwarmResult: Codable, Sendable {
+    var seconds: Double
+    var batches: UInt64
+    var events: UInt64
+    var bytes: UInt64
+    var busy: UInt64
+    var refused: UInt64
+    /// Milliseconds from sending to the acknowledgement.
+    var p50: Double
+    var p99: Double
+    /// Seconds of processor that the swarm itself took.
+    var cpu: Double
+}

@@ -1,0 +1,13 @@
+"""The scenario language of the tests that run real processes. See `suite.py`."""
+
+from .agent import Agent, Typist, now_ns, rfc3339
+from .processes import Process, binaries, free_port_base
+from .suite import Outcome, Suite
+from .tools import missing, on_tmpfs
+from .waiting import wait_until
+from .webhook import Receiver, verify
+
+__all__ = [
+    "Agent", "Outcome", "Process", "Receiver", "Suite", "Typist", "binaries", "free_port_base", "missing", "now_ns", "on_tmpfs",
+    "rfc3339", "verify", "wait_until",
+]

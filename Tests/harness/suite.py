@@ -1,0 +1,259 @@
+"""One suite of real processes, in a folder of its own, on ports of its own.
+
+    suite = make_suite(lease_ms=1000)          # a fixture; ends everything with the test
+    desk = suite.agent("desk", subject="E1", site="berlin").run().expect(capturing=True)
+    desk.type("a", "b")
+    suite.kill("policy"); suite.start("policy")
+    suite.pause("--all")                        # asserts that the certificate is complete
+    assert [e["key"] for e in suite.events()] == ["a", "b"]
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections import namedtuple
+from pathlib import Path
+
+from .agent import Agent
+from .processes import Process, binaries, free_port_base, with_our_death
+from .waiting import wait_until
+
+SERVICES = ("control", "policy", "notify", "ingest")
+CLASSES = ("activity", "content", "conversation", "review")
+
+
+class Outcome(namedtuple("Outcome", "code out err")):
+    """What a command left."""
+
+    @property
+    def lines(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def json(self):
+        """The last object that was printed."""
+        return self.lines[-1]
+
+
+class Suite:
+    def __init__(self, folder, lease_ms=1000, hooks=None, template=None):
+        self.folder = Path(folder)
+        self.home = self.folder / "home"
+        self.lease_ms = lease_ms
+        self.port_base = free_port_base()
+        self.processes = []
+        self.services = {}
+        self.agents = {}
+        self.typists = []
+        self._make_home(template, hooks)
+
+    # The home
+
+    def _make_home(self, template, hooks):
+        if template is None:
+            first = self.up()
+            first.end()
+        else:
+            # Keys and registry as `sluice up` made them once for all tests; nobody has run on them.
+            shutil.copytree(template, self.home)
+            for folder in ("control", "policy", "notify", "ingest"):
+                shutil.rmtree(self.home / folder, ignore_errors=True)
+        self.settings = {
+            "leaseMilliseconds": self.lease_ms,
+            **{name: f"tcp://127.0.0.1:{self.port_base + n}" for n, name in enumerate(("ingest", "policy", "control", "notify"), 1)},
+        }
+        (self.home / "suite.json").write_text(json.dumps(self.settings))
+        if hooks is not None:
+            self.write_hooks(hooks)
+
+    def write_hooks(self, hooks):
+        path = self.home / "notify.json"
+        path.write_text(json.dumps({"hooks": hooks}))
+        path.chmod(0o600)
+
+    def port(self, name):
+        return int(self.settings[name].rsplit(":", 1)[1])
+
+    # Processes
+
+    def adopt(self, process):
+        self.processes.append(process)
+        return process
+
+    def up(self, *more, env=None):
+        """`sluice up`, ended with the test; returns when it serves."""
+        log = self.folder / "up.log"
+        process = self.adopt(Process(
+            [binaries() / "sluice", "up", "--home", self.home, "--agents", "0", "--port-base", self.port_base, "--lease", self.lease_ms, *more],
+            log, env))
+        wait_until(lambda: "serves after" in process.said or not process.is_running, "'sluice up' serves")
+        assert process.is_running, process.said
+        return process
+
+    def start(self, *names, env=None, wrapper=(), wait=True):
+        """Starts services, each by itself, so that each can be killed by itself. Returns when everything serves."""
+        for name in names or SERVICES:
+            assert name not in self.services or not self.services[name].is_running, f"{name} runs already"
+            self.services[name] = self.adopt(
+                Process([*wrapper, binaries() / f"sluice-{name}", "--home", self.home], self.log(name), env))
+        if wait:
+            self.expect_serving(names or SERVICES)
+        return self
+
+    def log(self, name):
+        return self.home / "logs" / f"{name}.log"
+
+    def expect_serving(self, names=SERVICES, within=40):
+        """Waits until control grants leases to the services named and nothing is sealed."""
+
+        def serving():
+            outcome = self.cli("status", "--json", check=False)
+            assert outcome.code == 0, outcome.err
+            status = outcome.json
+            connected = {s["name"] for s in status["services"] if s.get("connected") and self._is_fresh(s, status)}
+            missing = set(names) - connected - {"control"}
+            assert not missing, f"not connected: {missing}"
+            assert not status["gate"].get("sealed"), status["gate"]
+            if "ingest" in names and "ingest" in self.services:
+                assert self._listens("ingest"), "ingest has not opened its port"
+            return status
+
+        for name in names:
+            process = self.services.get(name)
+            if process:
+                wait_until(lambda: process.is_running and serving() or not process.is_running, f"{name} serves", within)
+                assert process.is_running, f"{name} has ended with {process.popen.returncode}: {process.said[-2000:]}"
+        return self
+
+    @staticmethod
+    def _is_fresh(service, status):
+        return status["wall_us"] - service.get("seen_us", 0) < 2_000_000
+
+    def _listens(self, name):
+        import socket
+
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port(name))) == 0
+
+    def kill(self, name):
+        """kill -9, and waits for its end."""
+        self.services[name].kill()
+
+    def stop(self, name):
+        self.services[name].freeze()
+
+    def cont(self, name):
+        self.services[name].thaw()
+
+    def restart(self, name, env=None):
+        """kill -9 and a new start; returns when it serves."""
+        self.kill(name)
+        self.start(name, env=env)
+
+    def terminate(self, name, within=8):
+        return self.services[name].end(within)
+
+    def close(self):
+        """Ends everything that was started here; also what is frozen."""
+        for typist in self.typists:
+            typist._stop.set()
+        running = [p for p in self.processes if p.is_running]
+        for process in running:
+            process.signal(signal.SIGKILL)
+        for process in self.processes:
+            process.end(within=1)
+
+    def terminate_all(self):
+        """In order: agents, ingest, policy, notify, control. Returns the exit statuses of the services."""
+        for agent in self.agents.values():
+            if agent.process:
+                agent.process.end()
+        return {name: self.terminate(name) for name in ("ingest", "policy", "notify", "control") if name in self.services}
+
+    # Commands
+
+    def command(self, *arguments):
+        return [str(binaries() / "sluice"), *(str(a) for a in arguments), "--home", str(self.home)]
+
+    def cli(self, *arguments, check=True, within=60, env=None):
+        """Runs a command. `check`: it must end with 0."""
+        done = subprocess.run(
+            with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within,
+            env={**os.environ, **(env or {})})
+        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+        assert not check or outcome.code == 0, f"sluice {' '.join(str(a) for a in arguments)}: {outcome}"
+        return outcome
+
+    def begin(self, *arguments, output="command.log"):
+        """Starts a command and does not wait for it."""
+        return self.adopt(Process(self.command(*arguments), self.folder / output, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+    def status(self):
+        return self.cli("status", "--json").json
+
+    def service_status(self, name):
+        return next(s for s in self.status()["services"] if s["name"] == name)
+
+    def epoch(self):
+        return int(self.status()["gate"].get("epoch", 0))
+
+    def pause(self, *scope, reason="a test", check=True):
+        """A pause; returns its certificate, as it was printed."""
+        outcome = self.cli("pause", *(scope or ("--all",)), "--reason", reason, "--json", check=check)
+        return outcome.json if outcome.out else outcome
+
+    def resume(self, *epochs):
+        return self.cli("resume", *(epochs or ("--all",)), "--reason", "a test", "--json").json
+
+    def expect_in_time(self, certificate, slack_ms=1000):
+        """G2, from control's own figures: complete within a lease (and what a slow clock adds) and a second."""
+        assert certificate.get("complete"), certificate
+        assert certificate["complete_after_us"] <= (self.lease_ms * 1.002 + slack_ms) * 1000, certificate
+        return certificate
+
+    # Agents
+
+    def agent(self, name, subject=None, site="berlin", team="search"):
+        agent = Agent(self, name, subject or name.upper(), site, team)
+        self.cli("register", name, "--subject", agent.subject, "--site", site, "--team", team)
+        self.agents[name] = agent
+        return agent
+
+    def agent_states(self):
+        return {a["node"]["name"]: a["state"] for a in self.cli("agents", "--json").json.get("agents", [])}
+
+    # The vault
+
+    def read(self, *more, classes=CLASSES, check=True, within=120):
+        named = [word for name in classes for word in ("--class", name)]
+        return self.cli("read", "--purpose", "test", "--why", "a test", "--origin", *named, *more, check=check, within=within)
+
+    def vault_events(self, *more, classes=CLASSES):
+        """Every event, in the order of the vault: subject, class, stream, sequence, event."""
+        return self.read(*more, classes=classes).lines
+
+    def keys(self, *more):
+        """The names of the keys typed that are in the vault, in order."""
+        return [line["event"]["key"] for line in self.vault_events(*more, classes=("activity",)) if line["event"]["kind"] == "key"]
+
+    def vault(self, sql, *arguments):
+        """Asks the vault's own file, as nobody but a test may."""
+        return self._database(self.home / "policy" / "vault.sqlite", sql, arguments)
+
+    def journal(self, sql, *arguments):
+        return self._database(self.home / "control" / "journal.sqlite", sql, arguments)
+
+    @staticmethod
+    def _database(path, sql, arguments):
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        try:
+            return database.execute(sql, arguments).fetchall()
+        finally:
+            database.close()
+
+    def vault_count(self):
+        return self.vault("SELECT COALESCE(SUM(count), 0) FROM segment")[0][0]

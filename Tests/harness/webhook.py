@@ -1,0 +1,64 @@
+"""A receiver of webhooks that checks Standard Webhooks signatures with its own few lines."""
+
+import base64
+import hashlib
+import hmac
+import http.server
+import json
+import secrets
+import threading
+
+
+def verify(secret, headers, body):
+    """Whether the body is signed with the secret, as Standard Webhooks 1.0.0 says."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    given = [part.split(",", 1) for part in headers["webhook-signature"].split(" ")]
+    return any(version == "v1" and hmac.compare_digest(value, expected) for version, value in given)
+
+
+class Receiver:
+    """Listens on 127.0.0.1. Answers 200, or what `refuse` says: status by the number of the request, from 1."""
+
+    def __init__(self, refuse=None):
+        self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        self.requests = []  # (status answered, headers, body)
+        self.refuse = refuse or {}
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                with receiver.lock:
+                    status = receiver.refuse.get(len(receiver.requests) + 1, 200)
+                    receiver.requests.append((status, {k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.lock = threading.Lock()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+
+    @property
+    def hook(self):
+        return {"name": "test", "url": self.url, "secrets": [self.secret]}
+
+    def delivered(self, kind=None):
+        """What was answered with 200: (id, content)."""
+        with self.lock:
+            taken = [(h["webhook-id"], json.loads(b)) for s, h, b in self.requests if s == 200]
+        return [(i, c) for i, c in taken if kind is None or c["type"] == kind]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
