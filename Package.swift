@@ -68,7 +68,7 @@ let package = Package(
         shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "CZMQ", logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Vault", grdb]),
-        service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram]),
+        service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", "CZlib", grdb, crypto]),

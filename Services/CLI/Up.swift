@@ -41,6 +41,8 @@ struct Up: ParsableCommand {
         try folder.lock("up.lock")
         let made = try SuiteHome(folder, portBase: portBase, leaseMilliseconds: lease)
         let recording = agents > 0 ? try Up.findRecording(self.recording) : ""
+        // Two arenas: with one for each thread glibc holds several times what is in use.
+        setenv("MALLOC_ARENA_MAX", "2", 0)
         let suite = try Suite(made)
         defer { suite.stop() }
         try suite.start()

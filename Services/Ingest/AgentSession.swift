@@ -9,8 +9,8 @@ final class AgentSession {
     let node: Node
     /// The agent has said that capture outside the permit of this epoch has stopped.
     var acknowledged = Epoch.none
-    /// The permit last granted or pushed.
-    var permit = Permit.nothing
+    /// The permit last granted or pushed, by its number in ``PermitTable``.
+    var permit = PermitTable.nothing
     var report = WireAgentReport()
     /// Has asked for a permit on this session: its clock's offset is known.
     var hasRenewed = false

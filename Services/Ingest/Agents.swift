@@ -24,8 +24,7 @@ final class Agents {
     private var leases: LeaseGrantor<UInt32>
     /// Agents that have acknowledged, not yet told to control, by epoch.
     private var acknowledged: [Epoch: [UInt32]] = [:]
-    /// Frames of a push that are alike for many.
-    private var frames: [Set<DataClass>: HeadedBytes] = [:]
+    private var permits = PermitTable(classes: Agents.classes)
     private var counters = Counters()
     private var shown: (at: Instant, events: UInt64)?
 
@@ -162,9 +161,6 @@ final class Agents {
     }
 
     private func renew(_ session: AgentSession, _ body: WireRenew, _ now: Instant, _ binder: Binder) {
-        guard registry.nodes[session.node.ordinal] == session.node else {
-            return binder.refuse(.unknownNode, "this agent is not registered any more", kind: .renew, to: session.route)
-        }
         session.hasRenewed = true
         session.noteOffset(body.wallUs &- Clock.wall().microseconds)
         if body.hasAgent { session.report = body.agent }
@@ -174,13 +170,12 @@ final class Agents {
         grant.wallUs = Clock.wall().microseconds
         if let span = leases.grant(session.node.ordinal, ownUntil: follower.heldUntil(at: now), at: now) {
             grant.leaseMs = UInt32(clamping: span.milliseconds)
-            session.permit = follower.gate.permit(for: session.node.scope, of: Agents.classes)
+            session.permit = permits.number(for: session.node.scope)
         } else {
             // Nobody has told this ingest within its own lease that anything may go on.
-            session.permit = Permit(epoch: follower.epoch, classes: [])
+            session.permit = PermitTable.nothing
         }
-        grant.permit = WirePermit(session.permit)
-        binder.send(.grant, grant, to: session.route)
+        binder.send(permits.grantFrame(session.permit, grant), to: session.route)
     }
 
     private func batch(_ session: AgentSession, _ message: consuming Inbound, _ now: Instant, _ binder: Binder) throws {
@@ -193,7 +188,6 @@ final class Agents {
                 $0.epoch = follower.epoch.number
             }
         }
-        guard registry.nodes[ordinal] == session.node else { return refuse(.unknownNode, "this agent is not registered any more") }
         guard session.hasRenewed, leases.isHeld(ordinal, at: now), follower.isHeld(at: now) else { return refuse(.noLease, "renew first") }
         var taken = message
         guard let payload = taken.takePayload() else { return refuse(.malformed, "a batch has a payload") }
@@ -289,15 +283,18 @@ final class Agents {
     // MARK: The gate
 
     private func gateChanged(_ gate: GateState, _ pushed: Bool) {
-        frames = [:]
+        permits.set(gate)
         let now = Clock.now()
-        let wider = sessions.all.contains { _, session in
-            !gate.permit(for: session.node.scope, of: Agents.classes).classes.isSubset(of: session.permit.classes)
-        }
         if let newest = gate.closures.last(where: \.stopsCapture) { tellWhoIsLeased(gate, newest.epoch, now) } else { acknowledgeOwn(gate) }
-        for (_, session) in sessions.all { narrow(session, gate) }
+        var wider: [AgentSession] = []
+        for (_, session) in sessions.all {
+            let allowed = permits.number(for: session.node.scope)
+            narrow(session, gate, allowed)
+            if permits.intersection(allowed, session.permit) != allowed { wider.append(session) }
+        }
         // Only a renewal that the agent asks for can extend: ask it to ask.
-        if wider { for (_, session) in sessions.all { binder?.send(.nudge, WireNudge(), to: session.route) } }
+        let nudge = Frame.bytes(.nudge, WireNudge())
+        for session in wider { binder?.send(nudge, to: session.route) }
         logger.info("epoch \(gate.epoch.number)\(pushed ? " pushed" : ""): \(gate.closures.count) closures in force")
     }
 
@@ -322,18 +319,12 @@ final class Agents {
         follower.link.send(.stopped, body)
     }
 
-    private func narrow(_ session: AgentSession, _ gate: GateState) {
+    private func narrow(_ session: AgentSession, _ gate: GateState, _ allowed: Int) {
         guard gate.seal != nil
             || gate.closures.contains(where: { $0.stopsCapture && $0.epoch > session.acknowledged && $0.selector.matches(session.node.scope) })
         else { return }
-        let classes = gate.permit(for: session.node.scope, of: Agents.classes).classes.intersection(session.permit.classes)
-        session.permit = Permit(epoch: gate.epoch, classes: classes)
-        if frames[classes] == nil {
-            var body = WireNarrow()
-            body.permit = WirePermit(session.permit)
-            frames[classes] = Frame.bytes(.narrow, body)
-        }
-        binder?.send(frames[classes]!, to: session.route)
+        session.permit = permits.intersection(allowed, session.permit)
+        binder?.send(permits.narrowFrame(session.permit), to: session.route)
     }
 
     private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
@@ -363,6 +354,7 @@ final class Agents {
 
     // MARK: Time
 
+    /// Call a few times in a lease: it looks at every session.
     func tick(at now: Instant) {
         sessions.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, session in forget(session) }
         for (ordinal, until) in leases.granted where now - until > Agents.silenceKept { leases.forget(ordinal) }

@@ -32,13 +32,15 @@ struct IngestService: ParsableCommand {
         }
         let admission = Admission()
         let context = try host.context(admitting: nil, ioThreads: 2, into: admission)
+        // An I/O thread of its own: what goes to and from control must not queue behind ten thousand agents.
+        let controlContext = try Context()
 
         // Connect, and run until a signal or a failure.
         try host.run(wakeup) { reactorOf in
             let batches = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
             let agentsSide = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 1_000, receiveMax: 64)
             let control = try Link(
-                .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+                .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: controlContext)
             let policy = try Link(
                 .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
             let follower = Follower(link: control, lease: lease)
@@ -54,9 +56,7 @@ struct IngestService: ParsableCommand {
                 return binder
             }
             var failure = false
-            var stopReactor: () -> Void = {}
             let reactor = reactorOf { stop in if failure { stop(1) } }
-            stopReactor = { reactor.stop() }
             reactor.watch(control)
             reactor.watch(policy)
             reactor.every(.milliseconds(5)) { [unowned reactor] now in
@@ -75,9 +75,8 @@ struct IngestService: ParsableCommand {
             reactor.every(.milliseconds(100)) { now in
                 follower.tick(at: now)
                 relay.tick(at: now)
-                agents.tick(at: now)
             }
-            _ = stopReactor
+            reactor.every(lease / 2) { agents.tick(at: $0) }
             return reactor
         }
     }

@@ -4,7 +4,17 @@ package import Wire
 
 /// The sessions of a binder: what is known about each peer that has said `Hello`.
 package struct SessionTable<Session> {
-    private var sessions: [Route: (session: Session, heard: Instant)] = [:]
+    /// A box, so that noting when it was heard copies nothing.
+    private final class Entry {
+        let session: Session
+        var heard: Instant
+        init(_ session: Session, _ heard: Instant) {
+            self.session = session
+            self.heard = heard
+        }
+    }
+
+    private var sessions: [Route: Entry] = [:]
 
     package init() {}
 
@@ -13,12 +23,12 @@ package struct SessionTable<Session> {
 
     /// The session of a route, if it has one; notes that it was heard.
     package mutating func hear(_ route: Route, at now: Instant) -> Session? {
-        guard let index = sessions.index(forKey: route) else { return nil }
-        sessions.values[index].heard = now
-        return sessions.values[index].session
+        guard let entry = sessions[route] else { return nil }
+        entry.heard = now
+        return entry.session
     }
 
-    package mutating func greet(_ route: Route, _ session: Session, at now: Instant) { sessions[route] = (session, now) }
+    package mutating func greet(_ route: Route, _ session: Session, at now: Instant) { sessions[route] = Entry(session, now) }
 
     package mutating func end(_ route: Route) { sessions[route] = nil }
 

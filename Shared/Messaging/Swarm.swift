@@ -15,6 +15,7 @@ package final class Swarm {
     private let epoll: Int32
     private var dirty: [Int] = []
     private var isDirty: [Bool] = []
+    private var events = [epoll_event](repeating: epoll_event(), count: 4_096)
     package var received: (Int, consuming Inbound) -> Void = { _, _ in }
 
     /// A box: arrays hold no noncopyable values.
@@ -95,9 +96,8 @@ package final class Swarm {
 
     /// Waits for messages, at most so long, and hands out all there are.
     package func poll(milliseconds: Int32) {
-        var events = [epoll_event](repeating: epoll_event(), count: 1_024)
-        let count = epoll_wait(epoll, &events, 1_024, dirty.isEmpty ? milliseconds : 0)
-        if count > 0 { for event in events.prefix(Int(count)) { mark(Int(event.data.u64)) } }
+        let count = epoll_wait(epoll, &events, Int32(events.count), dirty.isEmpty ? milliseconds : 0)
+        if count > 0 { for place in 0..<Int(count) { mark(Int(events[place].data.u64)) } }
         // Handling one message may send, and mark, again.
         while !dirty.isEmpty {
             let now = dirty

@@ -69,6 +69,9 @@ package struct HeadedBytes: SwiftProtobufContiguousBytes, Sendable {
         try all.withUnsafeMutableBytes { try body(UnsafeMutableRawBufferPointer(rebasing: $0[Frame.headerBytes...])) }
     }
 
+    /// Appends fields to the body.
+    package mutating func append(_ fields: [UInt8]) { all.append(contentsOf: fields) }
+
     mutating func setHeader(_ kind: Kind) {
         all[0] = UInt8(ascii: "S")
         all[1] = UInt8(ascii: "L")

@@ -83,8 +83,11 @@ class Agent:
         return status["classes"] if status and status["pid"] == self.process.id else None
 
     def expect(self, capturing=True, within=40):
-        """Waits until it captures something, or nothing."""
-        wait_until(lambda: self.classes is not None and bool(self.classes) == capturing, f"{self.name} capturing={capturing}", within)
+        """Waits until it captures something, or nothing, and has said so after this call."""
+        asked = now_ns() // 1000
+        wait_until(
+            lambda: (s := self.status) and s["pid"] == self.process.id and s["atMicroseconds"] > asked and bool(s["classes"]) == capturing,
+            f"{self.name} capturing={capturing}", within)
         return self
 
     def expect_drained(self, within=60):

@@ -81,6 +81,11 @@ class Process:
     def wait(self, within=30):
         return self.popen.wait(within)
 
+    def finish(self, within=60):
+        """Waits for the end of a process whose output is piped here. Returns its status, and what it said after what was read."""
+        out, err = self.popen.stdout.read(), self.popen.stderr.read()
+        return self.popen.wait(within), out.decode(), err.decode()
+
     def end(self, within=8):
         """SIGTERM, then patience, then SIGKILL. Returns the exit status."""
         if self.is_running:

@@ -100,6 +100,7 @@ class Suite:
             assert name not in self.services or not self.services[name].is_running, f"{name} runs already"
             self.services[name] = self.adopt(
                 Process([*wrapper, binaries() / f"sluice-{name}", "--home", self.home], self.log(name), env))
+            self.services[name].started_us = time.time_ns() // 1000
         if wait:
             self.expect_serving(names or SERVICES)
         return self
@@ -129,9 +130,11 @@ class Suite:
                 assert process.is_running, f"{name} has ended with {process.popen.returncode}: {process.said[-2000:]}"
         return self
 
-    @staticmethod
-    def _is_fresh(service, status):
-        return status["wall_us"] - service.get("seen_us", 0) < 2_000_000
+    def _is_fresh(self, service, status):
+        """Control has heard it lately, and this run of it, not the one before."""
+        process = self.services.get(service["name"])
+        started = process.started_us if process else 0
+        return service.get("seen_us", 0) > max(started, status["wall_us"] - 2_000_000)
 
     def _listens(self, name):
         import socket

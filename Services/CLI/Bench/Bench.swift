@@ -40,6 +40,7 @@ final class BenchSuite {
     init(below parent: String) throws {
         folder = parent + "/sluice-bench-\(getpid())"
         made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
+        setenv("MALLOC_ARENA_MAX", "2", 0)
         suite = try Suite(made)
         own = try Suite.binaries() + "/sluice"
         try suite.start()

@@ -104,7 +104,7 @@ struct BenchPause: ParsableCommand {
         }
         for part in parts { outputs.append(try bench.startSwarm(part).output) }
         parts = []
-        _ = try bench.waitUntilHeld(outputs, since: 0, seconds: 120)
+        _ = try bench.waitUntilHeld(outputs, since: 1, seconds: 120)
         let perAgent = ((bench.usage()["ingest"]?.resident ?? 0) - empty) / count
         let steady = faults ? Array(outputs.suffix(2)) : outputs
         if underLoad {
@@ -168,7 +168,7 @@ struct BenchPause: ParsableCommand {
         _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int
     ) {
         let summary = StopSummary(certificate)
-        lastAgent.append(Double(summary.agentsUs) / 1e3)
+lastAgent.append(Double(summary.agentsUs) / 1e3)
         services.append(Double(summary.servicesUs) / 1e3)
         reading.append(Double(certificate.readingAfterUs) / 1e3)
         complete.append(Double(certificate.completeAfterUs) / 1e3)
@@ -207,7 +207,7 @@ struct BenchRestart: ParsableCommand {
         var outputs: [String] = []
         for part in [0..<agents / 2, agents / 2..<agents] where !part.isEmpty { outputs.append(try bench.startSwarm(part).output) }
         let begun = Clock.wall().microseconds
-        let held = try bench.waitUntilHeld(outputs, since: 0, seconds: 180)
+        let held = try bench.waitUntilHeld(outputs, since: 1, seconds: 180)
         progress("first: \(Figures.number(Double(held - begun) / 1e6)) s")
         var seconds: [Double] = []
         for _ in 1...rounds {

@@ -1,0 +1,352 @@
+"""Processes as their keepers see them: they start or say why not, and end when they are asked to."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+
+import pytest
+from harness import Typist, binaries, missing, wait_until
+
+SERVICES = ["control", "policy", "notify", "ingest"]
+
+
+@pytest.fixture
+def loaded(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann").run().expect(capturing=True)
+    Typist(agent, 0.005).start()
+    wait_until(lambda: suite.vault_count() > 50, "events flow")
+    return suite
+
+
+# P06
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_under_load_ends_in_order_when_it_is_asked_to(loaded, name, number):
+    process = loaded.services[name]
+    process.signal(number)
+    # Far above what it takes, and what a service gives itself; it must not have to be killed.
+    assert process.wait(20) == 0, process.said[-2000:]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_storm_of_signals_ends_a_service_all_the_same(loaded, name):
+    process = loaded.services[name]
+    for _ in range(50):
+        if process.is_running:
+            process.signal(signal.SIGINT)
+            process.signal(signal.SIGTERM)
+    # 0: it was done before the second was looked at; 4: the second one made it stop at once.
+    assert process.wait(20) in (0, 4)
+
+
+def test_an_agent_ends_with_0_when_it_is_asked_to_and_keeps_what_it_has(loaded):
+    agent = loaded.agents["ann"]
+    agent.process.signal(signal.SIGTERM)
+    assert agent.process.wait(20) == 0
+    loaded.typists[0].stop()
+    agent.run()
+    agent.expect_drained()
+    assert loaded.vault("SELECT COALESCE(SUM(lost), 0) FROM stream") == [(0,)]
+
+
+def test_a_frozen_service_does_not_keep_the_others_from_ending(loaded):
+    loaded.stop("control")
+    for name in ("ingest", "policy", "notify"):
+        loaded.services[name].signal(signal.SIGTERM)
+        assert loaded.services[name].wait(20) == 0
+
+
+def test_up_ends_everything_in_order_and_leaves_no_process_behind(make_suite):
+    suite = make_suite(start=False)
+    up = suite.up()
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
+    assert len(children) == 4
+    up.signal(signal.SIGINT)
+    assert up.wait(40) == 0
+    assert "stopping" in up.said
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+
+
+def test_up_killed_outright_leaves_no_process_behind(make_suite):
+    suite = make_suite(start=False)
+    up = suite.up()
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
+    assert len(children) == 4
+    up.kill()
+
+    def is_running(pid):
+        try:
+            return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    wait_until(lambda: not any(is_running(pid) for pid in children), "its services have ended with it")
+    # And they can be started again.
+    suite.up()
+
+
+# P07
+
+
+def test_a_closed_pipe_ends_no_service(make_suite):
+    suite = make_suite(start=False)
+    pipes = {}
+    for name in SERVICES:
+        from harness import Process
+
+        suite.services[name] = suite.adopt(
+            Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.folder / "unused", stderr=subprocess.PIPE))
+        suite.services[name].started_us = time.time_ns() // 1000
+        pipes[name] = suite.services[name].popen.stderr
+    suite.expect_serving()
+    for pipe in pipes.values():
+        pipe.close()
+    agent = suite.agent("ann").run().expect(capturing=True)
+    # Each of these makes every service write a line.
+    for _ in range(2):
+        suite.pause()
+        suite.resume()
+    agent.expect(capturing=True)
+    agent.type("a")
+    assert agent.end_input() == 0
+    assert suite.keys() == ["a"]
+    assert all(process.is_running for process in suite.services.values())
+    # Control: without its own care the signal would end such a process.
+    done = subprocess.Popen(["sh", "-c", "sleep 0.3; while :; do echo x >&2; done"], stderr=subprocess.PIPE, restore_signals=True)
+    done.stderr.close()
+    assert done.wait(20) in (-signal.SIGPIPE, 128 + signal.SIGPIPE, 2)
+
+
+def test_a_command_whose_reader_has_gone_is_not_killed_by_it(make_suite):
+    suite = make_suite()
+    for arguments in (("status",), ("agents", "--json"), ("pause", "--all", "--reason", "x"), ("closures",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(suite.command(*arguments), stdout=writer, stderr=subprocess.PIPE, timeout=60)
+        os.close(writer)
+        assert done.returncode >= 0, f"{arguments}: signal {-done.returncode}"
+        assert b"Fatal" not in done.stderr and b"Crash" not in done.stderr, done.stderr[-2000:]
+    # What was commanded is in force whether or not anybody read the answer.
+    assert suite.status()["gate"]["closures"]
+
+
+# P09, P10
+
+
+def refuses(suite, name, *words, env=None, wrapper=()):
+    """Starts a service that must not start: it ends by itself, not with 0, and its last line says why."""
+    command = [*wrapper, str(binaries() / f"sluice-{name}"), "--home", str(suite.home)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
+    # Beside what it logged on the way there is one line.
+    lines = [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
+    assert done.returncode not in (0, None) and done.returncode > 0, done
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_second_instance_is_refused_and_the_first_is_not_disturbed(make_suite, name):
+    suite = make_suite()
+    refuses(suite, name, "another one runs on this folder already", "--home")
+    suite.expect_serving()
+    # Control: after the first has ended a second may start.
+    assert suite.terminate(name) == 0
+    suite.start(name)
+
+
+def test_a_second_up_and_a_second_agent_are_refused(make_suite):
+    suite = make_suite(start=False)
+    suite.up()
+    second = subprocess.run([binaries() / "sluice", "up", "--home", suite.home, "--agents", "0"], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and len(second.stderr.splitlines()) == 1 and "stop it first" in second.stderr
+    agent = suite.agent("ann").listen().expect(capturing=True)
+    third = subprocess.run([binaries() / "sluice-agent", "run", "--home", agent.home], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert third.returncode > 0 and "stop it first" in third.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_port_that_is_taken_is_named(make_suite, name):
+    suite = make_suite(start=False)
+    if name == "ingest":
+        # It opens its port when it has heard control.
+        suite.start("control", "policy", wait=False)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", suite.port(name)))
+        other.listen()
+        if name == "ingest":
+            process = suite.adopt(suite_process(suite, name))
+            assert process.wait(40) > 0
+            assert str(suite.port(name)) in process.said and "another program has this port" in process.said
+        else:
+            refuses(suite, name, str(suite.port(name)), "another program has this port", "suite.json")
+
+
+def suite_process(suite, name):
+    from harness import Process
+
+    return Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.log(name))
+
+
+def test_up_on_a_taken_port_says_so_in_one_line_and_ends(make_suite):
+    suite = make_suite(start=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", suite.port("policy")))
+        other.listen()
+        done = subprocess.run(
+            [binaries() / "sluice", "up", "--home", suite.home, "--agents", "0"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "another program has this port" in done.stderr, done.stderr
+
+
+def test_a_home_that_may_not_be_used_is_named(make_suite, tmp_path):
+    if os.geteuid() == 0:
+        missing("setpriv")
+        wrapper = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+        programs = tmp_path / "bin"
+        # The build may lie where nobody else may look.
+        shutil.copytree(binaries(), programs, ignore=lambda folder, names: [n for n in names if not n.startswith("sluice") or "." in n])
+        for folder in (programs, *tmp_path.parents):
+            if str(folder).startswith("/tmp/") or folder == programs:
+                folder.chmod(folder.stat().st_mode | 0o055)
+        tmp_path.chmod(0o755)
+    else:
+        wrapper, programs = [], binaries()
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o700)
+    if os.geteuid() != 0:
+        shut.chmod(0)
+    for command in (
+        ["sluice", "up", "--agents", "0", "--home", str(shut / "home")], ["sluice-control", "--home", str(shut)],
+        ["sluice", "status", "--home", str(shut)],
+    ):
+        done = subprocess.run(
+            [*wrapper, str(programs / command[0]), *command[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert done.returncode > 0 and len(done.stderr.splitlines()) == 1, done
+        assert str(shut) in done.stderr and ("ermission" in done.stderr), done.stderr
+    shut.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_key_that_others_may_read_is_no_key(make_suite, name):
+    suite = make_suite(start=False)
+    key = suite.home / "keys" / f"{name}.secret"
+    key.chmod(0o644)
+    refuses(suite, name, str(key), "may be read by others", "chmod 600")
+    key.chmod(0o600)
+    key.write_text("")
+    refuses(suite, name, str(key), "holds no key")
+    key.write_text("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\r\n")
+    refuses(suite, name, str(key), "holds no key")
+    key.unlink()
+    refuses(suite, name, str(key), "cannot read the key")
+
+
+def test_an_agents_and_an_operators_key_that_others_may_read_are_refused(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann")
+    (agent.home / "agent.secret").chmod(0o644)
+    done = subprocess.run([binaries() / "sluice-agent", "run", "--home", agent.home], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode > 0 and "may be read by others" in done.stderr
+    (suite.home / "keys" / "ops-1.secret").chmod(0o640)
+    outcome = suite.cli("status", check=False)
+    assert outcome.code == 1 and len(outcome.err.splitlines()) == 1 and "may be read by others" in outcome.err
+    (suite.home / "keys" / "ops-1.secret").chmod(0o600)
+    assert suite.cli("status").code == 0
+
+
+@pytest.mark.parametrize("content, word", [
+    ("", "suite.json"), ("{", "suite.json"), ("[]", "suite.json"), ('{"leaseMilliseconds": 3000}', "suite.json"),
+    (None, "leaseMilliseconds"), ("\x00\xff", "suite.json"),
+], ids=["empty", "cut off", "a list", "half", "a lease of 5", "garbage"])
+def test_settings_that_cannot_be_used_are_named(make_suite, content, word):
+    suite = make_suite(start=False)
+    path = suite.home / "suite.json"
+    path.write_text(json.dumps({**suite.settings, "leaseMilliseconds": 5}) if content is None else content)
+    for name in SERVICES:
+        refuses(suite, name, word)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"nodes": [{"name": "x", "role": "king", "key": "y"}]}', '{"nodes": []}'])
+def test_a_registry_that_cannot_be_used_is_named(make_suite, content):
+    suite = make_suite(start=False)
+    (suite.home / "registry.json").write_text(content)
+    refuses(suite, "policy", "registry.json")
+
+
+@pytest.mark.parametrize("hooks", ["{", '{"hooks": [{"name": "a", "url": "ftp://x/", "secrets": ["whsec_x"]}]}'])
+def test_hooks_that_cannot_be_used_are_named(make_suite, hooks):
+    suite = make_suite(start=False)
+    path = suite.home / "notify.json"
+    path.write_text(hooks)
+    path.chmod(0o600)
+    refuses(suite, "notify", "notify.json")
+    path.chmod(0o644)
+    refuses(suite, "notify", "notify.json", "chmod 600")
+
+
+DATABASES = {"control": "control/journal.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}
+
+
+@pytest.fixture
+def rested(make_suite):
+    """A suite that has run, and does not now."""
+    suite = make_suite()
+    agent = suite.agent("ann").run().expect(capturing=True)
+    agent.type("a", "b", "c")
+    assert agent.end_input() == 0
+    suite.pause("--class", "review")
+    wait_until(lambda: int(suite.service_status("notify").get("entries", 0)) >= 4, "notify has the pause")
+    suite.terminate_all()
+    return suite
+
+
+@pytest.mark.parametrize("name", list(DATABASES))
+def test_a_database_from_a_newer_version_is_left_alone(rested, name):
+    path = rested.home / DATABASES[name]
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    before = path.read_bytes()
+    refuses(rested, name, str(path), "newer", "99")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", list(DATABASES))
+def test_a_database_that_is_not_one_is_named(rested, name):
+    path = rested.home / DATABASES[name]
+    path.write_bytes(b"this is no database at all, whatever its name says" * 200)
+    for more in ("-wal", "-shm"):
+        path.with_name(path.name + more).unlink(missing_ok=True)
+    refuses(rested, name, path.name, "damaged", "backup")
+
+
+def test_a_journal_with_a_hole_in_it_is_not_served(rested):
+    path = rested.home / DATABASES["control"]
+    with sqlite3.connect(path) as database:
+        removed = database.execute("DELETE FROM entry WHERE number = 2").rowcount
+    database.close()
+    assert removed == 1
+    refuses(rested, "control", "journal", "entry 2", "missing")
+
+
+def test_a_journal_with_a_flipped_page_is_not_served(rested):
+    path = rested.home / DATABASES["control"]
+    data = bytearray(path.read_bytes())
+    # Every page but the first: whatever is in it.
+    for page in range(4096, len(data), 4096):
+        data[page:page + 64] = os.urandom(64)
+    path.write_bytes(bytes(data))
+    for more in ("-wal", "-shm"):
+        path.with_name(path.name + more).unlink(missing_ok=True)
+    refuses(rested, "control", "damaged")
