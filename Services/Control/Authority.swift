@@ -19,6 +19,8 @@ final class Authority {
     var append: (Entry) -> Void = { _ in }
     /// The gate is narrower: push it to every service.
     var pushNarrower: (GateState) -> Void = { _ in }
+    /// The same again, to those that have not answered.
+    var pushAgain: (GateState, Set<String>) -> Void = { _, _ in }
     /// There is more to have: nudge every service.
     var nudge: () -> Void = {}
     /// Durable entries that followers have not got.
@@ -423,9 +425,10 @@ final class Authority {
                 stoppings[epoch]!.shown = now
                 showProgress(asker, WireProgress(stopping.tracker.progress(at: now), epoch: epoch))
             }
-            if !stopping.tracker.isStopped, now - stopping.pushed > .milliseconds(200) {
+            let awaited = stopping.tracker.awaited
+            if !awaited.isEmpty, now - stopping.pushed > .milliseconds(200) {
                 stoppings[epoch]?.pushed = now
-                pushNarrower(governance.gate)
+                pushAgain(governance.gate, awaited)
             }
         }
     }

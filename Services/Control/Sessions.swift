@@ -56,6 +56,7 @@ final class Sessions {
             self.journal.append(entry)
         }
         authority.reserve = { [unowned journal] in journal.gave($0) }
+        authority.pushAgain = { [unowned self] gate, names in push(gate, to: names) }
         authority.pushNarrower = { [unowned self] gate in push(gate) }
         authority.becameReadable = { [unowned self] in for peer in services.values { page(peer) } }
         authority.pushRemoved = { [unowned self] ordinals in
@@ -176,11 +177,11 @@ final class Sessions {
 
     // MARK: Pushes
 
-    private func push(_ gate: GateState) {
+    private func push(_ gate: GateState, to names: Set<String>? = nil) {
         var body = WireNarrow()
         body.gate = WireGateState(gate)
         let frame = Frame.bytes(.narrow, body)
-        for peer in services.values { binder.send(frame, to: peer.route) }
+        for (name, peer) in services where names?.contains(name) ?? true { binder.send(frame, to: peer.route) }
     }
 
     private func nudge() {

@@ -283,8 +283,10 @@ final class Agents {
     // MARK: The gate
 
     private func gateChanged(_ gate: GateState, _ pushed: Bool) {
-        permits.set(gate)
         let now = Clock.now()
+        // Control has not had this ingest's answer. Its agents have been told; whom that did not reach is told with its next renewal.
+        if gate == permits.gate, let newest = gate.closures.last(where: \.stopsCapture) { return tellWhoIsLeased(gate, newest.epoch, now) }
+        permits.set(gate)
         if let newest = gate.closures.last(where: \.stopsCapture) { tellWhoIsLeased(gate, newest.epoch, now) } else { acknowledgeOwn(gate) }
         var wider: [AgentSession] = []
         for (_, session) in sessions.all {

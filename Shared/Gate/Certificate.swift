@@ -122,6 +122,8 @@ package struct StopTracker: Sendable {
     /// No agent's lease goes on past its ingest's.
     private let agentsEnded: Instant
 
+    /// Services that have not answered, and whose lease has not ended.
+    package var awaited: Set<String> { Set(awaitedServices.keys) }
     package var isStopped: Bool { awaitedServices.isEmpty && awaitedAgents.isEmpty }
     package var isComplete: Bool { isStopped && !durableIn.isEmpty }
 
