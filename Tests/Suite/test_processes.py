@@ -1,5 +1,6 @@
 """Processes as their keepers see them: they start or say why not, and end when they are asked to."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -314,12 +315,20 @@ def rested(make_suite):
 @pytest.mark.parametrize("name", list(DATABASES))
 def test_a_database_from_a_newer_version_is_left_alone(rested, name):
     path = rested.home / DATABASES[name]
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    before = path.read_bytes()
-    refuses(rested, name, str(path), "newer", "99")
-    assert path.read_bytes() == before
+
+    def content():
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return list(database.iterdump()), database.execute("PRAGMA user_version").fetchone()
+
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        if name == "notify":
+            database.execute("INSERT INTO grdb_migrations VALUES ('999-of-next-year')")
+        else:
+            database.execute("PRAGMA user_version = 99")
+        database.commit()
+    before = content()
+    refuses(rested, name, str(path), "newer")
+    assert content() == before
 
 
 @pytest.mark.parametrize("name", list(DATABASES))
@@ -328,7 +337,7 @@ def test_a_database_that_is_not_one_is_named(rested, name):
     path.write_bytes(b"this is no database at all, whatever its name says" * 200)
     for more in ("-wal", "-shm"):
         path.with_name(path.name + more).unlink(missing_ok=True)
-    refuses(rested, name, path.name, "damaged", "backup")
+    refuses(rested, name, str(path), "not a database")
 
 
 def test_a_journal_with_a_hole_in_it_is_not_served(rested):
@@ -349,4 +358,4 @@ def test_a_journal_with_a_flipped_page_is_not_served(rested):
     path.write_bytes(bytes(data))
     for more in ("-wal", "-shm"):
         path.with_name(path.name + more).unlink(missing_ok=True)
-    refuses(rested, "control", "damaged")
+    refuses(rested, "control", str(path), "damaged", "backup")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from checks import differences, nanoseconds, streams
-from harness import wait_until
+from harness import rfc3339, wait_until
 from harness.processes import ROOT
 
 DATA = Path(os.environ.get("SLUICE_DATA") or ROOT.parent / "shared" / "data") / "pointer"
-SECONDS = 35
+SECONDS = 28
 
 
 def recording(path):
@@ -61,4 +61,4 @@ def test_ten_recorded_sessions_arrive_event_for_event_though_policy_is_killed_tw
     assert differences(events, good[:other] + [good[other + 1], good[other]] + good[other + 2:], speed, pieces=9)
     assert differences(events, good[:50] + [{**good[50], "x": good[50]["x"] + 1}] + good[51:], speed)
     late = nanoseconds(good[60]["at"]) + 2_000_000
-    assert differences(events, good[:60] + [{**good[60], "at": __import__("harness").rfc3339(late)}] + good[61:], speed)
+    assert differences(events, good[:60] + [{**good[60], "at": rfc3339(late)}] + good[61:], speed)

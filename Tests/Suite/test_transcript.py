@@ -133,9 +133,9 @@ def test_a_scope_stops_what_it_names_and_nothing_else(suite, options, closed):
     start = certificate["closure"]["from_us"] * 1000
     open_pairs = {pair for pair in newest(suite) if not closed(*pair)}
     # Long enough for whatever was gathered before to have come in, and for what goes on to show.
-    until = now_ns() + 1_000_000_000
+    until = now_ns() + 500_000_000
     wait_until(
-        lambda: now_ns() > until + 1_500_000_000 and all(newest(suite)[pair] > until for pair in open_pairs), "what is outside the scope goes on")
+        lambda: now_ns() > until + 1_200_000_000 and all(newest(suite)[pair] > until for pair in open_pairs), "what is outside the scope goes on")
     still = {pair: ns for pair, ns in newest(suite).items() if closed(*pair)}
     assert all(ns < start for ns in still.values()), "the vault holds what was captured after the command"
 

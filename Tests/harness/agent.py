@@ -90,18 +90,16 @@ class Agent:
             f"{self.name} capturing={capturing}", within)
         return self
 
-    def expect_drained(self, within=60):
-        """Waits until everything that it accepted before this call has left its spool."""
-        accepted = self.fresh["accepted"]
-        wait_until(
-            lambda: (s := self.fresh)["spoolBatches"] == 0 and s["accepted"] >= accepted and self._is_sealed(s), f"{self.name} drained", within)
-        return self.status
+    def expect_drained(self, since=None, within=60):
+        """Waits until everything that it accepted before `since` (default: now) is sealed, sent and acknowledged.
 
-    def _is_sealed(self, status):
-        # A batch is closed after a second: once nothing new was accepted for two, all of it has been in the spool.
-        time.sleep(1.6)
-        later = self.fresh
-        return later["spoolBatches"] == 0 and later["accepted"] == status["accepted"]
+        A batch is closed a second after its first event; what has been in the spool by then, and has left it, is in the vault.
+        """
+        sealed = (since or now_ns()) // 1000 + 1_600_000
+        wait_until(
+            lambda: (s := self.status) and s["pid"] == self.process.id and s["atMicroseconds"] > sealed and s["spoolBatches"] == 0,
+            f"{self.name} drained", within)
+        return self.status
 
     def end_input(self, within=60):
         """Closes its standard input; it sends what it has and ends. Returns its exit status."""

@@ -101,6 +101,7 @@ class Suite:
             self.services[name] = self.adopt(
                 Process([*wrapper, binaries() / f"sluice-{name}", "--home", self.home], self.log(name), env))
             self.services[name].started_us = time.time_ns() // 1000
+            self.services[name].log_start = self.log(name).stat().st_size
         if wait:
             self.expect_serving(names or SERVICES)
         return self
@@ -119,8 +120,10 @@ class Suite:
             missing = set(names) - connected - {"control"}
             assert not missing, f"not connected: {missing}"
             assert not status["gate"].get("sealed"), status["gate"]
-            if "ingest" in names and "ingest" in self.services:
-                assert self._listens("ingest"), "ingest has not opened its port"
+            for name in names:
+                if name in self.services and hasattr(self.services[name], "log_start"):
+                    said = self.log(name).read_bytes()[self.services[name].log_start:]
+                    assert b"closed to unknown keys" in said, f"{name} has not opened its port"
             return status
 
         for name in names:
@@ -135,12 +138,6 @@ class Suite:
         process = self.services.get(service["name"])
         started = process.started_us if process else 0
         return service.get("seen_us", 0) > max(started, status["wall_us"] - 2_000_000)
-
-    def _listens(self, name):
-        import socket
-
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port(name))) == 0
 
     def kill(self, name):
         """kill -9, and waits for its end."""

@@ -1,0 +1,166 @@
+"""Disks that are full: nothing is lost, nothing is released unrecorded, and a pause acts all the same."""
+
+import re
+
+import pytest
+from checks import out_of_order, twice
+from harness import Typist, missing, now_ns, on_tmpfs, wait_until
+from harness.tools import fill
+
+MEGABYTE = 1 << 20
+
+
+def start_on(suite, *mounts):
+    """Starts a suite whose folders `mounts` are file systems already: the home was copied, so they are empty."""
+    suite.start()
+    return suite.agent("ann", "E1").run().expect(capturing=True)
+
+
+def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_acts(make_suite):
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as disk:
+        try:
+            agent = start_on(suite)
+            typist = Typist(agent, 0.01).start()
+            wait_until(lambda: suite.vault_count() > 50, "events flow")
+            filler = fill(disk)
+            wait_until(lambda: suite.service_status("policy")["gauges"].get("vault.full") == 1, "policy says that its disk is full")
+            assert "DISK FULL" in suite.cli("status").out
+            stored = suite.vault_count()
+            wait_until(lambda: agent.fresh["spoolBatches"] >= 2, "batches wait at the agent")
+            refused = suite.read(classes=("activity",), check=False)
+            assert (refused.code, refused.out) == (1, "") and "full" in refused.err, refused
+            certificate = suite.expect_in_time(suite.pause())
+            assert certificate["durable_in"] == ["journal"]
+            agent.expect(capturing=False)
+            suite.resume()
+            agent.expect(capturing=True)
+            assert suite.vault_count() == stored
+            assert suite.services["policy"].is_running
+
+            filler.unlink()
+            wait_until(lambda: suite.vault_count() > stored + 100, "it recovers by itself")
+            typist.stop()
+            agent.expect_drained()
+            keys = suite.keys()
+            assert twice(keys) == [] and out_of_order(keys) == [] and len(keys) > stored
+            dropped = int(suite.service_status("policy")["counters"].get("events.dropped.closed", 0))
+            assert len(keys) + dropped == agent.fresh["accepted"]
+        finally:
+            suite.close()
+
+
+def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_completes_its_certificate(make_suite):
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
+        try:
+            agent = start_on(suite)
+            filler = fill(disk)
+            certificates = []
+            # The reserve is there for the first of them; then there is nothing left.
+            for number in range(60):
+                (disk / "reserve").unlink(missing_ok=True)
+                fill_more(filler)
+                certificates.append(suite.expect_in_time(suite.pause("--all", reason=f"{number} " + "x" * 1500)))
+                if certificates[-1]["durable_in"] == ["vault"]:
+                    break
+            assert certificates[-1]["durable_in"] == ["vault"], "the journal was never full"
+            agent.expect(capturing=False)
+            assert "JOURNAL" in suite.cli("status").out
+            # What widens is durable first: it does not act.
+            refused = suite.cli("resume", "--all", "--reason", "x", check=False)
+            assert refused.code == 1 and agent.expect(capturing=False)
+            filler.unlink()
+            wait_until(lambda: not suite.status().get("journal"), "the journal is written again")
+            epochs = {c["epoch"] for c in certificates}
+            kept = {c["epoch"] for c in suite.cli("closures", "--json").json.get("closures", [])}
+            # The resume was on its way; with room it may have come through.
+            assert kept == epochs or not kept
+            if kept:
+                suite.resume()
+            agent.expect(capturing=True)
+            suite.restart("control")
+            assert suite.cli("certificate", certificates[-1]["epoch"]).code == 0, "what waited has been written"
+        finally:
+            suite.close()
+
+
+def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_nowhere(make_suite):
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as first, on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as second:
+        try:
+            agent = start_on(suite)
+            typist = Typist(agent, 0.01).start()
+            wait_until(lambda: suite.vault_count() > 20, "events flow")
+            fillers = [fill(second), fill(first)]
+            wait_until(lambda: suite.service_status("policy")["gauges"].get("vault.full") == 1, "the vault is full")
+            outcome = None
+            for number in range(60):
+                (first / "reserve").unlink(missing_ok=True)
+                fill_more(fillers[1])
+                outcome = suite.cli("pause", "--all", "--reason", f"{number} " + "x" * 1500, check=False)
+                if outcome.code != 0:
+                    break
+            assert outcome.code == 1, "one of the two could always record it"
+            assert "neither journal nor vault could record it" in outcome.out + outcome.err
+            assert not re.search("STOPPED EVERYWHERE", outcome.out)
+            agent.expect(capturing=False)
+            typist.stop()
+            for filler in fillers:
+                filler.unlink()
+            epoch = suite.epoch()
+            wait_until(lambda: suite.cli("certificate", epoch, check=False).code == 0, "with room it is recorded, and complete")
+        finally:
+            suite.close()
+
+
+def fill_more(filler):
+    with open(filler, "ab", buffering=0) as more:
+        try:
+            while more.write(b"\0" * 4096):
+                pass
+        except OSError:
+            pass
+
+
+def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
+    """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer."""
+    missing("strace")
+    suite = make_suite(start=False)
+    trace = suite.folder / "trace"
+    suite.start("control", "notify", "ingest", wait=False)
+    suite.start("policy", wrapper=[
+        "strace", "-f", "-y", "-tt", "-e", "trace=fdatasync,fsync,pwrite64,write,sendto", "-e", "signal=none", "-o", str(trace)], wait=False)
+    try:
+        suite.expect_serving()
+    except AssertionError:
+        if "ptrace" in suite.log("policy").read_text():
+            pytest.skip("strace may not trace here")
+        raise
+    agent = suite.agent("ann").run().expect(capturing=True)
+    for number in range(5):
+        agent.type(f"a-{number}")
+        wait_until(lambda: suite.vault_count() == number + 1, "it is stored")
+        wait_until(lambda: agent.fresh["spoolBatches"] == 0, "it is acknowledged")
+    suite.kill("policy")
+    lines = trace.read_text(errors="replace").splitlines()
+    # In order: after the writes of a commit comes its sync, and only then does the writer wake the reactor, which sends.
+    threads = {line.split()[0] for line in lines if "vault.sqlite-wal>" in line and "pwrite64" in line}
+    own = [line for line in lines if line.split()[0] in threads]
+
+    def woken_while_dirty(own):
+        dirty, wrong, wakes = False, 0, 0
+        for line in own:
+            if "pwrite64(" in line and "vault.sqlite-wal>" in line:
+                dirty = True
+            elif "sync" in line and ("vault.sqlite-wal>" in line or "resumed" in line) and "= 0" in line:
+                dirty = False
+            elif re.search(r"write\(\d+<anon_inode:\[eventfd\]>", line):
+                wakes += 1
+                wrong += dirty
+        return wrong, wakes
+
+    wrong, wakes = woken_while_dirty(own)
+    assert wakes >= 5 and wrong == 0
+    # Control: the same trace without its syncs fails the same check.
+    assert woken_while_dirty([line for line in own if "sync" not in line])[0] > 0
