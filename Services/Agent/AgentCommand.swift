@@ -161,7 +161,7 @@ struct AgentRun {
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256)
             let link = try Link(
                 .init(endpoint: settings.ingest, server: server), keys: keys, limits: limits,
-                silence: Span(nanoseconds: lease.nanoseconds * 2), reconnect: 500...2_000, in: context)
+                silence: Span(nanoseconds: lease.nanoseconds * 4), reconnect: 500...2_500, in: context)
             let uplink = Uplink(link: link, recorder: recorder, spool: spoolThread, lease: lease, logger: logger)
             var endedAt: Instant?
             let reactor = reactorOf { stop in

@@ -123,6 +123,9 @@ package struct Socket: ~Copyable {
         let draft = try Draft(ZMQ_DEALER, in: context, limits: limits)
         // Never ZMQ_HEARTBEAT_* here: after a stall libzmq 4.3.4 aborts the process. Renewals are the heartbeat.
         try draft.set(ZMQ_IMMEDIATE, 1)
+        // Longer than the binder's: in a storm a connection waits in the binder's queue before its handshake begins there, and
+        // one that has given up meanwhile costs the binder a handshake for nothing.
+        try draft.set(ZMQ_HANDSHAKE_IVL, 15_000)
         try draft.set(ZMQ_RECONNECT_IVL, reconnect)
         try draft.set(ZMQ_CURVE_SERVERKEY, server.bytes)
         try draft.set(ZMQ_CURVE_PUBLICKEY, keys.publicKey.bytes)

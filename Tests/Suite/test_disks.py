@@ -4,14 +4,13 @@ import re
 
 import pytest
 from checks import out_of_order, twice
-from harness import Typist, missing, now_ns, on_tmpfs, wait_until
+from harness import Process, Typist, missing, on_tmpfs, wait_until
 from harness.tools import fill
 
 MEGABYTE = 1 << 20
 
 
-def start_on(suite, *mounts):
-    """Starts a suite whose folders `mounts` are file systems already: the home was copied, so they are empty."""
+def start_with_ann(suite):
     suite.start()
     return suite.agent("ann", "E1").run().expect(capturing=True)
 
@@ -20,7 +19,7 @@ def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_ac
     suite = make_suite(start=False)
     with on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as disk:
         try:
-            agent = start_on(suite)
+            agent = start_with_ann(suite)
             typist = Typist(agent, 0.01).start()
             wait_until(lambda: suite.vault_count() > 50, "events flow")
             filler = fill(disk)
@@ -54,7 +53,7 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
     suite = make_suite(start=False)
     with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
         try:
-            agent = start_on(suite)
+            agent = start_with_ann(suite)
             filler = fill(disk)
             certificates = []
             # The reserve is there for the first of them; then there is nothing left.
@@ -89,7 +88,7 @@ def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_n
     suite = make_suite(start=False)
     with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as first, on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as second:
         try:
-            agent = start_on(suite)
+            agent = start_with_ann(suite)
             typist = Typist(agent, 0.01).start()
             wait_until(lambda: suite.vault_count() > 20, "events flow")
             fillers = [fill(second), fill(first)]
@@ -126,23 +125,21 @@ def fill_more(filler):
 def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
     """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer."""
     missing("strace")
-    suite = make_suite(start=False)
-    trace = suite.folder / "trace"
-    suite.start("control", "notify", "ingest", wait=False)
-    suite.start("policy", wrapper=[
-        "strace", "-f", "-y", "-tt", "-e", "trace=fdatasync,fsync,pwrite64,write,sendto", "-e", "signal=none", "-o", str(trace)], wait=False)
-    try:
-        suite.expect_serving()
-    except AssertionError:
-        if "ptrace" in suite.log("policy").read_text():
-            pytest.skip("strace may not trace here")
-        raise
+    suite = make_suite()
+    trace, log = suite.folder / "trace", suite.folder / "strace.log"
+    # Attached to what we started: if strace is killed, its tracee is still ours to end.
+    tracer = suite.adopt(Process([
+        "strace", "-f", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write", "-e", "signal=none", "-o", trace, "-p", suite.services["policy"].id], log))
+    wait_until(lambda: "attached" in tracer.said or not tracer.is_running, "strace traces")
+    if not tracer.is_running:
+        pytest.skip(f"strace may not trace here: {tracer.said.strip()}")
     agent = suite.agent("ann").run().expect(capturing=True)
     for number in range(5):
         agent.type(f"a-{number}")
         wait_until(lambda: suite.vault_count() == number + 1, "it is stored")
         wait_until(lambda: agent.fresh["spoolBatches"] == 0, "it is acknowledged")
     suite.kill("policy")
+    tracer.wait()
     lines = trace.read_text(errors="replace").splitlines()
     # In order: after the writes of a commit comes its sync, and only then does the writer wake the reactor, which sends.
     threads = {line.split()[0] for line in lines if "vault.sqlite-wal>" in line and "pwrite64" in line}

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from harness import Typist, binaries, missing, wait_until
+from harness import Process, Typist, binaries, missing, wait_until
 
 SERVICES = ["control", "policy", "notify", "ingest"]
 
@@ -101,8 +101,6 @@ def test_a_closed_pipe_ends_no_service(make_suite):
     suite = make_suite(start=False)
     pipes = {}
     for name in SERVICES:
-        from harness import Process
-
         suite.services[name] = suite.adopt(
             Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.folder / "unused", stderr=subprocess.PIPE))
         suite.services[name].started_us = time.time_ns() // 1000
@@ -194,8 +192,6 @@ def test_a_port_that_is_taken_is_named(make_suite, name):
 
 
 def suite_process(suite, name):
-    from harness import Process
-
     return Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.log(name))
 
 

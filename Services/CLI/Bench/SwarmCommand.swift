@@ -43,6 +43,7 @@ final class BenchSwarm {
         var isWelcome = false
         var greeted = Instant(nanoseconds: 0)
         var heard = Instant(nanoseconds: 0)
+        var patience = Span.zero
         var heldUntil = Instant(nanoseconds: 0)
         var requested = Instant(nanoseconds: 0)
         var epoch: UInt64 = 0
@@ -94,12 +95,13 @@ final class BenchSwarm {
             agent.stream = .random(in: 1...UInt64(Int64.max))
             agent.batch = agents.count
             agent.heard = Clock.now()
+            agent.patience = patience()
             agents.append(agent)
         }
         for agent in agents {
             try swarm.add(
                 address, keys: agent.keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
-                reconnect: .random(in: 500...2_000), in: context)
+                reconnect: .random(in: 500...2_500), in: context)
         }
         swarm.received = { [unowned self] index, message in try? take(index, message) }
     }
@@ -158,17 +160,20 @@ final class BenchSwarm {
             renew(index, now)
         }
         if agents[index].mayCapture, now >= agents[index].heldUntil { lapse(index) }
-        // As the agent does: after two leases without a word, with jitter, a new socket.
-        if now - agents[index].heard > Span(nanoseconds: lease.nanoseconds * Int64.random(in: 200...400) / 100) {
+        // As the agent does: after four leases without a word, with jitter, a new socket.
+        if now - agents[index].heard > agents[index].patience {
             agents[index].heard = now
+            agents[index].patience = patience()
             agents[index].isWelcome = false
             agents[index].greeted = Instant(nanoseconds: 0)
             try? swarm.renew(
                 index, address, keys: agents[index].keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
-                reconnect: .random(in: 500...2_000), in: context)
+                reconnect: .random(in: 500...2_500), in: context)
         }
         publish(index, now)
     }
+
+    private func patience() -> Span { Span(nanoseconds: lease.nanoseconds * Int64.random(in: 400...800) / 100) }
 
     private func renew(_ index: Int, _ now: Instant) {
         var body = WireRenew()

@@ -1,0 +1,801 @@
+"""Hostile and broken peers for the real services: raw sockets, and ZeroMQ peers that say what nobody should.
+
+    suite = make_suite()                                    # `sluice up` on ports of its own; ends with the test
+    with suite.undisturbed() as calm:                       # processes live on, memory bounded, healthy peers served
+        stranger = suite.peer("ingest", new_keys())
+        ...
+    desk = suite.enrol("desk")                              # a key that control knows
+    peer = suite.peer("ingest", desk).greet()
+    assert peer.ask("batch", header, payload).code == Refusal.malformed
+"""
+
+import contextlib
+import datetime
+import functools
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+import zstandard
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("control", "ingest", "policy", "notify")
+PATIENCE = 60.0
+MiB = 1 << 20
+
+# The default run is short. SLUICE_HOSTILE_FACTOR=100 multiplies the numbers of random inputs; the seed can be given as well.
+FACTOR = float(os.environ.get("SLUICE_HOSTILE_FACTOR", "1"))
+SEED = int(os.environ.get("SLUICE_HOSTILE_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
+
+
+def seeded(name):
+    """A source of randomness that can be had again: the seed is shown when the test fails."""
+    print(f"seed: SLUICE_HOSTILE_SEED={SEED} ({name})")
+    return random.Random(f"{SEED}-{name}")
+
+
+def wait_until(condition, what="the condition", within=PATIENCE, every=0.05):
+    """Polls until `condition` returns something true, and returns that; AssertionError means not yet."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            seen = condition()
+            if seen:
+                return seen
+        except AssertionError as error:
+            seen = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {within} s; last seen: {seen!r}")
+        time.sleep(every)
+
+
+# Processes
+
+
+def binaries():
+    return Path(os.environ.get("SLUICE_BIN") or ROOT / ".build" / "debug").resolve()
+
+
+def free_port_base():
+    """A number after which four ports are free, below those that the kernel gives away by itself."""
+    for _ in range(200):
+        base = random.SystemRandom().randrange(10_000, 32_000, 8)
+        probes = []
+        try:
+            for port in range(base, base + 6):
+                probe = socket.socket()
+                probes.append(probe)
+                probe.bind(("0.0.0.0", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise RuntimeError("no free ports were found")
+
+
+def with_our_death(arguments):
+    """Ends what was started when the tests are killed outright."""
+    setpriv = shutil.which("setpriv")
+    return ([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []) + [str(a) for a in arguments]
+
+
+class Process:
+    """One process, signalled by its id and by nothing else."""
+
+    def __init__(self, arguments, log, env=None, stdin=subprocess.DEVNULL, **more):
+        self.log = Path(log)
+        with open(self.log, "ab") as sink:
+            self.popen = subprocess.Popen(
+                with_our_death(arguments), stdin=stdin, stdout=more.pop("stdout", sink), stderr=more.pop("stderr", sink),
+                env={**os.environ, **(env or {})}, start_new_session=True, **more)
+
+    @property
+    def id(self):
+        return self.popen.pid
+
+    @property
+    def is_running(self):
+        return self.popen.poll() is None
+
+    @property
+    def said(self):
+        return self.log.read_text(errors="replace")
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        return self.popen.wait(30)
+
+    def end(self, within=10):
+        if self.is_running:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.popen.wait(within)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+        if self.popen.stdin:
+            with contextlib.suppress(OSError):
+                self.popen.stdin.close()
+        return self.popen.returncode
+
+
+def children(parent):
+    """Ids of the processes that `parent` has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                if (entry / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(parent):
+                    found.append(int(entry.name))
+    return found
+
+
+def memory(process):
+    """Resident bytes."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(process):
+    return len(os.listdir(f"/proc/{process}/fd"))
+
+
+# Bodies
+
+
+@functools.cache
+def wire():
+    """The contract's messages, generated for Python when the tests run: (module by name, kinds by name, refusals by name)."""
+    source = ROOT / "Shared" / "Wire"
+    folder = tempfile.mkdtemp(prefix="sluice-wire-")
+    names = ["gate", "session", "capture", "governance", "release"]
+    arguments = [f"-I{source}", f"--python_out={folder}", *(f"{source}/{name}.proto" for name in names)]
+    if shutil.which("protoc"):
+        subprocess.run(["protoc", *arguments], check=True)
+    else:
+        try:
+            protoc = importlib.import_module("grpc_tools.protoc")
+        except ImportError:
+            pytest.skip("neither protoc (apt: protobuf-compiler) nor grpcio-tools (PyPI) is here")
+        assert protoc.main(["protoc", *arguments]) == 0
+    sys.path.insert(0, folder)
+    merged = {}
+    for name in names:
+        module = importlib.import_module(f"{name}_pb2")
+        merged.update({key: value for key, value in vars(module).items() if not key.startswith("_")})
+    shutil.rmtree(folder)
+    return type("Wire", (), merged)
+
+
+class Numbers(dict):
+    __getattr__ = dict.__getitem__
+
+
+Kind = Numbers(
+    hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
+    storedGroup=19, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
+    chunk=50, credit=51, releaseEnded=52)
+BODIES = dict(
+    hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
+    nudge="Nudge", goodbye="Goodbye", batch="BatchHeader", relay="Relay", stored="Stored", storedGroup="StoredGroup", entries="Entries",
+    command="Command", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
+    releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded")
+Refusal = Numbers(
+    unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
+    noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, storeFull=32, sealed=33, notFound=34, invalid=35,
+    journalFull=36, leaseEnded=37)
+NAMES = {number: name for name, number in Kind.items()}
+
+
+def body(kind, **fields):
+    return getattr(wire(), BODIES[kind])(**fields)
+
+
+def frame(kind, message=b"", version=1, magic=b"SL"):
+    data = message if isinstance(message, bytes) else message.SerializeToString()
+    return magic + bytes([version, Kind[kind] if isinstance(kind, str) else kind]) + data
+
+
+def nonce():
+    return os.urandom(16)
+
+
+def keys_event(times, names=None):
+    """`Columns` of key presses at these nanoseconds, in order, and the header's figures."""
+    names = names or [f"k{n}" for n in range(len(times))]
+    first = times[0]
+    deltas = [times[0] - first] + [b - a for a, b in zip(times, times[1:])]
+    columns = wire().Columns(
+        version=1, unit_ns=1, at=deltas, kind=[2], key_action=[1] * len(times), key=[n + 1 for n in range(len(names))], strings=names)
+    return columns, first, max(times), len(times)
+
+
+compressor = zstandard.ZstdCompressor(level=1)
+
+
+def batch(stream, sequence, times=None, names=None, columns=None, payload=None, **fields):
+    """A header and a payload that fit; named fields lie."""
+    if times is None:
+        now = time.time_ns() - 2_000_000
+        times = [now - 2_000, now - 1_000, now]
+    made, first, last, count = keys_event(times, names)
+    raw = (columns or made).SerializeToString() if not isinstance(columns, bytes) else columns
+    payload = compressor.compress(raw) if payload is None else payload
+    header = dict(
+        {"stream": stream, "sequence": sequence, "oldest": sequence, "class": "activity", "first_ns": first, "last_ns": last,
+         "count": count, "epoch": 0, "payload_bytes": len(payload), "columns_bytes": len(raw)}, **fields)
+    return wire().BatchHeader(**header), payload
+
+
+def new_stream():
+    return random.SystemRandom().randrange(1, 1 << 63)
+
+
+# Peers
+
+
+def new_keys():
+    public, secret = zmq.curve_keypair()
+    return public, secret
+
+
+class Heard:
+    """A message: its kind, its body, its payload."""
+
+    def __init__(self, frames):
+        head = frames[0]
+        assert head[:3] == b"SL\x01", head[:16]
+        self.kind = NAMES[head[3]]
+        self.body = body(self.kind)
+        self.body.ParseFromString(head[4:])
+        self.payload = frames[1] if len(frames) > 1 else None
+
+    @property
+    def code(self):
+        """Of a refusal; 0 otherwise."""
+        return self.body.code if self.kind == "refused" else 0
+
+    def __repr__(self):
+        return f"{self.kind} {str(self.body)[:300]!r}"
+
+
+class Peer:
+    """A DEALER with a key. One thread."""
+
+    def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None):
+        self.context = context or zmq.Context.instance()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.sndhwm = 0
+        self.socket.rcvhwm = receive_max
+        self.socket.reconnect_ivl = 300
+        self.socket.curve_publickey, self.socket.curve_secretkey = keys
+        self.socket.curve_serverkey = server
+        if routing_id is not None:
+            self.socket.routing_id = routing_id
+        self.socket.connect(endpoint)
+
+    def send(self, kind, message=b"", payload=None):
+        return self.send_frames(frame(kind, message), *([] if payload is None else [payload]))
+
+    def send_frames(self, *frames):
+        self.socket.send_multipart(frames)
+        return self
+
+    def receive(self, within=PATIENCE):
+        """The next message; None after so long without one."""
+        if not self.socket.poll(within * 1000):
+            return None
+        return Heard(self.socket.recv_multipart())
+
+    def expect(self, *kinds, within=PATIENCE, where=lambda heard: True):
+        """The next message of these kinds; others are passed over, but a refusal never."""
+        deadline = time.monotonic() + within
+        while (left := deadline - time.monotonic()) > 0:
+            heard = self.receive(left)
+            if heard is None:
+                break
+            if (heard.kind in kinds or heard.kind == "refused") and where(heard):
+                return heard
+        raise AssertionError(f"no {' or '.join(kinds)} came within {within} s")
+
+    def ask(self, kind, message=b"", payload=None, within=PATIENCE):
+        """Sends, and returns the next message that is not pushed unasked."""
+        self.send(kind, message, payload)
+        return self.answer(within)
+
+    def answer(self, within=PATIENCE):
+        deadline = time.monotonic() + within
+        while (left := deadline - time.monotonic()) > 0:
+            heard = self.receive(left)
+            if heard is None:
+                break
+            if heard.kind not in ("narrow", "nudge", "progress", "certificate", "entries"):
+                return heard
+        raise AssertionError(f"no answer came within {within} s")
+
+    def silence(self, within=1.0):
+        """Nothing is heard."""
+        heard = self.receive(within)
+        assert heard is None, heard
+        return self
+
+    def greet(self, **fields):
+        heard = self.ask("hello", body("hello", protocol=1, software="test", start=nonce(), **fields))
+        assert heard.kind == "welcome", heard
+        self.welcome = heard.body
+        return self
+
+    def renew(self, **fields):
+        """Renews until a lease is granted: ingest itself may have to wait for its own."""
+
+        def renewed():
+            asked = nonce()
+            self.send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000, **fields))
+            heard = self.expect("grant", where=lambda h: h.kind == "refused" or h.body.nonce == asked)
+            assert heard.kind == "grant", heard
+            return heard.body if heard.body.lease_ms or not self.is_agent else None
+
+        return wait_until(renewed, "a lease")
+
+    @property
+    def is_agent(self):
+        return self.welcome.ordinal > 0
+
+    def close(self):
+        self.socket.close(0)
+
+
+class Healthy(threading.Thread):
+    """Somebody at each port who does what is right, and takes note of what comes back."""
+
+    def __init__(self, suite):
+        super().__init__(daemon=True)
+        self.suite = suite
+        self.asked = dict.fromkeys(SERVICES, 0)
+        self.answered = dict.fromkeys(SERVICES, 0)
+        self.trouble = []
+        self.leases = 0
+        self.stored = 0
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+
+    def run(self):
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test must hear of it
+            self.trouble.append(repr(error))
+            self._ready.set()
+
+    def _run(self):
+        context = zmq.Context()
+        peers = {"ingest": self.suite.agent_peer(self.suite.healthy_keys, context=context)}
+        for name in ("control", "policy", "notify"):
+            peers[name] = self.suite.peer(name, self.suite.operator("ops-2"), context=context)
+            peers[name].greet()
+        stream, sequence = new_stream(), 0
+        self._ready.set()
+        while not self._stop.wait(0.2):
+            sequence += 1
+            header, payload = batch(stream, sequence)
+            for name in SERVICES:
+                self.asked[name] += 1
+            asked = nonce()
+            # All at once, then all answers: one that hangs does not hide the others.
+            peers["control"].send("query", body("query", status=wire().StatusQuery()))
+            peers["notify"].send("query", body("query", deliveries=wire().DeliveriesQuery()))
+            peers["policy"].send("renew", body("renew", nonce=asked))
+            peers["ingest"].send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000))
+            self._hear("control", peers["control"], "answer")
+            self._hear("notify", peers["notify"], "answer")
+            self._hear("policy", peers["policy"], "grant")
+            granted = self._hear("ingest", peers["ingest"], "grant")
+            if granted is None:
+                continue
+            if granted.kind == "grant" and granted.body.lease_ms:
+                self.leases += 1
+            elif granted.kind == "grant":
+                self.trouble.append("a grant without a lease")
+            peers["ingest"].send("batch", header, payload)
+            heard = self._hear("ingest", peers["ingest"], "stored", "busy")
+            if heard is not None and heard.kind == "stored":
+                self.stored += 1
+            elif heard is not None and heard.kind == "busy":
+                sequence -= 1
+        for peer in peers.values():
+            peer.close()
+        context.term()
+
+    def _hear(self, name, peer, *kinds):
+        try:
+            heard = peer.expect(*kinds, within=20)
+        except AssertionError as error:
+            self.trouble.append(f"{name}: {error}")
+            return None
+        if heard.kind == "refused":
+            self.trouble.append(f"{name}: {heard}")
+        else:
+            self.answered[name] += 1
+        return heard
+
+    def begin(self):
+        self.start()
+        assert self._ready.wait(60), "the healthy peers did not get in"
+        assert not self.trouble, self.trouble
+        return self
+
+    def finish(self):
+        self._stop.set()
+        self.join(120)
+
+
+# The suite
+
+
+class Suite:
+    """`sluice up`, with the processes that it has started."""
+
+    def __init__(self, folder, lease_ms=3000, agents=0, host=None):
+        self.folder = Path(folder)
+        self.home = self.folder / "home"
+        self.port_base = free_port_base()
+        self.lease_ms = lease_ms
+        self.processes = []
+        self.host = host
+        self.up = self.adopt(Process(
+            [binaries() / "sluice", "up", "--home", self.home, "--agents", agents, "--port-base", self.port_base, "--lease", lease_ms],
+            self.folder / "up.log"))
+        wait_until(lambda: "serves after" in self.up.said or not self.up.is_running, "'sluice up' serves")
+        assert self.up.is_running, self.up.said
+        self.settings = json.loads((self.home / "suite.json").read_text())
+        registry = json.loads((self.home / "registry.json").read_text())
+        self.public = {node["name"]: node["key"].encode() for node in registry["nodes"]}
+        self.started = self.service_ids()
+        self.healthy_keys = self.enrol("healthy")
+
+    def adopt(self, process):
+        self.processes.append(process)
+        return process
+
+    def service_ids(self):
+        """The services' process ids, by name."""
+        found = {}
+        for child in children(self.up.id):
+            with contextlib.suppress(OSError):
+                name = os.path.basename(Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].decode())
+                if name.startswith("sluice-") and name != "sluice-agent":
+                    found[name.removeprefix("sluice-")] = child
+        return found
+
+    def port(self, name):
+        return int(self.settings[name].rsplit(":", 1)[1])
+
+    def endpoint(self, name):
+        return f"tcp://127.0.0.1:{self.port(name)}"
+
+    def log(self, name):
+        return (self.home / "logs" / f"{name}.log").read_text(errors="replace")
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.end()
+
+    # Keys and peers
+
+    def keys_of(self, name):
+        """A key pair out of the home: an operator's or a service's."""
+        secret = (self.home / "keys" / f"{name}.secret").read_text().strip().encode()
+        return zmq.curve_public(secret), secret
+
+    operator = keys_of
+
+    def enrol(self, name, subject=None, site="berlin", team="search"):
+        keys = new_keys()
+        self.cli("register", name, "--subject", subject or name.upper(), "--site", site, "--team", team, f"--key={keys[0].decode()}")
+        return keys
+
+    def peer(self, service, keys, server=None, **more):
+        return Peer(self.endpoint(service), server or self.public[service], keys, **more)
+
+    def agent_peer(self, keys, **more):
+        """An agent that has greeted and holds a lease. A key is known to ingest a moment after control has answered."""
+        for _ in range(20):
+            peer = self.peer("ingest", keys, **more)
+            peer.send("hello", body("hello", protocol=1, software="test", start=nonce()))
+            heard = peer.receive(3)
+            if heard and heard.kind == "welcome":
+                peer.welcome = heard.body
+                peer.lease = peer.renew()
+                return peer
+            peer.close()
+        raise AssertionError("ingest does not let the agent in")
+
+    # Commands
+
+    def command(self, *arguments):
+        return [str(binaries() / "sluice"), *(str(a) for a in arguments), "--home", str(self.home)]
+
+    def cli(self, *arguments, check=True, within=60):
+        done = subprocess.run(
+            with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within)
+        assert not check or done.returncode == 0, f"sluice {' '.join(map(str, arguments))}: {done}"
+        return done
+
+    def status(self):
+        return json.loads(self.cli("status", "--json").stdout)
+
+    def counters(self, name):
+        """What a service has counted, as control shows it."""
+        status = self.status()
+        if name == "control":
+            return {k: int(v) for k, v in status.get("counters", {}).items()}
+        service = next(s for s in status["services"] if s["name"] == name)
+        return {k: int(v) for k, v in service.get("counters", {}).items()}
+
+    def expect_counted(self, name, counter, before, at_least=1):
+        """Services report every third of a lease."""
+        return wait_until(
+            lambda: self.counters(name).get(counter, 0) >= before.get(counter, 0) + at_least,
+            f"{name} counts {counter} up by {at_least} from {before.get(counter, 0)}", within=4 * self.lease_ms / 1000 + 8, every=0.2)
+
+    def read(self, *classes, check=True):
+        named = [word for c in classes or ("activity", "content", "conversation", "review") for word in ("--class", c)]
+        done = self.cli("read", "--purpose", "test", "--why", "a test", "--origin", *named, check=check)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    # Claims
+
+    def expect_alive(self):
+        """Every service is the process that it was: `sluice up` would restart a dead one in silence."""
+        now = self.service_ids()
+        for name, process in self.started.items():
+            assert now.get(name) == process, f"{name} has died:\n" + "\n".join(self.log(name).splitlines()[-40:])
+        assert self.up.is_running
+        return self
+
+    @contextlib.contextmanager
+    def undisturbed(self, grows=64 * MiB, rounds=3):
+        """What happens inside leaves the processes alive, their memory within bounds, and healthy peers at every port served."""
+        self.expect_alive()
+        healthy = Healthy(self).begin()
+        before = {name: memory(process) for name, process in self.started.items()}
+        peak = dict(before)
+        watching = threading.Event()
+
+        def watch():
+            while not watching.wait(0.1):
+                for name, process in self.started.items():
+                    with contextlib.suppress(OSError):
+                        peak[name] = max(peak[name], memory(process))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield healthy
+            self.expect_alive()
+            # They are served after it as well.
+            after = dict(healthy.answered)
+            wait_until(
+                lambda: healthy.trouble or all(healthy.answered[name] >= after[name] + rounds for name in SERVICES),
+                "healthy peers at every port are answered")
+        finally:
+            watching.set()
+            healthy.finish()
+            watcher.join(5)
+        self.expect_alive()
+        assert not healthy.trouble, healthy.trouble
+        assert healthy.stored, "the healthy agent's batches were not stored"
+        for name in SERVICES:
+            assert peak[name] - before[name] <= grows, f"{name} grew by {(peak[name] - before[name]) >> 20} MiB from {before[name] >> 20}"
+
+
+# Raw bytes
+
+
+def dial(port, within=5):
+    raw = socket.create_connection(("127.0.0.1", port), timeout=within)
+    raw.settimeout(within)
+    return raw
+
+
+def greeting(mechanism=b"CURVE", version=(3, 1), as_server=0):
+    """A ZMTP 3 greeting: 64 bytes."""
+    return b"\xff" + bytes(8) + b"\x7f" + bytes(version) + mechanism.ljust(20, b"\0") + bytes([as_server]) + bytes(31)
+
+
+def is_closed(raw, within=PATIENCE):
+    """Whether the other side closes, with whatever it says before."""
+    raw.settimeout(within)
+    try:
+        while raw.recv(65536):
+            pass
+        return True
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def record_hello(server):
+    """The HELLO command that libzmq's own client sends to this server key, and its greeting: real bytes to mutate."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    peer = Peer(f"tcp://127.0.0.1:{listener.getsockname()[1]}", server, new_keys())
+    raw, _ = listener.accept()
+    raw.settimeout(20)
+    raw.sendall(greeting(as_server=1))
+    said = b""
+    # Greeting, then a command frame: flags, length, body.
+    while len(said) < 64 or len(said) < 66 + said[65:66].ljust(1, b"\xff")[0]:
+        said += raw.recv(65536)
+    raw.close()
+    listener.close()
+    peer.close()
+    return said[64:]
+
+
+class Proxy(threading.Thread):
+    """Between a peer and a service: bytes towards the service go through `mutate(connection, offset, data)`."""
+
+    def __init__(self, port, mutate):
+        super().__init__(daemon=True)
+        self.port, self.mutate = port, mutate
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(0.1)
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.connections = 0
+        self._stop = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self._stop.is_set():
+            try:
+                client, _ = self.listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            self.connections += 1
+            server = dial(self.port)
+            client.settimeout(None)
+            server.settimeout(None)
+            threading.Thread(target=self._pump, args=(client, server, self.connections), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, 0), daemon=True).start()
+
+    def _pump(self, source, sink, number):
+        offset = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                changed = self.mutate(number, offset, data) if number else data
+                offset += len(data)
+                if changed is None:
+                    break
+                sink.sendall(changed)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            source.close()
+
+    def close(self):
+        self._stop.set()
+        self.listener.close()
+
+
+# Agents that are real
+
+
+def rfc3339(ns):
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09d}Z"
+
+
+def key(name, at=None, **more):
+    return {"at": rfc3339(at or time.time_ns()), "kind": "key", "action": "down", "key": name, **more}
+
+
+class Agent:
+    """`sluice-agent run` on a folder that `sluice register` has made."""
+
+    def __init__(self, suite, name, subject=None):
+        self.suite, self.name, self.subject = suite, name, subject or name.upper()
+        self.home = suite.home / "agents" / name
+        self.errors = self.home / "errors.log"
+        self.process = None
+        self.wrapper = []
+        suite.cli("register", name, "--subject", self.subject, "--site", "berlin", "--team", "search")
+
+    def configure(self, **fields):
+        path = self.home / "agent.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+        return self
+
+    def run(self, *more, stdin=subprocess.PIPE):
+        self.process = self.suite.adopt(Process(
+            [*self.wrapper, binaries() / "sluice-agent", "run", "--home", self.home, *more], self.home / "errors.log", stdin=stdin))
+        return self
+
+    def listen(self):
+        self.path = self.home / "tool.sock"
+        return self.run("--socket", self.path, stdin=subprocess.DEVNULL)
+
+    def connect(self):
+        def connected():
+            raw = socket.socket(socket.AF_UNIX)
+            try:
+                raw.connect(str(self.path))
+                return raw
+            except OSError:
+                raw.close()
+                return None
+
+        return wait_until(connected, "the agent's socket")
+
+    def write(self, data):
+        if isinstance(data, str):
+            data = data.encode()
+        self.process.popen.stdin.write(data)
+        self.process.popen.stdin.flush()
+        return self
+
+    def type(self, *names):
+        return self.write("".join(json.dumps(key(name)) + "\n" for name in names))
+
+    @property
+    def status(self):
+        """What `sluice-agent status --json` says; {} before there is one."""
+        done = subprocess.run(
+            with_our_death([binaries() / "sluice-agent", "status", "--home", self.home, "--json"]), capture_output=True, text=True, timeout=60)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def expect(self, condition, what, within=PATIENCE):
+        """A status written after this call, by this process, of which `condition` holds."""
+        asked = time.time_ns() // 1000
+
+        def seen():
+            status = self.status
+            assert status and status["pid"] == self.process.id and status["atMicroseconds"] > asked, status
+            assert condition(status), status
+            return status
+
+        return wait_until(seen, f"{self.name}: {what}", within)
+
+    def expect_capturing(self, capturing=True, within=PATIENCE):
+        self.expect(lambda s: bool(s["classes"]) == capturing, f"capturing={capturing}", within)
+        return self
+
+    def expect_judged(self, lines, within=PATIENCE):
+        """Every line that was given is accounted for."""
+        return self.expect(lambda s: s["accepted"] + sum(s["refused"].values()) == lines, f"{lines} lines accounted for", within)
+
+    def expect_drained(self, within=PATIENCE):
+        """A batch is closed after a second: twice in a row nothing is there, two seconds apart."""
+        first = self.expect(lambda s: s["spoolBatches"] == 0, "drained", within)
+        return self.expect(
+            lambda s: s["spoolBatches"] == 0 and s["atMicroseconds"] > first["atMicroseconds"] + 2_000_000, "drained", within)
+
+    def end_input(self, within=90):
+        self.process.popen.stdin.close()
+        return self.process.popen.wait(within)
+
+    @property
+    def complaints(self):
+        return self.errors.read_text(errors="replace")

@@ -1,0 +1,131 @@
+"""What a test needs of an operator: the suite itself, its keys, the command line, and questions to control."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import reader
+import wire
+
+BIN = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / ".build" / "debug").absolute()
+
+
+def free_port_base():
+    """Four free ports after the base, outside the range that the system gives to clients."""
+    for base in range(20_000 + os.getpid() % 1000 * 10, 32_000, 10):
+        sockets = []
+        try:
+            for port in range(base + 1, base + 5):
+                s = socket.socket()
+                sockets.append(s)
+                s.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise RuntimeError("no free ports")
+
+
+def until(condition, seconds, what, every=0.05):
+    """The first true value; looks again and again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(every)
+
+
+class Suite:
+    def __init__(self, home):
+        self.home, self.base = Path(home), free_port_base()
+        self.log = open(self.home.parent / "up.log", "wb")
+        self.up = subprocess.Popen([BIN / "sluice", "up", "--agents", "0", "--home", self.home, "--port-base", str(self.base)],
+                                   stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+
+    def until_ready(self, seconds=30):
+        def ready():
+            if self.up.poll() is not None:
+                raise AssertionError(f"sluice up ended: {(self.home.parent / 'up.log').read_text()}")
+            if not (self.home / "registry.json").exists() or not (self.home / "keys" / "ops-1.secret").exists():
+                return False
+            try:
+                with self.peer("control", timeout=2) as peer:
+                    peer.send("query", status=wire.governance.StatusQuery())
+                    services = peer.expect("answer", of="query")[1].status.services
+            except (TimeoutError, reader.Refused, ValueError):
+                return False
+            return {s.name for s in services if s.connected} >= {"ingest", "policy", "notify"}
+        until(ready, seconds, "the suite is ready")
+
+    def endpoint(self, service):
+        port = self.base + ["ingest", "policy", "control", "notify"].index(service) + 1
+        return f"tcp://127.0.0.1:{port}"
+
+    def key(self, name):
+        nodes = json.loads((self.home / "registry.json").read_text())["nodes"]
+        return next(n["key"] for n in nodes if n["name"] == name).encode()
+
+    def run(self, *words, check=True, seconds=30):
+        command, *options = words
+        done = subprocess.run([BIN / "sluice", command, "--home", self.home, *options],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+        if check and done.returncode:
+            raise AssertionError(f"sluice {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def peer(self, service, timeout=10.0):
+        largest = wire.LARGEST_CONTROL_FRAME if service in ("control", "notify") else wire.LARGEST_FRAME
+        return reader.Peer(self.endpoint(service), self.key(service), wire.read_secret(self.home / "keys" / "ops-1.secret"), largest, timeout)
+
+    def pause(self, *words):
+        """The lines of progress, and the certificate."""
+        lines = self.run("pause", *words, "--json", check=False).stdout.splitlines()
+        return [json.loads(line) for line in lines[:-1]], json.loads(lines[-1])
+
+    def agent_states(self, subject):
+        """name: current, silent or absent, as control says on the wire."""
+        with self.peer("control") as peer:
+            about = wire.governance.AgentsQuery(selector=wire.gate.Selector(subjects=[subject]))
+            peer.send("query", agents=about)
+            answer = peer.expect("answer", of="query")[1]
+        return {a.node.name: a.state for a in answer.agents.agents}
+
+    def pid(self, service):
+        """Of the child of our own `sluice up` that runs this service; None while there is none."""
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and f"\nPPid:\t{self.up.pid}\n" in (entry / "status").read_text():
+                    if os.path.basename((entry / "cmdline").read_bytes().split(b"\0")[0]) == b"sluice-" + service.encode():
+                        return int(entry.name)
+            except OSError:
+                continue
+        return None
+
+    def kill(self, service):
+        """kill -9; gives the pid that is no more."""
+        pid = self.pid(service)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def until_restarted(self, service, old, seconds=20):
+        return until(lambda: (new := self.pid(service)) and new != old, seconds, f"{service} runs again")
+
+    def stop(self):
+        if self.up.poll() is None:
+            self.up.send_signal(signal.SIGINT)
+            try:
+                self.up.wait(20)
+            except subprocess.TimeoutExpired:
+                for pid in filter(None, map(self.pid, ("control", "notify", "policy", "ingest"))):
+                    os.kill(pid, signal.SIGKILL)
+                self.up.kill()
+                self.up.wait(5)
+        self.log.close()
