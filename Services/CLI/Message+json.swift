@@ -2,27 +2,76 @@ import Foundation
 import SwiftProtobuf
 import Wire
 
-/// Wire messages as scripts read them: the field names of the .proto files, numbers in full, nothing left out.
+/// Wire messages as scripts read them: the field names of the .proto files, numbers in full, zeros and `false` too.
 protocol SwiftProtobufJSON {
+    /// What protobuf's JSON leaves out when it is zero and a script would ask for.
+    static var zeros: [String: Any] { get }
     func shownAsJSON() throws -> String
 }
 
 extension SwiftProtobufJSON where Self: SwiftProtobuf.Message {
+    static var zeros: [String: Any] { [:] }
+
     func shownAsJSON() throws -> String {
         var options = JSONEncodingOptions()
         options.preserveProtoFieldNames = true
         options.alwaysPrintInt64sAsNumbers = true
-        options.useDeterministicOrdering = true
-        return try jsonString(options: options)
+        let known = try JSONSerialization.jsonObject(with: Data(jsonString(options: options).utf8)) as? [String: Any] ?? [:]
+        let whole = JSONZeros.merge(Self.zeros, known)
+        return String(decoding: try JSONSerialization.data(withJSONObject: whole, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self)
     }
 }
 
-extension WireStatus: SwiftProtobufJSON {}
-extension WireCertificate: SwiftProtobufJSON {}
-extension WireIncidents: SwiftProtobufJSON {}
-extension WireAgents: SwiftProtobufJSON {}
-extension WireClosures: SwiftProtobufJSON {}
-extension WireDeliveries: SwiftProtobufJSON {}
-extension WireOutcome: SwiftProtobufJSON {}
-extension WireProgress: SwiftProtobufJSON {}
-extension WireReleaseEnded: SwiftProtobufJSON {}
+enum JSONZeros {
+    static var gate: [String: Any] { ["epoch": 0, "closures": [Any](), "sealed": ""] }
+
+    static func merge(_ zeros: [String: Any], _ known: [String: Any]) -> [String: Any] {
+        var whole = zeros
+        for (key, value) in known {
+            if let inner = value as? [String: Any], let zero = zeros[key] as? [String: Any] {
+                whole[key] = merge(zero, inner)
+            } else {
+                whole[key] = value
+            }
+        }
+        return whole
+    }
+}
+
+extension WireStatus: SwiftProtobufJSON {
+    static var zeros: [String: Any] {
+        [
+            "gate": JSONZeros.gate, "lease_ms": 0, "up_us": 0, "services": [Any](), "agents_registered": 0, "agents_connected": 0,
+            "agents_current": 0, "silent": [Any](), "entries": 0, "entries_waiting": 0, "journal": "", "incidents_open": 0,
+            "counters": [String: Any](), "wall_us": 0,
+        ]
+    }
+}
+extension WireCertificate: SwiftProtobufJSON {
+    static var zeros: [String: Any] {
+        [
+            "epoch": 0, "issued_us": 0, "services": [Any](), "agents": [Any](), "complete_after_us": 0, "reading_after_us": 0,
+            "complete": false, "unconfirmed": [Any](), "durable_in": [Any](), "lease_ms": 0,
+        ]
+    }
+}
+extension WireIncidents: SwiftProtobufJSON { static var zeros: [String: Any] { ["incidents": [Any]()] } }
+extension WireAgents: SwiftProtobufJSON { static var zeros: [String: Any] { ["agents": [Any](), "more": false] } }
+extension WireClosures: SwiftProtobufJSON { static var zeros: [String: Any] { ["closures": [Any]()] } }
+extension WireDeliveries: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["deliveries": [Any](), "delivered": 0, "waiting": 0, "held": 0, "given_up": 0] }
+}
+extension WireOutcome: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["epoch": 0, "incident": 0, "lifted": [Any](), "nodes": [Any](), "entry": 0] }
+}
+extension WireProgress: SwiftProtobufJSON {
+    static var zeros: [String: Any] {
+        [
+            "epoch": 0, "services": 0, "services_all": 0, "services_us": 0, "agents": 0, "agents_all": 0, "agents_us": 0, "silent": 0,
+            "elapsed_us": 0, "lease_us": 0,
+        ]
+    }
+}
+extension WireReleaseEnded: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["release": 0, "chunks": 0, "events": 0, "code": 0, "text": "", "epoch": 0] }
+}

@@ -34,6 +34,7 @@ final class Journal: Sendable {
 
     private let database: any DatabaseWriter
     private let reserve: String
+    private let path: String
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
     private let waiting = DispatchSemaphore(value: 0)
@@ -58,7 +59,10 @@ final class Journal: Sendable {
                     INSERT INTO journal VALUES (randomblob(8), 0);
                     """)
         }
-        id = try database.read { db in try Data.fetchOne(db, sql: "SELECT id FROM journal") ?? Data() }
+        path = folder + "/journal.sqlite"
+        id = try SQLiteStore.naming(path) { [database] in
+            try database.read { db in try Data.fetchOne(db, sql: "SELECT id FROM journal") ?? Data() }
+        }
         allocateReserve()
     }
 
@@ -67,18 +71,18 @@ final class Journal: Sendable {
     /// - Throws: `StoreError.damaged` when an entry is missing or cannot be read: what is not known may have been a pause.
     func replay(_ apply: (Entry) -> Void) throws -> UInt64 {
         var last: UInt64 = 0
-        try database.read { db in
+        try SQLiteStore.naming(path) { try database.read { db in
             let rows = try Row.fetchCursor(db, sql: "SELECT number, body FROM entry ORDER BY number")
             while let row = try rows.next() {
                 let number: Int64 = row[0]
                 let body: Data = row[1]
                 guard UInt64(number) == last + 1, let wire = try? WireEntry(serializedBytes: body), let entry = wire.value else {
-                    throw StoreError.damaged(path: "the journal", "entry \(last + 1) is missing or unreadable")
+                    throw StoreError.damaged(path: path, "entry \(last + 1) is missing or unreadable")
                 }
                 apply(entry)
                 last = UInt64(number)
             }
-        }
+        } }
         durable.withLock { $0 = last }
         return last
     }
@@ -160,12 +164,6 @@ final class Journal: Sendable {
                     try insert.execute(arguments: [Int64(entry.index), certificate, try entry.serializedData()])
                 }
             }
-            let last = entries.last!.index
-            durable.withLock { $0 = last }
-            news.post(.durable(last))
-            allocateReserve()
-            try SQLiteStore.checkpoint(database)
-            return true
         } catch let error as DatabaseError where error.isFull {
             if releasing, unlink(reserve) == 0 { return write(entries, releasing: false) }
             news.post(.full(error.message ?? "disk full"))
@@ -174,6 +172,12 @@ final class Journal: Sendable {
             news.post(.failed("\(error)"))
             return false
         }
+        let last = entries[entries.count - 1].index
+        durable.withLock { $0 = last }
+        news.post(.durable(last))
+        allocateReserve()
+        do { try SQLiteStore.checkpoint(database) } catch { news.post(.failed("\(error)")) }
+        return true
     }
 
     private func answer(_ work: Work) {
@@ -215,6 +219,9 @@ final class Journal: Sendable {
 
     private func allocateReserve() {
         guard access(reserve, F_OK) != 0 else { return }
+        // Not while space is short: the reserve is for the worst moment, and must not bring it about.
+        var space = statvfs()
+        guard statvfs(path, &space) == 0, Int(space.f_bavail) * Int(space.f_frsize) > 4 * Journal.reserveBytes else { return }
         let descriptor = open(reserve, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { return }
         // Written, not only made long: a hole reserves nothing.

@@ -81,7 +81,6 @@ final class Monitor {
             fence.change { fence in for closure in lifted { fence.remember(closure) } }
             remembered = registry.lifted.count
         }
-        fence.hold(until: follower.heldUntil(at: Clock.now()))
         return true
     }
 
@@ -333,9 +332,10 @@ final class Monitor {
 
     private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64) {
         counters["releases", default: 0] += 1
-        // The gate may have closed while the record was written.
+        // The gate may have closed, or this node's lease ended, while the record was written.
         streaming[number] = Streaming(job: job)
-        guard follower.isHeld(at: Clock.now()), readingAllowed(job.record, follower.gate) else { return end(number, .paused) }
+        guard follower.isHeld(at: Clock.now()) else { return end(number, .leaseEnded, "policy's own lease has ended") }
+        guard readingAllowed(job.record, follower.gate) else { return end(number, .paused) }
         var body = WireRelease()
         body.id = job.id
         body.release = UInt64(number)
@@ -352,7 +352,7 @@ final class Monitor {
                 guard streaming[number] != nil else { continue }
                 // The gate, in the step that releases a chunk.
                 guard fence.allows(reading) else {
-                    end(number, .paused)
+                    end(number, follower.isHeld(at: Clock.now()) ? .paused : .leaseEnded)
                     continue
                 }
                 guard binder.send(.chunk, chunk, payload: Message(blob), to: route) == .sent else {

@@ -144,6 +144,8 @@ package final class Follower {
         guard !next.isEmpty else { return }
         guard apply(next) else { return }
         applied += UInt64(next.count)
+        // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
+        granted()
         // More to come: ask at once.
         if applied < body.last { renew(at: Clock.now()) }
     }

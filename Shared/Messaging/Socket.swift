@@ -118,7 +118,8 @@ package struct Socket: ~Copyable {
     ///
     /// - Parameter reconnect: Milliseconds; different for each peer, or all come back at the same moment.
     package static func connecting(
-        _ endpoint: String, keys: CurveKeyPair, server: CurveKey, limits: SocketLimits, reconnect: Int32, in context: Context
+        _ endpoint: String, keys: CurveKeyPair, server: CurveKey, limits: SocketLimits, reconnect: Int32, in context: Context,
+        beforeConnecting prepare: (UnsafeMutableRawPointer) -> Void = { _ in }
     ) throws(MessagingError) -> Socket {
         let draft = try Draft(ZMQ_DEALER, in: context, limits: limits)
         // Never ZMQ_HEARTBEAT_* here: after a stall libzmq 4.3.4 aborts the process. Renewals are the heartbeat.
@@ -131,6 +132,7 @@ package struct Socket: ~Copyable {
         try draft.set(ZMQ_CURVE_PUBLICKEY, keys.publicKey.bytes)
         try draft.set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes)
         try draft.require(draft.get(ZMQ_MECHANISM) == ZMQ_CURVE, endpoint)
+        prepare(draft.pointer)
         try draft.connect(endpoint)
         return Socket(draft)
     }

@@ -79,9 +79,24 @@ package enum SQLiteStore {
     }
 
     /// Moves the write-ahead log into the database and starts it anew if nobody reads it. On the writer's thread, between commits.
+    ///
+    /// One that finds no room is tried again after the next commit: what was committed is durable in the log all the same.
     package static func checkpoint(_ writer: any DatabaseWriter) throws {
-        try writer.writeWithoutTransaction { db in
-            try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
+        do {
+            try writer.writeWithoutTransaction { db in
+                try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
+            }
+        } catch let error as DatabaseError where error.isFull {}
+    }
+
+    /// Runs `body`, and names the file in what it throws.
+    package static func naming<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
+        } catch let error as DatabaseError {
+            throw StoreError.unopenable(path: path, error.message ?? "\(error.resultCode)")
         }
     }
 }

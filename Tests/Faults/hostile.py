@@ -375,7 +375,7 @@ class Healthy(threading.Thread):
         self.trouble = []
         self.leases = 0
         self.stored = 0
-        self._stop = threading.Event()
+        self._ending = threading.Event()
         self._ready = threading.Event()
 
     def run(self):
@@ -393,7 +393,7 @@ class Healthy(threading.Thread):
             peers[name].greet()
         stream, sequence = new_stream(), 0
         self._ready.set()
-        while not self._stop.wait(0.2):
+        while not self._ending.wait(0.2):
             sequence += 1
             header, payload = batch(stream, sequence)
             for name in SERVICES:
@@ -443,7 +443,7 @@ class Healthy(threading.Thread):
         return self
 
     def finish(self):
-        self._stop.set()
+        self._ending.set()
         self.join(120)
 
 
@@ -662,11 +662,11 @@ class Proxy(threading.Thread):
         self.listener.settimeout(0.1)
         self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
         self.connections = 0
-        self._stop = threading.Event()
+        self._ending = threading.Event()
         self.start()
 
     def run(self):
-        while not self._stop.is_set():
+        while not self._ending.is_set():
             try:
                 client, _ = self.listener.accept()
             except TimeoutError:
@@ -696,7 +696,7 @@ class Proxy(threading.Thread):
             source.close()
 
     def close(self):
-        self._stop.set()
+        self._ending.set()
         self.listener.close()
 
 

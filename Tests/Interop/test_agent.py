@@ -510,6 +510,7 @@ def test_an_agent_without_receipts_is_silent_and_stopped_by_its_lease(suite, age
     stops = {n["node"]: n for n in certificate["agents"]}
     how = how_stopped(certificate)
     assert (how[good.name], how[name]) == ("STOP_HOW_ACKNOWLEDGED", "STOP_HOW_LEASE_ENDED")
-    assert certificate["complete"] and any(p.get("silent") == 1 for p in progress)
+    assert certificate["complete"]
+    assert any(p.get("silent") == 1 for p in progress), (progress[:1], progress[-1:], certificate)
     limit_us = certificate["lease_ms"] * 1_002 + 1_000_000
     assert stops[good.name]["after_us"] < stops[name]["after_us"] <= certificate["complete_after_us"] <= limit_us
