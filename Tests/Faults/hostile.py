@@ -554,7 +554,7 @@ class Suite:
         """Services report every third of a lease."""
         return wait_until(
             lambda: self.counters(name).get(counter, 0) >= before.get(counter, 0) + at_least,
-            f"{name} counts {counter} up by {at_least} from {before.get(counter, 0)}", within=4 * self.lease_ms / 1000 + 8, every=0.2)
+            f"{name} counts {counter} up by {at_least} from {before.get(counter, 0)}", within=2 * self.lease_ms / 1000 + 4, every=0.2)
 
     def read(self, *classes, check=True):
         named = [word for c in classes or ("activity", "content", "conversation", "review") for word in ("--class", c)]

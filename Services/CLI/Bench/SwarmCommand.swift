@@ -116,10 +116,7 @@ final class BenchSwarm {
         let slots = 10
         let slotSpan = Span(nanoseconds: lease.nanoseconds / Limits.renewalsPerLease / Int64(slots))
         while true {
-            // Those that only hold permits are looked at once a millisecond: woken for each message alone, five thousand sockets in one
-            // thread would take from ingest the processor that as many workstations have of their own.
-            if batches.isEmpty { usleep(1_000) }
-            swarm.poll(milliseconds: batches.isEmpty ? 0 : 1)
+            swarm.poll(milliseconds: 1)
             var now = Clock.now()
             while slotAt <= now {
                 for index in stride(from: slot, to: agents.count, by: slots) { look(index, now) }
