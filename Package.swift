@@ -77,11 +77,6 @@ let package = Package(
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
-        tests("MessagingTests", ["Gate", "Wire", "Messaging", "Identity", "Chassis", "CZMQ", protobuf]),
-        tests("VaultTests", ["Gate", "Vault", grdb]),
-        tests("ControlTests", ["sluice-control", "Gate", "Wire", "Messaging", "Vault", grdb, protobuf]),
-        tests("PolicyTests", ["sluice-policy", "Gate", "Rules", "Wire", "Messaging", "Vault", grdb]),
-        tests("AgentTests", ["sluice-agent", "Gate", "Rules", "Wire", "Messaging", "Vault", grdb]),
         tests("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

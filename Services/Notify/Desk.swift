@@ -54,6 +54,7 @@ final class Desk {
             thread?.put(.count)
             var report = WireServiceReport()
             report.counters["delivered"] = counts.delivered
+            for (word, count) in self.binder.refusals { report.counters["refused.\(word)"] = count }
             report.gauges["waiting"] = Int64(counts.waiting)
             report.gauges["held"] = Int64(counts.held)
             report.gauges["given-up"] = Int64(counts.givenUp)

@@ -84,6 +84,7 @@ package enum Lifecycle {
 
 /// Fault points for tests: `SLUICE_FAULT=name:n` ends the process at the n-th passage, as kill -9 would (FAULTS: P02).
 package enum FaultPoint {
+    // Set before any thread is started; after that one thread passes each name, and only tests arm it.
     nonisolated(unsafe) private static var armed: (name: String, left: Int)? = nil
 
     /// Reads the environment. Call once, before any thread is started.

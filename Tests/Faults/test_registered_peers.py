@@ -3,14 +3,14 @@
 What ends a service is in `test_poison.py`, each with a suite of its own.
 """
 
-import contextlib
+import json
 import os
 import time
 
 import pytest
 import zmq
 from hostile import (
-    BODIES, SERVICES, Kind, MiB, Refusal, batch, body, compressor, frame, keys_event, memory, new_stream, nonce, seeded, wait_until, wire, FACTOR)
+    SERVICES, Kind, MiB, Refusal, batch, body, compressor, frame, keys_event, memory, new_stream, nonce, seeded, wait_until, FACTOR)
 
 each_port = pytest.mark.parametrize("port", SERVICES)
 
@@ -209,14 +209,21 @@ def test_a_routing_id_of_its_own_is_refused(suite, guest, port, routing_id):
 
 
 @each_port
-def test_a_routing_id_with_a_leading_zero_cannot_be_set_and_one_sent_raw_steals_no_replies(suite, guest, port):
-    peer = zmq.Context.instance().socket(zmq.DEALER)
-    with pytest.raises(zmq.ZMQError):
-        peer.routing_id = b"\x00abcd"
-    peer.close(0)
-    # An empty id is the ordinary case: libzmq gives one.
-    peer = guest(port)
-    assert works(port, peer)
+@pytest.mark.parametrize("routing_id", [b"\x00", b"\x00abc", b"\x00abcde"], ids=repr)
+def test_a_routing_id_of_its_own_that_begins_with_zero_is_refused(suite, guest, port, routing_id):
+    peer = guest(port, greets=False, routing_id=routing_id)
+    assert peer.ask("hello", body("hello", protocol=1)).code == Refusal.routingID
+
+
+@each_port
+def test_a_routing_id_like_libzmqs_own_takes_nobody_elses_replies(suite, guest, port):
+    """A zero and four bytes look like an id that libzmq made; whose id it is is a guess among 2^32. The healthy peers keep theirs."""
+    with suite.undisturbed():
+        peers = [guest(port, greets=False, routing_id=b"\x00" + number.to_bytes(4, "big")) for number in range(20)]
+        for peer in peers:
+            heard = peer.ask("hello", body("hello", protocol=1))
+            assert heard.kind == "welcome" or heard.code == Refusal.routingID, heard
+            peer.silence(0.01)
 
 
 @each_port
@@ -378,7 +385,6 @@ BOMB = {"columns": b"\0" * (64 << 20)}
 def test_a_batch_that_lies_is_refused_whole_and_by_name(suite, agent, fields, refusal):
     stream = new_stream()
     before = {name: suite.counters(name) for name in ("ingest", "policy")}
-    stored = suite.counters("policy").get("batches", 0)
     arguments = {"sequence": 1, **fields}
     header, payload = batch(stream, arguments.pop("sequence"), **arguments)
     heard = agent.ask("batch", header, payload)
@@ -393,7 +399,6 @@ def test_a_batch_that_lies_is_refused_whole_and_by_name(suite, agent, fields, re
         return any(suite.counters(name).get(f"refused.{word}", 0) > before[name].get(f"refused.{word}", 0) for name in before)
 
     wait_until(counts, f"refused.{word} is counted", 15, every=0.2)
-    assert suite.counters("policy").get("batches", 0) <= stored + 1
     suite.expect_alive()
 
 
@@ -430,8 +435,7 @@ def test_a_sequence_again_is_acknowledged_and_another_content_under_it_is_refuse
     again.close()
     suite.expect_counted("policy", "refused.differs", before, 2)
     suite.expect_counted("policy", "duplicates", before, 2)
-    keys = [line["event"]["key"] for line in suite.read("activity") if line["stream"] == stream] if False else [
-        line["event"]["key"] for line in suite.read("activity") if int(line["stream"]) == stream]
+    keys = [line["event"]["key"] for line in suite.read("activity") if int(line["stream"]) == stream]
     assert keys == ["k0", "k1", "k2"], "the vault holds the first, once"
 
 
@@ -476,8 +480,6 @@ def test_an_agent_cannot_acknowledge_a_pause_that_was_not_asked_for(suite, agent
     agent.send("stopped", body("stopped", epoch=(1 << 64) - 1))
     agent.renew(epoch=(1 << 63) + 5)
     done = suite.cli("pause", "--subject", "GUEST", "--reason", "a test", "--json", check=False)
-    import json
-
     certificate = json.loads(done.stdout.splitlines()[-1])
     stop = next(a for a in certificate["agents"] if a["node"] == "guest")
     assert stop["how"] == "STOP_HOW_LEASE_ENDED" or "LEASE" in str(stop["how"]).upper(), stop
@@ -552,10 +554,8 @@ def command(**deed):
     pytest.param({"pause": {"reason": "x", "selector": {"subjects": ["nobody"]}}}, "notFound", id="a subject that is not there"),
     pytest.param({"pause": {"reason": "x", "selector": {"classes": ["gossip"]}}}, "notFound", id="a class that is not there"),
     pytest.param({"pause": {"reason": "x", "selector": {"sites": [""]}}}, "notFound", id="the empty site"),
-    pytest.param({"pause": {"reason": "x", "selector": {"readers": ["r" * 3_000_000]}}}, "invalid", id="a reader's name of 3 MB"),
     pytest.param({"leak": {"reason": ""}}, "invalid", id="a leak without a reason"),
     pytest.param({"leak": {"reason": "x", "class": "gossip"}}, "notFound", id="a leak of a class that is not there"),
-    pytest.param({"leak": {"reason": "x", "source": "s" * 3_000_000, "class": "review"}}, "invalid", id="a leak whose source is 3 MB"),
     pytest.param({"resume": {"reason": ""}}, "invalid", id="a resume without a reason"),
     pytest.param({"resume": {"reason": "x", "closures": [(1 << 64) - 1]}}, "notFound", id="a resume of the last closure of all"),
     pytest.param({"resume": {"reason": "x", "unseal": True}}, "notFound", id="an unsealing of what is not sealed"),
@@ -600,8 +600,9 @@ def test_a_command_sent_twice_is_done_once(suite, operator, guest):
         lifted = operator.answer()
         assert lifted.kind == "outcome" and len(lifted.body.lifted) == 1
         assert not suite.status()["gate"].get("closures")
-        # The control: another id is another command.
-        assert operator.ask("command", command(resume={"reason": "once"})).code == Refusal.notFound or True
+        # The control: under another id it is another command.
+        fresh = guest("control")
+        assert fresh.ask("command", command(resume={"reason": "once"})).code == Refusal.notFound
 
 
 @pytest.mark.parametrize("question, refusal", [

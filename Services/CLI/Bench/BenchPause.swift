@@ -134,6 +134,7 @@ struct BenchPause: ParsableCommand {
             // The one who waits for the certificate cannot start services again; another thread does, by the same rule as `sluice up`.
             let done = DispatchSemaphore(value: 0)
             if faults {
+                // The thread is waited for below; until then this one only waits for the certificate.
                 nonisolated(unsafe) let suite = bench.suite
                 let isOver = Latch()
                 startThread("watch") {

@@ -1,0 +1,95 @@
+"""Peers that do not read while answers are due (FAULTS: N15)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hostile import SERVICES, MiB, Process, batch, body, frame, memory, new_stream, nonce, wait_until, wire
+
+ASKER = """
+import sys, zmq
+endpoint, server, public, secret, kind, number = sys.argv[1:]
+socket = zmq.Context().socket(zmq.DEALER)
+socket.linger, socket.sndhwm, socket.rcvhwm = 0, 0, 1
+socket.rcvbuf = 4096
+socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = server.encode(), public.encode(), secret.encode()
+socket.connect(endpoint)
+hello, question = (bytes.fromhex(word) for word in kind.split(","))
+socket.send(hello)
+socket.recv()
+print("greeted", flush=True)
+for _ in range(int(number)):
+    socket.send(question)
+print("asked", flush=True)
+# Never reads.
+sys.stdin.read()
+"""
+
+
+def asker(suite, port, keys, question, number):
+    hello = frame("hello", body("hello", protocol=1, start=nonce()))
+    process = suite.adopt(Process(
+        [sys.executable, "-c", ASKER, suite.endpoint(port), suite.public[port].decode(), keys[0].decode(), keys[1].decode(),
+         f"{hello.hex()},{question.hex()}", number], suite.folder / f"asker-{port}.log", stdin=subprocess.PIPE))
+    wait_until(lambda: "asked" in process.said or not process.is_running, "the asker has asked")
+    assert process.is_running, process.said
+    return process
+
+
+QUESTIONS = {
+    "ingest": lambda: frame("renew", body("renew", nonce=nonce(), wall_us=time.time_ns() // 1000)),
+    "policy": lambda: frame("renew", body("renew", nonce=nonce())),
+    "control": lambda: frame("query", body("query", status={})),
+    "notify": lambda: frame("query", body("query", deliveries={})),
+}
+
+
+@pytest.mark.parametrize("port", SERVICES)
+@pytest.mark.parametrize("how", ["never reads", "is stopped"])
+def test_a_peer_that_does_not_read_thousands_of_answers_costs_only_itself(suite, port, how):
+    keys = suite.healthy_keys if port == "ingest" else suite.operator("ops-1")
+    with suite.undisturbed(grows=96 * MiB, rounds=10):
+        process = asker(suite, port, keys, QUESTIONS[port](), 20_000)
+        if how == "is stopped":
+            process.signal(signal.SIGSTOP)
+        # The service has taken them in when a later peer with the same key is answered, and more than once.
+        other = suite.peer(port, keys).greet()
+        for _ in range(20):
+            other.send_frames(QUESTIONS[port]())
+            assert other.answer().kind in ("grant", "answer")
+        other.close()
+        process.kill()
+
+
+def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):
+    """16 chunks are all that can be under way; a pause completes meanwhile."""
+    keys = suite.enrol("writer")
+    agent = suite.agent_peer(keys)
+    stream = new_stream()
+    blob = [os.urandom(20_000).hex() for _ in range(50)]
+    for sequence in range(1, 31):
+        now = time.time_ns() - 5_000_000
+        columns = wire().Columns(
+            version=1, unit_ns=1, at=[0] * 50, kind=[5], text=[word for n in range(50) for word in (n + 1, 6, 0, 0)], strings=blob)
+        header, payload = batch(stream, sequence, times=[now] * 50, columns=columns, count=50, **{"class": "content"})
+        agent.renew()
+        heard = agent.ask("batch", header, payload)
+        assert heard.kind == "stored", heard
+    agent.close()
+    asked = frame("releaseRequest", body(
+        "releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["content"], credit=16))
+    with suite.undisturbed(grows=256 * MiB) as healthy:
+        readers = [asker(suite, "policy", suite.operator("ops-1"), asked, 1) for _ in range(4)]
+        for process in readers:
+            process.signal(signal.SIGSTOP)
+        stored = healthy.stored
+        wait_until(lambda: healthy.stored > stored + 5, "batches go on being stored")
+        done = suite.cli("pause", "--reads-only", "--class", "content", "--reason", "a test")
+        assert done.returncode == 0
+        suite.cli("resume", "--all", "--reason", "a test")
+        for process in readers:
+            process.kill()
