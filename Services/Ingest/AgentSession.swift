@@ -7,6 +7,10 @@ import Wire
 final class AgentSession {
     let route: Route
     let node: Node
+    /// Of the process on the other side: the same on every connection that it makes.
+    let start: Data
+    /// When it last asked for a permit on this session; a session that has not done so for a lease holds none.
+    var renewed = Instant(nanoseconds: 0)
     /// The agent has said that capture outside the permit of this epoch has stopped.
     var acknowledged = Epoch.none
     /// The permit last granted or pushed, by its number in ``PermitTable``.
@@ -29,7 +33,8 @@ final class AgentSession {
         var since: Instant
     }
 
-    init(route: Route, node: Node) {
+    init(route: Route, node: Node, start: Data) {
+        self.start = start
         self.route = route
         self.node = node
     }

@@ -139,7 +139,12 @@ final class Agents {
         }
         // A second Hello on the same connection takes the place of the first.
         if let old = sessions.hear(route, at: now) { forget(old) }
-        let session = AgentSession(route: route, node: node)
+        // The same process on a new connection: what it had before is dead, and must hold up nobody's certificate.
+        for old in byOrdinal[ordinal] ?? [] where !hello.start.isEmpty && old.start == hello.start {
+            forget(old)
+            sessions.end(old.route)
+        }
+        let session = AgentSession(route: route, node: node, start: hello.start)
         sessions.greet(route, session, at: now)
         byOrdinal[ordinal, default: []].append(session)
         var welcome = WireWelcome()
@@ -162,6 +167,7 @@ final class Agents {
 
     private func renew(_ session: AgentSession, _ body: WireRenew, _ now: Instant, _ binder: Binder) {
         session.hasRenewed = true
+        session.renewed = now
         session.noteOffset(body.wallUs &- Clock.wall().microseconds)
         if body.hasAgent { session.report = body.agent }
         acknowledge(session, Epoch(body.epoch))
@@ -336,9 +342,10 @@ final class Agents {
         let epoch = min(claimed, follower.gate.epoch)
         guard epoch > session.acknowledged else { return }
         session.acknowledged = epoch
-        // Two machines may have one key: the last of them makes it true.
+        // Two machines may have one key: the last of them that can hold a lease makes it true.
+        let now = Clock.now()
         let others = byOrdinal[session.node.ordinal] ?? []
-        guard others.allSatisfy({ $0.acknowledged >= epoch }) else { return }
+        guard others.allSatisfy({ $0.acknowledged >= epoch || now - $0.renewed > StopTracker.withDrift(lease) }) else { return }
         acknowledged[epoch, default: []].append(session.node.ordinal)
     }
 
