@@ -190,7 +190,7 @@ final class Journal: Sendable {
                 try database.read { db in
                     let rows = try Row.fetchCursor(
                         db, sql: "SELECT body FROM entry WHERE number > ? ORDER BY number LIMIT ?",
-                        arguments: [Int64(after), Limits.entriesPerPageMax])
+                        arguments: [Int64(clamping: after), Limits.entriesPerPageMax])
                     while let row = try rows.next() {
                         let body: Data = row[0]
                         guard page.isEmpty || bytes + body.count < Limits.bodyBytesMax / 2 else { break }
@@ -202,7 +202,7 @@ final class Journal: Sendable {
             case .certificate(let route, let epoch):
                 let body = try database.read { db in
                     try Data.fetchOne(
-                        db, sql: "SELECT body FROM entry WHERE certificate = ? ORDER BY number DESC LIMIT 1", arguments: [Int64(epoch)])
+                        db, sql: "SELECT body FROM entry WHERE certificate = ? ORDER BY number DESC LIMIT 1", arguments: [Int64(clamping: epoch)])
                 }
                 var found: WireCertificate?
                 if let body, case .certified(let certificate)? = try WireEntry(serializedBytes: body).deed { found = certificate }

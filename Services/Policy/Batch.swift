@@ -57,6 +57,10 @@ struct Opener: ~Copyable {
         guard header.sequence > 0, header.count > 0, header.count <= UInt32(Limits.eventsPerBatchMax) else {
             throw BatchRefused(refusal: .malformed, text: "a batch has a sequence from 1 and 1 to \(Limits.eventsPerBatchMax) events")
         }
+        // The vault counts in 63 bits. What it cannot hold must not reach it: the sender would send it again for ever.
+        guard [header.sequence, header.oldest, header.epoch].allSatisfy({ $0 <= UInt64(Int64.max) }) else {
+            throw BatchRefused(refusal: .malformed, text: "a batch's sequence, oldest and epoch are below 2^63")
+        }
         let extent = BatchExtent(header)
         guard extent.last + (.zero - batch.offset) <= now + Opener.futureMax else {
             throw BatchRefused(refusal: .future, text: "the batch ends after the present, also by the agent's own clock")

@@ -312,7 +312,7 @@ final class Monitor {
         counters["events", default: 0] += UInt64(answer.events)
         if answer.isDuplicate { counters["duplicates", default: 0] += 1 }
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
-        if answer.lost > 0 { counters["batches.lost", default: 0] += answer.lost }
+        if answer.lost > 0 { counters["batches.lost", default: 0].add(saturating: answer.lost) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)
         groups[answer.ingest]!.sequences.append(answer.sequence)

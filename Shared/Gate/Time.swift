@@ -24,7 +24,11 @@ package struct Span: Hashable, Comparable, Sendable {
     package static let zero = Span(nanoseconds: 0)
     package static func seconds(_ value: Int64) -> Span { Span(nanoseconds: value * 1_000_000_000) }
     package static func milliseconds(_ value: Int64) -> Span { Span(nanoseconds: value * 1_000_000) }
-    package static func microseconds(_ value: Int64) -> Span { Span(nanoseconds: value * 1_000) }
+    /// Stops short of the ends, which no clock is off by: what a message says may be anything, and is negated later.
+    package static func microseconds(_ value: Int64) -> Span {
+        Span(nanoseconds: min(max(value, -microsecondsMax), microsecondsMax) * 1_000)
+    }
+    private static let microsecondsMax = Int64.max / 1_000
 
     package var milliseconds: Int64 { nanoseconds / 1_000_000 }
     package var microseconds: Int64 { nanoseconds / 1_000 }
@@ -40,7 +44,11 @@ package struct WallTime: Hashable, Comparable, Sendable {
     package var nanoseconds: Int64
 
     package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
-    package init(microseconds: Int64) { nanoseconds = microseconds.multipliedReportingOverflow(by: 1_000).partialValue }
+    /// Beyond its ends: the end on that side.
+    package init(microseconds: Int64) {
+        let (product, overflow) = microseconds.multipliedReportingOverflow(by: 1_000)
+        nanoseconds = overflow ? (microseconds > 0 ? .max : .min) : product
+    }
 
     package var microseconds: Int64 { nanoseconds / 1_000 }
 
