@@ -68,9 +68,10 @@ struct StatusView {
     private var flow: String {
         let ingest = service("ingest")
         let policy = service("policy")
-        let refused = policy.counters.filter { $0.key.hasPrefix("refused.") }.values.reduce(0, +)
-            + ingest.counters.filter { $0.key.hasPrefix("agents.events.refused.") || $0.key.hasPrefix("refused.") }.values.reduce(0, +)
-        return "FLOW    \(Show.number(ingest.gauges["events.rate"] ?? 0)) events/s in   \(Show.number(refused)) refused   ack p50 \(Show.span(microseconds: ingest.gauges["ack.p50.us"] ?? 0))  p99 \(Show.span(microseconds: ingest.gauges["ack.p99.us"] ?? 0))"
+        // As numbers that cannot overflow: among them are agents' own words.
+        let refused = policy.counters.filter { $0.key.hasPrefix("refused.") }.values.reduce(0.0) { $0 + Double($1) }
+            + ingest.counters.filter { $0.key.hasPrefix("agents.events.refused.") || $0.key.hasPrefix("refused.") }.values.reduce(0.0) { $0 + Double($1) }
+        return "FLOW    \(Show.number(ingest.gauges["events.rate"] ?? 0)) events/s in   \(Figures.number(refused, decimals: 0)) refused   ack p50 \(Show.span(microseconds: ingest.gauges["ack.p50.us"] ?? 0))  p99 \(Show.span(microseconds: ingest.gauges["ack.p99.us"] ?? 0))"
     }
 
     private var vault: String {

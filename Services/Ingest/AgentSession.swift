@@ -15,7 +15,7 @@ final class AgentSession {
     var acknowledged = Epoch.none
     /// The permit last granted or pushed, by its number in ``PermitTable``.
     var permit = PermitTable.nothing
-    var report = WireAgentReport()
+    var report = AgentCounts()
     /// Has asked for a permit on this session: its clock's offset is known.
     var hasRenewed = false
     /// Batches under way in all streams.

@@ -168,8 +168,8 @@ final class Agents {
     private func renew(_ session: AgentSession, _ body: WireRenew, _ now: Instant, _ binder: Binder) {
         session.hasRenewed = true
         session.renewed = now
-        session.noteOffset(body.wallUs &- Clock.wall().microseconds)
-        if body.hasAgent { session.report = body.agent }
+        session.noteOffset((WallTime(microseconds: body.wallUs) - Clock.wall()).microseconds)
+        if body.hasAgent { session.report = AgentCounts(body.agent) }
         acknowledge(session, Epoch(body.epoch))
         var grant = WireGrant()
         grant.nonce = body.nonce
@@ -393,8 +393,8 @@ final class Agents {
         var refused: [String: UInt64] = [:]
         var accepted: UInt64 = 0
         for (_, session) in sessions.all {
-            accepted += session.report.eventsAccepted
-            for (reason, count) in session.report.eventsRefused { refused[reason, default: 0] += count }
+            accepted.add(saturating: session.report.accepted)
+            for (reason, count) in session.report.refused { refused[reason, default: 0].add(saturating: count) }
         }
         report.counters["agents.events.accepted"] = accepted
         for (reason, count) in refused { report.counters["agents.events.refused.\(reason)"] = count }

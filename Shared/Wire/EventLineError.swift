@@ -35,6 +35,12 @@ package enum EventLineError: Error, Hashable, Sendable, CustomStringConvertible 
         }
     }
 
+    /// All of them.
+    package static let words: Set<String> = [
+        "too-long", "not-utf8", "not-json", "not-an-object", "missing-field", "wrong-type", "unknown-kind", "unknown-value", "out-of-range",
+        "bad-time",
+    ]
+
     /// One line for people. What it quotes is cut short, and has no control characters left in it.
     package var description: String {
         switch self {

@@ -1,0 +1,23 @@
+import Chassis
+import Gate
+import Wire
+
+/// What an agent says of its events. Of its words only those that are known are kept: each becomes a counter that control holds and
+/// people see, in every report of this ingest, whose size costs it its lease.
+struct AgentCounts: Hashable, Sendable {
+    private(set) var accepted: UInt64 = 0
+    private(set) var refused: [String: UInt64] = [:]
+
+    init() {}
+
+    init(_ report: WireAgentReport) {
+        accepted = report.eventsAccepted
+        for (reason, count) in report.eventsRefused {
+            refused[AgentCounts.reasons.contains(reason) ? reason : AgentCounts.other, default: 0].add(saturating: count)
+        }
+    }
+
+    /// Of an agent that has words of its own.
+    static let other = "other"
+    static let reasons: Set<String> = Set(CaptureRefused.allCases.map(\.rawValue)).union(EventLineError.words).union(["spool-full"])
+}
