@@ -75,7 +75,9 @@ final class Authority {
     /// a later epoch than the journal proves that the journal has lost something.
     ///
     /// Epochs alone do not tell: a later pause may have hidden one that was lost. So peers name the closures that they hold.
-    func heard(_ service: String, epoch: Epoch, closures: [UInt64], releases: Bool, at now: Instant) {
+    func heard(_ service: String, epoch claimed: Epoch, closures: [UInt64], releases: Bool, at now: Instant) {
+        // Who claims the last epoch that there is leaves none to go on with: so nobody is believed beyond half of what the journal can hold.
+        let epoch = min(claimed, Authority.believedMax)
         let known = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
         let lost = closures.map { Epoch($0) }.filter { !known.contains($0) && !dropped.contains($0) }.max()
         if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) {
@@ -91,6 +93,8 @@ final class Authority {
         if service.hasPrefix("ingest") { ingestHeard = true }
         openAfterRestart(at: now)
     }
+
+    private static let believedMax = Epoch(1 << 62)
 
     /// After a restart: opens when policy has been heard, and ingest too, or every lease has ended that it could know a pause by.
     private func openAfterRestart(at now: Instant) {
@@ -147,6 +151,9 @@ final class Authority {
         _ body: WireLeakReport, _ id: Data, _ author: String, _ route: Route?, _ now: Instant, _ wall: WallTime
     ) throws {
         try Authority.check(reason: body.reason)
+        guard body.source.utf8.count <= Limits.nameBytesMax else {
+            throw CommandRefused.refused(.invalid, "the source of a leak has at most \(Limits.nameBytesMax) bytes")
+        }
         let selector = Selector(classes: body.class.isEmpty ? [] : [DataClass(body.class)])
         try check(selector)
         let title = body.source.isEmpty || body.source == "operator" ? body.reason : "\(body.reason) (noticed by \(body.source))"
@@ -322,6 +329,11 @@ final class Authority {
         let values = selector.sites.count + selector.teams.count + selector.subjects.count + selector.classes.count
         guard values + selector.readers.count + selector.purposes.count <= Limits.selectorValuesMax else {
             throw CommandRefused.refused(.invalid, "a selector names at most \(Limits.selectorValuesMax) values")
+        }
+        // Every closure in force is in every grant: one of megabytes would cost each service its lease.
+        let names = [selector.sites, selector.teams, selector.subjects, Set(selector.classes.map(\.name)), selector.readers, selector.purposes]
+        guard names.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else {
+            throw CommandRefused.refused(.invalid, "a value of a selector has at most \(Limits.nameBytesMax) bytes")
         }
         func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws {
             guard !asked.isEmpty else { return }
