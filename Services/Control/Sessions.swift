@@ -128,6 +128,8 @@ final class Sessions {
 
     private func renew(_ peer: Peer, _ body: WireRenew, _ now: Instant) {
         let name = peer.user.name
+        // Two processes may have had one key: whoever goes on renewing is who is pushed to.
+        services[name] = peer
         peer.status.seenUs = Clock.wall().microseconds
         peer.status.epoch = body.epoch
         peer.status.entries = body.entries
