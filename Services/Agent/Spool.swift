@@ -142,9 +142,9 @@ final class Spool {
         return stream
     }
 
-    /// Batches from `sequence` on. One whose bytes have changed on disk is set aside; what is behind it goes on.
-    func fetch(_ id: UInt64, from sequence: UInt64, limit: Int) throws -> [SpooledBatch] {
-        guard let stream = streams[id] else { return [] }
+    /// Batches from `sequence` on. One whose bytes have changed on disk is set aside, and named; what is behind it goes on.
+    func fetch(_ id: UInt64, from sequence: UInt64, limit: Int) throws -> (batches: [SpooledBatch], damaged: [UInt64]) {
+        guard let stream = streams[id] else { return ([], []) }
         var batches: [SpooledBatch] = []
         var damaged: [UInt64] = []
         try database.read { db in
@@ -166,7 +166,7 @@ final class Spool {
             }
         }
         for number in damaged { try quarantine(id, number, "its bytes changed on disk") }
-        return batches
+        return (batches, damaged)
     }
 
     /// Everything up to `sequence` is in the vault.

@@ -17,6 +17,8 @@ final class SpoolThread: Sendable {
         /// Where a stream stands now.
         case stream(Spool.Stream)
         case batches(UInt64, from: UInt64, [SpooledBatch])
+        /// These have changed on disk, and are set aside.
+        case damaged([UInt64])
         case failed(String)
     }
 
@@ -88,7 +90,9 @@ final class SpoolThread: Sendable {
                     switch item {
                     case .gather: break
                     case .fetch(let stream, let from, let limit):
-                        news.post(.batches(stream, from: from, try spool.fetch(stream, from: from, limit: limit)))
+                        let (batches, damaged) = try spool.fetch(stream, from: from, limit: limit)
+                        news.post(.batches(stream, from: from, batches))
+                        if !damaged.isEmpty { news.post(.damaged(damaged)) }
                         if let now = spool.streams[stream] { news.post(.stream(now)) }
                     case .forget(let stream, let sequence):
                         try spool.forget(stream, upTo: sequence)

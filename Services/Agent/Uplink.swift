@@ -173,6 +173,8 @@ final class Uplink {
             for batch in batches { streams[id]!.cache[batch.sequence] = batch }
             // Set aside by the spool: what follows goes on without it.
             if streams[id]!.next == from, let first = batches.first, first.sequence > from { streams[id]!.next = first.sequence }
+        case .damaged(let sequences):
+            for sequence in sequences { logger.error("the bytes of batch \(sequence) have changed on disk; it is set aside") }
         case .failed(let why):
             logger.critical("\(why)")
             return false

@@ -33,7 +33,8 @@ struct ControlService: ParsableCommand {
         host.logger.info("journal: \(entries) entries, epoch \(governance.gate.epoch.number), \(governance.gate.closures.count) closures in force")
         let replayed = governance
         let floor = try journal.reserveEpochs()
-        let context = try host.context(admitting: trusted.admitted(["service", "operator"]))
+        let admission = Admission()
+        let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
 
         // Connect, and run until a signal or a failure.
         journal.start()
@@ -41,7 +42,7 @@ struct ControlService: ParsableCommand {
             let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
             let authority = Authority(replayed: replayed, entries: entries, floor: floor, lease: lease, at: Clock.now())
             let sessions = Sessions(
-                binder: binder, authority: authority, journal: journal, trusted: trusted, lease: lease, logger: host.logger)
+                binder: binder, authority: authority, journal: journal, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in
                 for item in news.take() where !sessions.take(item) { stop(1) }
             }

@@ -27,6 +27,7 @@ final class Sessions {
     private let authority: Authority
     private let journal: Journal
     private let trusted: TrustedNodes
+    private let admission: Admission
     private let lease: Span
     private let started = Clock.now()
     private let start = Nonce.random()
@@ -43,11 +44,14 @@ final class Sessions {
     private static let recentNodesMax = 500_000
     private var current: [String: [UInt32]] = [:]
 
-    init(binder: Binder, authority: Authority, journal: Journal, trusted: TrustedNodes, lease: Span, logger: Logger) {
+    init(
+        binder: Binder, authority: Authority, journal: Journal, trusted: TrustedNodes, admission: Admission, lease: Span, logger: Logger
+    ) {
         self.binder = binder
         self.authority = authority
         self.journal = journal
         self.trusted = trusted
+        self.admission = admission
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -328,6 +332,7 @@ final class Sessions {
         status.silent = silences.sorted { $0.key < $1.key }.prefix(50).compactMap { ordinal, since in
             governance.nodes[ordinal].map { AgentState(node: $0, state: "silent", since: since).wire }
         }
+        status.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
         return status
     }

@@ -15,6 +15,7 @@ final class Desk {
     private let delivery: Delivery
     private let news: Mailbox<OutboxThread.News>
     private let journals: JournalMark
+    private let admission: Admission
     private let lease: Span
     private let logger: Logger
     private let start = Nonce.random()
@@ -25,7 +26,7 @@ final class Desk {
 
     init(
         binder: Binder, follower: Follower, hooks: Hooks, outbox: Outbox, delivery: Delivery, news: Mailbox<OutboxThread.News>,
-        journals: JournalMark, lease: Span, logger: Logger
+        journals: JournalMark, admission: Admission, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -34,6 +35,7 @@ final class Desk {
         self.delivery = delivery
         self.news = news
         self.journals = journals
+        self.admission = admission
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -54,6 +56,7 @@ final class Desk {
             thread?.put(.count)
             var report = WireServiceReport()
             report.counters["delivered"] = counts.delivered
+            report.counters["handshakes.refused"] = self.admission.refusals
             for (word, count) in self.binder.refusals { report.counters["refused.\(word)"] = count }
             report.gauges["waiting"] = Int64(counts.waiting)
             report.gauges["held"] = Int64(counts.held)

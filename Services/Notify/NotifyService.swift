@@ -35,7 +35,8 @@ struct NotifyService: ParsableCommand {
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
         let journals = JournalMark(path: host.folder() + "/journal")
-        let context = try host.context(admitting: trusted.admitted(["service", "operator"]))
+        let admission = Admission()
+        let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
         host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
 
         // Connect, and run until a signal or a failure.
@@ -56,7 +57,7 @@ struct NotifyService: ParsableCommand {
             let follower = Follower(link: control, lease: lease, applied: cursor)
             let desk = Desk(
                 binder: binder, follower: follower, hooks: hooks, outbox: outbox, delivery: delivery, news: news, journals: journals,
-                lease: lease, logger: host.logger)
+                admission: admission, lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in
                 for item in news.take() where !desk.take(item) { stop(1) }
             }

@@ -34,6 +34,7 @@ final class Monitor {
     private let fence: SharedFence
     private let writer: VaultWriter
     private let releases: Releases
+    private let admission: Admission
     private let lease: Span
     private let logger: Logger
     private let start = Nonce.random()
@@ -52,14 +53,15 @@ final class Monitor {
     private var counters: [String: UInt64] = [:]
 
     init(
-        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, lease: Span,
-        logger: Logger
+        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
+        lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
         self.fence = fence
         self.writer = writer
         self.releases = releases
+        self.admission = admission
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -385,6 +387,7 @@ final class Monitor {
     private func report() -> WireServiceReport {
         var report = WireServiceReport()
         report.counters = counters
+        report.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { report.counters["refused.message.\(word)"] = count }
         report.gauges["vault.events"] = totals.events
         report.gauges["vault.segments"] = totals.segments

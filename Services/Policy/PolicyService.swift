@@ -37,7 +37,8 @@ struct PolicyService: ParsableCommand {
         let fence = SharedFence()
         let writer = VaultWriter(vault: vault, fence: fence, news: written)
         let releases = Releases(vault: vault, news: read)
-        let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2)
+        let admission = Admission()
+        let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)
 
         // Connect, and run until a signal or a failure.
         writer.start()
@@ -53,8 +54,8 @@ struct PolicyService: ParsableCommand {
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
-                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, lease: lease,
-                logger: host.logger)
+                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
+                lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in
                 if !monitor.take(written.take()) { stop(1) }
                 monitor.take(read.take())
