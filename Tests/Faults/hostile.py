@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import functools
 import importlib
+import inspect
 import json
 import os
 import random
@@ -60,6 +61,41 @@ def wait_until(condition, what="the condition", within=PATIENCE, every=0.05):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {within} s; last seen: {seen!r}")
         time.sleep(every)
+
+
+def at_once(work, places):
+    """`work(place)` for each of them, all at the same time; what fails says where. The first failure is raised when all have ended."""
+    failed = {}
+
+    def run(place):
+        try:
+            work(place)
+        except BaseException as error:  # noqa: BLE001 - pytest's own failures are no Exceptions, and the test must hear of them
+            error.add_note(f"at: {place}")
+            failed[place] = error
+
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for place in places:
+        if place in failed:
+            if len(failed) > 1:
+                failed[place].add_note(f"and at: {', '.join(str(p) for p in failed if p != place)}")
+            raise failed[place]
+
+
+def at_each_port(test):
+    """A test of one port (its argument `port`), done at the four ports at once: each is another process, and its peers are its own."""
+
+    @functools.wraps(test)
+    def at_all(**fixtures):
+        at_once(lambda port: test(port=port, **fixtures), SERVICES)
+
+    signature = inspect.signature(test)
+    at_all.__signature__ = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "port"])
+    return at_all
 
 
 # Processes
@@ -461,6 +497,8 @@ class Suite:
         self.processes = []
         self.host = host
         self.healthy = None
+        self.lock = threading.Lock()
+        wire()  # Made once, before threads ask for it.
         self.up = self.adopt(Process(
             [binaries() / "sluice", "up", "--home", self.home, "--agents", agents, "--port-base", self.port_base, "--lease", lease_ms],
             self.folder / "up.log"))
@@ -579,9 +617,10 @@ class Suite:
         """What happens inside leaves the processes alive, their memory within bounds, and healthy peers at every port served."""
         self.expect_alive()
         # One for the whole life of the suite: to begin anew costs a second.
-        if self.healthy is None or not self.healthy.is_alive():
-            self.healthy = Healthy(self).begin()
-        healthy = self.healthy
+        with self.lock:
+            if self.healthy is None or not self.healthy.is_alive():
+                self.healthy = Healthy(self).begin()
+            healthy = self.healthy
         troubles, stored = len(healthy.trouble), healthy.stored
         before = {name: memory(process) for name, process in self.started.items()}
         peak = dict(before)

@@ -1,5 +1,6 @@
 """Peers that do not read while answers are due (FAULTS: N15)."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import SERVICES, MiB, Process, batch, body, frame, memory, new_stream, nonce, wait_until, wire
+from hostile import MiB, Process, at_each_port, batch, body, frame, memory, new_stream, nonce, wait_until, wire
 
 ASKER = """
 import sys, zmq
@@ -30,14 +31,26 @@ sys.stdin.read()
 """
 
 
+askers = itertools.count()
+
+
 def asker(suite, port, keys, question, number):
     hello = frame("hello", body("hello", protocol=1, start=nonce()))
     process = suite.adopt(Process(
         [sys.executable, "-c", ASKER, suite.endpoint(port), suite.public[port].decode(), keys[0].decode(), keys[1].decode(),
-         f"{hello.hex()},{question.hex()}", number], suite.folder / f"asker-{port}.log", stdin=subprocess.PIPE))
+         f"{hello.hex()},{question.hex()}", number], suite.folder / f"asker-{next(askers)}.log", stdin=subprocess.PIPE))
     wait_until(lambda: "asked" in process.said or not process.is_running, "the asker has asked")
     assert process.is_running, process.said
     return process
+
+
+def agents_key(suite):
+    """Not the healthy agent's: to the suite two with one key are one, and hear the same."""
+    if "slow_keys" not in suite.__dict__:
+        keys = suite.enrol("slow")
+        suite.agent_peer(keys).close()
+        suite.slow_keys = keys
+    return suite.slow_keys
 
 
 QUESTIONS = {
@@ -48,12 +61,16 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("port", SERVICES)
+# More than may wait for one peer, several times over.
+NUMBERS = {"ingest": 5_000, "policy": 20_000, "control": 5_000, "notify": 5_000}
+
+
 @pytest.mark.parametrize("how", ["never reads", "is stopped"])
+@at_each_port
 def test_a_peer_that_does_not_read_thousands_of_answers_costs_only_itself(suite, port, how):
-    keys = suite.healthy_keys if port == "ingest" else suite.operator("ops-1")
+    keys = agents_key(suite) if port == "ingest" else suite.operator("ops-1")
     with suite.undisturbed(grows=96 * MiB, rounds=10):
-        process = asker(suite, port, keys, QUESTIONS[port](), 20_000)
+        process = asker(suite, port, keys, QUESTIONS[port](), NUMBERS[port])
         if how == "is stopped":
             process.signal(signal.SIGSTOP)
         # The service has taken them in when a later peer with the same key is answered, and more than once.
@@ -66,16 +83,16 @@ def test_a_peer_that_does_not_read_thousands_of_answers_costs_only_itself(suite,
 
 
 def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):
-    """16 chunks are all that can be under way; a pause completes meanwhile."""
+    """16 chunks are all that can be under way, of the 20 that there are; a pause completes meanwhile."""
     keys = suite.enrol("writer")
     agent = suite.agent_peer(keys)
     stream = new_stream()
-    blob = [os.urandom(20_000).hex() for _ in range(50)]
-    for sequence in range(1, 31):
+    blob = [os.urandom(20_000).hex() for _ in range(25)]
+    for sequence in range(1, 21):
         now = time.time_ns() - 5_000_000
         columns = wire().Columns(
-            version=1, unit_ns=1, at=[0] * 50, kind=[5], text=[word for n in range(50) for word in (n + 1, 6, 0, 0)], strings=blob)
-        header, payload = batch(stream, sequence, times=[now] * 50, columns=columns, count=50, **{"class": "content"})
+            version=1, unit_ns=1, at=[0] * 25, kind=[5], text=[word for n in range(25) for word in (n + 1, 6, 0, 0)], strings=blob)
+        header, payload = batch(stream, sequence, times=[now] * 25, columns=columns, count=25, **{"class": "content"})
         agent.renew()
         heard = agent.ask("batch", header, payload)
         assert heard.kind == "stored", heard

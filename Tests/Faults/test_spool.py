@@ -1,5 +1,6 @@
 """The agent's spool, and an agent that is treated badly (FAULTS: D09, P01, P08; issue 2)."""
 
+import itertools
 import json
 import os
 import signal
@@ -8,20 +9,29 @@ import threading
 import time
 
 import pytest
-from hostile import Agent, MiB, key, rfc3339, wait_until
+from hostile import Agent, MiB, at_once, rfc3339, wait_until
 
-counter = 0
+numbers = itertools.count(1)
 
 
 @pytest.fixture
-def agent(suite):
-    global counter
-    counter += 1
-    agent = Agent(suite, f"spool-{counter}")
-    yield agent
-    if agent.process:
-        agent.process.end()
+def make_agent(suite):
+    made = []
+
+    def make():
+        made.append(Agent(suite, f"spool-{next(numbers)}"))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        if agent.process:
+            agent.process.end()
     suite.cli("resume", "--all", "--reason", "a test", check=False)
+
+
+@pytest.fixture
+def agent(make_agent):
+    return make_agent()
 
 
 def stored(suite, agent):
@@ -37,43 +47,60 @@ def spool(agent, sql, *arguments):
         database.close()
 
 
-def filled(suite, agent, rounds):
-    """An agent, ended, whose spool holds `rounds` batches: a service that is stopped answers nothing."""
-    agent.run().expect_capturing()
+def filled(suite, agents, rounds):
+    """Agents, ended, whose spools hold `rounds` batches each: a service that is stopped answers nothing. The names in each batch."""
+    for agent in agents:
+        agent.run()
+    for agent in agents:
+        agent.expect_capturing()
     policy = suite.started["policy"]
     os.kill(policy, signal.SIGSTOP)
     try:
-        names = []
+        names = {agent.name: [] for agent in agents}
         for number in range(rounds):
-            names.append([f"{agent.name}-{number}-{n}" for n in range(3)])
-            agent.type(*names[-1])
-            agent.expect(lambda s, n=number: s["spoolBatches"] >= n + 1, f"{number + 1} batches")
-        agent.process.kill()
+            for agent in agents:
+                names[agent.name].append([f"{agent.name}-{number}-{n}" for n in range(3)])
+                agent.type(*names[agent.name][-1])
+            for agent in agents:
+                agent.expect(lambda s, n=number: s["spoolBatches"] >= n + 1, f"{number + 1} batches")
+        for agent in agents:
+            agent.process.kill()
+        # What was sent waits at policy's door. When its lease has ended it stores none of that.
+        wait_until(
+            lambda: not next(s for s in suite.status()["services"] if s["name"] == "policy").get("connected"), "policy's lease has ended", every=0.2)
     finally:
         os.kill(policy, signal.SIGCONT)
     return names
 
 
-@pytest.mark.parametrize("damaged", [{1}, {2}, {3}, {1, 2, 3}, set()], ids=str)
-def test_a_batch_whose_bytes_have_changed_on_disk_is_set_aside_and_the_rest_flows(suite, agent, damaged):
-    """D09. With nothing damaged (the control) everything arrives and nothing is set aside."""
-    names = filled(suite, agent, 3)
-    for sequence in damaged:
-        [(payload,)] = spool(agent, "SELECT payload FROM batch WHERE sequence = ?", sequence)
-        flipped = bytearray(payload)
-        flipped[len(flipped) // 2] ^= 4
-        spool(agent, "UPDATE batch SET payload = ? WHERE sequence = ?", bytes(flipped), sequence)
-    agent.run().expect_capturing()
-    status = agent.expect_drained()
-    assert status["quarantined"] == len(damaged), status
-    agent.type("after")
-    agent.expect(lambda s: s["accepted"] == 1, "goes on")
-    agent.expect_drained()
-    expected = [name for number, group in enumerate(names, 1) if number not in damaged for name in group] + ["after"]
-    assert stored(suite, agent) == expected
-    assert len(spool(agent, "SELECT * FROM quarantine")) == len(damaged), "what was damaged is kept for people to look at"
-    if damaged:
-        assert "set aside" in agent.complaints or "changed on disk" in agent.complaints, "people are told:\n" + agent.complaints[-600:]
+def test_a_batch_whose_bytes_have_changed_on_disk_is_set_aside_and_the_rest_flows(suite, make_agent):
+    """D09. Of one agent nothing is damaged (the control): everything arrives and nothing is set aside."""
+    damage = [{1}, {2}, {3}, {1, 2, 3}, set()]
+    agents = [make_agent() for _ in damage]
+    names = filled(suite, agents, 3)
+    for agent, damaged in zip(agents, damage):
+        for sequence in damaged:
+            [(payload,)] = spool(agent, "SELECT payload FROM batch WHERE sequence = ?", sequence)
+            flipped = bytearray(payload)
+            flipped[len(flipped) // 2] ^= 4
+            spool(agent, "UPDATE batch SET payload = ? WHERE sequence = ?", bytes(flipped), sequence)
+        agent.run()
+
+    def flows(place):
+        agent, damaged = agents[place], damage[place]
+        agent.expect_capturing()
+        status = agent.expect_drained()
+        assert status["quarantined"] == len(damaged), status
+        agent.type("after")
+        agent.expect(lambda s: s["accepted"] == 1, "goes on")
+        agent.expect_drained()
+        expected = [name for number, group in enumerate(names[agent.name], 1) if number not in damaged for name in group] + ["after"]
+        assert stored(suite, agent) == expected
+        assert len(spool(agent, "SELECT * FROM quarantine")) == len(damaged), "what was damaged is kept for people to look at"
+        told = "set aside" in agent.complaints or "changed on disk" in agent.complaints
+        assert told == bool(damaged), "people are told, and of nothing else:\n" + agent.complaints[-600:]
+
+    at_once(flows, range(len(damage)))
 
 
 def test_a_full_spool_refuses_what_is_new_counts_it_and_drains_later(suite, agent):
@@ -107,46 +134,45 @@ def test_a_full_spool_refuses_what_is_new_counts_it_and_drains_later(suite, agen
     assert len(lines) == accepted + 1, "all that was accepted is in the vault, once; the rest was counted"
 
 
-@pytest.mark.parametrize("field, value", [
-    ("spoolBytesMax", MiB - 1), ("spoolBytesMax", 0), ("spoolBytesMax", -1), ("serverKey", "x" * 39), ("serverKey", ""), ("ingest", "nonsense"),
-    ("spoolBytesMax", "many"), ("name", None),
-])
-def test_settings_that_make_no_sense_end_the_agent_with_one_line(suite, agent, field, value):
-    agent.configure(**{field: value})
+def ends_with_one_line(agent, why):
+    """The agent says in one line why it does not start; the status is a program's own, not a crash's."""
+    agent.errors.write_bytes(b"")
     agent.run()
-    assert agent.process.popen.wait(30) not in (0, -4, -5, -6, -11), agent.complaints
+    status = agent.process.popen.wait(30)
     lines = [line for line in agent.complaints.splitlines() if line]
-    assert len(lines) == 1 and "Fatal" not in lines[0], lines
+    assert status > 0 and len(lines) == 1 and "Fatal" not in lines[0], (why, status, lines)
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 39, b"x" * 41, b"\xff" * 40, b"x" * 4_000], ids=["empty", "39", "41", "not Z85", "long"])
-def test_a_key_file_that_is_none_ends_the_agent_with_one_line(suite, agent, content):
+def test_settings_that_make_no_sense_end_the_agent_with_one_line(suite, agent):
+    path = agent.home / "agent.json"
+    honest = path.read_bytes()
+    for field, value in (
+        ("spoolBytesMax", MiB - 1), ("spoolBytesMax", 0), ("spoolBytesMax", -1), ("serverKey", "x" * 39), ("serverKey", ""),
+        ("ingest", "nonsense"), ("spoolBytesMax", "many"), ("name", None)):
+        agent.configure(**{field: value})
+        ends_with_one_line(agent, (field, value))
+        path.write_bytes(honest)
+    # The control: what they were made of is good.
+    agent.run().expect_capturing()
+
+
+def test_a_key_file_that_is_none_or_that_others_can_read_ends_the_agent_with_one_line(suite, agent):
     """A12."""
-    (agent.home / "agent.secret").write_bytes(content)
-    agent.run()
-    assert agent.process.popen.wait(30) not in (0, -4, -5, -6, -11), agent.complaints
-    assert len([line for line in agent.complaints.splitlines() if line]) == 1, agent.complaints
-
-
-@pytest.mark.parametrize("mode, starts", [(0o644, False), (0o640, False), (0o600, True)], ids=oct)
-def test_a_key_that_others_can_read_is_not_used(suite, agent, mode, starts):
-    """A12; 0600 is the control."""
-    (agent.home / "agent.secret").chmod(mode)
-    agent.run()
-    if starts:
-        agent.expect_capturing()
-    else:
-        assert agent.process.popen.wait(30) not in (0, -4, -5, -6, -11)
-
-
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""], ids=["LF", "CRLF", "none"])
-def test_a_key_file_may_end_in_a_newline(suite, agent, end):
     path = agent.home / "agent.secret"
-    path.write_bytes(path.read_bytes().strip() + end)
-    agent.run()
-    wait_until(lambda: not agent.process.is_running or bool(agent.status.get("classes")), "it captures, or says why not")
-    if end != b"\r\n":
-        assert agent.process.is_running, agent.complaints
+    honest = path.read_bytes()
+    for content in (b"", b"x" * 39, b"x" * 41, b"\xff" * 40, b"x" * 4_000, honest.strip() + b"\r\n"):
+        path.write_bytes(content)
+        ends_with_one_line(agent, content[:50])
+    path.write_bytes(honest)
+    for mode in (0o644, 0o640):
+        path.chmod(mode)
+        ends_with_one_line(agent, oct(mode))
+    # The control: the key itself, for its owner alone. A newline at its end does no harm.
+    path.chmod(0o600)
+    for end in (b"\n", b""):
+        path.write_bytes(honest.strip() + end)
+        agent.run().expect_capturing()
+        agent.process.end()
 
 
 def test_kill_9_again_and_again_loses_nothing_that_was_spooled(suite, agent):

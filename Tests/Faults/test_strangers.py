@@ -1,8 +1,6 @@
 """Who has no key, or does not even speak the protocol, at each of the four ports (FAULTS: A01, N08, N10, N11, N12)."""
 
 import contextlib
-import os
-import random
 import socket
 import struct
 import time
@@ -10,10 +8,9 @@ import time
 import pytest
 import zmq
 from hostile import (
-    FACTOR, SERVICES, MiB, Peer, Process, Proxy, batch, binaries, body, dial, frame, greeting, is_closed, new_keys, new_stream, nonce,
-    open_files, record_hello, seeded, wait_until, with_our_death)
+    FACTOR, SERVICES, Peer, Process, Proxy, at_each_port, at_once, binaries, body, dial, frame, greeting, is_closed, new_keys, nonce, open_files, record_hello, seeded,
+    wait_until)
 
-each_port = pytest.mark.parametrize("port", SERVICES)
 HELLO = lambda: frame("hello", body("hello", protocol=1, start=nonce()))  # noqa: E731
 
 
@@ -33,7 +30,7 @@ def is_welcome(suite, port, keys, **more):
         peer.close()
 
 
-@each_port
+@at_each_port
 def test_an_unknown_key_gets_no_answer_and_is_counted(suite, port):
     with suite.undisturbed():
         before = suite.counters(port)
@@ -42,7 +39,7 @@ def test_an_unknown_key_gets_no_answer_and_is_counted(suite, port):
         suite.expect_counted(port, "handshakes.refused", before)
 
 
-@each_port
+@at_each_port
 def test_an_agents_key_opens_no_port_but_ingest(suite, port):
     with suite.undisturbed():
         before = suite.counters(port)
@@ -51,7 +48,7 @@ def test_an_agents_key_opens_no_port_but_ingest(suite, port):
             suite.expect_counted(port, "handshakes.refused", before)
 
 
-@each_port
+@at_each_port
 def test_the_right_key_with_the_wrong_server_key_gets_no_answer(suite, port):
     with suite.undisturbed():
         other = next(name for name in SERVICES if name != port)
@@ -60,7 +57,7 @@ def test_the_right_key_with_the_wrong_server_key_gets_no_answer(suite, port):
         assert is_welcome(suite, port, keys_for(suite, port)), "the control"
 
 
-@each_port
+@at_each_port
 def test_a_peer_without_curve_gets_no_answer(suite, port):
     with suite.undisturbed():
         for username in (None, b"ops-1"):
@@ -102,7 +99,7 @@ GREETINGS = {
 }
 
 
-@each_port
+@at_each_port
 def test_what_is_not_our_protocol_is_closed_and_disturbs_nobody(suite, port):
     """Each closed at the latest when the handshake's three seconds are over."""
     with suite.undisturbed():
@@ -118,7 +115,7 @@ def test_what_is_not_our_protocol_is_closed_and_disturbs_nobody(suite, port):
         assert not left, f"still open: {left}"
 
 
-@each_port
+@at_each_port
 def test_a_greeting_cut_at_any_length_disturbs_nobody(suite, port):
     """One half is closed by us after the cut, the other half waits: the port closes it. And a HELLO cut at any length."""
     hello = greeting() + record_hello(suite.public[port])
@@ -189,7 +186,7 @@ def test_a_socket_without_the_limit_keeps_who_never_speaks():
         raw.close()
 
 
-@each_port
+@at_each_port
 def test_a_port_scan_of_two_thousand_connections_disturbs_nobody(suite, port):
     with suite.undisturbed():
         files = open_files(suite.started[port])
@@ -265,7 +262,7 @@ def test_thousands_of_random_and_mutated_openings_kill_nothing(suite):
         wait_until(lambda: all(open_files(suite.started[p]) <= files[p] + 4 for p in SERVICES), "descriptors are given back")
 
 
-@each_port
+@at_each_port
 def test_a_handshake_with_mutated_bytes_lets_nobody_in(suite, port):
     """HELLO and INITIATE of a registered peer, changed on the way; unchanged (the control) it gets in through the same proxy."""
     chance = seeded(f"handshake-{port}")
@@ -296,7 +293,7 @@ def test_a_handshake_with_mutated_bytes_lets_nobody_in(suite, port):
                 assert heard is None or all(p < 64 + 202 for p, _ in flips), (flips, heard)
 
 
-@each_port
+@at_each_port
 def test_a_connection_cut_or_reset_during_the_handshake_leaves_nothing_behind(suite, port):
     """N08: the proxy breaks after each of many lengths."""
     with suite.undisturbed():
@@ -315,10 +312,13 @@ def test_a_connection_cut_or_reset_during_the_handshake_leaves_nothing_behind(su
         wait_until(lambda: open_files(suite.started[port]) <= files + 4, "descriptors are given back")
 
 
-@pytest.mark.parametrize("files", [64, 4_000])
-def test_a_service_that_runs_out_of_descriptors_survives_and_serves_others(make_suite, files):
+def test_a_service_that_runs_out_of_descriptors_survives_and_serves_others(make_suite):
     """N11: notify by hand with few descriptors, and more connections than that. With 4,000 (the control) nobody is kept out."""
-    suite = make_suite()
+    suites = {files: make_suite() for files in (64, 4_000)}
+    at_once(lambda files: run_out(suites[files], files), suites)
+
+
+def run_out(suite, files):
     suite.up.end()
     services = {
         name: suite.adopt(Process(
