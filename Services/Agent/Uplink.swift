@@ -213,6 +213,7 @@ final class Uplink {
             header.epoch = batch.epoch
             header.payloadBytes = UInt32(batch.payload.count)
             header.columnsBytes = UInt32(batch.columnsBytes)
+            FaultPoint.pass("after-check-before-send")
             guard link.send(.batch, header, payload: Message(batch.payload)) == .sent else { return }
             streams[id]!.next += 1
         }

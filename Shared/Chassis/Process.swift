@@ -82,21 +82,28 @@ package enum Lifecycle {
     }
 }
 
-/// Fault points for tests: `SLUICE_FAULT=name:n` ends the process at the n-th passage, as kill -9 would (FAULTS: P02).
+/// Fault points for tests: `SLUICE_FAULT=name:n` ends the process at the n-th passage, as kill -9 would (FAULTS: P02);
+/// `stop@name:n` stops it there, as SIGSTOP would, until somebody sends SIGCONT (P04).
 package enum FaultPoint {
     // Set before any thread is started; after that one thread passes each name, and only tests arm it.
-    nonisolated(unsafe) private static var armed: (name: String, left: Int)? = nil
+    nonisolated(unsafe) private static var armed: (name: String, left: Int, stops: Bool)? = nil
 
     /// Reads the environment. Call once, before any thread is started.
     package static func arm(_ setting: String?) {
         guard let setting, let colon = setting.lastIndex(of: ":"), let count = Int(setting[setting.index(after: colon)...]) else { return }
-        armed = (String(setting[..<colon]), count)
+        let stops = setting.hasPrefix("stop@")
+        armed = (String(setting[..<colon].dropFirst(stops ? 5 : 0)), count, stops)
     }
 
     /// Each name is passed by one thread only.
     package static func pass(_ name: StaticString) {
         guard let point = armed, point.name == name.description else { return }
-        armed = (point.name, point.left - 1)
-        if point.left <= 1 { _exit(137) }
+        armed = (point.name, point.left - 1, point.stops)
+        if point.stops, point.left == 1 {
+            // To this thread, so that it stops here and not a moment later.
+            _ = raise(SIGSTOP)
+        } else if !point.stops, point.left <= 1 {
+            _exit(137)
+        }
     }
 }

@@ -1,13 +1,14 @@
-"""Wall clocks that are set: a lease is counted on the clock that only goes on (FAULTS T01)."""
+"""Wall clocks that are set, and machines that sleep: a lease is counted on the clock that only goes on (FAULTS T01, T02)."""
 
 import os
 import time
 
 import pytest
-from harness import missing, now_ns, wait_until
+from harness import Shim, missing, now_ns, wait_until
 from harness.agent import key
 
-SHIFTS = ["+3600", "-3600", "+86400"]
+# An hour, a day; to the third of January 1970; and past the end of 32 bits in 2038.
+SHIFTS = ["+3600", "-3600", "+86400", f"-{int(time.time()) - 2 * 86_400}", f"+{(1 << 31) - int(time.time()) + 3600}"]
 
 
 def faked(file):
@@ -84,3 +85,47 @@ def test_an_ingest_whose_wall_clock_is_set_stops_with_the_pause_as_ever(make_sui
     shift(clock, "+0")
     agent.expect(capturing=True)
     wait_until(lambda: suite.epoch() > certificate["epoch"], "it goes on after the resume")
+
+
+def judged(agent):
+    return agent.status["accepted"] + sum(agent.status["refused"].values())
+
+
+def test_an_agent_whose_machine_sleeps_wakes_without_a_lease(make_suite, tmp_path):
+    shim = Shim(tmp_path)
+    suite = make_suite(lease_ms=8000)
+    agent = suite.agent("ann").run(env=shim.env).expect(capturing=True)
+    # Nobody answers from here on: nothing renews the lease that it holds.
+    suite.stop("ingest")
+    # The control: while it is awake, its lease goes on, and also when only the other clock has moved.
+    shim.ahead(monotonic_seconds=3600)
+    agent.type("awake")
+    wait_until(lambda: judged(agent) == 1, "it is judged")
+    assert agent.status["accepted"] == 1, agent.status
+    shim.ahead(monotonic_seconds=3600, boot_seconds=3600)
+    agent.type("woken")
+    wait_until(lambda: judged(agent) == 2, "it is judged")
+    assert agent.status["refused"] == {"no-lease": 1}, agent.status
+    assert agent.status["classes"] == []
+    suite.cont("ingest")
+    agent.expect(capturing=True)
+    agent.type("renewed")
+    agent.expect_drained()
+    assert suite.keys() == ["awake", "renewed"]
+
+
+def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothing(make_suite, tmp_path):
+    shim = Shim(tmp_path)
+    suite = make_suite(lease_ms=8000, start=False)
+    suite.start("control", "notify", "ingest", wait=False)
+    suite.start("policy", env=shim.env)
+    # Nobody renews its lease from here on.
+    suite.stop("control")
+    # The control: with the lease that it holds it releases what there is, which is nothing yet.
+    shim.ahead(monotonic_seconds=3600)
+    assert suite.read(check=False).code == 0
+    shim.ahead(monotonic_seconds=3600, boot_seconds=3600)
+    refused = suite.read(check=False)
+    assert refused.code == 1 and "lease" in refused.err, refused
+    suite.cont("control")
+    wait_until(lambda: suite.read(check=False).code == 0, "its lease is renewed")

@@ -269,3 +269,77 @@ def test_with_one_agent_frozen_and_ingest_restarted_in_the_middle_every_certific
         assert of(certificate)[f"desk-{number % 20}"] == "lease_ended", certificate
         agents[number % 20].thaw()
         suite.resume()
+
+
+def is_stopped(process):
+    return Path(f"/proc/{process.id}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def test_an_agent_stopped_between_its_check_and_its_send_is_refused_what_it_sends_later(make_suite):
+    """P04: it has found that it may send, sleeps past the end of its lease, and sends."""
+    suite = make_suite(lease_ms=3000)
+    refusals = lambda: int(suite.service_status("ingest").get("counters", {}).get("refused.no-lease", 0))
+    for name, pauses in (("bob", False), ("ann", True)):
+        agent = suite.agent(name).run({"SLUICE_FAULT": "stop@after-check-before-send:2"}).expect(capturing=True)
+        agent.type(f"{name}-first")
+        agent.expect_drained()
+        agent.type(f"{name}-held")
+        wait_until(lambda: is_stopped(agent.process), "it stops where it was told to")
+        stored = suite.vault_count()
+        if pauses:
+            certificate = suite.expect_in_time(suite.pause("--subject", agent.subject))
+            assert of(certificate) == {name: "lease_ended"}
+        agent.thaw()
+        if pauses:
+            wait_until(lambda: refusals() == 1, "ingest has refused it, and shows that")
+            assert suite.vault_count() == stored
+            suite.resume()
+        agent.expect(capturing=True).expect_drained()
+        if not pauses:
+            # The control: stopped in the same place for a moment, its batch is taken.
+            assert suite.vault_count() == stored + 1 and refusals() == 0
+    # What was refused was kept, and caught before the pause: it comes now.
+    assert sorted(suite.keys()) == ["ann-first", "ann-held", "bob-first", "bob-held"]
+
+
+@pytest.mark.parametrize("name", ["ann", "ingest", "policy", "notify", "control"])
+def test_who_is_frozen_for_many_leases_is_forgotten_and_comes_back_and_nothing_is_lost(make_suite, name):
+    """P03, longer than any session lives."""
+    suite = make_suite(lease_ms=1000)
+    agents = [suite.agent(who).run().expect(capturing=True) for who in ("ann", "bob")]
+    typists = [Typist(agent, 0.02).start() for agent in agents]
+    wait_until(lambda: suite.vault_count() > 50, "events flow")
+    process = suite.agents["ann"].process if name == "ann" else suite.services[name]
+    process.freeze()
+    if name == "ann":
+        # Ingest has no session of it any more.
+        wait_until(lambda: suite.service_status("ingest")["gauges"]["sessions"] == 1, "its session is forgotten")
+    elif name != "control":
+        wait_until(lambda: "seen_us" not in suite.service_status(name), "its session is forgotten")
+    else:
+        # Nobody is there to be asked; they type for six leases.
+        typists[1].expect_more(300)
+    over = now_ns()
+    typists[0].expect_more(50)
+    asleep = now_ns()
+    process.thaw()
+    suite.expect_serving()
+    for agent in agents:
+        agent.expect(capturing=True)
+    for typist in typists:
+        typist.expect_more(50)
+        typist.stop()
+    # What the agent was given while it had no lease is refused and counted, the rest is in the vault, in order and once.
+    for typist, agent in zip(typists, agents):
+        wait_until(lambda: agent.status["accepted"] + sum(agent.status["refused"].values()) == len(typist.sent), "every key is accounted for")
+        status = agent.expect_drained()
+        found = [key for key in suite.keys() if key.startswith(agent.name)]
+        assert found == [key for key, _ in typist.sent if key in set(found)]
+        assert len(found) == status["accepted"]
+    caught = captured(suite, over, asleep, typists)
+    if name in ("ann", "ingest", "control"):
+        assert [key for key, _ in caught if key.startswith("ann")] == []
+    # The control: of another agent, and of all agents when neither who grants nor who holds leases was frozen, it was taken.
+    if name in ("ann", "policy", "notify"):
+        assert any(key.startswith("bob") for key, _ in caught)
+    assert captured(suite, asleep, now_ns(), typists)

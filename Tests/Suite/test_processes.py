@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from harness import Process, Typist, binaries, missing, wait_until
+from harness import Process, Shim, Typist, binaries, missing, wait_until
 
 SERVICES = ["control", "policy", "notify", "ingest"]
 
@@ -355,3 +355,34 @@ def test_a_journal_with_a_flipped_page_is_not_served(rested):
     for more in ("-wal", "-shm"):
         path.with_name(path.name + more).unlink(missing_ok=True)
     refuses(rested, "control", str(path), "damaged", "backup")
+
+
+# P08
+
+
+def test_a_thousand_signals_a_second_to_every_thread_end_nothing_and_lose_nothing(make_suite, tmp_path):
+    """Each interrupts whatever call waits, in the services and in an agent: EINTR is no end and no loss."""
+    shim = Shim(tmp_path)
+    suite = make_suite(start=False)
+    suite.start(env=shim.stormy)
+    ann = suite.agent("ann").run(env=shim.stormy).expect(capturing=True)
+    typist = Typist(ann, 0.005).start()
+    begun = shim.signals
+    wait_until(lambda: shim.signals > begun + 50_000 and typist.count > 500, "fifty thousand signals are taken")
+    certificate = suite.expect_in_time(suite.pause())
+    assert [a["how"] for a in certificate["agents"]] == ["STOP_HOW_ACKNOWLEDGED"]
+    suite.resume()
+    ann.expect(capturing=True)
+    typist.expect_more(100).stop()
+    wait_until(lambda: ann.status["accepted"] + sum(ann.status["refused"].values()) == len(typist.sent), "every key is accounted for")
+    accepted = ann.expect_drained()["accepted"]
+    found = suite.keys()
+    # What the agent took between the command and its own stop is dropped by the fence, and counted.
+    dropped = int(suite.service_status("policy")["counters"].get("events.dropped.closed", 0))
+    assert len(found) + dropped == accepted > 500 and found == [key for key, _ in typist.sent if key in set(found)]
+    assert ann.end_input() == 0 and suite.terminate_all() == dict.fromkeys(SERVICES, 0)
+    # The control: they are signals that end who does not take them.
+    plain = suite.adopt(Process([binaries() / "sluice-control", "--home", suite.home], suite.log("control")))
+    wait_until(lambda: suite.log("control").read_text().count("closed to unknown keys") == 2 or not plain.is_running, "it runs")
+    plain.signal(signal.SIGUSR2)
+    assert plain.wait() == -signal.SIGUSR2

@@ -1,0 +1,64 @@
+// Loaded before libc (LD_PRELOAD) into a program under test: its clocks run ahead by as much as a file says, and signals interrupt its calls.
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, and signals taken so far: shared with the test.
+static struct { long long boot, monotonic, signals; } *shared;
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    long status = syscall(SYS_clock_gettime, clock, time);
+    if (status != 0) { errno = (int)-status; return -1; }
+    long long ahead = !shared ? 0 : clock == CLOCK_BOOTTIME ? shared->boot : clock == CLOCK_MONOTONIC ? shared->monotonic : 0;
+    long long nanoseconds = time->tv_nsec + ahead % 1000000000;
+    time->tv_sec += ahead / 1000000000 + nanoseconds / 1000000000;
+    time->tv_nsec = nanoseconds % 1000000000;
+    return 0;
+}
+
+static void taken(int number) { (void)number; __atomic_fetch_add(&shared->signals, 1, __ATOMIC_RELAXED); }
+
+// To each thread a thousand times a second.
+static void *storm(void *unused) {
+    (void)unused;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    long self = syscall(SYS_gettid);
+    for (;;) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        DIR *tasks = opendir("/proc/self/task");
+        if (!tasks) continue;
+        for (struct dirent *entry; (entry = readdir(tasks));) {
+            long task = atol(entry->d_name);
+            if (task > 0 && task != self) syscall(SYS_tgkill, getpid(), task, SIGUSR2);
+        }
+        closedir(tasks);
+    }
+}
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("SLUICE_SHIM");
+    // Whoever starts the program (setpriv) is not meant.
+    if (!path || strncmp(program_invocation_short_name, "sluice", 6) != 0) return;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0) abort();
+    void *bytes = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (bytes == MAP_FAILED) abort();
+    shared = bytes;
+    if (!getenv("SLUICE_SHIM_STORM")) return;
+    struct sigaction action = {.sa_handler = taken};  // Without SA_RESTART: calls end with EINTR.
+    sigaction(SIGUSR2, &action, NULL);
+    pthread_t thread;
+    pthread_create(&thread, NULL, storm, NULL);
+}
