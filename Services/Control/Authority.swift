@@ -118,7 +118,10 @@ final class Authority {
 
     func perform(_ command: WireCommand, by author: String, from route: Route, at now: Instant, wall: WallTime) throws {
         guard command.id.count == 16 else { throw CommandRefused.refused(.invalid, "a command has an id of 16 bytes") }
-        if let done = outcomes[command.id] { return answer(route, done) }
+        if let done = outcomes[command.id] {
+            answer(route, done)
+            return follow(done, route, wall)
+        }
         // Sent again while the disk is at work: done once, answered where it was asked last.
         if underWay[command.id] != nil {
             underWay[command.id] = route
@@ -189,6 +192,20 @@ final class Authority {
         outcome.incident = incident
         outcome.closure = WireClosure(closure)
         finish(id, outcome, route)
+    }
+
+    /// Who asks again, on a new connection perhaps, is shown the same pause to its end: what went to the old one is lost.
+    private func follow(_ outcome: WireOutcome, _ route: Route, _ wall: WallTime) {
+        guard outcome.hasClosure else { return }
+        let epoch = Epoch(outcome.epoch)
+        if stoppings[epoch] != nil {
+            stoppings[epoch]?.asker = route
+            if let stopping = stoppings[epoch], stopping.overdue {
+                showCertificate(route, WireCertificate(stopping.tracker.certificate(issued: wall)))
+            }
+        } else if let certificate = recentCertificates[epoch] {
+            showCertificate(route, certificate)
+        }
     }
 
     private func issue(_ epoch: Epoch) {

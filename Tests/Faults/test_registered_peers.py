@@ -613,8 +613,12 @@ def test_a_command_sent_twice_is_done_once(suite, operator, guest):
         first = operator.ask("command", again)
         assert first.kind == "outcome", first
         second = operator.ask("command", again)
-        third = guest("control").ask("command", again)
+        newcomer = guest("control")
+        third = newcomer.ask("command", again)
         assert first.body == second.body == third.body
+        # What went to a connection that is gone is lost: who asks again is shown the pause to its end, too.
+        certificate = newcomer.expect("certificate").body
+        assert certificate.complete and certificate.epoch == first.body.epoch
         assert len(suite.status()["gate"]["closures"]) == 1
         lifting = command(resume={"reason": "once"})
         operator.send("command", lifting).send("command", lifting)
