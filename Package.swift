@@ -55,6 +55,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Shared/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
+        .systemLibrary(name: "CSodium", path: "Shared/CSodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CLinux", path: "Shared/CLinux"),
 
         // The ground floor: decides, and imports no protobuf, socket, clock or disk.
@@ -72,7 +73,7 @@ let package = Package(
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", "CZlib", grdb, crypto]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),

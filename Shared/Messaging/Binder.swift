@@ -27,7 +27,7 @@ package struct Inbound: ~Copyable {
     /// Who libzmq's handshake says the connection belongs to. Empty: unknown, and then nothing may be done for it.
     package let user: String
 
-    init(kind: Kind, head: consuming Message, payload: consuming Message?, user: String) {
+    package init(kind: Kind, head: consuming Message, payload: consuming Message?, user: String) {
         self.kind = kind
         self.head = head
         self.payload = payload

@@ -1,7 +1,7 @@
 #if os(Linux)
 import CZMQ
 import Foundation
-package import Gate
+import Gate
 import SwiftProtobuf
 package import Wire
 

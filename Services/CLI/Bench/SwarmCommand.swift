@@ -24,6 +24,8 @@ struct SwarmCommand: ParsableCommand {
     @Option var seconds: Double = 0
     /// Once they hold a permit the agents neither hear nor say anything any more: partitioned, as their ingest sees it.
     @Flag var deaf = false
+    /// Agents' connections are libzmq's own, as in `sluice-agent`, and not the generator's.
+    @Flag var libzmq = false
 
     func run() throws {
         #if os(Linux)
@@ -58,9 +60,7 @@ final class BenchSwarm {
     }
 
     private let options: SwarmCommand
-    private let swarm: Swarm
-    private let context: Context
-    private let address: Link.Address
+    private let swarm: any Peers
     private let lease: Span
     private var agents: [Agent] = []
     private var batches: [BenchBatch] = []
@@ -79,10 +79,9 @@ final class BenchSwarm {
         self.options = options
         guard let server = CurveKey(z85: options.server) else { throw Complaint("--server is no key") }
         let data = FileManager.default.contents(atPath: options.keys) ?? Data()
-        address = Link.Address(endpoint: options.ingest, server: server)
         lease = .milliseconds(Int64(options.lease))
-        context = try Context(ioThreads: 1, sockets: 65_536)
-        swarm = try Swarm()
+        swarm = options.libzmq
+            ? try LibzmqSwarm(Link.Address(endpoint: options.ingest, server: server)) : try LeanSwarm(endpoint: options.ingest, server: server)
         var body = WireHello()
         body.protocol = UInt32(Limits.version)
         body.start = Nonce.random().bytes
@@ -98,11 +97,7 @@ final class BenchSwarm {
             agent.patience = patience()
             agents.append(agent)
         }
-        for agent in agents {
-            try swarm.add(
-                address, keys: agent.keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
-                reconnect: .random(in: 500...2_500), in: context)
-        }
+        for agent in agents { try swarm.add(agent.keys) }
         swarm.received = { [unowned self] index, message in try? take(index, message) }
     }
 
@@ -166,9 +161,7 @@ final class BenchSwarm {
             agents[index].patience = patience()
             agents[index].isWelcome = false
             agents[index].greeted = Instant(nanoseconds: 0)
-            try? swarm.renew(
-                index, address, keys: agents[index].keys, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256),
-                reconnect: .random(in: 500...2_500), in: context)
+            try? swarm.renew(index, agents[index].keys)
         }
         publish(index, now)
     }
