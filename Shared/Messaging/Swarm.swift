@@ -1,7 +1,6 @@
 #if os(Linux)
 import CZMQ
 import Foundation
-import Gate
 import SwiftProtobuf
 package import Wire
 

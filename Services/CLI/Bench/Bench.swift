@@ -36,8 +36,11 @@ final class BenchSuite {
     private var swarms: [ChildProcess] = []
     private var secrets: [[UInt8]] = []
 
+    private let libzmq: Bool
+
     /// - Parameter parent: On the disk that is measured.
-    init(below parent: String) throws {
+    init(below parent: String, libzmq: Bool) throws {
+        self.libzmq = libzmq
         folder = parent + "/sluice-bench-\(getpid())"
         made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
         setenv("MALLOC_ARENA_MAX", "2", 0)
@@ -94,7 +97,8 @@ final class BenchSuite {
         }
         guard let server = try TrustedNodes(contentsOf: made.home.file("registry.json")).key(of: "ingest") else { throw Complaint("ingest has no key") }
         let process = try ChildProcess(
-            [own, "bench-swarm", "--ingest", made.settings.ingest, "--server=\(server.z85)", "--keys", name + ".keys", "--lease", "\(made.settings.leaseMilliseconds)"] + arguments,
+            [own, "bench-swarm", "--ingest", made.settings.ingest, "--server=\(server.z85)", "--keys", name + ".keys", "--lease", "\(made.settings.leaseMilliseconds)"]
+                + (libzmq ? ["--libzmq"] : []) + arguments,
             output: name + ".out")
         swarms.append(process)
         return (process, name + ".out")

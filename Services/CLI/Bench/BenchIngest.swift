@@ -24,6 +24,7 @@ struct BenchIngest: ParsableCommand {
     @Option(help: "Seconds of each run, after a second of warming up.") var seconds: Double = 5
     @Option(help: "Runs of each; the median is shown, with the range.") var runs = 3
     @Option(help: "Recordings to cut batches from: a file or a folder.") var data: String?
+    @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "On the disk that is measured.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(inversion: .prefixedNo, help: "Measure the references, too.") var references = true
     @Flag(help: "Print JSON.") var json = false
@@ -76,7 +77,7 @@ struct BenchIngest: ParsableCommand {
         var details: [String] = []
         for run in 1...runs {
             progress("window \(window), run \(run) of \(runs)")
-            let bench = try BenchSuite(below: folder)
+            let bench = try BenchSuite(below: folder, libzmq: libzmq)
             defer { bench.stop() }
             try bench.register(agents)
             let file = bench.folder + "/batches"

@@ -26,6 +26,7 @@ struct BenchPause: ParsableCommand {
     @Flag(help: "While 64 more agents publish as fast as they can.") var underLoad = false
     @Flag(help: "Freeze 1 %, partition 1 %, and kill ingest in the middle of every pause.") var faults = false
     @Option(help: "Recordings for --under-load: a file or a folder.") var data: String?
+    @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(inversion: .prefixedNo, help: "Measure the reference, too.") var references = true
     @Flag(help: "Print JSON.") var json = false
@@ -84,7 +85,7 @@ struct BenchPause: ParsableCommand {
     }
 
     private func measure(_ count: Int) throws -> Row {
-        let bench = try BenchSuite(below: folder)
+        let bench = try BenchSuite(below: folder, libzmq: libzmq)
         defer { bench.stop() }
         let publishers = underLoad ? 64 : 0
         progress("\(count) agents: registering")
@@ -169,7 +170,7 @@ struct BenchPause: ParsableCommand {
         _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int
     ) {
         let summary = StopSummary(certificate)
-lastAgent.append(Double(summary.agentsUs) / 1e3)
+        lastAgent.append(Double(summary.agentsUs) / 1e3)
         services.append(Double(summary.servicesUs) / 1e3)
         reading.append(Double(certificate.readingAfterUs) / 1e3)
         complete.append(Double(certificate.completeAfterUs) / 1e3)
@@ -196,13 +197,14 @@ struct BenchRestart: ParsableCommand {
 
     @Option(help: "Agents.") var agents = 10_000
     @Option(help: "Restarts.") var rounds = 5
+    @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(help: "Print JSON.") var json = false
 
     func run() throws {
         #if os(Linux)
         progress("\(Machine.description); load \(Machine.load) before")
-        let bench = try BenchSuite(below: folder)
+        let bench = try BenchSuite(below: folder, libzmq: libzmq)
         defer { bench.stop() }
         try bench.register(agents)
         var outputs: [String] = []
