@@ -10,9 +10,7 @@ let strict: [SwiftSetting] = [
 
 /// A library of `Shared`, or an executable of `Services`: one folder, one reason to exist.
 func shared(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(
-        name: name, dependencies: dependencies, path: "Shared/\(name)", exclude: name == "Wire" ? protos + ["SPEC.md"] : [],
-        swiftSettings: strict)
+    .target(name: name, dependencies: dependencies, path: "Shared/\(name)", exclude: texts[name] ?? [], swiftSettings: strict)
 }
 func service(_ name: String, folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .executableTarget(
@@ -23,11 +21,15 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let protos = ["capture.proto", "gate.proto", "governance.proto", "release.proto", "session.proto"]
+/// What lies in a library's folder for people, or for other languages.
+let texts = ["Wire": protos + ["SPEC.md"], "Identity": ["THREATS.md"]]
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -46,6 +48,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
@@ -64,7 +67,10 @@ let package = Package(
         // Bytes.
         shared("Wire", ["Gate", "Rules", "CZstd", protobuf]),
         shared("Messaging", ["Wire", "CZMQ"]),
-        shared("Identity", ["Messaging"]),
+        // Who somebody is, and whether they said it.
+        shared("Identity", ["Gate", "Messaging", crypto, cryptoExtras, asn1]),
+        // Alone sees the keys of batches: agents seal, policy opens.
+        shared("Seal", ["Gate", crypto]),
         shared("Vault", ["Gate", grdb]),
         shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "CZMQ", logging, argumentParser]),
 
@@ -77,6 +83,8 @@ let package = Package(
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
+        tests("IdentityTests", ["Gate", "Identity", crypto]),
+        tests("SealTests", ["Gate", "Seal", crypto]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
         tests("TidyTests", []),
     ],

@@ -1,0 +1,90 @@
+/// All that a state of governance allows: what may flow, who takes part, who commands.
+///
+/// The one place that decides on which side a command is. Not its name is asked but its effect: the state before is
+/// compared with the state after, and whatever was not allowed before is a ``Gain``. What the suite learns to allow
+/// (grants, consents, retention) becomes a member here, and a case of ``Gain``.
+package struct Powers: Hashable, Sendable {
+    package var gate: GateState
+    /// By ordinal.
+    package var nodes: [UInt32: Node]
+    /// By name.
+    package var operators: [String: Operator]
+
+    package init(gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:]) {
+        self.gate = gate
+        self.nodes = nodes
+        self.operators = operators
+    }
+
+    package init(_ governance: Governance, operators: Operators) {
+        self.init(gate: governance.gate, nodes: governance.nodes, operators: operators.current)
+    }
+
+    /// One thing that is allowed after and was not before.
+    package enum Gain: Hashable, Sendable {
+        /// What this closure stopped is not stopped by any other.
+        case reopens(Closure)
+        case unseals
+        /// An older state would be taken for the newest one (G3).
+        case goesBack(to: Epoch)
+        /// New, or with another key, role or scope.
+        case admits(Node)
+        /// New, or with another key or person.
+        case empowers(Operator)
+    }
+
+    /// What a command would do to what is allowed.
+    package enum Consequence: Hashable, Sendable {
+        /// Nothing is allowed that was not: one signature, at once.
+        case narrows
+        /// Something is, whatever else it takes away: two persons' signatures, durable first. Sorted, for people.
+        case widens([Gain])
+
+        package var narrows: Bool { self == .narrows }
+    }
+
+    package func consequence(of after: Powers) -> Consequence {
+        let gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
+        return gains.isEmpty ? .narrows : .widens(gains)
+    }
+
+    /// A seal hides closures but does not replace them: it ends by itself when control has heard its peers, and what was
+    /// lifted under it would then be open without a second signature.
+    private func gateGains(of after: Powers) -> [Gain] {
+        var gains: [Gain] = []
+        if after.gate.epoch < gate.epoch { gains.append(.goesBack(to: after.gate.epoch)) }
+        if gate.seal != nil, after.gate.seal == nil { gains.append(.unseals) }
+        for closure in gate.closures where !after.gate.closures.contains(where: { $0.covers(closure) }) { gains.append(.reopens(closure)) }
+        return gains
+    }
+
+    private func nodeGains(of after: Powers) -> [Gain] {
+        // Equal tables share their storage nearly always, and are then equal without being looked at: a pause must not
+        // become slower with each agent.
+        guard after.nodes != nodes else { return [] }
+        return after.nodes.values.filter { nodes[$0.ordinal] != $0 }.sorted { $0.ordinal < $1.ordinal }.map(Gain.admits)
+    }
+
+    private func operatorGains(of after: Powers) -> [Gain] {
+        after.operators.values.filter { operators[$0.name] != $0 }.sorted { $0.name < $1.name }.map(Gain.empowers)
+    }
+}
+
+extension Closure {
+    /// Whether whatever `other` stops is stopped by this too.
+    package func covers(_ other: Closure) -> Bool {
+        guard direction == .both || direction == other.direction else { return false }
+        return selector.covers(other.selector)
+    }
+}
+
+extension Selector {
+    /// Whether whatever `other` matches is matched by this too, and capture is concerned if it was.
+    package func covers(_ other: Selector) -> Bool {
+        func isWider<Value>(_ mine: Set<Value>, _ theirs: Set<Value>) -> Bool {
+            mine.isEmpty || (!theirs.isEmpty && theirs.isSubset(of: mine))
+        }
+        return isWider(sites, other.sites) && isWider(teams, other.teams) && isWider(subjects, other.subjects)
+            && isWider(classes, other.classes) && isWider(readers, other.readers) && isWider(purposes, other.purposes)
+    }
+}
