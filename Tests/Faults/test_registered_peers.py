@@ -393,6 +393,8 @@ def test_a_batch_that_lies_is_refused_whole_and_by_name(suite, agent):
         before = {name: suite.counters(name) for name in ("ingest", "policy")}
         wrong = []
         for what, fields, refusal in LIES:
+            # All of them together may take longer than a lease.
+            agent.renew()
             stream = new_stream()
             arguments = {"sequence": 1, **fields}
             header, payload = batch(stream, arguments.pop("sequence"), **arguments)
