@@ -66,6 +66,9 @@ final class Uplink {
         case .narrow:
             let body = try message.body(WireNarrow.self)
             _ = recorder.narrow(to: body.permit.value)
+            // With nothing permitted there is nothing to extend: the next renewal is a third of a lease from here, and ingest has its
+            // hands free for those who have not stopped yet.
+            if body.permit.classes.isEmpty { renewed = Clock.now() }
             // Said again for every push, also one that changed nothing: the last receipt may have been lost.
             acknowledge(recorder.view().permitEpoch)
         case .nudge: renew(at: Clock.now())

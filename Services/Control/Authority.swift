@@ -175,15 +175,16 @@ final class Authority {
         issue(closure.epoch)
         narrow(.paused(closure), author, wall)
         let entry = index
+        // Pushed before anything is written, and before anything is counted that grows with the agents: neither a disk that is full, or
+        // slow, nor ten thousand names delay anybody's stop. No answer can come in before this call returns.
+        pushNarrower(governance.gate)
+        flush()
         let agents =
             closure.stopsCapture
             ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && selector.matches($0.scope) }.map(\.name)) : []
         stoppings[closure.epoch] = Stopping(
             tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
             entry: entry, asker: route, shown: now, pushed: now)
-        // Pushed before anything is written: a disk that is full, or slow, delays nobody's stop.
-        pushNarrower(governance.gate)
-        flush()
         narrow(
             .incidentOpened(number: incident, title: title, closure: closure.epoch, dataClass: dataClass, isLeak: isLeak), author, wall)
         flush()

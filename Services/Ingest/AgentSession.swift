@@ -15,6 +15,10 @@ final class AgentSession {
     var acknowledged = Epoch.none
     /// The permit last granted or pushed, by its number in ``PermitTable``.
     var permit = PermitTable.nothing
+    /// When it was told that nothing is permitted any more; nil: it was not, or has acknowledged it.
+    var toldToStop: Instant?
+    /// The nonce of a renewal that is answered a little later: see ``Agents/answerOwed(at:)``.
+    var owed: Data?
     var report = AgentCounts()
     /// Has asked for a permit on this session: its clock's offset is known.
     var hasRenewed = false

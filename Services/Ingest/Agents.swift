@@ -26,6 +26,8 @@ final class Agents {
     private var acknowledged: [Epoch: [UInt32]] = [:]
     private var permits = PermitTable(classes: Agents.classes)
     private var counters = Counters()
+    /// Sessions whose renewal waits for its answer, oldest first.
+    private var owing: [(session: AgentSession, since: Instant)] = []
     private var shown: (at: Instant, events: UInt64)?
 
     private struct Counters {
@@ -40,6 +42,8 @@ final class Agents {
     static let classes = ["activity", "content", "conversation", "review"].map { DataClass($0) }
     /// Agents whose lease has ended stay in the list of the silent for so long.
     static let silenceKept = Span.seconds(600)
+    /// While a pause goes out, renewals of those who have been told to stop wait so long: they hold no permit that could end.
+    static let owedAfter = Span.milliseconds(250)
 
     init(
         follower: Follower, relay: PolicyRelay, admission: Admission, lease: Span, logger: Logger, bind: @escaping () throws -> Binder
@@ -171,8 +175,35 @@ final class Agents {
         session.noteOffset((WallTime(microseconds: body.wallUs) - Clock.wall()).microseconds)
         if body.hasAgent { session.report = AgentCounts(body.agent) }
         acknowledge(session, Epoch(body.epoch))
+        if session.toldToStop != nil, permits.number(for: session.node.scope) == PermitTable.nothing {
+            if session.owed == nil { owing.append((session, now)) }
+            session.owed = body.nonce
+            return
+        }
+        session.owed = nil
+        grant(session, body.nonce, now, binder)
+    }
+
+    /// Answers what was put off while a pause went out to everybody: the word that stops goes before the word that changes nothing.
+    ///
+    /// Measured with 10,000 agents: a third of what a pause cost was spent on renewals of agents that had already stopped.
+    func answerOwed(at now: Instant) {
+        guard let binder else { return }
+        let due = owing.prefix { now - $0.since >= Agents.owedAfter }
+        guard !due.isEmpty else { return }
+        owing.removeFirst(due.count)
+        for (session, _) in due {
+            guard let nonce = session.owed else { continue }
+            session.owed = nil
+            // Its session may have ended meanwhile: whoever comes back asks anew.
+            guard byOrdinal[session.node.ordinal]?.contains(where: { $0 === session }) ?? false else { continue }
+            grant(session, nonce, now, binder)
+        }
+    }
+
+    private func grant(_ session: AgentSession, _ nonce: Data, _ now: Instant, _ binder: Binder) {
         var grant = WireGrant()
-        grant.nonce = body.nonce
+        grant.nonce = nonce
         grant.wallUs = Clock.wall().microseconds
         if let span = leases.grant(session.node.ordinal, ownUntil: follower.heldUntil(at: now), at: now) {
             grant.leaseMs = UInt32(clamping: span.milliseconds)
@@ -293,6 +324,12 @@ final class Agents {
         // Control has not had this ingest's answer. Its agents have been told; whom that did not reach is told with its next renewal.
         if gate == permits.gate, let newest = gate.closures.last(where: \.stopsCapture) { return tellWhoIsLeased(gate, newest.epoch, now) }
         permits.set(gate)
+        // Nothing is granted under the old gate from here on, and control hears so before anything is counted.
+        if pushed {
+            var body = WireStopped()
+            body.epoch = gate.epoch.number
+            follower.link.send(.stopped, body)
+        }
         if let newest = gate.closures.last(where: \.stopsCapture) { tellWhoIsLeased(gate, newest.epoch, now) } else { acknowledgeOwn(gate) }
         var wider: [AgentSession] = []
         for (_, session) in sessions.all {
@@ -313,9 +350,13 @@ final class Agents {
         body.first = true
         let unknown = leases.unknownUntil - now
         if unknown > .zero { body.unknownMs = UInt32(clamping: unknown.milliseconds + 1) }
+        let capture = gate.closures.filter(\.stopsCapture)
+        let concernsAll = capture.contains { $0.selector.sites.isEmpty && $0.selector.teams.isEmpty && $0.selector.subjects.isEmpty }
         body.leased = leases.granted.keys.compactMap { ordinal in
-            guard leases.isHeld(ordinal, at: now), let node = registry.nodes[ordinal] else { return nil }
-            return gate.closures.contains { $0.stopsCapture && $0.selector.matches(node.scope) } ? ordinal : nil
+            guard leases.isHeld(ordinal, at: now), registry.nodes[ordinal] != nil else { return nil }
+            if concernsAll { return ordinal }
+            guard let scope = registry.nodes[ordinal]?.scope else { return nil }
+            return capture.contains { $0.selector.matches(scope) } ? ordinal : nil
         }
         follower.link.send(.stopped, body)
     }
@@ -332,7 +373,9 @@ final class Agents {
             || gate.closures.contains(where: { $0.stopsCapture && $0.epoch > session.acknowledged && $0.selector.matches(session.node.scope) })
         else { return }
         session.permit = permits.intersection(allowed, session.permit)
-        binder?.send(permits.narrowFrame(session.permit), to: session.route)
+        let result = binder?.send(permits.narrowFrame(session.permit), to: session.route)
+        // Who could not be told hears it with its next grant, and that one must not wait.
+        if session.permit == PermitTable.nothing, result == .sent { session.toldToStop = Clock.now() }
     }
 
     private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
@@ -340,6 +383,7 @@ final class Agents {
     private func acknowledge(_ session: AgentSession, _ claimed: Epoch) {
         // Nobody acknowledges what has not been said: an agent that claims more would never be asked again.
         let epoch = min(claimed, follower.gate.epoch)
+        if epoch == follower.gate.epoch { session.toldToStop = nil }
         guard epoch > session.acknowledged else { return }
         session.acknowledged = epoch
         // Two machines may have one key: the last of them that can hold a lease makes it true.

@@ -61,6 +61,7 @@ struct IngestService: ParsableCommand {
             reactor.watch(policy)
             reactor.every(.milliseconds(5)) { [unowned reactor] now in
                 agents.flush()
+                agents.answerOwed(at: now)
                 do {
                     if let binder = try agents.openWhenReady(at: now) {
                         reactor.watch(binder)

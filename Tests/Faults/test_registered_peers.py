@@ -10,7 +10,7 @@ import time
 import pytest
 import zmq
 from hostile import (
-    FACTOR, SERVICES, Kind, MiB, Refusal, at_each_port, batch, body, compressor, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
+    FACTOR, SERVICES, Kind, MiB, Process, Refusal, at_each_port, batch, body, compressor, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
 
 # What each port takes from the peer of `guest` below; the rest is `notAllowed`.
 TAKEN = {
@@ -499,6 +499,37 @@ def test_an_agent_cannot_acknowledge_a_pause_that_was_not_asked_for(suite, agent
     certificate = json.loads(done.stdout.splitlines()[-1])
     stop = next(a for a in certificate["agents"] if a["node"] == "guest")
     assert stop["how"] == "STOP_HOW_LEASE_ENDED" or "LEASE" in str(stop["how"]).upper(), stop
+    suite.cli("resume", "--all", "--reason", "a test")
+
+
+def test_while_a_pause_goes_out_renewals_of_who_has_not_stopped_are_answered_later_and_never_not_at_all(suite, agent):
+    """Ten thousand have to be told: who was told already, and has nothing to extend, can wait a little for an answer that changes nothing."""
+
+    def ask(epoch):
+        asked = nonce()
+        agent.send("renew", body("renew", nonce=asked, epoch=epoch, wall_us=time.time_ns() // 1000))
+        return asked
+
+    command = suite.adopt(Process(suite.command("pause", "--subject", "GUEST", "--reason", "a test"), suite.folder / "put-off.log"))
+    epoch = agent.expect("narrow").body.permit.epoch
+    before = ask(epoch - 1)
+    agent.send("stopped", body("stopped", epoch=epoch))
+    after = ask(epoch)
+    # The receipt stands between them: the first was put off, and what is answered is the newest alone.
+    assert agent.expect("grant").body.nonce == after, "the answer to who has stopped comes at once"
+    assert before != after
+    wait_until(lambda: not command.is_running, "the pause is certified")
+    suite.cli("resume", "--all", "--reason", "a test")
+    agent.renew()
+
+    # Who never says that it has stopped is answered all the same, and is permitted nothing.
+    command = suite.adopt(Process(suite.command("pause", "--subject", "GUEST", "--reason", "a test"), suite.folder / "put-off.log"))
+    epoch = agent.expect("narrow").body.permit.epoch
+    for _ in range(3):
+        asked = ask(epoch - 1)
+        grant = agent.expect("grant", where=lambda heard, asked=asked: heard.kind == "refused" or heard.body.nonce == asked).body
+        assert grant.lease_ms > 0 and grant.permit.epoch == epoch and not grant.permit.classes
+    wait_until(lambda: not command.is_running, "the pause is certified")
     suite.cli("resume", "--all", "--reason", "a test")
 
 

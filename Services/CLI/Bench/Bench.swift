@@ -122,6 +122,12 @@ final class BenchSuite {
         throw Complaint("the agents do not all hold a permit after \(Int(seconds)) s")
     }
 
+    func stopLastSwarm() {
+        guard let swarm = swarms.popLast() else { return }
+        kill(swarm.id, SIGTERM)
+        swarm.end(within: 3)
+    }
+
     func stopSwarms() {
         for swarm in swarms { kill(swarm.id, SIGTERM) }
         for swarm in swarms { swarm.end(within: 3) }

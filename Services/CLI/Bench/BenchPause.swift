@@ -13,7 +13,7 @@ struct BenchPause: ParsableCommand {
         discussion: """
             EXAMPLE
               sluice bench pause --agents 100 --agents 1000 --agents 10000 --rounds 20
-              sluice bench pause --agents 10000 --under-load
+              sluice bench pause --agents 10000 --under-load --reader
               sluice bench pause --agents 1000 --faults --rounds 100
 
             Agents hold real CURVE sessions in two other processes. With --faults 1 % of them are frozen, 1 % are partitioned, and
@@ -24,6 +24,7 @@ struct BenchPause: ParsableCommand {
     @Option(help: "Agents; may be repeated.") var agents: [Int] = [100, 1_000, 10_000]
     @Option(help: "Pauses of each.") var rounds = 20
     @Flag(help: "While 64 more agents publish as fast as they can.") var underLoad = false
+    @Flag(help: "While one reader reads everything that 64 agents have published: shows when it is cut off.") var reader = false
     @Flag(help: "Freeze 1 %, partition 1 %, and kill ingest in the middle of every pause.") var faults = false
     @Option(help: "Recordings for --under-load: a file or a folder.") var data: String?
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
@@ -65,12 +66,13 @@ struct BenchPause: ParsableCommand {
             encoder.outputFormatting = [.sortedKeys]
             return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
         }
-        var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "certificate max", "incomplete", "ingest")
+        var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "reader cut off p50/max", "certificate max", "incomplete", "ingest")
         for row in rows {
             table.add(
                 Figures.number(Double(row.agents), decimals: 0), row.what, "\(Figures.number(row.lastAgent[0])) (\(Figures.number(row.lastAgent[2]))–\(Figures.number(row.lastAgent[3])))",
                 Figures.number(row.lastAgent[1]), row.services.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
-                row.reading.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "", row.complete.map { Figures.number($0[3]) } ?? "",
+                row.reading.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
+                row.readCutOff.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "", row.complete.map { Figures.number($0[3]) } ?? "",
                 row.incomplete.map { "\($0) of \(row.rounds)" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "")
         }
         print(table.formatted())
@@ -87,7 +89,7 @@ struct BenchPause: ParsableCommand {
     private func measure(_ count: Int) throws -> Row {
         let bench = try BenchSuite(below: folder, libzmq: libzmq)
         defer { bench.stop() }
-        let publishers = underLoad ? 64 : 0
+        let publishers = underLoad || reader ? 64 : 0
         progress("\(count) agents: registering")
         try bench.register(count + publishers)
         let empty = bench.usage()["ingest"]?.resident ?? 0
@@ -108,15 +110,19 @@ struct BenchPause: ParsableCommand {
         _ = try bench.waitUntilHeld(outputs, since: 1, seconds: 120)
         let perAgent = ((bench.usage()["ingest"]?.resident ?? 0) - empty) / count
         let steady = faults ? Array(outputs.suffix(2)) : outputs
-        if underLoad {
+        if publishers > 0 {
             let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: 500)
             try BenchBatch.save(batches, to: bench.folder + "/batches")
             _ = try bench.startSwarm(count..<count + publishers, arguments: ["--batches", bench.folder + "/batches", "--window", "8"])
             usleep(2_000_000)
+            if !underLoad { bench.stopLastSwarm() }
         }
+        let reading = reader ? BenchReader(home: bench.made.home, as: SuiteHome.operators[1]) : nil
+        defer { reading?.stop() }
+        var cutOff: [Double] = []
         var lastAgent: [Double] = []
         var services: [Double] = []
-        var reading: [Double] = []
+        var readingStopped: [Double] = []
         var complete: [Double] = []
         var incomplete = 0
         var overBound = 0
@@ -149,9 +155,12 @@ struct BenchPause: ParsableCommand {
                     isOver.set()
                     done.wait()
                 }
-                try note(bench.pause(), bound, &lastAgent, &services, &reading, &complete, &incomplete, &overBound)
+                try note(bench.pause(), bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
             } else {
-                try note(bench.pause(), bound, &lastAgent, &services, &reading, &complete, &incomplete, &overBound)
+                try reading?.waitUntilReading(seconds: 30)
+                let start = Clock.now()
+                try note(bench.pause(), bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
+                if let cut = try reading?.cutOff(since: start) { cutOff.append(Double(cut.microseconds) / 1e3) }
             }
             if let frozen { kill(frozen.id, SIGCONT) }
             if round % 10 == 0 { progress("\(count) agents: \(round) of \(rounds), last agent \(Figures.number(lastAgent.last ?? 0)) ms, certificate \(Figures.number(complete.last ?? 0)) ms") }
@@ -161,8 +170,9 @@ struct BenchPause: ParsableCommand {
         }
         return Row(
             agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
-            services: BenchPause.list(services), reading: BenchPause.list(reading), complete: BenchPause.list(complete), rounds: rounds,
-            incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent)
+            services: BenchPause.list(services), reading: BenchPause.list(readingStopped), complete: BenchPause.list(complete), rounds: rounds,
+            incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent,
+            readCutOff: cutOff.isEmpty ? nil : BenchPause.list(cutOff))
     }
 
     private func note(
