@@ -24,7 +24,10 @@ final class Uplink {
     private let logger: Logger
     private let lease: Span
     private var streams: [UInt64: Stream] = [:]
+    /// From when the next renewal is counted.
     private var renewed: Instant?
+    /// When one was last sent.
+    private var requested = Instant(nanoseconds: 0)
     private var reconnected = Clock.now()
     private var window = UInt64(Limits.window)
 
@@ -68,7 +71,8 @@ final class Uplink {
             _ = recorder.narrow(to: body.permit.value)
             // With nothing permitted there is nothing to extend: the next renewal is a third of a lease from here, and ingest has its
             // hands free for those who have not stopped yet.
-            if body.permit.classes.isEmpty { renewed = Clock.now() }
+            // Never later than two thirds of a lease after the last: pause upon pause must not silence an agent.
+            if body.permit.classes.isEmpty { renewed = min(Clock.now(), requested + lease / Limits.renewalsPerLease) }
             // Said again for every push, also one that changed nothing: the last receipt may have been lost.
             acknowledge(recorder.view().permitEpoch)
         case .nudge: renew(at: Clock.now())
@@ -96,6 +100,7 @@ final class Uplink {
 
     func renew(at now: Instant) {
         renewed = now
+        requested = now
         let nonce = Nonce.random()
         var body = WireRenew()
         body.nonce = nonce.bytes

@@ -213,7 +213,8 @@ final class BenchSwarm {
             let body = try message.body(WireNarrow.self)
             if body.permit.classes.isEmpty {
                 lapse(index)
-                agents[index].quietUntil = now + Span(nanoseconds: lease.nanoseconds / Limits.renewalsPerLease)
+                let third = lease / Limits.renewalsPerLease
+                agents[index].quietUntil = min(now, agents[index].requested + third) + third
             }
             agents[index].epoch = max(agents[index].epoch, body.permit.epoch)
             acknowledge(index)
