@@ -72,6 +72,8 @@ let package = Package(
         // Alone sees the keys of batches: agents seal, policy opens.
         shared("Seal", ["Gate", crypto]),
         shared("Vault", ["Gate", grdb]),
+        // What was decided, in an order that nobody can change unseen.
+        shared("Ledger", ["Identity", "Vault", crypto, grdb]),
         shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "CZMQ", logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Vault", grdb]),
