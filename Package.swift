@@ -87,6 +87,7 @@ let package = Package(
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
+        tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
         tests("TidyTests", []),
     ],
