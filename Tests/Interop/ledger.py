@@ -1,0 +1,125 @@
+"""A ledger as C2SP has it: checkpoint, cosignature and proof file, made and checked with nothing of ours.
+
+The tree is pymerkle's, the signatures are cryptography's; the text formats are written here from C2SP's documents.
+"""
+
+import base64
+import hashlib
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pymerkle import InmemoryTree
+
+NOTE, COSIGNATURE = 1, 4
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def unb64(text):
+    data = base64.b64decode(text, validate=True)
+    assert b64(data) == text, "bits that nobody reads are set"
+    return data
+
+
+def leaf(salt, body):
+    """What the tree holds of an entry."""
+    return b"\x01" + sha256(salt + body)
+
+
+def tree(leaves):
+    made = InmemoryTree(algorithm="sha256")
+    for one in leaves:
+        made.append_entry(one)
+    return made
+
+
+def siblings(index, leaves):
+    """RFC 6962, section 2.1.1, PATH: from the leaf's sibling upwards. Roots are pymerkle's."""
+    if len(leaves) == 1:
+        return []
+    middle = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if index < middle:
+        return [*siblings(index, leaves[:middle]), tree(leaves[middle:]).get_root()]
+    return [*siblings(index - middle, leaves[middle:]), tree(leaves[:middle]).get_root()]
+
+
+def root_from(leaf_bytes, index, size, path):
+    """RFC 9162, section 2.1.3.2: the root that a proof leads to."""
+    at, last, root, path = index, size - 1, sha256(b"\x00" + leaf_bytes), list(path)
+    while path:
+        assert last > 0, "the proof is too long"
+        sibling = path.pop(0)
+        if at & 1 or at == last:
+            root = sha256(b"\x01" + sibling + root)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            root = sha256(b"\x01" + root + sibling)
+        at, last = at >> 1, last >> 1
+    assert last == 0, "the proof is too short"
+    return root
+
+
+def key_id(name, algorithm, public):
+    return sha256(name.encode() + b"\n" + bytes([algorithm]) + public)[:4]
+
+
+class Signer:
+    def __init__(self, name, algorithm, seed):
+        self.name, self.algorithm, self.key = name, algorithm, Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def line(self, text, at=0):
+        if self.algorithm == NOTE:
+            signature = self.key.sign(text.encode())
+        else:
+            signature = at.to_bytes(8, "big") + self.key.sign(f"cosignature/v1\ntime {at}\n{text}".encode())
+        return f"— {self.name} {b64(key_id(self.name, self.algorithm, self.public) + signature)}\n"
+
+    @property
+    def verifier(self):
+        return f"{self.name}+{key_id(self.name, self.algorithm, self.public).hex()}+{b64(bytes([self.algorithm]) + self.public)}"
+
+
+def checkpoint(origin, leaves):
+    return f"{origin}\n{len(leaves)}\n{b64(tree(leaves).get_root())}\n"
+
+
+def proof_file(index, leaves, note):
+    return "c2sp.org/tlog-proof@v1\n" + f"index {index}\n" + "".join(b64(h) + "\n" for h in siblings(index, leaves)) + "\n" + note
+
+
+def verify(text, leaf_bytes, verifiers):
+    """Of a proof file: size and the times of cosignatures. Raises if anything is wrong."""
+    head, _, note = text.partition("\n\n")
+    lines = head.split("\n")
+    assert lines[0] == "c2sp.org/tlog-proof@v1"
+    index = int(lines[1].removeprefix("index "))
+    path = [unb64(line) for line in lines[2:]]
+    body, _, signatures = note.rpartition("\n\n")
+    body += "\n"
+    origin, size, root = body.splitlines()
+    signed = {}
+    for line in signatures.splitlines():
+        dash, name, data = line.split(" ")
+        assert dash == "—"
+        data = unb64(data)
+        signed[name, data[:4]] = data[4:]
+    times = {}
+    for verifier in verifiers:
+        name, number, key = verifier.split("+", 2)
+        key = unb64(key)
+        assert key_id(name, key[0], key[1:]).hex() == number
+        signature, message = signed[name, bytes.fromhex(number)], body.encode()
+        if key[0] == COSIGNATURE:
+            times[name] = int.from_bytes(signature[:8], "big")
+            signature, message = signature[8:], f"cosignature/v1\ntime {times[name]}\n{body}".encode()
+        Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature, message)
+    assert root_from(leaf_bytes, index, int(size), path) == unb64(root), "the proof leads to another root"
+    return origin, int(size), times
