@@ -15,8 +15,8 @@ final class AgentSession {
     var acknowledged = Epoch.none
     /// The permit last granted or pushed, by its number in ``PermitTable``.
     var permit = PermitTable.nothing
-    /// When it was told that nothing is permitted any more; nil: it was not, or has acknowledged it.
-    var toldToStop: Instant?
+    /// It was told that nothing is permitted any more, and has not acknowledged it.
+    var isToldToStop = false
     /// The nonce of a renewal that is answered a little later: see ``Agents/answerOwed(at:)``.
     var owed: Data?
     var report = AgentCounts()

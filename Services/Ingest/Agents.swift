@@ -175,7 +175,7 @@ final class Agents {
         session.noteOffset((WallTime(microseconds: body.wallUs) - Clock.wall()).microseconds)
         if body.hasAgent { session.report = AgentCounts(body.agent) }
         acknowledge(session, Epoch(body.epoch))
-        if session.toldToStop != nil, permits.number(for: session.node.scope) == PermitTable.nothing {
+        if session.isToldToStop, permits.number(for: session.node.scope) == PermitTable.nothing {
             if session.owed == nil { owing.append((session, now)) }
             session.owed = body.nonce
             return
@@ -351,12 +351,10 @@ final class Agents {
         let unknown = leases.unknownUntil - now
         if unknown > .zero { body.unknownMs = UInt32(clamping: unknown.milliseconds + 1) }
         let capture = gate.closures.filter(\.stopsCapture)
-        let concernsAll = capture.contains { $0.selector.sites.isEmpty && $0.selector.teams.isEmpty && $0.selector.subjects.isEmpty }
-        body.leased = leases.granted.keys.compactMap { ordinal in
-            guard leases.isHeld(ordinal, at: now), registry.nodes[ordinal] != nil else { return nil }
-            if concernsAll { return ordinal }
-            guard let scope = registry.nodes[ordinal]?.scope else { return nil }
-            return capture.contains { $0.selector.matches(scope) } ? ordinal : nil
+        let concernsEveryone = capture.contains { $0.selector.concernsEveryone }
+        body.leased = leases.granted.keys.filter { ordinal in
+            guard leases.isHeld(ordinal, at: now), let node = registry.nodes[ordinal] else { return false }
+            return concernsEveryone || capture.contains { $0.selector.matches(node.scope) }
         }
         follower.link.send(.stopped, body)
     }
@@ -375,7 +373,7 @@ final class Agents {
         session.permit = permits.intersection(allowed, session.permit)
         let result = binder?.send(permits.narrowFrame(session.permit), to: session.route)
         // Who could not be told hears it with its next grant, and that one must not wait.
-        if session.permit == PermitTable.nothing, result == .sent { session.toldToStop = Clock.now() }
+        if session.permit == PermitTable.nothing, result == .sent { session.isToldToStop = true }
     }
 
     private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
@@ -383,7 +381,7 @@ final class Agents {
     private func acknowledge(_ session: AgentSession, _ claimed: Epoch) {
         // Nobody acknowledges what has not been said: an agent that claims more would never be asked again.
         let epoch = min(claimed, follower.gate.epoch)
-        if epoch == follower.gate.epoch { session.toldToStop = nil }
+        if epoch == follower.gate.epoch { session.isToldToStop = false }
         guard epoch > session.acknowledged else { return }
         session.acknowledged = epoch
         // Two machines may have one key: the last of them that can hold a lease makes it true.

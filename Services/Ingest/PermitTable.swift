@@ -27,7 +27,7 @@ struct PermitTable {
         self.gate = gate
         grantFields = [:]
         narrowFrames = [:]
-        let scoped = gate.closures.contains { $0.stopsCapture && !($0.selector.sites.isEmpty && $0.selector.teams.isEmpty && $0.selector.subjects.isEmpty) }
+        let scoped = gate.closures.contains { $0.stopsCapture && !$0.selector.concernsEveryone }
         common = nil
         // A closure without site, team or subject matches any scope alike.
         if !scoped { common = number(of: Scope(subject: "", site: "", team: "")) }

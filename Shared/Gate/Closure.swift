@@ -51,6 +51,9 @@ package struct Selector: Hashable, Sendable {
     /// A closure for certain readers or purposes leaves capture alone: nobody captures for a reader.
     package var concernsCapture: Bool { readers.isEmpty && purposes.isEmpty }
 
+    /// It looks at no site, team or subject: whoever it is, it matches.
+    package var concernsEveryone: Bool { sites.isEmpty && teams.isEmpty && subjects.isEmpty }
+
     package func matches(_ scope: Scope) -> Bool {
         (sites.isEmpty || sites.contains(scope.site)) && (teams.isEmpty || teams.contains(scope.team))
             && (subjects.isEmpty || subjects.contains(scope.subject))
