@@ -99,83 +99,168 @@ package nonisolated struct WireNode: Sendable {
   package init() {}
 }
 
-/// One line of the journal. State is the fold of all of them in order.
-package nonisolated struct WireEntry: Sendable {
+/// One line of the ledger. State is the fold of all of them in order. Its leaf is index - 1.
+package nonisolated struct WireEntry: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// From 1, without gaps.
-  package var index: UInt64 = 0
+  package var index: UInt64 {
+    get {_storage._index}
+    set {_uniqueStorage()._index = newValue}
+  }
 
-  package var atUs: Int64 = 0
+  package var atUs: Int64 {
+    get {_storage._atUs}
+    set {_uniqueStorage()._atUs = newValue}
+  }
 
-  package var author: String = String()
+  package var author: String {
+    get {_storage._author}
+    set {_uniqueStorage()._author = newValue}
+  }
 
-  package var deed: WireEntry.OneOf_Deed? = nil
+  /// What operators signed for this entry: a command, or an approval. What follows from a command signed for an earlier entry, or was no
+  /// operator's doing, has none.
+  package var signed: WireSignedCommand {
+    get {_storage._signed ?? WireSignedCommand()}
+    set {_uniqueStorage()._signed = newValue}
+  }
+  /// Returns true if `signed` has been explicitly set.
+  package var hasSigned: Bool {_storage._signed != nil}
+  /// Clears the value of `signed`. Subsequent reads from it will return its default value.
+  package mutating func clearSigned() {_uniqueStorage()._signed = nil}
+
+  /// What it carries out: the number of the approved proposal.
+  package var proposal: UInt64 {
+    get {_storage._proposal}
+    set {_uniqueStorage()._proposal = newValue}
+  }
+
+  package var deed: OneOf_Deed? {
+    get {return _storage._deed}
+    set {_uniqueStorage()._deed = newValue}
+  }
 
   package var registered: WireNodesRegistered {
     get {
-      if case .registered(let v)? = deed {return v}
+      if case .registered(let v)? = _storage._deed {return v}
       return WireNodesRegistered()
     }
-    set {deed = .registered(newValue)}
+    set {_uniqueStorage()._deed = .registered(newValue)}
   }
 
   package var removed: WireNodesRemoved {
     get {
-      if case .removed(let v)? = deed {return v}
+      if case .removed(let v)? = _storage._deed {return v}
       return WireNodesRemoved()
     }
-    set {deed = .removed(newValue)}
+    set {_uniqueStorage()._deed = .removed(newValue)}
   }
 
   package var paused: WireClosure {
     get {
-      if case .paused(let v)? = deed {return v}
+      if case .paused(let v)? = _storage._deed {return v}
       return WireClosure()
     }
-    set {deed = .paused(newValue)}
+    set {_uniqueStorage()._deed = .paused(newValue)}
   }
 
   package var resumed: WireResumed {
     get {
-      if case .resumed(let v)? = deed {return v}
+      if case .resumed(let v)? = _storage._deed {return v}
       return WireResumed()
     }
-    set {deed = .resumed(newValue)}
+    set {_uniqueStorage()._deed = .resumed(newValue)}
   }
 
   package var incidentOpened: WireIncidentOpened {
     get {
-      if case .incidentOpened(let v)? = deed {return v}
+      if case .incidentOpened(let v)? = _storage._deed {return v}
       return WireIncidentOpened()
     }
-    set {deed = .incidentOpened(newValue)}
+    set {_uniqueStorage()._deed = .incidentOpened(newValue)}
   }
 
   package var incidentMoved: WireIncidentMoved {
     get {
-      if case .incidentMoved(let v)? = deed {return v}
+      if case .incidentMoved(let v)? = _storage._deed {return v}
       return WireIncidentMoved()
     }
-    set {deed = .incidentMoved(newValue)}
+    set {_uniqueStorage()._deed = .incidentMoved(newValue)}
   }
 
   package var certified: WireCertificate {
     get {
-      if case .certified(let v)? = deed {return v}
+      if case .certified(let v)? = _storage._deed {return v}
       return WireCertificate()
     }
-    set {deed = .certified(newValue)}
+    set {_uniqueStorage()._deed = .certified(newValue)}
   }
 
   package var unsealed: WireUnsealed {
     get {
-      if case .unsealed(let v)? = deed {return v}
+      if case .unsealed(let v)? = _storage._deed {return v}
       return WireUnsealed()
     }
-    set {deed = .unsealed(newValue)}
+    set {_uniqueStorage()._deed = .unsealed(newValue)}
+  }
+
+  package var began: WireBegan {
+    get {
+      if case .began(let v)? = _storage._deed {return v}
+      return WireBegan()
+    }
+    set {_uniqueStorage()._deed = .began(newValue)}
+  }
+
+  package var operatorsChanged: WireOperatorsChanged {
+    get {
+      if case .operatorsChanged(let v)? = _storage._deed {return v}
+      return WireOperatorsChanged()
+    }
+    set {_uniqueStorage()._deed = .operatorsChanged(newValue)}
+  }
+
+  package var vaultKeyAnnounced: WireVaultKeyAnnounced {
+    get {
+      if case .vaultKeyAnnounced(let v)? = _storage._deed {return v}
+      return WireVaultKeyAnnounced()
+    }
+    set {_uniqueStorage()._deed = .vaultKeyAnnounced(newValue)}
+  }
+
+  package var proposed: WireProposed {
+    get {
+      if case .proposed(let v)? = _storage._deed {return v}
+      return WireProposed()
+    }
+    set {_uniqueStorage()._deed = .proposed(newValue)}
+  }
+
+  package var approved: WireApproved {
+    get {
+      if case .approved(let v)? = _storage._deed {return v}
+      return WireApproved()
+    }
+    set {_uniqueStorage()._deed = .approved(newValue)}
+  }
+
+  package var withdrawn: WireWithdrawn {
+    get {
+      if case .withdrawn(let v)? = _storage._deed {return v}
+      return WireWithdrawn()
+    }
+    set {_uniqueStorage()._deed = .withdrawn(newValue)}
+  }
+
+  package var enrolmentOpened: WireEnrolmentOpened {
+    get {
+      if case .enrolmentOpened(let v)? = _storage._deed {return v}
+      return WireEnrolmentOpened()
+    }
+    set {_uniqueStorage()._deed = .enrolmentOpened(newValue)}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -189,8 +274,179 @@ package nonisolated struct WireEntry: Sendable {
     case incidentMoved(WireIncidentMoved)
     case certified(WireCertificate)
     case unsealed(WireUnsealed)
+    case began(WireBegan)
+    case operatorsChanged(WireOperatorsChanged)
+    case vaultKeyAnnounced(WireVaultKeyAnnounced)
+    case proposed(WireProposed)
+    case approved(WireApproved)
+    case withdrawn(WireWithdrawn)
+    case enrolmentOpened(WireEnrolmentOpened)
 
   }
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A command or an approval as it was signed: SPEC.md, section 14.
+package nonisolated struct WireSignedCommand: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Exactly these bytes were signed. The body of a command is `Command`.
+  package var statement: Data = Data()
+
+  /// Ed25519, 64 bytes.
+  package var signature: Data = Data()
+
+  /// SHA-256 of the key's OpenSSH form, 32 bytes.
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireOperator: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  /// The same for all keys of one person.
+  package var person: String = String()
+
+  /// Ed25519 public key, 32 bytes.
+  package var key: Data = Data()
+
+  /// CURVE public key, 32 bytes: by which their tools connect.
+  package var session: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The first entry: what everything later is checked against.
+package nonisolated struct WireBegan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of this ledger.
+  package var origin: String = String()
+
+  /// Two persons or more.
+  package var operators: [WireOperator] = []
+
+  /// Verifier keys (C2SP signed-note) of the two ledgers and of their cosignatures.
+  package var controlKey: String = String()
+
+  package var policyKey: String = String()
+
+  package var controlWitness: String = String()
+
+  package var policyWitness: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireOperatorsChanged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var removed: [String] = []
+
+  package var added: [WireOperator] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireVaultKeyAnnounced: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// X25519 public key, 32 bytes: batches are sealed to it from here on.
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireProposed: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposal: UInt64 = 0
+
+  package var untilUs: Int64 = 0
+
+  /// SHA-256 of the statement that was signed.
+  package var hash: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireApproved: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposal: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireWithdrawn: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposal: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Who has the token may register one agent in this scope, once.
+package nonisolated struct WireEnrolmentOpened: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var enrolment: UInt64 = 0
+
+  /// Empty: the agent is named by its key.
+  package var name: String = String()
+
+  package var subject: String = String()
+
+  package var site: String = String()
+
+  package var team: String = String()
+
+  /// SHA-256 of its secret, 32 bytes.
+  package var token: Data = Data()
+
+  package var untilUs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -201,6 +457,9 @@ package nonisolated struct WireNodesRegistered: Sendable {
   // methods supported on all messages.
 
   package var nodes: [WireNode] = []
+
+  /// By whose token; 0: by an operator's command.
+  package var enrolment: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -282,6 +541,26 @@ package nonisolated struct WireUnsealed: Sendable {
 
   package var reason: String = String()
 
+  /// Closures that peers held and the ledger had lost: they are in force no more.
+  package var dropped: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// An entry as it was recorded. Its leaf in the Merkle tree is 0x01 and SHA-256(salt, body).
+package nonisolated struct WireRecordedEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes.
+  package var salt: Data = Data()
+
+  /// `Entry`.
+  package var body: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -295,15 +574,20 @@ package nonisolated struct WireEntries: Sendable {
 
   package var entries: [WireEntry] = []
 
+  package var recorded: [WireRecordedEntry] = []
+
   /// Index of the newest durable entry.
   package var last: UInt64 = 0
+
+  /// Signed note: of the ledger at `last`.
+  package var checkpoint: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
-/// An operator's wish. Sent again with the same id it is done once.
+/// An operator's wish, as the body of a statement that is signed. Sent again as it is it is done once.
 package nonisolated struct WireCommand: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -362,6 +646,38 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .closeIncident(newValue)}
   }
 
+  package var changeOperators: WireChangeOperators {
+    get {
+      if case .changeOperators(let v)? = deed {return v}
+      return WireChangeOperators()
+    }
+    set {deed = .changeOperators(newValue)}
+  }
+
+  package var announceVaultKey: WireAnnounceVaultKey {
+    get {
+      if case .announceVaultKey(let v)? = deed {return v}
+      return WireAnnounceVaultKey()
+    }
+    set {deed = .announceVaultKey(newValue)}
+  }
+
+  package var enrol: WireEnrol {
+    get {
+      if case .enrol(let v)? = deed {return v}
+      return WireEnrol()
+    }
+    set {deed = .enrol(newValue)}
+  }
+
+  package var withdraw: WireWithdraw {
+    get {
+      if case .withdraw(let v)? = deed {return v}
+      return WireWithdraw()
+    }
+    set {deed = .withdraw(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -371,8 +687,75 @@ package nonisolated struct WireCommand: Sendable {
     case register(WireRegister)
     case remove(WireRemove)
     case closeIncident(WireCloseIncident)
+    case changeOperators(WireChangeOperators)
+    case announceVaultKey(WireAnnounceVaultKey)
+    case enrol(WireEnrol)
+    case withdraw(WireWithdraw)
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct WireChangeOperators: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var remove: [String] = []
+
+  package var add: [WireOperator] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireAnnounceVaultKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireEnrol: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty: the agent is named by its key.
+  package var name: String = String()
+
+  package var subject: String = String()
+
+  package var site: String = String()
+
+  package var team: String = String()
+
+  /// SHA-256 of the token's secret.
+  package var token: Data = Data()
+
+  /// From its approval; at most a day.
+  package var validS: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireWithdraw: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposal: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -472,12 +855,13 @@ package nonisolated struct WireCloseIncident: Sendable {
   package init() {}
 }
 
-/// The answer to a command, at once when it has taken effect.
+/// The answer to a command, at once when it has taken effect, or waits for a second person.
 package nonisolated struct WireOutcome: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The statement's nonce.
   package var id: Data {
     get {_storage._id}
     set {_uniqueStorage()._id = newValue}
@@ -517,11 +901,65 @@ package nonisolated struct WireOutcome: @unchecked Sendable {
     set {_uniqueStorage()._entry = newValue}
   }
 
+  /// The command widens and was proposed; or it was an approval, and this is where the proposal stands.
+  package var proposal: WireProposal {
+    get {_storage._proposal ?? WireProposal()}
+    set {_uniqueStorage()._proposal = newValue}
+  }
+  /// Returns true if `proposal` has been explicitly set.
+  package var hasProposal: Bool {_storage._proposal != nil}
+  /// Clears the value of `proposal`. Subsequent reads from it will return its default value.
+  package mutating func clearProposal() {_uniqueStorage()._proposal = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A command that widens, and where it stands.
+package nonisolated struct WireProposal: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposal: UInt64 = 0
+
+  /// SHA-256 of the statement.
+  package var hash: Data = Data()
+
+  package var signed: WireSignedCommand {
+    get {_signed ?? WireSignedCommand()}
+    set {_signed = newValue}
+  }
+  /// Returns true if `signed` has been explicitly set.
+  package var hasSigned: Bool {self._signed != nil}
+  /// Clears the value of `signed`. Subsequent reads from it will return its default value.
+  package mutating func clearSigned() {self._signed = nil}
+
+  package var proposer: String = String()
+
+  package var atUs: Int64 = 0
+
+  package var untilUs: Int64 = 0
+
+  /// Signatures of different persons, the proposer's among them.
+  package var needed: UInt32 = 0
+
+  package var approvedBy: [String] = []
+
+  /// open, applied, expired, withdrawn
+  package var state: String = String()
+
+  /// What would be allowed that is not now, a line each, for people.
+  package var gains: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _signed: WireSignedCommand? = nil
 }
 
 /// Pushed to who commanded a pause, until its certificate is complete.
@@ -624,6 +1062,38 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .deliveries(newValue)}
   }
 
+  package var proposals: WireProposalsQuery {
+    get {
+      if case .proposals(let v)? = about {return v}
+      return WireProposalsQuery()
+    }
+    set {about = .proposals(newValue)}
+  }
+
+  package var operators: WireOperatorsQuery {
+    get {
+      if case .operators(let v)? = about {return v}
+      return WireOperatorsQuery()
+    }
+    set {about = .operators(newValue)}
+  }
+
+  package var proof: WireProofQuery {
+    get {
+      if case .proof(let v)? = about {return v}
+      return WireProofQuery()
+    }
+    set {about = .proof(newValue)}
+  }
+
+  package var vaultKey: WireVaultKeyQuery {
+    get {
+      if case .vaultKey(let v)? = about {return v}
+      return WireVaultKeyQuery()
+    }
+    set {about = .vaultKey(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -635,8 +1105,58 @@ package nonisolated struct WireQuery: Sendable {
     case journal(WireJournalQuery)
     /// To notify.
     case deliveries(WireDeliveriesQuery)
+    case proposals(WireProposalsQuery)
+    case operators(WireOperatorsQuery)
+    case proof(WireProofQuery)
+    case vaultKey(WireVaultKeyQuery)
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct WireProposalsQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var all: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireOperatorsQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// That an entry is in the ledger.
+package nonisolated struct WireProofQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var index: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The entry that announced the vault's present key.
+package nonisolated struct WireVaultKeyQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -744,55 +1264,124 @@ package nonisolated struct WireServiceStatus: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireStatus: Sendable {
+package nonisolated struct WireStatus: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var gate: WireGateState {
-    get {_gate ?? WireGateState()}
-    set {_gate = newValue}
+    get {_storage._gate ?? WireGateState()}
+    set {_uniqueStorage()._gate = newValue}
   }
   /// Returns true if `gate` has been explicitly set.
-  package var hasGate: Bool {self._gate != nil}
+  package var hasGate: Bool {_storage._gate != nil}
   /// Clears the value of `gate`. Subsequent reads from it will return its default value.
-  package mutating func clearGate() {self._gate = nil}
+  package mutating func clearGate() {_uniqueStorage()._gate = nil}
 
-  package var leaseMs: UInt32 = 0
+  package var leaseMs: UInt32 {
+    get {_storage._leaseMs}
+    set {_uniqueStorage()._leaseMs = newValue}
+  }
 
   /// Control's, microseconds.
-  package var upUs: Int64 = 0
+  package var upUs: Int64 {
+    get {_storage._upUs}
+    set {_uniqueStorage()._upUs = newValue}
+  }
 
-  package var services: [WireServiceStatus] = []
+  package var services: [WireServiceStatus] {
+    get {_storage._services}
+    set {_uniqueStorage()._services = newValue}
+  }
 
-  package var agentsRegistered: UInt32 = 0
+  package var agentsRegistered: UInt32 {
+    get {_storage._agentsRegistered}
+    set {_uniqueStorage()._agentsRegistered = newValue}
+  }
 
-  package var agentsConnected: UInt32 = 0
+  package var agentsConnected: UInt32 {
+    get {_storage._agentsConnected}
+    set {_uniqueStorage()._agentsConnected = newValue}
+  }
 
-  package var agentsCurrent: UInt32 = 0
+  package var agentsCurrent: UInt32 {
+    get {_storage._agentsCurrent}
+    set {_uniqueStorage()._agentsCurrent = newValue}
+  }
 
-  package var silent: [WireAgentStatus] = []
+  package var silent: [WireAgentStatus] {
+    get {_storage._silent}
+    set {_uniqueStorage()._silent = newValue}
+  }
 
   /// Durable.
-  package var entries: UInt64 = 0
+  package var entries: UInt64 {
+    get {_storage._entries}
+    set {_uniqueStorage()._entries = newValue}
+  }
 
   /// In effect but not durable yet.
-  package var entriesWaiting: UInt64 = 0
+  package var entriesWaiting: UInt64 {
+    get {_storage._entriesWaiting}
+    set {_uniqueStorage()._entriesWaiting = newValue}
+  }
 
   /// Not empty: why the journal cannot be written.
-  package var journal: String = String()
+  package var journal: String {
+    get {_storage._journal}
+    set {_uniqueStorage()._journal = newValue}
+  }
 
-  package var incidentsOpen: UInt32 = 0
+  package var incidentsOpen: UInt32 {
+    get {_storage._incidentsOpen}
+    set {_uniqueStorage()._incidentsOpen = newValue}
+  }
 
-  package var counters: Dictionary<String,UInt64> = [:]
+  package var counters: Dictionary<String,UInt64> {
+    get {_storage._counters}
+    set {_uniqueStorage()._counters = newValue}
+  }
 
-  package var wallUs: Int64 = 0
+  package var wallUs: Int64 {
+    get {_storage._wallUs}
+    set {_uniqueStorage()._wallUs = newValue}
+  }
+
+  package var ledgers: [WireLedgerStatus] {
+    get {_storage._ledgers}
+    set {_uniqueStorage()._ledgers = newValue}
+  }
+
+  package var proposalsOpen: UInt32 {
+    get {_storage._proposalsOpen}
+    set {_uniqueStorage()._proposalsOpen = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _gate: WireGateState? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireLedgerStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var origin: String = String()
+
+  package var size: UInt64 = 0
+
+  /// The size that the other service has cosigned.
+  package var witnessed: UInt64 = 0
+
+  /// Not empty: why it is not believed.
+  package var trouble: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireAgentStatus: Sendable {
@@ -945,6 +1534,30 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .deliveries(newValue)}
   }
 
+  package var proposals: WireProposals {
+    get {
+      if case .proposals(let v)? = about {return v}
+      return WireProposals()
+    }
+    set {about = .proposals(newValue)}
+  }
+
+  package var operators: WireOperators {
+    get {
+      if case .operators(let v)? = about {return v}
+      return WireOperators()
+    }
+    set {about = .operators(newValue)}
+  }
+
+  package var proof: WireEntryProof {
+    get {
+      if case .proof(let v)? = about {return v}
+      return WireEntryProof()
+    }
+    set {about = .proof(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -954,10 +1567,68 @@ package nonisolated struct WireAnswer: Sendable {
     case agents(WireAgents)
     case closures(WireClosures)
     case deliveries(WireDeliveries)
+    case proposals(WireProposals)
+    case operators(WireOperators)
+    case proof(WireEntryProof)
 
   }
 
   package init() {}
+}
+
+package nonisolated struct WireProposals: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var proposals: [WireProposal] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireOperators: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var operators: [WireOperator] = []
+
+  package var origin: String = String()
+
+  /// A command counts that was written against this entry or a later one.
+  package var currentFrom: UInt64 = 0
+
+  package var last: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// An entry, and a file that proves it: C2SP tlog-proof.
+package nonisolated struct WireEntryProof: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var entry: WireRecordedEntry {
+    get {_entry ?? WireRecordedEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  package var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  package mutating func clearEntry() {self._entry = nil}
+
+  package var proof: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _entry: WireRecordedEntry? = nil
 }
 
 package nonisolated struct WireDelivery: Sendable {
@@ -1075,7 +1746,366 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0")
+
+  fileprivate class _StorageClass {
+    var _index: UInt64 = 0
+    var _atUs: Int64 = 0
+    var _author: String = String()
+    var _signed: WireSignedCommand? = nil
+    var _proposal: UInt64 = 0
+    var _deed: WireEntry.OneOf_Deed?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _index = source._index
+      _atUs = source._atUs
+      _author = source._author
+      _signed = source._signed
+      _proposal = source._proposal
+      _deed = source._deed
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._index) }()
+        case 2: try { try decoder.decodeSingularInt64Field(value: &_storage._atUs) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._author) }()
+        case 4: try {
+          var v: WireNodesRegistered?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .registered(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .registered(v)
+          }
+        }()
+        case 5: try {
+          var v: WireNodesRemoved?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .removed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .removed(v)
+          }
+        }()
+        case 6: try {
+          var v: WireClosure?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .paused(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .paused(v)
+          }
+        }()
+        case 7: try {
+          var v: WireResumed?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .resumed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .resumed(v)
+          }
+        }()
+        case 8: try {
+          var v: WireIncidentOpened?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .incidentOpened(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .incidentOpened(v)
+          }
+        }()
+        case 9: try {
+          var v: WireIncidentMoved?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .incidentMoved(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .incidentMoved(v)
+          }
+        }()
+        case 10: try {
+          var v: WireCertificate?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .certified(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .certified(v)
+          }
+        }()
+        case 11: try {
+          var v: WireUnsealed?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .unsealed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .unsealed(v)
+          }
+        }()
+        case 12: try {
+          var v: WireBegan?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .began(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .began(v)
+          }
+        }()
+        case 13: try {
+          var v: WireOperatorsChanged?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .operatorsChanged(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .operatorsChanged(v)
+          }
+        }()
+        case 14: try {
+          var v: WireVaultKeyAnnounced?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .vaultKeyAnnounced(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .vaultKeyAnnounced(v)
+          }
+        }()
+        case 15: try {
+          var v: WireProposed?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .proposed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .proposed(v)
+          }
+        }()
+        case 16: try {
+          var v: WireApproved?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .approved(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .approved(v)
+          }
+        }()
+        case 17: try {
+          var v: WireWithdrawn?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .withdrawn(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .withdrawn(v)
+          }
+        }()
+        case 18: try {
+          var v: WireEnrolmentOpened?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .enrolmentOpened(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .enrolmentOpened(v)
+          }
+        }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._signed) }()
+        case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._proposal) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._index != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._index, fieldNumber: 1)
+      }
+      if _storage._atUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._atUs, fieldNumber: 2)
+      }
+      if !_storage._author.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._author, fieldNumber: 3)
+      }
+      switch _storage._deed {
+      case .registered?: try {
+        guard case .registered(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .removed?: try {
+        guard case .removed(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .paused?: try {
+        guard case .paused(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .resumed?: try {
+        guard case .resumed(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case .incidentOpened?: try {
+        guard case .incidentOpened(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .incidentMoved?: try {
+        guard case .incidentMoved(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      }()
+      case .certified?: try {
+        guard case .certified(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      }()
+      case .unsealed?: try {
+        guard case .unsealed(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      }()
+      case .began?: try {
+        guard case .began(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      }()
+      case .operatorsChanged?: try {
+        guard case .operatorsChanged(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      }()
+      case .vaultKeyAnnounced?: try {
+        guard case .vaultKeyAnnounced(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      }()
+      case .proposed?: try {
+        guard case .proposed(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      }()
+      case .approved?: try {
+        guard case .approved(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      }()
+      case .withdrawn?: try {
+        guard case .withdrawn(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      }()
+      case .enrolmentOpened?: try {
+        guard case .enrolmentOpened(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      }()
+      case nil: break
+      }
+      try { if let v = _storage._signed {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      } }()
+      if _storage._proposal != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._proposal, fieldNumber: 21)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEntry, rhs: WireEntry) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._index != rhs_storage._index {return false}
+        if _storage._atUs != rhs_storage._atUs {return false}
+        if _storage._author != rhs_storage._author {return false}
+        if _storage._signed != rhs_storage._signed {return false}
+        if _storage._proposal != rhs_storage._proposal {return false}
+        if _storage._deed != rhs_storage._deed {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSignedCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignedCommand"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}statement\0\u{1}signature\0\u{1}key\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1083,175 +2113,356 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.author) }()
-      case 4: try {
-        var v: WireNodesRegistered?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .registered(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .registered(v)
-        }
-      }()
-      case 5: try {
-        var v: WireNodesRemoved?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .removed(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .removed(v)
-        }
-      }()
-      case 6: try {
-        var v: WireClosure?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .paused(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .paused(v)
-        }
-      }()
-      case 7: try {
-        var v: WireResumed?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .resumed(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .resumed(v)
-        }
-      }()
-      case 8: try {
-        var v: WireIncidentOpened?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .incidentOpened(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .incidentOpened(v)
-        }
-      }()
-      case 9: try {
-        var v: WireIncidentMoved?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .incidentMoved(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .incidentMoved(v)
-        }
-      }()
-      case 10: try {
-        var v: WireCertificate?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .certified(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .certified(v)
-        }
-      }()
-      case 11: try {
-        var v: WireUnsealed?
-        var hadOneofValue = false
-        if let current = self.deed {
-          hadOneofValue = true
-          if case .unsealed(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.deed = .unsealed(v)
-        }
-      }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.statement) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.key) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.index != 0 {
-      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 1)
+    if !self.statement.isEmpty {
+      try visitor.visitSingularBytesField(value: self.statement, fieldNumber: 1)
     }
-    if self.atUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 2)
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 2)
     }
-    if !self.author.isEmpty {
-      try visitor.visitSingularStringField(value: self.author, fieldNumber: 3)
-    }
-    switch self.deed {
-    case .registered?: try {
-      guard case .registered(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .removed?: try {
-      guard case .removed(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .paused?: try {
-      guard case .paused(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case .resumed?: try {
-      guard case .resumed(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    }()
-    case .incidentOpened?: try {
-      guard case .incidentOpened(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    }()
-    case .incidentMoved?: try {
-      guard case .incidentMoved(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    }()
-    case .certified?: try {
-      guard case .certified(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-    }()
-    case .unsealed?: try {
-      guard case .unsealed(let v)? = self.deed else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    }()
-    case nil: break
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireEntry, rhs: WireEntry) -> Bool {
-    if lhs.index != rhs.index {return false}
-    if lhs.atUs != rhs.atUs {return false}
-    if lhs.author != rhs.author {return false}
-    if lhs.deed != rhs.deed {return false}
+  package static func ==(lhs: WireSignedCommand, rhs: WireSignedCommand) -> Bool {
+    if lhs.statement != rhs.statement {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireOperator: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Operator"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}person\0\u{1}key\0\u{1}session\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.person) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.session) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.person.isEmpty {
+      try visitor.visitSingularStringField(value: self.person, fieldNumber: 2)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 3)
+    }
+    if !self.session.isEmpty {
+      try visitor.visitSingularBytesField(value: self.session, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireOperator, rhs: WireOperator) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.person != rhs.person {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.session != rhs.session {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Began"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}operators\0\u{3}control_key\0\u{3}policy_key\0\u{3}control_witness\0\u{3}policy_witness\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.operators) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.controlKey) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.policyKey) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.controlWitness) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.policyWitness) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 1)
+    }
+    if !self.operators.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.operators, fieldNumber: 2)
+    }
+    if !self.controlKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.controlKey, fieldNumber: 3)
+    }
+    if !self.policyKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.policyKey, fieldNumber: 4)
+    }
+    if !self.controlWitness.isEmpty {
+      try visitor.visitSingularStringField(value: self.controlWitness, fieldNumber: 5)
+    }
+    if !self.policyWitness.isEmpty {
+      try visitor.visitSingularStringField(value: self.policyWitness, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireBegan, rhs: WireBegan) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs.operators != rhs.operators {return false}
+    if lhs.controlKey != rhs.controlKey {return false}
+    if lhs.policyKey != rhs.policyKey {return false}
+    if lhs.controlWitness != rhs.controlWitness {return false}
+    if lhs.policyWitness != rhs.policyWitness {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireOperatorsChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OperatorsChanged"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}removed\0\u{1}added\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.removed) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.added) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.removed.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removed, fieldNumber: 1)
+    }
+    if !self.added.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.added, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireOperatorsChanged, rhs: WireOperatorsChanged) -> Bool {
+    if lhs.removed != rhs.removed {return false}
+    if lhs.added != rhs.added {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireVaultKeyAnnounced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".VaultKeyAnnounced"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireVaultKeyAnnounced, rhs: WireVaultKeyAnnounced) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProposed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Proposed"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0\u{3}until_us\0\u{1}hash\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.proposal) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.hash) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.proposal != 0 {
+      try visitor.visitSingularUInt64Field(value: self.proposal, fieldNumber: 1)
+    }
+    if self.untilUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 2)
+    }
+    if !self.hash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hash, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProposed, rhs: WireProposed) -> Bool {
+    if lhs.proposal != rhs.proposal {return false}
+    if lhs.untilUs != rhs.untilUs {return false}
+    if lhs.hash != rhs.hash {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireApproved: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Approved"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.proposal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.proposal != 0 {
+      try visitor.visitSingularUInt64Field(value: self.proposal, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireApproved, rhs: WireApproved) -> Bool {
+    if lhs.proposal != rhs.proposal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWithdrawn: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Withdrawn"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.proposal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.proposal != 0 {
+      try visitor.visitSingularUInt64Field(value: self.proposal, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWithdrawn, rhs: WireWithdrawn) -> Bool {
+    if lhs.proposal != rhs.proposal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrolmentOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EnrolmentOpened"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrolment\0\u{1}name\0\u{1}subject\0\u{1}site\0\u{1}team\0\u{1}token\0\u{3}until_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.enrolment) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.site) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.team) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.token) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.enrolment != 0 {
+      try visitor.visitSingularUInt64Field(value: self.enrolment, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 3)
+    }
+    if !self.site.isEmpty {
+      try visitor.visitSingularStringField(value: self.site, fieldNumber: 4)
+    }
+    if !self.team.isEmpty {
+      try visitor.visitSingularStringField(value: self.team, fieldNumber: 5)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularBytesField(value: self.token, fieldNumber: 6)
+    }
+    if self.untilUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrolmentOpened, rhs: WireEnrolmentOpened) -> Bool {
+    if lhs.enrolment != rhs.enrolment {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.site != rhs.site {return false}
+    if lhs.team != rhs.team {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.untilUs != rhs.untilUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1259,7 +2470,7 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireNodesRegistered: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NodesRegistered"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0\u{1}enrolment\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1268,6 +2479,7 @@ nonisolated extension WireNodesRegistered: SwiftProtobuf.Message, SwiftProtobuf.
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.enrolment) }()
       default: break
       }
     }
@@ -1277,11 +2489,15 @@ nonisolated extension WireNodesRegistered: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.nodes.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 1)
     }
+    if self.enrolment != 0 {
+      try visitor.visitSingularUInt64Field(value: self.enrolment, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireNodesRegistered, rhs: WireNodesRegistered) -> Bool {
     if lhs.nodes != rhs.nodes {return false}
+    if lhs.enrolment != rhs.enrolment {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1444,7 +2660,7 @@ nonisolated extension WireIncidentMoved: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Unsealed"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0\u{1}dropped\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1454,6 +2670,7 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.dropped) }()
       default: break
       }
     }
@@ -1466,12 +2683,51 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.reason.isEmpty {
       try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
     }
+    if !self.dropped.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.dropped, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireUnsealed, rhs: WireUnsealed) -> Bool {
     if lhs.epoch != rhs.epoch {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.dropped != rhs.dropped {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRecordedEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RecordedEntry"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}salt\0\u{1}body\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.salt) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.salt.isEmpty {
+      try visitor.visitSingularBytesField(value: self.salt, fieldNumber: 1)
+    }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRecordedEntry, rhs: WireRecordedEntry) -> Bool {
+    if lhs.salt != rhs.salt {return false}
+    if lhs.body != rhs.body {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1479,7 +2735,7 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entries"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}last\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}last\0\u{1}recorded\0\u{1}checkpoint\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1489,6 +2745,8 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.recorded) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
       default: break
       }
     }
@@ -1501,12 +2759,20 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.last != 0 {
       try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 2)
     }
+    if !self.recorded.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.recorded, fieldNumber: 3)
+    }
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireEntries, rhs: WireEntries) -> Bool {
     if lhs.entries != rhs.entries {return false}
+    if lhs.recorded != rhs.recorded {return false}
     if lhs.last != rhs.last {return false}
+    if lhs.checkpoint != rhs.checkpoint {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1514,7 +2780,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1601,6 +2867,58 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .closeIncident(v)
         }
       }()
+      case 8: try {
+        var v: WireChangeOperators?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .changeOperators(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .changeOperators(v)
+        }
+      }()
+      case 9: try {
+        var v: WireAnnounceVaultKey?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .announceVaultKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .announceVaultKey(v)
+        }
+      }()
+      case 10: try {
+        var v: WireEnrol?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .enrol(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .enrol(v)
+        }
+      }()
+      case 11: try {
+        var v: WireWithdraw?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .withdraw(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .withdraw(v)
+        }
+      }()
       default: break
       }
     }
@@ -1639,6 +2957,22 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
       guard case .closeIncident(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
+    case .changeOperators?: try {
+      guard case .changeOperators(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .announceVaultKey?: try {
+      guard case .announceVaultKey(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .enrol?: try {
+      guard case .enrol(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .withdraw?: try {
+      guard case .withdraw(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1647,6 +2981,156 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
   package static func ==(lhs: WireCommand, rhs: WireCommand) -> Bool {
     if lhs.id != rhs.id {return false}
     if lhs.deed != rhs.deed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireChangeOperators: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ChangeOperators"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}remove\0\u{1}add\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.remove) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.add) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.remove.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.remove, fieldNumber: 1)
+    }
+    if !self.add.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.add, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireChangeOperators, rhs: WireChangeOperators) -> Bool {
+    if lhs.remove != rhs.remove {return false}
+    if lhs.add != rhs.add {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAnnounceVaultKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AnnounceVaultKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireAnnounceVaultKey, rhs: WireAnnounceVaultKey) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Enrol"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}subject\0\u{1}site\0\u{1}team\0\u{1}token\0\u{3}valid_s\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.site) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.team) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.token) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.validS) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.site.isEmpty {
+      try visitor.visitSingularStringField(value: self.site, fieldNumber: 3)
+    }
+    if !self.team.isEmpty {
+      try visitor.visitSingularStringField(value: self.team, fieldNumber: 4)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularBytesField(value: self.token, fieldNumber: 5)
+    }
+    if self.validS != 0 {
+      try visitor.visitSingularUInt32Field(value: self.validS, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrol, rhs: WireEnrol) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.site != rhs.site {return false}
+    if lhs.team != rhs.team {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.validS != rhs.validS {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWithdraw: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Withdraw"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.proposal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.proposal != 0 {
+      try visitor.visitSingularUInt64Field(value: self.proposal, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWithdraw, rhs: WireWithdraw) -> Bool {
+    if lhs.proposal != rhs.proposal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1868,7 +3352,7 @@ nonisolated extension WireCloseIncident: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Outcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}epoch\0\u{1}incident\0\u{1}closure\0\u{1}lifted\0\u{1}nodes\0\u{1}entry\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}epoch\0\u{1}incident\0\u{1}closure\0\u{1}lifted\0\u{1}nodes\0\u{1}entry\0\u{1}proposal\0")
 
   fileprivate class _StorageClass {
     var _id: Data = Data()
@@ -1878,6 +3362,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _lifted: [WireClosure] = []
     var _nodes: [WireNode] = []
     var _entry: UInt64 = 0
+    var _proposal: WireProposal? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1895,6 +3380,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       _lifted = source._lifted
       _nodes = source._nodes
       _entry = source._entry
+      _proposal = source._proposal
     }
   }
 
@@ -1920,6 +3406,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._lifted) }()
         case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._nodes) }()
         case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._entry) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._proposal) }()
         default: break
         }
       }
@@ -1953,6 +3440,9 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       if _storage._entry != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._entry, fieldNumber: 7)
       }
+      try { if let v = _storage._proposal {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1969,10 +3459,90 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._lifted != rhs_storage._lifted {return false}
         if _storage._nodes != rhs_storage._nodes {return false}
         if _storage._entry != rhs_storage._entry {return false}
+        if _storage._proposal != rhs_storage._proposal {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProposal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Proposal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0\u{1}hash\0\u{1}signed\0\u{1}proposer\0\u{3}at_us\0\u{3}until_us\0\u{1}needed\0\u{3}approved_by\0\u{1}state\0\u{1}gains\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.proposal) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.hash) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._signed) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.proposer) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.needed) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.approvedBy) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 10: try { try decoder.decodeRepeatedStringField(value: &self.gains) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.proposal != 0 {
+      try visitor.visitSingularUInt64Field(value: self.proposal, fieldNumber: 1)
+    }
+    if !self.hash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hash, fieldNumber: 2)
+    }
+    try { if let v = self._signed {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.proposer.isEmpty {
+      try visitor.visitSingularStringField(value: self.proposer, fieldNumber: 4)
+    }
+    if self.atUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 5)
+    }
+    if self.untilUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 6)
+    }
+    if self.needed != 0 {
+      try visitor.visitSingularUInt32Field(value: self.needed, fieldNumber: 7)
+    }
+    if !self.approvedBy.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.approvedBy, fieldNumber: 8)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 9)
+    }
+    if !self.gains.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.gains, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProposal, rhs: WireProposal) -> Bool {
+    if lhs.proposal != rhs.proposal {return false}
+    if lhs.hash != rhs.hash {return false}
+    if lhs._signed != rhs._signed {return false}
+    if lhs.proposer != rhs.proposer {return false}
+    if lhs.atUs != rhs.atUs {return false}
+    if lhs.untilUs != rhs.untilUs {return false}
+    if lhs.needed != rhs.needed {return false}
+    if lhs.approvedBy != rhs.approvedBy {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.gains != rhs.gains {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2055,7 +3625,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2149,6 +3719,58 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .deliveries(v)
         }
       }()
+      case 8: try {
+        var v: WireProposalsQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .proposals(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .proposals(v)
+        }
+      }()
+      case 9: try {
+        var v: WireOperatorsQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .operators(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .operators(v)
+        }
+      }()
+      case 10: try {
+        var v: WireProofQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .proof(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .proof(v)
+        }
+      }()
+      case 11: try {
+        var v: WireVaultKeyQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .vaultKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .vaultKey(v)
+        }
+      }()
       default: break
       }
     }
@@ -2188,6 +3810,22 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .deliveries(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
+    case .proposals?: try {
+      guard case .proposals(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .operators?: try {
+      guard case .operators(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .proof?: try {
+      guard case .proof(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .vaultKey?: try {
+      guard case .vaultKey(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2195,6 +3833,104 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   package static func ==(lhs: WireQuery, rhs: WireQuery) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProposalsQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProposalsQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}all\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.all) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.all != false {
+      try visitor.visitSingularBoolField(value: self.all, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProposalsQuery, rhs: WireProposalsQuery) -> Bool {
+    if lhs.all != rhs.all {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireOperatorsQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OperatorsQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireOperatorsQuery, rhs: WireOperatorsQuery) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProofQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProofQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.index) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.index != 0 {
+      try visitor.visitSingularUInt64Field(value: self.index, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProofQuery, rhs: WireProofQuery) -> Bool {
+    if lhs.index != rhs.index {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireVaultKeyQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".VaultKeyQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireVaultKeyQuery, rhs: WireVaultKeyQuery) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2412,7 +4148,182 @@ nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Status"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}gate\0\u{3}lease_ms\0\u{3}up_us\0\u{1}services\0\u{3}agents_registered\0\u{3}agents_connected\0\u{3}agents_current\0\u{1}silent\0\u{1}entries\0\u{3}entries_waiting\0\u{1}journal\0\u{3}incidents_open\0\u{1}counters\0\u{3}wall_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}gate\0\u{3}lease_ms\0\u{3}up_us\0\u{1}services\0\u{3}agents_registered\0\u{3}agents_connected\0\u{3}agents_current\0\u{1}silent\0\u{1}entries\0\u{3}entries_waiting\0\u{1}journal\0\u{3}incidents_open\0\u{1}counters\0\u{3}wall_us\0\u{1}ledgers\0\u{3}proposals_open\0")
+
+  fileprivate class _StorageClass {
+    var _gate: WireGateState? = nil
+    var _leaseMs: UInt32 = 0
+    var _upUs: Int64 = 0
+    var _services: [WireServiceStatus] = []
+    var _agentsRegistered: UInt32 = 0
+    var _agentsConnected: UInt32 = 0
+    var _agentsCurrent: UInt32 = 0
+    var _silent: [WireAgentStatus] = []
+    var _entries: UInt64 = 0
+    var _entriesWaiting: UInt64 = 0
+    var _journal: String = String()
+    var _incidentsOpen: UInt32 = 0
+    var _counters: Dictionary<String,UInt64> = [:]
+    var _wallUs: Int64 = 0
+    var _ledgers: [WireLedgerStatus] = []
+    var _proposalsOpen: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _gate = source._gate
+      _leaseMs = source._leaseMs
+      _upUs = source._upUs
+      _services = source._services
+      _agentsRegistered = source._agentsRegistered
+      _agentsConnected = source._agentsConnected
+      _agentsCurrent = source._agentsCurrent
+      _silent = source._silent
+      _entries = source._entries
+      _entriesWaiting = source._entriesWaiting
+      _journal = source._journal
+      _incidentsOpen = source._incidentsOpen
+      _counters = source._counters
+      _wallUs = source._wallUs
+      _ledgers = source._ledgers
+      _proposalsOpen = source._proposalsOpen
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._gate) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._leaseMs) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._upUs) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._services) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._agentsRegistered) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._agentsConnected) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._agentsCurrent) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._silent) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._entries) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._entriesWaiting) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._journal) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._incidentsOpen) }()
+        case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._counters) }()
+        case 14: try { try decoder.decodeSingularInt64Field(value: &_storage._wallUs) }()
+        case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._ledgers) }()
+        case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._proposalsOpen) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._gate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if _storage._leaseMs != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._leaseMs, fieldNumber: 2)
+      }
+      if _storage._upUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._upUs, fieldNumber: 3)
+      }
+      if !_storage._services.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._services, fieldNumber: 4)
+      }
+      if _storage._agentsRegistered != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._agentsRegistered, fieldNumber: 5)
+      }
+      if _storage._agentsConnected != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._agentsConnected, fieldNumber: 6)
+      }
+      if _storage._agentsCurrent != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._agentsCurrent, fieldNumber: 7)
+      }
+      if !_storage._silent.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._silent, fieldNumber: 8)
+      }
+      if _storage._entries != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._entries, fieldNumber: 9)
+      }
+      if _storage._entriesWaiting != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._entriesWaiting, fieldNumber: 10)
+      }
+      if !_storage._journal.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._journal, fieldNumber: 11)
+      }
+      if _storage._incidentsOpen != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._incidentsOpen, fieldNumber: 12)
+      }
+      if !_storage._counters.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._counters, fieldNumber: 13)
+      }
+      if _storage._wallUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._wallUs, fieldNumber: 14)
+      }
+      if !_storage._ledgers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._ledgers, fieldNumber: 15)
+      }
+      if _storage._proposalsOpen != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._proposalsOpen, fieldNumber: 16)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStatus, rhs: WireStatus) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._gate != rhs_storage._gate {return false}
+        if _storage._leaseMs != rhs_storage._leaseMs {return false}
+        if _storage._upUs != rhs_storage._upUs {return false}
+        if _storage._services != rhs_storage._services {return false}
+        if _storage._agentsRegistered != rhs_storage._agentsRegistered {return false}
+        if _storage._agentsConnected != rhs_storage._agentsConnected {return false}
+        if _storage._agentsCurrent != rhs_storage._agentsCurrent {return false}
+        if _storage._silent != rhs_storage._silent {return false}
+        if _storage._entries != rhs_storage._entries {return false}
+        if _storage._entriesWaiting != rhs_storage._entriesWaiting {return false}
+        if _storage._journal != rhs_storage._journal {return false}
+        if _storage._incidentsOpen != rhs_storage._incidentsOpen {return false}
+        if _storage._counters != rhs_storage._counters {return false}
+        if _storage._wallUs != rhs_storage._wallUs {return false}
+        if _storage._ledgers != rhs_storage._ledgers {return false}
+        if _storage._proposalsOpen != rhs_storage._proposalsOpen {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LedgerStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0\u{1}witnessed\0\u{1}trouble\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2420,90 +4331,36 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.leaseMs) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.upUs) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.services) }()
-      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.agentsRegistered) }()
-      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.agentsConnected) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.agentsCurrent) }()
-      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.silent) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
-      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.entriesWaiting) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.journal) }()
-      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.incidentsOpen) }()
-      case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.counters) }()
-      case 14: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.witnessed) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._gate {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    if self.leaseMs != 0 {
-      try visitor.visitSingularUInt32Field(value: self.leaseMs, fieldNumber: 2)
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 1)
     }
-    if self.upUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.upUs, fieldNumber: 3)
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 2)
     }
-    if !self.services.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.services, fieldNumber: 4)
+    if self.witnessed != 0 {
+      try visitor.visitSingularUInt64Field(value: self.witnessed, fieldNumber: 3)
     }
-    if self.agentsRegistered != 0 {
-      try visitor.visitSingularUInt32Field(value: self.agentsRegistered, fieldNumber: 5)
-    }
-    if self.agentsConnected != 0 {
-      try visitor.visitSingularUInt32Field(value: self.agentsConnected, fieldNumber: 6)
-    }
-    if self.agentsCurrent != 0 {
-      try visitor.visitSingularUInt32Field(value: self.agentsCurrent, fieldNumber: 7)
-    }
-    if !self.silent.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.silent, fieldNumber: 8)
-    }
-    if self.entries != 0 {
-      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 9)
-    }
-    if self.entriesWaiting != 0 {
-      try visitor.visitSingularUInt64Field(value: self.entriesWaiting, fieldNumber: 10)
-    }
-    if !self.journal.isEmpty {
-      try visitor.visitSingularStringField(value: self.journal, fieldNumber: 11)
-    }
-    if self.incidentsOpen != 0 {
-      try visitor.visitSingularUInt32Field(value: self.incidentsOpen, fieldNumber: 12)
-    }
-    if !self.counters.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.counters, fieldNumber: 13)
-    }
-    if self.wallUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.wallUs, fieldNumber: 14)
+    if !self.trouble.isEmpty {
+      try visitor.visitSingularStringField(value: self.trouble, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireStatus, rhs: WireStatus) -> Bool {
-    if lhs._gate != rhs._gate {return false}
-    if lhs.leaseMs != rhs.leaseMs {return false}
-    if lhs.upUs != rhs.upUs {return false}
-    if lhs.services != rhs.services {return false}
-    if lhs.agentsRegistered != rhs.agentsRegistered {return false}
-    if lhs.agentsConnected != rhs.agentsConnected {return false}
-    if lhs.agentsCurrent != rhs.agentsCurrent {return false}
-    if lhs.silent != rhs.silent {return false}
-    if lhs.entries != rhs.entries {return false}
-    if lhs.entriesWaiting != rhs.entriesWaiting {return false}
-    if lhs.journal != rhs.journal {return false}
-    if lhs.incidentsOpen != rhs.incidentsOpen {return false}
-    if lhs.counters != rhs.counters {return false}
-    if lhs.wallUs != rhs.wallUs {return false}
+  package static func ==(lhs: WireLedgerStatus, rhs: WireLedgerStatus) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs.size != rhs.size {return false}
+    if lhs.witnessed != rhs.witnessed {return false}
+    if lhs.trouble != rhs.trouble {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2725,7 +4582,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2811,6 +4668,45 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .deliveries(v)
         }
       }()
+      case 8: try {
+        var v: WireProposals?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .proposals(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .proposals(v)
+        }
+      }()
+      case 9: try {
+        var v: WireOperators?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .operators(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .operators(v)
+        }
+      }()
+      case 10: try {
+        var v: WireEntryProof?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .proof(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .proof(v)
+        }
+      }()
       default: break
       }
     }
@@ -2846,6 +4742,18 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .deliveries(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
+    case .proposals?: try {
+      guard case .proposals(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .operators?: try {
+      guard case .operators(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .proof?: try {
+      guard case .proof(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2853,6 +4761,120 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProposals: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Proposals"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposals\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.proposals) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.proposals.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.proposals, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProposals, rhs: WireProposals) -> Bool {
+    if lhs.proposals != rhs.proposals {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireOperators: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Operators"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operators\0\u{1}origin\0\u{3}current_from\0\u{1}last\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.operators) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.currentFrom) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.operators.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.operators, fieldNumber: 1)
+    }
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 2)
+    }
+    if self.currentFrom != 0 {
+      try visitor.visitSingularUInt64Field(value: self.currentFrom, fieldNumber: 3)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireOperators, rhs: WireOperators) -> Bool {
+    if lhs.operators != rhs.operators {return false}
+    if lhs.origin != rhs.origin {return false}
+    if lhs.currentFrom != rhs.currentFrom {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEntryProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EntryProof"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0\u{1}proof\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEntryProof, rhs: WireEntryProof) -> Bool {
+    if lhs._entry != rhs._entry {return false}
+    if lhs.proof != rhs.proof {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -78,12 +78,127 @@ package nonisolated struct WireWelcome: Sendable {
   /// Batches that may be unanswered at once in each stream.
   package var window: UInt32 = 0
 
-  /// Control: identifies its journal. Indexes mean nothing beside another one.
+  /// Control: identifies its ledger. Indexes mean nothing beside another one.
   package var journal: Data = Data()
+
+  /// Agents: the entry that announced the key to seal to, and its proof.
+  package var vault: WireEntryProof {
+    get {_vault ?? WireEntryProof()}
+    set {_vault = newValue}
+  }
+  /// Returns true if `vault` has been explicitly set.
+  package var hasVault: Bool {self._vault != nil}
+  /// Clears the value of `vault`. Subsequent reads from it will return its default value.
+  package mutating func clearVault() {self._vault = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _vault: WireEntryProof? = nil
+}
+
+/// Ingest to agent, pushed: batches are sealed to another key from here on.
+package nonisolated struct WireVaultKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var vault: WireEntryProof {
+    get {_vault ?? WireEntryProof()}
+    set {_vault = newValue}
+  }
+  /// Returns true if `vault` has been explicitly set.
+  package var hasVault: Bool {self._vault != nil}
+  /// Clears the value of `vault`. Subsequent reads from it will return its default value.
+  package mutating func clearVault() {self._vault = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _vault: WireEntryProof? = nil
+}
+
+/// A workstation that has no registered key, to the joining port: this token is mine. Its key is the connection's.
+package nonisolated struct WireJoin: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the token.
+  package var secret: Data = Data()
+
+  package var software: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The joining process to control.
+package nonisolated struct WireJoinRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 16 random bytes; the answer repeats them.
+  package var id: Data = Data()
+
+  /// CURVE public key of the connection, 32 bytes.
+  package var key: Data = Data()
+
+  /// SHA-256 of the secret.
+  package var token: Data = Data()
+
+  package var address: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Control to the joining process, and on to the workstation: registered, durably.
+package nonisolated struct WireJoined: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: Data = Data()
+
+  package var name: String = String()
+
+  package var ordinal: UInt32 = 0
+
+  /// Where ingest listens.
+  package var ingest: String = String()
+
+  package var ingestKey: Data = Data()
+
+  package var leaseMs: UInt32 = 0
+
+  /// Of control's ledger.
+  package var origin: String = String()
+
+  /// Verifier keys, as in `Began`.
+  package var controlKey: String = String()
+
+  package var policyWitness: String = String()
+
+  package var vault: WireEntryProof {
+    get {_vault ?? WireEntryProof()}
+    set {_vault = newValue}
+  }
+  /// Returns true if `vault` has been explicitly set.
+  package var hasVault: Bool {self._vault != nil}
+  /// Clears the value of `vault`. Subsequent reads from it will return its default value.
+  package mutating func clearVault() {self._vault = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _vault: WireEntryProof? = nil
 }
 
 /// Sent in place of an answer. `code` decides what the peer does next; `text` is for people.
@@ -138,50 +253,100 @@ package nonisolated struct WireBusy: Sendable {
 }
 
 /// Asks for the right to go on. Sent every third of a lease, and at once after `Nudge`.
-package nonisolated struct WireRenew: Sendable {
+package nonisolated struct WireRenew: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// 16 random bytes; only the answer to the newest counts.
-  package var nonce: Data = Data()
+  package var nonce: Data {
+    get {_storage._nonce}
+    set {_uniqueStorage()._nonce = newValue}
+  }
 
   /// The epoch that the sender acts under. An agent says with it that capture outside that permit has stopped.
-  package var epoch: UInt64 = 0
+  package var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
 
   /// The sender's wall clock.
-  package var wallUs: Int64 = 0
+  package var wallUs: Int64 {
+    get {_storage._wallUs}
+    set {_uniqueStorage()._wallUs = newValue}
+  }
 
   /// Followers: the index of the last entry applied.
-  package var entries: UInt64 = 0
+  package var entries: UInt64 {
+    get {_storage._entries}
+    set {_uniqueStorage()._entries = newValue}
+  }
 
   package var agent: WireAgentReport {
-    get {_agent ?? WireAgentReport()}
-    set {_agent = newValue}
+    get {_storage._agent ?? WireAgentReport()}
+    set {_uniqueStorage()._agent = newValue}
   }
   /// Returns true if `agent` has been explicitly set.
-  package var hasAgent: Bool {self._agent != nil}
+  package var hasAgent: Bool {_storage._agent != nil}
   /// Clears the value of `agent`. Subsequent reads from it will return its default value.
-  package mutating func clearAgent() {self._agent = nil}
+  package mutating func clearAgent() {_uniqueStorage()._agent = nil}
 
   package var service: WireServiceReport {
-    get {_service ?? WireServiceReport()}
-    set {_service = newValue}
+    get {_storage._service ?? WireServiceReport()}
+    set {_uniqueStorage()._service = newValue}
   }
   /// Returns true if `service` has been explicitly set.
-  package var hasService: Bool {self._service != nil}
+  package var hasService: Bool {_storage._service != nil}
   /// Clears the value of `service`. Subsequent reads from it will return its default value.
-  package mutating func clearService() {self._service = nil}
+  package mutating func clearService() {_uniqueStorage()._service = nil}
 
   /// As in Hello.
-  package var closures: [UInt64] = []
+  package var closures: [UInt64] {
+    get {_storage._closures}
+    set {_uniqueStorage()._closures = newValue}
+  }
+
+  /// Policy to control.
+  package var anchor: WireAnchor {
+    get {_storage._anchor ?? WireAnchor()}
+    set {_uniqueStorage()._anchor = newValue}
+  }
+  /// Returns true if `anchor` has been explicitly set.
+  package var hasAnchor: Bool {_storage._anchor != nil}
+  /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
+  package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _agent: WireAgentReport? = nil
-  fileprivate var _service: WireServiceReport? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How a service's ledger stands, and what it has seen of the other's. Each keeps the other from going back.
+package nonisolated struct WireAnchor: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Signed note, of the sender's own ledger.
+  package var checkpoint: Data = Data()
+
+  /// Consistency, from the size that the receiver has last cosigned.
+  package var proof: [Data] = []
+
+  /// Of the receiver's ledger: the size that the sender has last cosigned.
+  package var seen: UInt64 = 0
+
+  /// The receiver's checkpoint of that size, with the sender's cosignature.
+  package var cosigned: Data = Data()
+
+  /// Not empty: why the sender does not believe the receiver's ledger. It acts as stopped.
+  package var trouble: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireGrant: Sendable {
@@ -219,12 +384,26 @@ package nonisolated struct WireGrant: Sendable {
   /// To services: entries that the holder must have applied to act on this.
   package var entries: UInt64 = 0
 
+  /// To services: signed note, of the ledger at `entries`.
+  package var checkpoint: Data = Data()
+
+  /// To policy.
+  package var anchor: WireAnchor {
+    get {_anchor ?? WireAnchor()}
+    set {_anchor = newValue}
+  }
+  /// Returns true if `anchor` has been explicitly set.
+  package var hasAnchor: Bool {self._anchor != nil}
+  /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
+  package mutating func clearAnchor() {self._anchor = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _permit: WirePermit? = nil
   fileprivate var _gate: WireGateState? = nil
+  fileprivate var _anchor: WireAnchor? = nil
 }
 
 /// Pushed: less than before. It can only narrow. Answered by `Stopped`.
@@ -431,7 +610,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -447,12 +626,17 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.window) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self.journal) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.node.isEmpty {
       try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
     }
@@ -477,6 +661,9 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.journal.isEmpty {
       try visitor.visitSingularBytesField(value: self.journal, fieldNumber: 8)
     }
+    try { if let v = self._vault {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -489,6 +676,200 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.wallUs != rhs.wallUs {return false}
     if lhs.window != rhs.window {return false}
     if lhs.journal != rhs.journal {return false}
+    if lhs._vault != rhs._vault {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireVaultKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".VaultKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}vault\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._vault {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireVaultKey, rhs: WireVaultKey) -> Bool {
+    if lhs._vault != rhs._vault {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireJoin: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Join"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}secret\0\u{1}software\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.secret) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.software) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.secret.isEmpty {
+      try visitor.visitSingularBytesField(value: self.secret, fieldNumber: 1)
+    }
+    if !self.software.isEmpty {
+      try visitor.visitSingularStringField(value: self.software, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireJoin, rhs: WireJoin) -> Bool {
+    if lhs.secret != rhs.secret {return false}
+    if lhs.software != rhs.software {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireJoinRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".JoinRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}key\0\u{1}token\0\u{1}address\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.token) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    if !self.token.isEmpty {
+      try visitor.visitSingularBytesField(value: self.token, fieldNumber: 3)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireJoinRequest, rhs: WireJoinRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.token != rhs.token {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Joined"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}ordinal\0\u{1}ingest\0\u{3}ingest_key\0\u{3}lease_ms\0\u{1}origin\0\u{3}control_key\0\u{3}policy_witness\0\u{1}vault\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.ordinal) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.ingest) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.ingestKey) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.leaseMs) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.origin) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.controlKey) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.policyWitness) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if self.ordinal != 0 {
+      try visitor.visitSingularUInt32Field(value: self.ordinal, fieldNumber: 3)
+    }
+    if !self.ingest.isEmpty {
+      try visitor.visitSingularStringField(value: self.ingest, fieldNumber: 4)
+    }
+    if !self.ingestKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.ingestKey, fieldNumber: 5)
+    }
+    if self.leaseMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.leaseMs, fieldNumber: 6)
+    }
+    if !self.origin.isEmpty {
+      try visitor.visitSingularStringField(value: self.origin, fieldNumber: 7)
+    }
+    if !self.controlKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.controlKey, fieldNumber: 8)
+    }
+    if !self.policyWitness.isEmpty {
+      try visitor.visitSingularStringField(value: self.policyWitness, fieldNumber: 9)
+    }
+    try { if let v = self._vault {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireJoined, rhs: WireJoined) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.ordinal != rhs.ordinal {return false}
+    if lhs.ingest != rhs.ingest {return false}
+    if lhs.ingestKey != rhs.ingestKey {return false}
+    if lhs.leaseMs != rhs.leaseMs {return false}
+    if lhs.origin != rhs.origin {return false}
+    if lhs.controlKey != rhs.controlKey {return false}
+    if lhs.policyWitness != rhs.policyWitness {return false}
+    if lhs._vault != rhs._vault {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -611,7 +992,126 @@ nonisolated extension WireBusy: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Renew"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0\u{1}anchor\0")
+
+  fileprivate class _StorageClass {
+    var _nonce: Data = Data()
+    var _epoch: UInt64 = 0
+    var _wallUs: Int64 = 0
+    var _entries: UInt64 = 0
+    var _agent: WireAgentReport? = nil
+    var _service: WireServiceReport? = nil
+    var _closures: [UInt64] = []
+    var _anchor: WireAnchor? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _nonce = source._nonce
+      _epoch = source._epoch
+      _wallUs = source._wallUs
+      _entries = source._entries
+      _agent = source._agent
+      _service = source._service
+      _closures = source._closures
+      _anchor = source._anchor
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBytesField(value: &_storage._nonce) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._wallUs) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._entries) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._agent) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._service) }()
+        case 7: try { try decoder.decodeRepeatedUInt64Field(value: &_storage._closures) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._nonce.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._nonce, fieldNumber: 1)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 2)
+      }
+      if _storage._wallUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._wallUs, fieldNumber: 3)
+      }
+      if _storage._entries != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._entries, fieldNumber: 4)
+      }
+      try { if let v = _storage._agent {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._service {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      if !_storage._closures.isEmpty {
+        try visitor.visitPackedUInt64Field(value: _storage._closures, fieldNumber: 7)
+      }
+      try { if let v = _storage._anchor {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRenew, rhs: WireRenew) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._nonce != rhs_storage._nonce {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._wallUs != rhs_storage._wallUs {return false}
+        if _storage._entries != rhs_storage._entries {return false}
+        if _storage._agent != rhs_storage._agent {return false}
+        if _storage._service != rhs_storage._service {return false}
+        if _storage._closures != rhs_storage._closures {return false}
+        if _storage._anchor != rhs_storage._anchor {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Anchor"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0\u{1}seen\0\u{1}cosigned\0\u{1}trouble\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -619,55 +1119,41 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBytesField(value: &self.nonce) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
-      case 5: try { try decoder.decodeSingularMessageField(value: &self._agent) }()
-      case 6: try { try decoder.decodeSingularMessageField(value: &self._service) }()
-      case 7: try { try decoder.decodeRepeatedUInt64Field(value: &self.closures) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
+      case 2: try { try decoder.decodeRepeatedBytesField(value: &self.proof) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.seen) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.cosigned) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.nonce.isEmpty {
-      try visitor.visitSingularBytesField(value: self.nonce, fieldNumber: 1)
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 1)
     }
-    if self.epoch != 0 {
-      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 2)
+    if !self.proof.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.proof, fieldNumber: 2)
     }
-    if self.wallUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.wallUs, fieldNumber: 3)
+    if self.seen != 0 {
+      try visitor.visitSingularUInt64Field(value: self.seen, fieldNumber: 3)
     }
-    if self.entries != 0 {
-      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 4)
+    if !self.cosigned.isEmpty {
+      try visitor.visitSingularBytesField(value: self.cosigned, fieldNumber: 4)
     }
-    try { if let v = self._agent {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    } }()
-    try { if let v = self._service {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    } }()
-    if !self.closures.isEmpty {
-      try visitor.visitPackedUInt64Field(value: self.closures, fieldNumber: 7)
+    if !self.trouble.isEmpty {
+      try visitor.visitSingularStringField(value: self.trouble, fieldNumber: 5)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireRenew, rhs: WireRenew) -> Bool {
-    if lhs.nonce != rhs.nonce {return false}
-    if lhs.epoch != rhs.epoch {return false}
-    if lhs.wallUs != rhs.wallUs {return false}
-    if lhs.entries != rhs.entries {return false}
-    if lhs._agent != rhs._agent {return false}
-    if lhs._service != rhs._service {return false}
-    if lhs.closures != rhs.closures {return false}
+  package static func ==(lhs: WireAnchor, rhs: WireAnchor) -> Bool {
+    if lhs.checkpoint != rhs.checkpoint {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.seen != rhs.seen {return false}
+    if lhs.cosigned != rhs.cosigned {return false}
+    if lhs.trouble != rhs.trouble {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -675,7 +1161,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Grant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -689,6 +1175,8 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 4: try { try decoder.decodeSingularMessageField(value: &self._permit) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._anchor) }()
       default: break
       }
     }
@@ -717,6 +1205,12 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.entries != 0 {
       try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 6)
     }
+    if !self.checkpoint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 7)
+    }
+    try { if let v = self._anchor {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -727,6 +1221,8 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs._permit != rhs._permit {return false}
     if lhs._gate != rhs._gate {return false}
     if lhs.entries != rhs.entries {return false}
+    if lhs.checkpoint != rhs.checkpoint {return false}
+    if lhs._anchor != rhs._anchor {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
