@@ -74,14 +74,14 @@ let package = Package(
         shared("Vault", ["Gate", grdb]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
-        shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "CZMQ", logging, argumentParser]),
+        shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
-        service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Vault", grdb]),
+        service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
-        service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", grdb, crypto, protobuf]),
+        service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
-        service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Vault", "CZlib", grdb, crypto]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
+        service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),

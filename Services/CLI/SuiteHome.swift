@@ -1,7 +1,9 @@
 import Chassis
 import Foundation
 import Identity
+import Ledger
 import Messaging
+import Seal
 import Wire
 
 /// Makes a suite's folder: settings, keys, who is trusted. What is there already stays as it is.
@@ -31,23 +33,53 @@ struct SuiteHome {
         try settings.write(to: home)
         self.settings = try SuiteSettings(from: home)
         var nodes: [TrustedNodes.Entry] = []
-        for (role, names) in [("service", SuiteHome.services), ("operator", SuiteHome.operators)] {
-            for name in names {
-                let keys = try KeyFile.loadOrMake(home.key(name))
-                nodes.append(.init(name: name, role: role, key: keys.publicKey.z85))
-            }
+        for name in SuiteHome.services {
+            nodes.append(.init(name: name, role: "service", key: try KeyFile.loadOrMake(home.key(name)).publicKey.z85))
+        }
+        for name in SuiteHome.operators {
+            let session = try KeyFile.loadOrMake(home.key(name))
+            let line = try SuiteHome.signingKey(home.signingKey(name)).line(name: name).trimmingCharacters(in: .newlines)
+            nodes.append(.init(name: name, role: "operator", key: session.publicKey.z85, signingKey: line))
         }
         // Readers, and whoever else was added by hand, stay.
-        if let known = try? TrustedNodes(contentsOf: home.file("registry.json")) {
-            nodes += known.nodes.filter { node in !nodes.contains { $0.name == node.name } }
-        }
+        let path = home.file("registry.json")
+        let known = FileManager.default.fileExists(atPath: path) ? try TrustedNodes(contentsOf: path) : nil
+        nodes += known?.nodes.filter { node in !nodes.contains { $0.name == node.name } } ?? []
+        let anchors = try known?.anchors ?? SuiteHome.anchors(home)
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         do {
-            try encoder.encode(TrustedNodes(nodes: nodes)).write(to: URL(fileURLWithPath: home.file("registry.json")), options: .atomic)
+            try encoder.encode(TrustedNodes(nodes: nodes, anchors: anchors)).write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
-            throw Complaint("cannot write \(home.file("registry.json")): \(TrustedNodes.reason(error))")
+            throw Complaint("cannot write \(path): \(TrustedNodes.reason(error))")
         }
+    }
+
+    /// An operator's key as the first start makes it: in the clear, for their owner to protect ('sluice key protect').
+    private static func signingKey(_ path: String) throws -> OperatorPublicKey {
+        guard !FileManager.default.fileExists(atPath: path) else {
+            let publicPath = path.replacingOccurrences(of: ".key", with: ".pub")
+            guard let text = FileManager.default.contents(atPath: publicPath) else { throw Complaint("\(publicPath) is missing: it holds the public key of \(path)") }
+            return try OperatorPublicKey(text: String(decoding: text, as: UTF8.self))
+        }
+        let key = try OperatorKey.make()
+        try key.writeInTheClear(to: path)
+        let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        try key.publicKey.line(name: name).write(toFile: path.replacingOccurrences(of: ".key", with: ".pub"), atomically: true, encoding: .utf8)
+        return key.publicKey
+    }
+
+    /// Makes the keys of the two ledgers, of their witnesses, and of the vault.
+    private static func anchors(_ home: Home) throws -> TrustedNodes.Anchors {
+        // Random, so that what was signed for one suite counts in no other.
+        let suite = "sluice/" + [UInt8].random(8).map { String(format: "%02x", $0) }.joined()
+        let vault = try VaultKeyFile.loadOrMake(home.vaultKey).publicKey
+        return .init(
+            control: try LedgerKey.loadOrMake(home.ledgerKey("control"), name: suite + "/governance", .note).verifier.description,
+            controlWitness: try LedgerKey.loadOrMake(home.witnessKey("control"), name: suite + "/control", .cosignature).verifier.description,
+            policy: try LedgerKey.loadOrMake(home.ledgerKey("policy"), name: suite + "/reads", .note).verifier.description,
+            policyWitness: try LedgerKey.loadOrMake(home.witnessKey("policy"), name: suite + "/policy", .cosignature).verifier.description,
+            vault: Data(vault.raw).base64EncodedString())
     }
 
     /// Makes an agent's folder below the home: its key and agent.json.

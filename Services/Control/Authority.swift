@@ -137,7 +137,7 @@ final class Authority {
         case .register(let body): try register(body, command.id, author, route, wall)
         case .remove(let body): remove(body, command.id, author, route, wall)
         case .closeIncident(let body): try closeIncident(body.incident, command.id, author, route, wall)
-        case nil: throw CommandRefused.refused(.invalid, "this command is not known here; control may be older than the sender")
+        default: throw CommandRefused.refused(.invalid, "this command is not known here; control may be older than the sender")
         }
     }
 
@@ -236,7 +236,7 @@ final class Authority {
         if unseals {
             let epoch = governance.nextEpoch(after: pendingEpoch)
             issue(epoch)
-            widen(.unsealed(epoch, reason: body.reason), author, wall) { [self] in
+            widen(.unsealed(epoch, dropped: [], reason: body.reason), author, wall) { [self] in
                 lostEpoch = nil
                 dropped.formUnion(lostClosures)
                 lostClosures = []
@@ -296,7 +296,7 @@ final class Authority {
         let added = nodes.filter { governance.nodes[$0.ordinal] != $0 }
         guard !added.isEmpty else { return finish(id, outcome, route) }
         underWay[id] = route
-        widen(.registered(added), author, wall) { [self] in
+        widen(.registered(added, enrolment: nil), author, wall) { [self] in
             finish(id, outcome, route)
         }
     }
@@ -486,7 +486,7 @@ extension WireCommand {
     fileprivate var onlyNarrows: Bool {
         switch deed {
         case .pause, .leak, .remove, .closeIncident: true
-        case .resume, .register, nil: false
+        default: false
         }
     }
 }

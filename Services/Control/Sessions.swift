@@ -300,7 +300,7 @@ final class Sessions {
             answer.closures = WireClosures()
             answer.closures.closures = authority.governance.gate.closures.map { WireClosure($0) }
         case .journal(let asked): return journal.page(for: peer.route, after: asked.after)
-        case .deliveries, nil: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
+        default: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
         }
         binder.send(.answer, answer, to: peer.route)
     }

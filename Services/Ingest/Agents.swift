@@ -72,7 +72,7 @@ final class Agents {
     private func apply(_ entries: [Entry]) -> Bool {
         for entry in entries {
             switch entry.deed {
-            case .registered(let nodes):
+            case .registered(let nodes, _):
                 for node in nodes where node.role == .agent {
                     if let old = registry.node(named: node.name), old.ordinal != node.ordinal { revoke(old) }
                     if let key = CurveKey(node.key) { admission.admit(key, as: "agent/\(node.ordinal)") }

@@ -14,6 +14,8 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `suite.json` | ``SuiteSettings`` |
 /// | `registry.json` | ``TrustedNodes`` |
 /// | `keys/NAME.secret` | CURVE keys, 0600 |
+/// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
+/// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches: PKCS#8, 0600 |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `agents/NAME/` | an agent's key, settings, spool |
 /// | `logs/` | what the services print |
@@ -31,7 +33,13 @@ package struct Home: Sendable {
     }
 
     package func file(_ name: String) -> String { path + "/" + name }
+    /// CURVE secret key.
     package func key(_ name: String) -> String { file("keys/\(name).secret") }
+    /// An operator's, PKCS#8.
+    package func signingKey(_ name: String) -> String { file("keys/\(name).key") }
+    package func ledgerKey(_ service: String) -> String { file("keys/\(service).ledger") }
+    package func witnessKey(_ service: String) -> String { file("keys/\(service).witness") }
+    package var vaultKey: String { file("keys/policy.vault") }
 
     package func makeFolder(_ name: String = "") throws(Complaint) {
         let folder = name.isEmpty ? path : file(name)

@@ -38,34 +38,39 @@ package struct Incident: Hashable, Sendable {
 /// One thing that was decided, in the journal for good.
 package struct Entry: Hashable, Sendable {
     package enum Deed: Hashable, Sendable {
-        case registered([Node])
+        /// The first entry, and no other.
+        case began(Beginning)
+        case operatorsChanged(removed: [String], added: [Operator])
+        case vaultKeyAnnounced([UInt8])
+        case proposed(number: UInt64, ProposalHash, until: WallTime, Command)
+        case approved(number: UInt64)
+        case withdrawn(number: UInt64)
+        case enrolmentOpened(Enrolment)
+        /// - Parameter enrolment: by whose token; nil: by a command.
+        case registered([Node], enrolment: UInt64?)
         case removed([UInt32])
         case paused(Closure)
         case resumed(to: Epoch, closures: [Epoch], reason: String)
         case incidentOpened(number: UInt64, title: String, closure: Epoch, dataClass: String, isLeak: Bool)
         case incidentMoved(number: UInt64, to: IncidentState)
         case certified(Certificate)
-        case unsealed(Epoch, reason: String)
+        /// - Parameter dropped: closures that peers held and the ledger had lost.
+        case unsealed(Epoch, dropped: [Epoch], reason: String)
     }
 
     package var index: UInt64
     package var at: WallTime
     package var author: String
+    /// What it carries out: the approved proposal of this number.
+    package var proposal: UInt64?
     package var deed: Deed
 
-    package init(index: UInt64, at: WallTime, author: String, deed: Deed) {
+    package init(index: UInt64, at: WallTime, author: String, proposal: UInt64? = nil, deed: Deed) {
         self.index = index
         self.at = at
         self.author = author
+        self.proposal = proposal
         self.deed = deed
-    }
-
-    /// Whether applying it can only take away what may flow. Such an entry acts at once; any other is durable first.
-    package var onlyNarrows: Bool {
-        switch deed {
-        case .paused, .removed, .incidentOpened, .incidentMoved, .certified: true
-        case .registered, .resumed, .unsealed: false
-        }
     }
 }
 
@@ -80,12 +85,53 @@ package struct Governance: Sendable {
     /// Epochs that have a certificate, and whether it is complete.
     package private(set) var certified: [Epoch: Bool] = [:]
     package private(set) var nextOrdinal: UInt32 = 1
+    package private(set) var beginning: Beginning?
+    package private(set) var operators = Operators()
+    package private(set) var proposals = Proposals()
+    /// What was proposed, by the proposal's number, while it can be approved or carried out.
+    package private(set) var proposed: [UInt64: Command] = [:]
+    /// X25519 public key that batches are sealed to; empty: none was announced.
+    package private(set) var vaultKey: [UInt8] = []
+    /// The entry that announced it.
+    package private(set) var vaultKeyIndex: UInt64 = 0
+    /// Tokens that were given out and not used, by number.
+    package private(set) var enrolments: [UInt64: Enrolment] = [:]
+    package private(set) var nextEnrolment: UInt64 = 1
+    /// CURVE keys of agents that were removed: none comes back, who has it may have stolen it.
+    package private(set) var revokedKeys: Set<[UInt8]> = []
+    /// Lost closures that two operators have decided to drop.
+    package private(set) var dropped: Set<Epoch> = []
+    /// The last entry after which something else is allowed than before.
+    package private(set) var powersIndex: UInt64 = 0
 
     package init() {}
 
     package mutating func apply(_ entry: Entry) {
+        if entry.changesPowers { powersIndex = entry.index }
+        proposals.expire(at: entry.at)
+        proposed = proposed.filter { proposals.all[$0.key].map { $0.isOpen || $0.isApplied } ?? false }
+        if let number = entry.proposal { proposed[number] = nil }
         switch entry.deed {
-        case .registered(let added):
+        case .began(let beginning):
+            self.beginning = beginning
+            try? operators.change(removing: [], adding: beginning.operators)
+        case .operatorsChanged(let removed, let added): try? operators.change(removing: Set(removed), adding: added)
+        case .vaultKeyAnnounced(let key):
+            vaultKey = key
+            vaultKeyIndex = entry.index
+        case .proposed(let number, let hash, let until, let command):
+            guard let made = try? proposals.propose(hash, by: entry.author, of: operators, at: entry.at, until: until), made.number == number else { return }
+            proposed[number] = command
+        case .approved(let number):
+            guard let hash = proposals.all[number]?.hash else { return }
+            _ = try? proposals.approve(number, hash, by: entry.author, of: operators, at: entry.at)
+        case .withdrawn(let number): try? proposals.withdraw(number, by: entry.author, of: operators, at: entry.at)
+        case .enrolmentOpened(let enrolment):
+            enrolments = enrolments.filter { $0.value.until > entry.at }
+            enrolments[enrolment.number] = enrolment
+            nextEnrolment = max(nextEnrolment, enrolment.number + 1)
+        case .registered(let added, let enrolment):
+            if let enrolment { enrolments[enrolment] = nil }
             for node in added {
                 if let old = ordinals[node.name], old != node.ordinal { nodes[old] = nil }
                 nodes[node.ordinal] = node
@@ -95,6 +141,7 @@ package struct Governance: Sendable {
         case .removed(let gone):
             for ordinal in gone {
                 guard let node = nodes.removeValue(forKey: ordinal) else { continue }
+                revokedKeys.insert(node.key)
                 if ordinals[node.name] == ordinal { ordinals[node.name] = nil }
             }
         case .paused(let closure):
@@ -115,7 +162,8 @@ package struct Governance: Sendable {
             incidents[number]?.moved = entry.at
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
-        case .unsealed(let epoch, _):
+        case .unsealed(let epoch, let lost, _):
+            dropped.formUnion(lost)
             gate.unseal(atLeast: epoch)
         }
     }
@@ -129,4 +177,22 @@ package struct Governance: Sendable {
     package func nextEpoch(after pending: Epoch) -> Epoch { max(gate.epoch, pending).next }
 
     package var nextIncident: UInt64 { (incidents.keys.max() ?? 0) + 1 }
+}
+
+extension Entry {
+    /// Whether applying it can only take away what may flow. Such an entry acts at once; any other is durable first.
+    package var onlyNarrows: Bool {
+        switch deed {
+        case .paused, .removed, .incidentOpened, .incidentMoved, .certified, .withdrawn: true
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .enrolmentOpened, .registered, .resumed, .unsealed: false
+        }
+    }
+
+    /// Whether it may change what anybody may do. A command that widens must have been written after the last such entry.
+    package var changesPowers: Bool {
+        switch deed {
+        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .registered, .removed, .paused, .resumed, .unsealed: true
+        }
+    }
 }

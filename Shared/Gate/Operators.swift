@@ -6,11 +6,14 @@ package struct Operator: Hashable, Sendable {
     package var person: String
     /// Ed25519 public key, 32 bytes. Whether it is a fit one is checked where keys are read (`Identity`).
     package var key: [UInt8]
+    /// CURVE public key, 32 bytes: by which their tools connect. It lets in, and commands nothing. Empty: none.
+    package var session: [UInt8]
 
-    package init(name: String, person: String, key: [UInt8]) {
+    package init(name: String, person: String, key: [UInt8], session: [UInt8] = []) {
         self.name = name
         self.person = person
         self.key = key
+        self.session = session
     }
 }
 

@@ -9,15 +9,26 @@ package struct Powers: Hashable, Sendable {
     package var nodes: [UInt32: Node]
     /// By name.
     package var operators: [String: Operator]
+    /// Whoever has the key to it can read what agents send.
+    package var vaultKey: [UInt8]
+    /// By number.
+    package var enrolments: [UInt64: Enrolment]
 
-    package init(gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:]) {
+    package init(
+        gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
+        enrolments: [UInt64: Enrolment] = [:]
+    ) {
         self.gate = gate
         self.nodes = nodes
         self.operators = operators
+        self.vaultKey = vaultKey
+        self.enrolments = enrolments
     }
 
-    package init(_ governance: Governance, operators: Operators) {
-        self.init(gate: governance.gate, nodes: governance.nodes, operators: operators.current)
+    package init(_ governance: Governance) {
+        self.init(
+            gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
+            enrolments: governance.enrolments)
     }
 
     /// One thing that is allowed after and was not before.
@@ -31,6 +42,10 @@ package struct Powers: Hashable, Sendable {
         case admits(Node)
         /// New, or with another key or person.
         case empowers(Operator)
+        /// What agents send can be read with another key.
+        case sealsTo([UInt8])
+        /// A token for a new agent.
+        case invites(Enrolment)
     }
 
     /// What a command would do to what is allowed.
@@ -44,7 +59,9 @@ package struct Powers: Hashable, Sendable {
     }
 
     package func consequence(of after: Powers) -> Consequence {
-        let gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
+        var gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
+        if after.vaultKey != vaultKey { gains.append(.sealsTo(after.vaultKey)) }
+        gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         return gains.isEmpty ? .narrows : .widens(gains)
     }
 

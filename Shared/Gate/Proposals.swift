@@ -35,6 +35,17 @@ package struct Proposal: Hashable, Sendable {
     package var isOpen: Bool {
         if case .open = state { true } else { false }
     }
+
+    package var isApplied: Bool {
+        if case .applied = state { true } else { false }
+    }
+
+    package var approvers: [Operator] {
+        switch state {
+        case .open(let approvals), .applied(let approvals, _): approvals
+        case .expired, .withdrawn: []
+        }
+    }
 }
 
 package enum ProposalRefused: Error, Hashable, Sendable {

@@ -148,6 +148,13 @@ package struct OperatorKey: Redacted {
         do throws(SecretFileError) { try SecretFile.write(SecretBytes(Array(text.utf8)), to: path) } catch { throw .file(error) }
     }
 
+    /// Writes the private key without a passphrase: whoever reads the file is its owner.
+    package func writeInTheClear(to path: String) throws(OperatorKeyError) {
+        let text: String
+        do throws(PrivateKeyError) { text = "sluice operator key \(publicKey.id)\n" + (try PrivateKeyPEM.plain(secret, .ed25519)) } catch { throw .content(path: path, error) }
+        do throws(SecretFileError) { try SecretFile.write(SecretBytes(Array(text.utf8)), to: path) } catch { throw .file(error) }
+    }
+
     /// 64 bytes over exactly `bytes`.
     package func sign(_ bytes: [UInt8]) throws(OperatorKeyError) -> [UInt8] {
         do {

@@ -9,11 +9,15 @@ package struct TrustedNodes: Codable, Sendable {
         package var role: String
         /// Public key, Z85.
         package var key: String
+        /// Operators: the key that signs commands, in OpenSSH's form. Counts at the first start of control alone: from then on its ledger says who
+        /// commands.
+        package var signingKey: String?
 
-        package init(name: String, role: String, key: String) {
+        package init(name: String, role: String, key: String, signingKey: String? = nil) {
             self.name = name
             self.role = role
             self.key = key
+            self.signingKey = signingKey
         }
 
         /// What the ZAP handler calls the holder of the key.
@@ -24,9 +28,31 @@ package struct TrustedNodes: Codable, Sendable {
         package var description: String
     }
 
-    package var nodes: [Entry]
+    /// The keys that the two ledgers are checked with: C2SP verifier keys, whose names are the ledgers' origins; and the vault's first key.
+    package struct Anchors: Codable, Sendable {
+        package var control: String
+        package var controlWitness: String
+        package var policy: String
+        package var policyWitness: String
+        /// X25519 public key, base64. Counts at the first start of control alone.
+        package var vault: String
 
-    package init(nodes: [Entry]) { self.nodes = nodes }
+        package init(control: String, controlWitness: String, policy: String, policyWitness: String, vault: String) {
+            self.control = control
+            self.controlWitness = controlWitness
+            self.policy = policy
+            self.policyWitness = policyWitness
+            self.vault = vault
+        }
+    }
+
+    package var nodes: [Entry]
+    package var anchors: Anchors
+
+    package init(nodes: [Entry], anchors: Anchors) {
+        self.nodes = nodes
+        self.anchors = anchors
+    }
 
     package init(contentsOf path: String) throws(Invalid) {
         do {

@@ -196,10 +196,32 @@ extension WireEntry {
         index = entry.index
         atUs = entry.at.microseconds
         author = entry.author
+        proposal = entry.proposal ?? 0
         switch entry.deed {
-        case .registered(let nodes):
+        case .began(let beginning): began = WireBegan(beginning)
+        case .operatorsChanged(let removed, let added):
+            operatorsChanged = WireOperatorsChanged()
+            operatorsChanged.removed = removed
+            operatorsChanged.added = added.map { WireOperator($0) }
+        case .vaultKeyAnnounced(let key):
+            vaultKeyAnnounced = WireVaultKeyAnnounced()
+            vaultKeyAnnounced.key = Data(key)
+        case .proposed(let number, let hash, let until, _):
+            proposed = WireProposed()
+            proposed.proposal = number
+            proposed.hash = Data(hash.bytes)
+            proposed.untilUs = until.microseconds
+        case .approved(let number):
+            approved = WireApproved()
+            approved.proposal = number
+        case .withdrawn(let number):
+            withdrawn = WireWithdrawn()
+            withdrawn.proposal = number
+        case .enrolmentOpened(let enrolment): enrolmentOpened = WireEnrolmentOpened(enrolment)
+        case .registered(let nodes, let enrolment):
             registered = WireNodesRegistered()
             registered.nodes = nodes.map { WireNode($0) }
+            registered.enrolment = enrolment ?? 0
         case .removed(let ordinals):
             removed = WireNodesRemoved()
             removed.ordinals = ordinals
@@ -223,9 +245,10 @@ extension WireEntry {
             incidentMoved.state = state.rawValue
         case .certified(let certificate):
             certified = WireCertificate(certificate)
-        case .unsealed(let epoch, let reason):
+        case .unsealed(let epoch, let dropped, let reason):
             unsealed = WireUnsealed()
             unsealed.epoch = epoch.number
+            unsealed.dropped = dropped.map(\.number)
             unsealed.reason = reason
         }
     }
@@ -234,10 +257,28 @@ extension WireEntry {
     package var value: Entry? {
         let deed: Entry.Deed
         switch self.deed {
+        case .began(let body):
+            guard let beginning = body.value else { return nil }
+            deed = .began(beginning)
+        case .operatorsChanged(let body):
+            let added = body.added.compactMap(\.value)
+            guard added.count == body.added.count else { return nil }
+            deed = .operatorsChanged(removed: body.removed, added: added)
+        case .vaultKeyAnnounced(let body):
+            guard body.key.count == 32 else { return nil }
+            deed = .vaultKeyAnnounced([UInt8](body.key))
+        case .proposed(let body):
+            guard let hash = ProposalHash([UInt8](body.hash)), let command = signed.command?.value else { return nil }
+            deed = .proposed(number: body.proposal, hash, until: WallTime(microseconds: body.untilUs), command)
+        case .approved(let body): deed = .approved(number: body.proposal)
+        case .withdrawn(let body): deed = .withdrawn(number: body.proposal)
+        case .enrolmentOpened(let body):
+            guard let enrolment = body.value else { return nil }
+            deed = .enrolmentOpened(enrolment)
         case .registered(let body):
             let nodes = body.nodes.compactMap(\.value)
             guard nodes.count == body.nodes.count else { return nil }
-            deed = .registered(nodes)
+            deed = .registered(nodes, enrolment: body.enrolment == 0 ? nil : body.enrolment)
         case .removed(let body): deed = .removed(body.ordinals)
         case .paused(let body): deed = .paused(body.value)
         case .resumed(let body):
@@ -249,9 +290,10 @@ extension WireEntry {
             guard let state = IncidentState(rawValue: body.state) else { return nil }
             deed = .incidentMoved(number: body.incident, to: state)
         case .certified(let body): deed = .certified(body.value)
-        case .unsealed(let body): deed = .unsealed(Epoch(body.epoch), reason: body.reason)
+        case .unsealed(let body): deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason)
         case nil: return nil
         }
-        return Entry(index: index, at: WallTime(microseconds: atUs), author: author, deed: deed)
+        return Entry(
+            index: index, at: WallTime(microseconds: atUs), author: author, proposal: proposal == 0 ? nil : proposal, deed: deed)
     }
 }

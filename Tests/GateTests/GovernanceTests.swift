@@ -82,7 +82,7 @@ import Testing
             .paused(closure(1)), .removed([1]), .incidentOpened(number: 1, title: "", closure: Epoch(1), dataClass: "", isLeak: true),
             .incidentMoved(number: 1, to: .closed), .certified(certificate),
         ]
-        let widening: [Entry.Deed] = [.registered([]), .resumed(to: Epoch(2), closures: [], reason: ""), .unsealed(Epoch(1), reason: "")]
+        let widening: [Entry.Deed] = [.registered([], enrolment: nil), .resumed(to: Epoch(2), closures: [], reason: ""), .unsealed(Epoch(1), dropped: [], reason: "")]
         for deed in narrowing { #expect(entry(1, deed).onlyNarrows) }
         for deed in widening { #expect(!entry(1, deed).onlyNarrows) }
     }
@@ -97,14 +97,14 @@ import Testing
         var governance = fold([entry(1, .paused(closure(1)))])
         governance.seal("a peer knows more")
         #expect(!governance.gate.allowsCapture(ada, activity))
-        governance.apply(entry(2, .unsealed(Epoch(8), reason: "looked at")))
+        governance.apply(entry(2, .unsealed(Epoch(8), dropped: [], reason: "looked at")))
         #expect(governance.gate.seal == nil)
         #expect(governance.gate.epoch == Epoch(8))
         #expect(governance.gate.closures.map(\.epoch) == [Epoch(1)], "what was paused stays paused")
     }
 
     @Test func `a node that is registered anew replaces its earlier self, and no number is used twice`() {
-        var governance = fold([entry(1, .registered([node("ada", 1), node("ben", 2)])), entry(2, .registered([node("ada", 3, key: 9)]))])
+        var governance = fold([entry(1, .registered([node("ada", 1), node("ben", 2)], enrolment: nil)), entry(2, .registered([node("ada", 3, key: 9)], enrolment: nil))])
         #expect(governance.node(named: "ada") == node("ada", 3, key: 9))
         #expect(governance.nodes[1] == nil)
         #expect(governance.nextOrdinal == 4)
@@ -115,12 +115,12 @@ import Testing
     }
 
     @Test func `removing an earlier self leaves the later one`() {
-        let governance = fold([entry(1, .registered([node("ada", 1)])), entry(2, .registered([node("ada", 2)])), entry(3, .removed([1]))])
+        let governance = fold([entry(1, .registered([node("ada", 1)], enrolment: nil)), entry(2, .registered([node("ada", 2)], enrolment: nil)), entry(3, .removed([1]))])
         #expect(governance.node(named: "ada")?.ordinal == 2)
     }
 
     @Test func `a key may be changed under the same number`() {
-        let governance = fold([entry(1, .registered([node("ada", 1)])), entry(2, .registered([node("ada", 1, key: 9)]))])
+        let governance = fold([entry(1, .registered([node("ada", 1)], enrolment: nil)), entry(2, .registered([node("ada", 1, key: 9)], enrolment: nil))])
         #expect(governance.node(named: "ada") == node("ada", 1, key: 9))
     }
 

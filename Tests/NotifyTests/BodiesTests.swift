@@ -76,10 +76,10 @@ struct BodiesTests {
     }
 
     @Test func `what concerns nobody outside gives no message`() {
-        #expect(text(.registered([])) == nil)
+        #expect(text(.registered([], enrolment: nil)) == nil)
         #expect(text(.removed([1])) == nil)
         #expect(text(.incidentMoved(number: 3, to: .contained)) == nil)
-        #expect(text(.unsealed(Epoch(1), reason: "")) == nil)
+        #expect(text(.unsealed(Epoch(1), dropped: [], reason: "")) == nil)
     }
 
     @Test func `times agree with Foundation over five centuries`() {

@@ -38,7 +38,7 @@ final class ControlNode {
         settled = .none
         for entry in journal {
             governance.apply(entry)
-            if case .unsealed(let epoch, _) = entry.deed { settled = epoch }
+            if case .unsealed(let epoch, _, _) = entry.deed { settled = epoch }
         }
         latest = governance.gate.epoch
         governance.seal("policy has not been heard")
@@ -75,7 +75,7 @@ final class ControlNode {
     /// Two of them have looked at it, and say that what the journal holds is what counts.
     func unseal() {
         guard needsOperators, policyHeard else { return }
-        _ = record(.unsealed(max(latest, governance.gate.epoch), reason: ""))
+        _ = record(.unsealed(max(latest, governance.gate.epoch), dropped: [], reason: ""))
     }
 
     /// Later than anything that was ever decided, even in a run whose decisions nobody wrote down: microseconds of the wall clock.
@@ -104,7 +104,7 @@ final class ControlNode {
             governance.apply(entry)
             for closure in governance.lifted { world.monitor.lifted(closure, at: world.now) }
             trackers.removeAll { tracker in !governance.gate.closures.contains { $0.epoch == tracker.closure.epoch } }
-        case .unsealed(let epoch, _):
+        case .unsealed(let epoch, _, _):
             governance.apply(entry)
             settled = epoch
             needsOperators = false

@@ -1,0 +1,49 @@
+package import Identity
+package import Ledger
+package import Seal
+import Crypto
+import Foundation
+
+/// A service's key for checkpoints, on disk: PKCS#8, 0600.
+package enum LedgerKey {
+    package static func load(_ path: String, as verifier: VerifierKey) throws -> NoteSigner {
+        let signer = try load(path, name: verifier.name, verifier.algorithm)
+        guard signer.verifier == verifier else { throw Complaint("\(path) is not the key that registry.json names for \(verifier.name): put the right one back") }
+        return signer
+    }
+
+    package static func loadOrMake(_ path: String, name: String, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
+        guard let name = KeyName(name) else { throw Complaint("'\(name)' is no name for a key") }
+        if !FileManager.default.fileExists(atPath: path) { try write(.random(32), .ed25519, to: path) }
+        return try load(path, name: name, algorithm)
+    }
+
+    private static func load(_ path: String, name: KeyName, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
+        let seed = try read(path, .ed25519)
+        return try NoteSigner(name: name, algorithm: algorithm, key: seed.withCopy { try Curve25519.Signing.PrivateKey(rawRepresentation: $0) })
+    }
+
+    fileprivate static func read(_ path: String, _ algorithm: KeyAlgorithm) throws -> SecretBytes {
+        let text = try SecretFile.read(path).withCopy { String(decoding: $0, as: UTF8.self) }
+        do { return try PrivateKeyPEM.secret(in: text, for: algorithm, passphrase: nil) } catch { throw Complaint("\(path) \(error)") }
+    }
+
+    fileprivate static func write(_ seed: [UInt8], _ algorithm: KeyAlgorithm, to path: String) throws {
+        var seed = seed
+        let text = try PrivateKeyPEM.plain(SecretBytes(wiping: &seed), algorithm)
+        try SecretFile.write(SecretBytes(Array(text.utf8)), to: path)
+    }
+}
+
+/// The key that opens batches, on disk: PKCS#8, 0600.
+package enum VaultKeyFile {
+    package static func load(_ path: String) throws -> VaultKey {
+        guard let key = try LedgerKey.read(path, .x25519).withCopy({ VaultKey(secret: $0) }) else { throw Complaint("\(path) holds no key") }
+        return key
+    }
+
+    package static func loadOrMake(_ path: String) throws -> VaultKey {
+        if !FileManager.default.fileExists(atPath: path) { try LedgerKey.write(.random(32), .x25519, to: path) }
+        return try load(path)
+    }
+}

@@ -1,0 +1,58 @@
+/// What an operator may ask for. What of it acts at once and what takes a second person is ``Powers``' to say, not the command's name's.
+package enum Command: Hashable, Sendable {
+    case pause(Selector, Direction, reason: String)
+    case leak(dataClass: String, reason: String, source: String)
+    /// - Parameter unseal: also lifts the seal of a control whose ledger is behind its peers.
+    case resume([Epoch], reason: String, unseal: Bool)
+    /// Their ordinals are not read.
+    case register([Node])
+    case remove(names: [String])
+    case closeIncident(UInt64)
+    case changeOperators(removing: [String], adding: [Operator])
+    case announceVaultKey([UInt8])
+    /// Its number is not read; `until` neither.
+    case enrol(Enrolment, validSeconds: UInt32)
+    case withdraw(proposal: UInt64)
+}
+
+/// The right to register one agent, once, for who has a token.
+package struct Enrolment: Hashable, Sendable {
+    package var number: UInt64
+    /// Empty: the agent is named by its key.
+    package var name: String
+    package var scope: Scope
+    /// SHA-256 of the token's secret, 32 bytes: who sees it can do nothing with it.
+    package var token: [UInt8]
+    /// The token counts before this moment.
+    package var until: WallTime
+
+    package init(number: UInt64, name: String, scope: Scope, token: [UInt8], until: WallTime) {
+        self.number = number
+        self.name = name
+        self.scope = scope
+        self.token = token
+        self.until = until
+    }
+
+    package static let validityMax = Span.seconds(24 * 3_600)
+}
+
+/// What a ledger begins with: whatever comes later is checked against it.
+package struct Beginning: Hashable, Sendable {
+    package var origin: String
+    package var operators: [Operator]
+    /// C2SP verifier keys, as texts.
+    package var controlKey: String
+    package var policyKey: String
+    package var controlWitness: String
+    package var policyWitness: String
+
+    package init(origin: String, operators: [Operator], controlKey: String, policyKey: String, controlWitness: String, policyWitness: String) {
+        self.origin = origin
+        self.operators = operators
+        self.controlKey = controlKey
+        self.policyKey = policyKey
+        self.controlWitness = controlWitness
+        self.policyWitness = policyWitness
+    }
+}

@@ -1,0 +1,142 @@
+package import Foundation
+package import Gate
+import SwiftProtobuf
+
+extension WireOperator {
+    package init(_ member: Operator) {
+        name = member.name
+        person = member.person
+        key = Data(member.key)
+        session = Data(member.session)
+    }
+
+    /// Nil: a key that has not 32 bytes, or a name or person that is empty or too long.
+    package var value: Operator? {
+        guard key.count == 32, session.isEmpty || session.count == 32, [name, person].allSatisfy({ (1...Limits.nameBytesMax).contains($0.utf8.count) })
+        else { return nil }
+        return Operator(name: name, person: person, key: [UInt8](key), session: [UInt8](session))
+    }
+}
+
+extension WireBegan {
+    package init(_ beginning: Beginning) {
+        origin = beginning.origin
+        operators = beginning.operators.map { WireOperator($0) }
+        controlKey = beginning.controlKey
+        policyKey = beginning.policyKey
+        controlWitness = beginning.controlWitness
+        policyWitness = beginning.policyWitness
+    }
+
+    package var value: Beginning? {
+        let members = operators.compactMap(\.value)
+        guard members.count == operators.count else { return nil }
+        return Beginning(
+            origin: origin, operators: members, controlKey: controlKey, policyKey: policyKey, controlWitness: controlWitness,
+            policyWitness: policyWitness)
+    }
+}
+
+extension WireEnrolmentOpened {
+    package init(_ enrolment: Enrolment) {
+        self.enrolment = enrolment.number
+        name = enrolment.name
+        subject = enrolment.scope.subject
+        site = enrolment.scope.site
+        team = enrolment.scope.team
+        token = Data(enrolment.token)
+        untilUs = enrolment.until.microseconds
+    }
+
+    package var value: Enrolment? {
+        guard token.count == 32, !subject.isEmpty else { return nil }
+        return Enrolment(
+            number: enrolment, name: name, scope: Scope(subject: subject, site: site, team: team), token: [UInt8](token),
+            until: WallTime(microseconds: untilUs))
+    }
+}
+
+extension WireSignedCommand {
+    /// What the statement is about: everything behind its first empty line. Says nothing about who signed it.
+    package var body: Data {
+        guard let blank = statement.range(of: Data("\n\n".utf8)) else { return Data() }
+        return Data(statement[blank.upperBound...])
+    }
+
+    /// Nil if it is none.
+    package var command: WireCommand? { try? WireCommand(serializedBytes: body) }
+}
+
+extension WireCommand {
+    package init(_ command: Command) {
+        switch command {
+        case .pause(let selector, let direction, let reason):
+            pause = WirePause()
+            pause.selector = WireSelector(selector)
+            pause.direction = WireDirection(direction)
+            pause.reason = reason
+        case .leak(let dataClass, let reason, let source):
+            leak = WireLeakReport()
+            leak.class = dataClass
+            leak.reason = reason
+            leak.source = source
+        case .resume(let closures, let reason, let unseal):
+            resume = WireResume()
+            resume.closures = closures.map(\.number)
+            resume.reason = reason
+            resume.unseal = unseal
+        case .register(let nodes):
+            register = WireRegister()
+            register.nodes = nodes.map { WireNode($0) }
+        case .remove(let names):
+            remove = WireRemove()
+            remove.names = names
+        case .closeIncident(let number):
+            closeIncident = WireCloseIncident()
+            closeIncident.incident = number
+        case .changeOperators(let removed, let added):
+            changeOperators = WireChangeOperators()
+            changeOperators.remove = removed
+            changeOperators.add = added.map { WireOperator($0) }
+        case .announceVaultKey(let key):
+            announceVaultKey = WireAnnounceVaultKey()
+            announceVaultKey.key = Data(key)
+        case .enrol(let enrolment, let seconds):
+            enrol = WireEnrol()
+            enrol.name = enrolment.name
+            enrol.subject = enrolment.scope.subject
+            enrol.site = enrolment.scope.site
+            enrol.team = enrolment.scope.team
+            enrol.token = Data(enrolment.token)
+            enrol.validS = seconds
+        case .withdraw(let number):
+            withdraw = WireWithdraw()
+            withdraw.proposal = number
+        }
+    }
+
+    /// Nil: a deed that is not known here, or one that is not whole.
+    package var value: Command? {
+        switch deed {
+        case .pause(let body): return .pause(body.selector.value, body.direction.value, reason: body.reason)
+        case .leak(let body): return .leak(dataClass: body.class, reason: body.reason, source: body.source)
+        case .resume(let body): return .resume(body.closures.map { Epoch($0) }, reason: body.reason, unseal: body.unseal)
+        case .register(let body):
+            let nodes = body.nodes.compactMap(\.value)
+            return nodes.count == body.nodes.count ? .register(nodes) : nil
+        case .remove(let body): return .remove(names: body.names)
+        case .closeIncident(let body): return .closeIncident(body.incident)
+        case .changeOperators(let body):
+            let added = body.add.compactMap(\.value)
+            return added.count == body.add.count ? .changeOperators(removing: body.remove, adding: added) : nil
+        case .announceVaultKey(let body): return body.key.count == 32 ? .announceVaultKey([UInt8](body.key)) : nil
+        case .enrol(let body):
+            guard body.token.count == 32, !body.subject.isEmpty else { return nil }
+            let scope = Scope(subject: body.subject, site: body.site, team: body.team)
+            let enrolment = Enrolment(number: 0, name: body.name, scope: scope, token: [UInt8](body.token), until: .distantPast)
+            return .enrol(enrolment, validSeconds: body.validS)
+        case .withdraw(let body): return .withdraw(proposal: body.proposal)
+        case nil: return nil
+        }
+    }
+}
