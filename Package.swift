@@ -76,12 +76,12 @@ let package = Package(
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
         shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
-        service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto]),
+        service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),

@@ -104,18 +104,30 @@ final class Client {
         }
     }
 
-    func command(_ deed: WireCommand.OneOf_Deed) throws -> WireOutcome {
-        let body = Client.command(deed)
-        return try ask(.command, body) { message in
+    /// Sends what was signed, and waits until it has taken effect or was proposed.
+    func send(_ signed: Signed) throws -> WireOutcome {
+        try ask(.command, signed.wire) { message in
             guard message.kind == .outcome else { return nil }
             let outcome = try message.body(WireOutcome.self)
-            return outcome.id == body.id ? outcome : nil
+            return outcome.id == signed.id ? outcome : nil
         }
+    }
+
+    /// A command as of the newest entry there is: for what may widen.
+    func command(_ deed: WireCommand.OneOf_Deed, by signer: Signer) throws -> WireOutcome {
+        try send(signer.sign(Client.command(deed), at: query(.operators(WireOperatorsQuery())).operators.last))
+    }
+
+    /// A command of two persons whose keys are both here: when a suite is made, and in measurements.
+    func command(_ deed: WireCommand.OneOf_Deed, by signer: Signer, and other: Signer) throws -> WireOutcome {
+        let proposed = try command(deed, by: signer)
+        guard proposed.hasProposal, let hash = ProposalHash([UInt8](proposed.proposal.hash)) else { return proposed }
+        let approved = ApprovedProposal(number: proposed.proposal.proposal, hash: hash)
+        return try send(other.sign(approved, at: query(.operators(WireOperatorsQuery())).operators.last))
     }
 
     static func command(_ deed: WireCommand.OneOf_Deed) -> WireCommand {
         var body = WireCommand()
-        body.id = Nonce.random().bytes
         body.deed = deed
         return body
     }

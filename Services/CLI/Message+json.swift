@@ -75,3 +75,7 @@ extension WireProgress: SwiftProtobufJSON {
 extension WireReleaseEnded: SwiftProtobufJSON {
     static var zeros: [String: Any] { ["release": 0, "chunks": 0, "events": 0, "code": 0, "text": "", "epoch": 0] }
 }
+extension WireProposals: SwiftProtobufJSON { static var zeros: [String: Any] { ["proposals": [Any]()] } }
+extension WireOperators: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["operators": [Any](), "origin": "", "current_from": 0, "last": 0] }
+}

@@ -62,10 +62,11 @@ private struct Stop {
 
     func run(_ deed: WireCommand.OneOf_Deed) throws {
         let client = try connection.client()
-        let command = Client.command(deed)
+        // What narrows counts at any index: nothing is asked first.
+        let command = try connection.signer().sign(Client.command(deed), at: 0)
         var outcome: WireOutcome?
         var shown = 0
-        let certificate = try client.ask(.command, command, silence: .seconds(10)) { message -> WireCertificate? in
+        let certificate = try client.ask(.command, command.wire, silence: .seconds(10)) { message -> WireCertificate? in
             switch message.kind {
             case .outcome:
                 let body = try message.body(WireOutcome.self)
@@ -186,28 +187,26 @@ struct StopSummary {
 
 struct Resume: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Lift closures: durable first, then in force.",
-        discussion: "EXAMPLE\n  sluice resume 42 --reason \"ACL fixed, verified by probe\"\n  sluice resume --all --reason \"drill over\"")
+        abstract: "Propose to lift closures. Another operator approves; then it is durable first, and in force after that.",
+        discussion: "EXAMPLE\n  sluice resume 42 --reason \"ACL fixed, verified by probe\"\n  sluice resume --all --reason \"drill over\"\n  sluice approve 12 --as ops-2")
 
     @OptionGroup var connection: Connection
     @Argument(help: "The epochs of the closures to lift; 'sluice closures' lists them.") var epochs: [UInt64] = []
-    @Flag(help: "Lift every closure.") var all = false
-    @Flag(help: "Open again although control's journal has lost entries that others have seen.") var unseal = false
+    @Flag(help: "Lift every closure that is in force now.") var all = false
+    @Flag(help: "Open again although control's ledger has lost entries that others have seen.") var unseal = false
     @Option(help: "Why. People will read it.") var reason: String
 
     func validate() throws {
-        if all != epochs.isEmpty { throw ValidationError("say which closures: their epochs, or --all") }
+        if all, !epochs.isEmpty { throw ValidationError("--all lifts every closure: leave out the epochs, or leave out --all") }
+        if !all, epochs.isEmpty, !unseal { throw ValidationError("say which closures: their epochs, or --all") }
     }
 
     func run() throws {
-        let client = try connection.client()
         var resume = WireResume()
-        resume.closures = epochs
+        // By name, and not "all": what comes between now and the approval was shown to nobody.
+        resume.closures = all ? try connection.client().query(.closures(WireClosuresQuery())).closures.closures.map(\.epoch) : epochs
         resume.reason = reason
         resume.unseal = unseal
-        let outcome = try client.command(.resume(resume))
-        if connection.json { return try Show.json(outcome) }
-        for closure in outcome.lifted { print("lifted \(closure.epoch)   \(Show.selector(closure))   \(Terminal.safe(closure.reason))") }
-        print("\(Terminal().green("RESUMED"))    epoch \(outcome.epoch)")
+        try connection.propose(.resume(resume))
     }
 }

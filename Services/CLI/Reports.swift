@@ -107,7 +107,7 @@ struct Incidents: ParsableCommand {
         if let close {
             var body = WireCloseIncident()
             body.incident = close
-            _ = try client.command(.closeIncident(body))
+            _ = try client.command(.closeIncident(body), by: connection.signer())
         }
         let incidents = try client.query(.incidents(WireIncidentsQuery())).incidents
         if connection.json { return try Show.json(incidents) }

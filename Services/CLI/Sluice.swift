@@ -14,7 +14,8 @@ struct Sluice: ParsableCommand {
             EXAMPLE
               sluice up                                                  start the suite on this machine
               sluice pause --all --reason "reviews visible company-wide"  stop everything, with a certificate
-              sluice resume --reason "ACL fixed, verified"                go on
+              sluice resume --all --reason "ACL fixed, verified"          propose to go on
+              sluice approve 12 --as ops-2                                another person agrees: it goes on
 
             EXIT CODES
               0   done; a pause: its certificate is complete
@@ -25,7 +26,7 @@ struct Sluice: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Up.self, Status.self, Pause.self, Resume.self, Closures.self, Incidents.self, CertificateCommand.self, Agents.self, Leak.self,
-            Read.self, Deliveries.self, Register.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
+            Read.self, Deliveries.self, Register.self, ProposalsCommand.self, Approve.self, WithdrawCommand.self, OperatorCommand.self, KeyCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
         ])
 
     static func main() {
@@ -54,13 +55,25 @@ struct Connection: ParsableArguments {
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.")
     var home: String?
 
-    @Option(name: .customLong("as"), help: "The operator whose key is used.")
+    @Option(name: .customLong("as"), help: "The operator whose keys are used: to connect, and to sign commands.")
     var operatorName = "ops-1"
+
+    @Option(help: ArgumentHelp("Read the passphrase of the operator's key from this file ('-': standard input). Default: ask.", valueName: "file"))
+    var passphraseFile: String?
 
     @Flag(help: "Print JSON.")
     var json = false
 
     var folder: Home { Home.resolve(home, environment: ProcessInfo.processInfo.environment) }
+
+    func signer() throws -> Signer { try Signer(operatorName, home: folder, passphraseFile: passphraseFile) }
+
+    /// Sends a command that may widen, and shows where it stands.
+    func propose(_ deed: WireCommand.OneOf_Deed) throws {
+        let outcome = try client().command(deed, by: signer())
+        if json { return try Show.json(outcome) }
+        if outcome.hasProposal { ProposalView.show(outcome.proposal, home: home) } else { print("nothing to do: it is so already") }
+    }
 
     func client(_ service: String = "control") throws -> Client {
         do {

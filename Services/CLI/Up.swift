@@ -66,7 +66,9 @@ struct Up: ParsableCommand {
             ("policy", made.settings.policy, "readers and services"), ("notify", made.settings.notify, "operators and services"),
         ] { print("  \(name.padding(toLength: 9, withPad: " ", startingAt: 0)) \(endpoint.padding(toLength: 24, withPad: " ", startingAt: 0)) \(what)") }
         if made.isNew {
-            print(terminal.yellow("Made two operators, \(SuiteHome.operators.joined(separator: " and ")): their keys are in \(made.home.file("keys")). Give ops-2's to another person."))
+            let keys = made.home.file("keys")
+            print(terminal.yellow("MADE THE FIRST TWO OPERATORS, \(SuiteHome.operators.joined(separator: " and ")): what is widened takes both."))
+            print(terminal.yellow("Their keys lie in the clear in \(keys). Give ops-2.key and ops-2.secret to ANOTHER PERSON, and put yours under a passphrase: sluice key protect ops-1"))
         }
         print("In another terminal: sluice status\(home.map { " --home \($0)" } ?? "")")
     }
@@ -85,7 +87,15 @@ struct Up: ParsableCommand {
             register.nodes.append(SuiteHome.node(name, key: key, subject: person, site: site, team: team))
             folders.append((name, folder))
         }
-        _ = try client.command(.register(register))
+        do {
+            let (first, second) = (SuiteHome.operators[0], SuiteHome.operators[1])
+            let outcome = try client.command(
+                .register(register), by: Signer(first, home: suite.home.home, passphraseFile: nil), and: Signer(second, home: suite.home.home, passphraseFile: nil))
+            if outcome.hasProposal, outcome.proposal.state == "open" { ProposalView.show(outcome.proposal, home: home) }
+        } catch {
+            // Their keys may be with other people by now: the agents of this machine are registered by them, then.
+            print(Terminal().yellow("the agents were not registered: \(error)"))
+        }
         for (name, folder) in folders {
             try suite.startAgent(name, arguments: ["replay", recording, "--home", folder, "--speed", "\(speed)", "--loop"])
         }
@@ -141,7 +151,7 @@ struct Up: ParsableCommand {
 
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Register an agent: a name, a person, and a key.",
+        abstract: "Propose an agent: a name, a person, and a key. Another operator approves.",
         discussion: """
             EXAMPLE
               sluice register desk-7 --subject E1042 --site berlin --team search
@@ -168,7 +178,7 @@ struct Register: ParsableCommand {
         if remove {
             var body = WireRemove()
             body.names = [name]
-            let outcome = try client.command(.remove(body))
+            let outcome = try client.command(.remove(body), by: connection.signer())
             guard !outcome.nodes.isEmpty else { throw Complaint("there is no agent '\(name)'") }
             if connection.json { return try Show.json(outcome) }
             return print("removed \(name)")
@@ -183,8 +193,13 @@ struct Register: ParsableCommand {
         guard let publicKey else { return }
         var body = WireRegister()
         body.nodes = [SuiteHome.node(name, key: publicKey, subject: subject ?? "", site: site, team: team)]
-        let outcome = try client.command(.register(body))
+        let outcome = try client.command(.register(body), by: connection.signer())
         if connection.json { return try Show.json(outcome) }
+        if outcome.hasProposal {
+            ProposalView.show(outcome.proposal, home: connection.home)
+            if let folder { print("then: sluice-agent run --home \(folder)") }
+            return
+        }
         print("registered \(name), number \(outcome.nodes.first?.ordinal ?? 0)\(folder.map { "\nsluice-agent run --home \($0)" } ?? "")")
     }
 }

@@ -1,13 +1,23 @@
+import Chassis
 import Foundation
 import Gate
+import Identity
 import Messaging
+import SwiftProtobuf
 import Wire
 
 /// Decides what may happen now. Lives on the reactor's thread; does no input or output but through the closures it is given.
 ///
 /// A narrowing acts at once and is recorded in parallel; a widening is durable first, then acts.
 final class Authority {
+    /// What is in force: every entry that narrows, from its command on; every other from when it is durable.
     private(set) var governance: Governance
+    /// The fold of all entries, also of those that are not durable yet: what the next command is judged by.
+    private(set) var planned: Governance
+    private var known: KnownOperators
+    private var seen: SeenNonces
+    /// What was signed for each proposal.
+    private var statements: [UInt64: WireSignedCommand]
     private(set) var stoppings: [Epoch: Stopping] = [:]
     private(set) var durable: UInt64
     /// Why the journal cannot be written; nil: it can.
@@ -15,8 +25,10 @@ final class Authority {
     var leases: LeaseGrantor<String>
     let lease: Span
 
-    /// A new entry that is to be made durable.
-    var append: (Entry) -> Void = { _ in }
+    /// A new entry that is to be made durable, and what was signed for it.
+    var append: (Entry, WireSignedCommand?) -> Void = { _, _ in }
+    /// Who commands has changed: others may connect.
+    var operatorsChanged: () -> Void = {}
     /// The gate is narrower: push it to every service.
     var pushNarrower: (GateState) -> Void = { _ in }
     /// The same again, to those that have not answered.
@@ -33,6 +45,7 @@ final class Authority {
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     var services: () -> [StopTracker.Service] = { [] }
 
+    /// Of the newest entry, durable or not.
     private var index: UInt64
     /// Epochs are given from above this one.
     private var pendingEpoch = Epoch.none
@@ -40,14 +53,12 @@ final class Authority {
     private var issuedEpoch = Epoch.none
     /// Epochs are running out of what is reserved: reserve more.
     var reserve: (Epoch) -> Void = { _ in }
-    private var pendingOrdinal: UInt32 = 0
-    private var pendingIncident: UInt64 = 0
     /// Entries that are durable first, by index: applied when the journal has them.
     private var widenings: [UInt64: (entry: Entry, done: () -> Void)] = [:]
-    private var outcomes: [Data: WireOutcome] = [:]
-    private var outcomeOrder: [Data] = []
+    private var outcomes: [ProposalHash: (outcome: WireOutcome, session: String)] = [:]
+    private var outcomeOrder: [ProposalHash] = []
     /// Commands that wait for the journal, and where they were asked.
-    private var underWay: [Data: Route] = [:]
+    private var underWay: [ProposalHash: (route: Route, session: String)] = [:]
     private(set) var recentCertificates: [Epoch: WireCertificate] = [:]
     private var restarted = true
     private var policyHeard = false
@@ -56,15 +67,21 @@ final class Authority {
     static let outcomesMax = 1_024
     static let certificatesMax = 16
 
-    /// - Parameter floor: No epoch up to this one is given again: an earlier run may have, without a trace.
-    init(replayed governance: Governance, entries: UInt64, floor: Epoch, lease: Span, at now: Instant) {
-        self.governance = governance
+    /// - Parameters:
+    ///   - statements: what was signed for the proposals that stand in `fold`.
+    ///   - floor: No epoch up to this one is given again: an earlier run may have, without a trace.
+    init(_ fold: GovernanceFold, statements: [UInt64: WireSignedCommand], floor: Epoch, lease: Span, at now: Instant) {
+        governance = fold.governance
+        planned = fold.governance
+        known = fold.known
+        seen = fold.seen
+        self.statements = statements
         pendingEpoch = max(governance.gate.epoch, floor)
         self.lease = lease
-        index = entries
-        durable = entries
+        index = fold.size
+        durable = fold.size
         leases = LeaseGrantor(lease: lease, startedAt: now)
-        self.governance.seal("control has restarted and waits for policy, which knows the latest epoch")
+        governance.seal("control has restarted and waits for policy, which knows the latest epoch")
     }
 
     var entriesWaiting: UInt64 { index - durable }
@@ -75,14 +92,17 @@ final class Authority {
     /// a later epoch than the journal proves that the journal has lost something.
     ///
     /// Epochs alone do not tell: a later pause may have hidden one that was lost. So peers name the closures that they hold.
-    func heard(_ service: String, epoch claimed: Epoch, closures: [UInt64], releases: Bool, at now: Instant) {
+    /// Indexes tell the rest: who has entries that are not here proves that the ledger was put back.
+    func heard(_ service: String, epoch claimed: Epoch, entries: UInt64, closures: [UInt64], releases: Bool, at now: Instant) {
         // Who claims the last epoch that there is leaves none to go on with: so nobody is believed beyond half of what the journal can hold.
         let epoch = min(claimed, Authority.believedMax)
-        let known = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
-        let lost = closures.map { Epoch($0) }.filter { !known.contains($0) && !dropped.contains($0) }.max()
-        if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) {
-            let what = lost.map { "closure \($0.number), which the journal does not hold" } ?? "epoch \(epoch.number), the journal only \(governance.gate.epoch.number)"
-            governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --all --unseal' opens again")
+        let epochs = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
+        let lost = closures.map { Epoch($0) }.filter { !epochs.contains($0) && !planned.dropped.contains($0) }.max()
+        if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) || entries > durable {
+            let what =
+                lost.map { "closure \($0.number), which the ledger does not hold" }
+                ?? (entries > durable ? "entry \(entries), the ledger only \(durable)" : "epoch \(epoch.number), the ledger only \(governance.gate.epoch.number)")
+            governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --unseal' by two operators opens again")
             pendingEpoch = max(pendingEpoch, epoch)
             lostEpoch = max(lostEpoch ?? epoch, epoch)
             if let lost { lostClosures.insert(lost) }
@@ -107,73 +127,212 @@ final class Authority {
     /// What somebody knows and the journal does not. While it is set nothing is granted: a grant would make the peer forget it.
     private(set) var lostEpoch: Epoch?
     private var lostClosures: Set<Epoch> = []
-    /// Lost closures that operators have decided to drop.
-    private var dropped: Set<Epoch> = []
 
     // MARK: Commands
 
-    enum CommandRefused: Error {
-        case refused(Refusal, String)
+    /// A command, or an approval, as it came in: who signed what, and where the answer goes.
+    private struct Order {
+        let wire: WireSignedCommand
+        let verified: VerifiedCommand
+        /// Whose session brought it.
+        let session: String
+        let route: Route
+        let now: Instant
+        let wall: WallTime
+        var author: String { verified.author.name }
+        var id: Data { Data(verified.statement.nonce) }
     }
 
-    func perform(_ command: WireCommand, by author: String, from route: Route, at now: Instant, wall: WallTime) throws {
-        guard command.id.count == 16 else { throw CommandRefused.refused(.invalid, "a command has an id of 16 bytes") }
-        if let done = outcomes[command.id] {
-            answer(route, done)
-            return follow(done, route, wall)
+    /// Takes a command: what narrows acts at once; what widens becomes a proposal.
+    ///
+    /// Sent again as it is, by the same operator's tools, it is answered again and not done again.
+    func perform(_ wire: WireSignedCommand, in session: String, from route: Route, at now: Instant, wall: WallTime) throws(Refused) {
+        guard let key = KeyID([UInt8](wire.key)) else { throw Refused(.malformed, "a command has the id of the key that signed it, 32 bytes") }
+        let signed = SignedCommand(bytes: [UInt8](wire.statement), signature: [UInt8](wire.signature), key: key)
+        let isApproval = wire.statement.starts(with: Array((Statement.Purpose.approval.rawValue + "\n").utf8))
+        let verified: VerifiedCommand
+        do throws(CommandRefused) { verified = try signed.verified(as: isApproval ? .approval : .command, by: known) } catch { throw Refused(error) }
+        let order = Order(wire: wire, verified: verified, session: session, route: route, now: now, wall: wall)
+        if let done = outcomes[verified.hash] {
+            guard done.session == session else { throw Refused(CommandRefused.replayed) }
+            answer(route, done.outcome)
+            return follow(done.outcome, route, wall)
         }
         // Sent again while the disk is at work: done once, answered where it was asked last.
-        if underWay[command.id] != nil {
-            underWay[command.id] = route
+        if let waiting = underWay[verified.hash] {
+            guard waiting.session == session else { throw Refused(CommandRefused.replayed) }
+            underWay[verified.hash] = (route, session)
             return
         }
-        if let journalTrouble, !command.onlyNarrows {
-            throw CommandRefused.refused(.journalFull, "nothing widens while the journal cannot be written: \(journalTrouble); free disk space")
+        seen.forget(at: wall)
+        if isApproval { return try approve(order) }
+        guard let command = (try? WireCommand(serializedBytes: verified.statement.body))?.value else {
+            throw Refused(.invalid, "this command is not known here, or is not whole; control may be older than the sender")
         }
-        switch command.deed {
-        case .pause(let body): try pause(body, command.id, author, route, now, wall)
-        case .resume(let body): try resume(body, command.id, author, route, wall)
-        case .leak(let body): try leak(body, command.id, author, route, now, wall)
-        case .register(let body): try register(body, command.id, author, route, wall)
-        case .remove(let body): remove(body, command.id, author, route, wall)
-        case .closeIncident(let body): try closeIncident(body.incident, command.id, author, route, wall)
-        default: throw CommandRefused.refused(.invalid, "this command is not known here; control may be older than the sender")
+        let deeds = try plan(command, order.author, wall)
+        let consequence = consequence(of: deeds, by: order.author, wall)
+        try admit(order, narrows: consequence.narrows)
+        seen.remember(verified)
+        if consequence.narrows { act(command, deeds, order) } else { try propose(command, order) }
+    }
+
+    private func admit(_ order: Order, narrows: Bool) throws(Refused) {
+        let ledger = VerifiedCommand.Ledger(origin: planned.beginning?.origin ?? "", current: planned.powersIndex...max(index, planned.powersIndex))
+        do throws(CommandRefused) { try order.verified.admit(to: ledger, at: order.wall, seen: seen, narrows: narrows) } catch { throw Refused(error) }
+        if let journalTrouble, !narrows {
+            throw Refused(.journalFull, "nothing widens while the ledger cannot be written: \(journalTrouble); free disk space")
         }
     }
 
-    private func pause(
-        _ body: WirePause, _ id: Data, _ author: String, _ route: Route?, _ now: Instant, _ wall: WallTime
-    ) throws {
-        try Authority.check(reason: body.reason)
-        let selector = body.selector.value
-        try check(selector)
-        begin(selector, body.direction.value, title: body.reason, dataClass: "", isLeak: false, id, author, route, now, wall)
+    /// Which side a command is on: the state before it is compared with the state after it.
+    private func consequence(of deeds: [Entry.Deed], by author: String, _ wall: WallTime) -> Powers.Consequence {
+        var after = planned
+        for (number, deed) in deeds.enumerated() { after.apply(Entry(index: index + 1 + UInt64(number), at: wall, author: author, deed: deed)) }
+        let consequence = Powers(planned).consequence(of: Powers(after))
+        // The seal that an unsealing lifts is this run's, and stands in no entry.
+        guard deeds.contains(where: { if case .unsealed = $0 { true } else { false } }) else { return consequence }
+        if case .widens(let gains) = consequence { return .widens([.unseals] + gains) }
+        return .widens([.unseals])
     }
 
-    private func leak(
-        _ body: WireLeakReport, _ id: Data, _ author: String, _ route: Route?, _ now: Instant, _ wall: WallTime
-    ) throws {
-        try Authority.check(reason: body.reason)
-        guard body.source.utf8.count <= Limits.nameBytesMax else {
-            throw CommandRefused.refused(.invalid, "the source of a leak has at most \(Limits.nameBytesMax) bytes")
+    /// What would be recorded if the command were carried out now. Changes nothing.
+    private func plan(_ command: Command, _ author: String, _ wall: WallTime) throws(Refused) -> [Entry.Deed] {
+        switch command {
+        case .pause(let selector, let direction, let reason):
+            try Authority.check(reason: reason)
+            try check(selector)
+            return [.paused(closure(selector, direction, reason, author, wall))]
+        case .leak(let dataClass, let reason, let source):
+            try Authority.check(reason: reason)
+            guard source.utf8.count <= Limits.nameBytesMax else {
+                throw Refused(.invalid, "the source of a leak has at most \(Limits.nameBytesMax) bytes")
+            }
+            let selector = Selector(classes: dataClass.isEmpty ? [] : [DataClass(dataClass)])
+            try check(selector)
+            let title = source.isEmpty || source == "operator" ? reason : "\(reason) (noticed by \(source))"
+            return [.paused(closure(selector, .both, title, author, wall))]
+        case .resume(let closures, let reason, let unseal): return try planResume(closures, reason, unseal)
+        case .register(let nodes): return try planRegistration(nodes)
+        case .remove(let names):
+            let gone = names.compactMap { planned.node(named: $0)?.ordinal }
+            return gone.isEmpty ? [] : [.removed(gone)]
+        case .closeIncident(let number):
+            guard let incident = planned.incidents[number] else { throw Refused(.notFound, "there is no incident \(number)") }
+            guard !planned.gate.closures.contains(where: { $0.epoch == incident.closure }) else {
+                throw Refused(.invalid, "incident \(number) has closure \(incident.closure.number) in force: resume it first")
+            }
+            return incident.state == .closed ? [] : [.incidentMoved(number: number, to: .closed)]
+        case .changeOperators(let removing, let adding):
+            guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
+            for new in adding {
+                do throws(PublicKeyError) { _ = try OperatorPublicKey(raw: new.key) } catch { throw Refused(.invalid, "the key of \(new.name) \(error)") }
+            }
+            var trial = planned.operators
+            do throws(OperatorsRefused) { try trial.change(removing: Set(removing), adding: adding) } catch { throw Refused(error) }
+            return [.operatorsChanged(removed: removing, added: adding)]
+        case .announceVaultKey(let key):
+            return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
+        case .enrol(let asked, let seconds):
+            guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),
+                (1...Limits.nameBytesMax).contains(asked.scope.subject.utf8.count), (1...86_400).contains(seconds)
+            else { throw Refused(.invalid, "an enrolment has a subject, perhaps a site, a team and a name, of at most \(Limits.nameBytesMax) bytes each, and is good for at most a day") }
+            var enrolment = asked
+            enrolment.number = planned.nextEnrolment
+            enrolment.until = wall + .seconds(Int64(seconds))
+            return [.enrolmentOpened(enrolment)]
+        case .withdraw(let number):
+            var trial = planned.proposals
+            do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
+            return [.withdrawn(number: number)]
         }
-        let selector = Selector(classes: body.class.isEmpty ? [] : [DataClass(body.class)])
-        try check(selector)
-        let title = body.source.isEmpty || body.source == "operator" ? body.reason : "\(body.reason) (noticed by \(body.source))"
-        begin(selector, .both, title: title, dataClass: body.class, isLeak: true, id, author, route, now, wall)
     }
 
-    private func begin(
-        _ selector: Selector, _ direction: Direction, title: String, dataClass: String, isLeak: Bool, _ id: Data, _ author: String,
-        _ route: Route?, _ now: Instant, _ wall: WallTime
-    ) {
-        let incident = max(governance.nextIncident, pendingIncident + 1)
-        pendingIncident = incident
-        let closure = Closure(
-            epoch: governance.nextEpoch(after: pendingEpoch), direction: direction, selector: selector, reason: title, author: author,
-            incident: incident, from: wall)
+    private func closure(_ selector: Selector, _ direction: Direction, _ title: String, _ author: String, _ wall: WallTime) -> Closure {
+        Closure(
+            epoch: planned.nextEpoch(after: pendingEpoch), direction: direction, selector: selector, reason: title, author: author,
+            incident: planned.nextIncident, from: wall)
+    }
+
+    private func planResume(_ asked: [Epoch], _ reason: String, _ unseal: Bool) throws(Refused) -> [Entry.Deed] {
+        try Authority.check(reason: reason)
+        if governance.gate.seal != nil {
+            guard unseal else { throw Refused(.sealed, governance.gate.seal ?? "") }
+            guard lostEpoch != nil else {
+                throw Refused(.sealed, "policy has not been heard since control started: start it, it opens by itself")
+            }
+        }
+        let inForce = Set(planned.gate.closures.map(\.epoch))
+        if let unknown = Set(asked).subtracting(inForce).min() {
+            let list = inForce.map { "\($0.number)" }.sorted().joined(separator: ", ")
+            throw Refused(.notFound, "no closure \(unknown.number) is in force\(list.isEmpty ? "; none is" : "; in force: \(list)")")
+        }
+        let unseals = unseal && lostEpoch != nil
+        guard !asked.isEmpty || unseals else { throw Refused(.notFound, inForce.isEmpty ? "nothing is closed" : "name the closures to lift: who approves must see which") }
+        var deeds: [Entry.Deed] = []
+        var epoch = planned.nextEpoch(after: pendingEpoch)
+        if unseals {
+            deeds.append(.unsealed(epoch, dropped: lostClosures.sorted(), reason: reason))
+            epoch = epoch.next
+        }
+        if !asked.isEmpty { deeds.append(.resumed(to: epoch, closures: Set(asked).sorted(), reason: reason)) }
+        return deeds
+    }
+
+    /// Those that are not registered as they are.
+    private func planRegistration(_ asked: [Node]) throws(Refused) -> [Entry.Deed] {
+        guard !asked.isEmpty, asked.count <= Limits.nodesPerEntryMax else {
+            throw Refused(.invalid, "1 to \(Limits.nodesPerEntryMax) nodes are registered at once, not \(asked.count)")
+        }
+        var added: [Node] = []
+        var keyHolders = Dictionary(planned.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
+        var ordinal = planned.nextOrdinal
+        for var node in asked {
+            guard node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
+                [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
+            else {
+                throw Refused(
+                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
+            }
+            guard !planned.revokedKeys.contains(node.key) else {
+                throw Refused(.revokedKey, "the key of '\(node.name)' was taken away with an agent: it never comes back, make a new one")
+            }
+            if let holder = keyHolders[node.key], holder != node.name {
+                throw Refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
+            }
+            keyHolders[node.key] = node.name
+            // The same again is the same agent: a second start registers nothing new.
+            if let known = planned.node(named: node.name), known.key == node.key, known.scope == node.scope { continue }
+            node.ordinal = ordinal
+            ordinal += 1
+            added.append(node)
+        }
+        return added.isEmpty ? [] : [.registered(added, enrolment: nil)]
+    }
+
+    /// Carries out what narrows, at once.
+    private func act(_ command: Command, _ deeds: [Entry.Deed], _ order: Order) {
+        var outcome = WireOutcome()
+        outcome.epoch = governance.gate.epoch.number
+        switch (command, deeds.first) {
+        case (.leak(let dataClass, _, _), .paused(let closure)?): return begin(closure, dataClass: dataClass, isLeak: true, order)
+        case (_, .paused(let closure)?): return begin(closure, dataClass: "", isLeak: false, order)
+        case (.remove, .removed(let ordinals)?):
+            outcome.nodes = ordinals.compactMap { planned.nodes[$0] }.map { WireNode($0) }
+            narrow(.removed(ordinals), order.author, order.wall, order.wire)
+            pushRemoved(ordinals)
+        case (.register(let nodes), nil): outcome.nodes = nodes.compactMap { planned.node(named: $0.name) }.map { WireNode($0) }
+        default:
+            for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
+            if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
+        }
+        flush()
+        finish(order.verified.hash, order.session, outcome, order.id, order.route)
+    }
+
+    private func begin(_ closure: Closure, dataClass: String, isLeak: Bool, _ order: Order) {
         issue(closure.epoch)
-        narrow(.paused(closure), author, wall)
+        let now = order.now
+        narrow(.paused(closure), order.author, order.wall, order.wire)
         let entry = index
         // Pushed before anything is written, and before anything is counted that grows with the agents: neither a disk that is full, or
         // slow, nor ten thousand names delay anybody's stop. No answer can come in before this call returns.
@@ -181,18 +340,19 @@ final class Authority {
         flush()
         let agents =
             closure.stopsCapture
-            ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && selector.matches($0.scope) }.map(\.name)) : []
+            ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && closure.selector.matches($0.scope) }.map(\.name)) : []
         stoppings[closure.epoch] = Stopping(
             tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
-            entry: entry, asker: route, shown: now, pushed: now)
+            entry: entry, asker: order.route, shown: now, pushed: now)
         narrow(
-            .incidentOpened(number: incident, title: title, closure: closure.epoch, dataClass: dataClass, isLeak: isLeak), author, wall)
+            .incidentOpened(number: closure.incident, title: closure.reason, closure: closure.epoch, dataClass: dataClass, isLeak: isLeak), order.author,
+            order.wall)
         flush()
         var outcome = WireOutcome()
         outcome.epoch = closure.epoch.number
-        outcome.incident = incident
+        outcome.incident = closure.incident
         outcome.closure = WireClosure(closure)
-        finish(id, outcome, route)
+        finish(order.verified.hash, order.session, outcome, order.id, order.route)
     }
 
     /// Who asks again, on a new connection perhaps, is shown the same pause to its end: what went to the old one is lost.
@@ -215,149 +375,141 @@ final class Authority {
         reserve(epoch)
     }
 
-    private func resume(_ body: WireResume, _ id: Data, _ author: String, _ route: Route, _ wall: WallTime) throws {
-        try Authority.check(reason: body.reason)
-        if governance.gate.seal != nil {
-            guard body.unseal else { throw CommandRefused.refused(.sealed, governance.gate.seal ?? "") }
-            guard lostEpoch != nil else {
-                throw CommandRefused.refused(.sealed, "policy has not been heard since control started: start it, it opens by itself")
-            }
-        }
-        let inForce = Set(governance.gate.closures.map(\.epoch))
-        let asked = body.closures.isEmpty ? inForce : Set(body.closures.map { Epoch($0) })
-        if let unknown = asked.subtracting(inForce).min() {
-            let list = inForce.map { "\($0.number)" }.sorted().joined(separator: ", ")
-            throw CommandRefused.refused(
-                .notFound, "no closure \(unknown.number) is in force\(list.isEmpty ? "; none is" : "; in force: \(list)")")
-        }
-        let unseals = body.unseal && lostEpoch != nil
-        guard !asked.isEmpty || unseals else { throw CommandRefused.refused(.notFound, "nothing is closed") }
-        let lifted = governance.gate.closures.filter { asked.contains($0.epoch) }
-        if unseals {
-            let epoch = governance.nextEpoch(after: pendingEpoch)
-            issue(epoch)
-            widen(.unsealed(epoch, dropped: [], reason: body.reason), author, wall) { [self] in
-                lostEpoch = nil
-                dropped.formUnion(lostClosures)
-                lostClosures = []
-                restarted = false
-                nudge()
-                guard asked.isEmpty else { return }
-                var outcome = WireOutcome()
-                outcome.epoch = governance.gate.epoch.number
-                finish(id, outcome, route)
-            }
-        }
-        guard !asked.isEmpty else { return }
-        let epoch = governance.nextEpoch(after: pendingEpoch)
-        issue(epoch)
-        underWay[id] = route
-        widen(.resumed(to: epoch, closures: asked.sorted(), reason: body.reason), author, wall) { [self] in
-            nudge()
+    // MARK: Two persons
+
+    private func propose(_ command: Command, _ order: Order) throws(Refused) {
+        var trial = planned.proposals
+        let made: Proposal
+        do throws(ProposalRefused) {
+            made = try trial.propose(order.verified.hash, by: order.author, of: planned.operators, at: order.wall, until: order.wall + Authority.proposalOpen)
+        } catch { throw Refused(error) }
+        underWay[order.verified.hash] = (order.route, order.session)
+        widen([(.proposed(number: made.number, made.hash, until: made.until, command), nil)], order.author, order.wall, order.wire) { [self] in
             var outcome = WireOutcome()
             outcome.epoch = governance.gate.epoch.number
+            outcome.proposal = proposal(made.number, at: order.wall)
+            finish(order.verified.hash, order.session, outcome, order.id, order.route)
+        }
+    }
+
+    private func approve(_ order: Order) throws(Refused) {
+        guard let approved = try? ApprovedProposal(parsing: order.verified.statement.body) else {
+            throw Refused(.malformed, "an approval names a proposal and its hash: SPEC.md, section 14")
+        }
+        try admit(order, narrows: false)
+        var trial = planned.proposals
+        let missing: Int
+        do throws(ApprovalRefused) {
+            missing = try trial.approve(approved.number, approved.hash, by: order.author, of: planned.operators, at: order.wall)
+        } catch { throw Refused(error) }
+        var deeds: [(Entry.Deed, UInt64?)] = [(.approved(number: approved.number), nil)]
+        if missing == 0 {
+            guard let command = planned.proposed[approved.number], let proposer = trial.all[approved.number]?.proposer.name else {
+                throw Refused(.notFound, "what proposal \(approved.number) asked for is not there any more")
+            }
+            // Judged anew: what was right when it was proposed may not be any more.
+            for deed in try plan(command, proposer, order.wall) { deeds.append((deed, approved.number)) }
+        }
+        seen.remember(order.verified)
+        underWay[order.verified.hash] = (order.route, order.session)
+        let lifted = lifted(by: deeds.map(\.0))
+        for (deed, _) in deeds {
+            switch deed {
+            case .resumed(let epoch, _, _), .unsealed(let epoch, _, _): issue(epoch)
+            default: break
+            }
+        }
+        let first = index + 1
+        widen(deeds, order.author, order.wall, order.wire) { [self] in
+            var outcome = WireOutcome()
+            for (deed, _) in deeds {
+                switch deed {
+                case .registered(let nodes, _): outcome.nodes += nodes.map { WireNode($0) }
+                case .unsealed:
+                    lostEpoch = nil
+                    lostClosures = []
+                    restarted = false
+                default: break
+                }
+            }
+            if deeds.count > 1 { nudge() }
+            outcome.epoch = governance.gate.epoch.number
             outcome.lifted = lifted.map { WireClosure($0) }
-            finish(id, outcome, route)
+            outcome.proposal = proposal(approved.number, at: order.wall)
+            outcome.entry = first
+            finish(order.verified.hash, order.session, outcome, order.id, order.route)
         }
     }
 
-    private func register(_ body: WireRegister, _ id: Data, _ author: String, _ route: Route, _ wall: WallTime) throws {
-        guard !body.nodes.isEmpty, body.nodes.count <= Limits.nodesPerEntryMax else {
-            throw CommandRefused.refused(.invalid, "1 to \(Limits.nodesPerEntryMax) nodes are registered at once, not \(body.nodes.count)")
-        }
-        var nodes: [Node] = []
-        var keyHolders = Dictionary(governance.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
-        var ordinal = max(governance.nextOrdinal, pendingOrdinal)
-        for wire in body.nodes {
-            guard var node = wire.value, node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
-                [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
-            else {
-                throw CommandRefused.refused(
-                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
+    private func lifted(by deeds: [Entry.Deed]) -> [Closure] {
+        let epochs = deeds.reduce(into: Set<Epoch>()) { if case .resumed(_, let closures, _) = $1 { $0.formUnion(closures) } }
+        return planned.gate.closures.filter { epochs.contains($0.epoch) }
+    }
+
+    /// A day for the second person.
+    static let proposalOpen = Span.seconds(24 * 3_600)
+
+    /// A proposal as it stands, with what it would allow.
+    func proposal(_ number: UInt64, at wall: WallTime) -> WireProposal {
+        var wire = WireProposal()
+        guard let proposal = planned.proposals.all[number] else { return wire }
+        wire.proposal = number
+        wire.hash = Data(proposal.hash.bytes)
+        wire.proposer = proposal.proposer.name
+        wire.atUs = proposal.at.microseconds
+        wire.untilUs = proposal.until.microseconds
+        wire.needed = UInt32(proposal.needed)
+        wire.approvedBy = proposal.approvers.map(\.name)
+        wire.signed = statements[number] ?? WireSignedCommand()
+        switch proposal.state {
+        case .open:
+            wire.state = wall < proposal.until ? "open" : "expired"
+            if let command = planned.proposed[number], let deeds = try? plan(command, proposal.proposer.name, wall),
+                case .widens(let gains) = consequence(of: deeds, by: proposal.proposer.name, wall)
+            {
+                wire.gains = gains.prefix(100).map(\.line)
+                if gains.count > 100 { wire.gains.append("and \(gains.count - 100) more") }
             }
-            let holder = keyHolders[node.key]
-            if let holder, holder != node.name {
-                throw CommandRefused.refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
-            }
-            keyHolders[node.key] = node.name
-            // The same again is the same agent: a second start registers nothing new.
-            if let known = governance.node(named: node.name), known.key == node.key, known.scope == node.scope {
-                node.ordinal = known.ordinal
-            } else {
-                node.ordinal = ordinal
-                ordinal += 1
-            }
-            nodes.append(node)
+        case .applied: wire.state = "applied"
+        case .expired: wire.state = "expired"
+        case .withdrawn: wire.state = "withdrawn"
         }
-        pendingOrdinal = ordinal
-        var outcome = WireOutcome()
-        outcome.nodes = nodes.map { WireNode($0) }
-        outcome.epoch = governance.gate.epoch.number
-        let added = nodes.filter { governance.nodes[$0.ordinal] != $0 }
-        guard !added.isEmpty else { return finish(id, outcome, route) }
-        underWay[id] = route
-        widen(.registered(added, enrolment: nil), author, wall) { [self] in
-            finish(id, outcome, route)
-        }
+        return wire
     }
 
-    private func remove(_ body: WireRemove, _ id: Data, _ author: String, _ route: Route, _ wall: WallTime) {
-        let nodes = body.names.compactMap { governance.node(named: $0) }
-        var outcome = WireOutcome()
-        outcome.nodes = nodes.map { WireNode($0) }
-        if !nodes.isEmpty {
-            narrow(.removed(nodes.map(\.ordinal)), author, wall)
-            pushRemoved(nodes.map(\.ordinal))
-            flush()
-        }
-        finish(id, outcome, route)
-    }
-
-    private func closeIncident(_ number: UInt64, _ id: Data, _ author: String, _ route: Route, _ wall: WallTime) throws {
-        guard let incident = governance.incidents[number] else {
-            throw CommandRefused.refused(.notFound, "there is no incident \(number)")
-        }
-        guard !governance.gate.closures.contains(where: { $0.epoch == incident.closure }) else {
-            throw CommandRefused.refused(.invalid, "incident \(number) has closure \(incident.closure.number) in force: resume it first")
-        }
-        if incident.state != .closed { narrow(.incidentMoved(number: number, to: .closed), author, wall) }
-        flush()
-        finish(id, WireOutcome(), route)
-    }
-
-    private func finish(_ id: Data, _ outcome: WireOutcome, _ route: Route?) {
+    private func finish(_ hash: ProposalHash, _ session: String, _ outcome: WireOutcome, _ id: Data, _ route: Route) {
         var outcome = outcome
         outcome.id = id
-        outcome.entry = index
-        let route = underWay.removeValue(forKey: id) ?? route
-        outcomes[id] = outcome
-        outcomeOrder.append(id)
+        if outcome.entry == 0 { outcome.entry = index }
+        let route = underWay.removeValue(forKey: hash)?.route ?? route
+        outcomes[hash] = (outcome, session)
+        outcomeOrder.append(hash)
         if outcomeOrder.count > Authority.outcomesMax { outcomes[outcomeOrder.removeFirst()] = nil }
-        if let route { answer(route, outcome) }
+        answer(route, outcome)
     }
 
-    private static func check(reason: String) throws {
+    private static func check(reason: String) throws(Refused) {
         guard !reason.isEmpty, reason.utf8.count <= Limits.reasonBytesMax else {
-            throw CommandRefused.refused(.invalid, "a reason has 1 to \(Limits.reasonBytesMax) bytes: it is what people will read")
+            throw Refused(.invalid, "a reason has 1 to \(Limits.reasonBytesMax) bytes: it is what people will read")
         }
     }
 
     /// A pause of something that does not exist would stop nothing and look like a success.
-    private func check(_ selector: Selector) throws {
+    private func check(_ selector: Selector) throws(Refused) {
         let values = selector.sites.count + selector.teams.count + selector.subjects.count + selector.classes.count
         guard values + selector.readers.count + selector.purposes.count <= Limits.selectorValuesMax else {
-            throw CommandRefused.refused(.invalid, "a selector names at most \(Limits.selectorValuesMax) values")
+            throw Refused(.invalid, "a selector names at most \(Limits.selectorValuesMax) values")
         }
         // Every closure in force is in every grant: one of megabytes would cost each service its lease.
         let names = [selector.sites, selector.teams, selector.subjects, Set(selector.classes.map(\.name)), selector.readers, selector.purposes]
         guard names.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else {
-            throw CommandRefused.refused(.invalid, "a value of a selector has at most \(Limits.nameBytesMax) bytes")
+            throw Refused(.invalid, "a value of a selector has at most \(Limits.nameBytesMax) bytes")
         }
-        func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws {
+        func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws(Refused) {
             guard !asked.isEmpty else { return }
             let there = Set(governance.nodes.values.map(known))
             if let unknown = asked.subtracting(there).min() {
-                throw CommandRefused.refused(.notFound, "no agent has the \(what) '\(unknown)': nothing was stopped; 'sluice agents' lists them")
+                throw Refused(.notFound, "no agent has the \(what) '\(unknown)': nothing was stopped; 'sluice agents' lists them")
             }
         }
         try missing(selector.sites, "site") { $0.scope.site }
@@ -365,7 +517,7 @@ final class Authority {
         try missing(selector.subjects, "subject") { $0.scope.subject }
         let known = Set(Authority.classes.map { DataClass($0) })
         if let unknown = selector.classes.subtracting(known).min() {
-            throw CommandRefused.refused(
+            throw Refused(
                 .notFound, "there is no class '\(unknown.name)': nothing was stopped; there are \(Authority.classes.joined(separator: ", "))")
         }
     }
@@ -373,27 +525,44 @@ final class Authority {
     /// The policy document will name them.
     static let classes = ["activity", "content", "conversation", "review"]
 
-    // MARK: The journal
+    // MARK: The ledger
 
-    private var unflushed: [Entry] = []
+    private var unflushed: [(Entry, WireSignedCommand?)] = []
 
-    private func narrow(_ deed: Entry.Deed, _ author: String, _ wall: WallTime) {
+    /// In force at once; recorded by ``flush()``.
+    private func narrow(_ deed: Entry.Deed, _ author: String, _ wall: WallTime, _ signed: WireSignedCommand? = nil) {
         index += 1
         let entry = Entry(index: index, at: wall, author: author, deed: deed)
-        governance.apply(entry)
-        unflushed.append(entry)
+        apply(entry)
+        planned.apply(entry)
+        unflushed.append((entry, signed))
     }
 
     private func flush() {
-        for entry in unflushed { append(entry) }
+        for (entry, signed) in unflushed { append(entry, signed) }
         unflushed = []
     }
 
-    private func widen(_ deed: Entry.Deed, _ author: String, _ wall: WallTime, done: @escaping () -> Void) {
-        index += 1
-        let entry = Entry(index: index, at: wall, author: author, deed: deed)
-        widenings[index] = (entry, done)
-        append(entry)
+    /// Recorded now, in force when it is durable. What was signed stands in the first entry.
+    private func widen(
+        _ deeds: [(Entry.Deed, proposal: UInt64?)], _ author: String, _ wall: WallTime, _ signed: WireSignedCommand? = nil, done: @escaping () -> Void
+    ) {
+        for (number, (deed, proposal)) in deeds.enumerated() {
+            index += 1
+            let entry = Entry(index: index, at: wall, author: author, proposal: proposal, deed: deed)
+            planned.apply(entry)
+            if case .proposed(let made, _, _, _) = deed, let signed { statements[made] = signed }
+            widenings[index] = (entry, number == deeds.count - 1 ? done : {})
+            append(entry, number == 0 ? signed : nil)
+        }
+        if statements.count > 2 * Proposals.finishedMax { statements = statements.filter { planned.proposals.all[$0.key] != nil } }
+    }
+
+    private func apply(_ entry: Entry) {
+        governance.apply(entry)
+        guard case .operatorsChanged = entry.deed else { return }
+        known = KnownOperators(governance.operators)
+        operatorsChanged()
     }
 
     func becameDurable(_ upTo: UInt64) {
@@ -404,7 +573,7 @@ final class Authority {
         becameReadable()
         for index in stride(from: before + 1, through: upTo, by: 1) {
             guard let (entry, done) = widenings.removeValue(forKey: index) else { continue }
-            governance.apply(entry)
+            apply(entry)
             done()
         }
         for (epoch, stopping) in stoppings where stopping.entry <= upTo { stoppings[epoch]?.tracker.durable(in: .journal) }
@@ -412,7 +581,7 @@ final class Authority {
 
     func journalIsFull(_ why: String) {
         journalTrouble = why
-        for (_, route) in underWay {
+        for (_, (route, _)) in underWay {
             refuse(route, .journalFull, "decided, but not in force: the journal cannot be written (\(why)). It takes effect as soon as there is room")
         }
     }
@@ -477,16 +646,6 @@ final class Authority {
         if let asker = stopping.asker {
             showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: certificate.epoch))
             showCertificate(asker, wire)
-        }
-    }
-}
-
-extension WireCommand {
-    /// Whether it can only take away what may flow: such a command never waits for the disk.
-    fileprivate var onlyNarrows: Bool {
-        switch deed {
-        case .pause, .leak, .remove, .closeIncident: true
-        default: false
         }
     }
 }

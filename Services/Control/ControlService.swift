@@ -3,6 +3,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
 import Wire
@@ -27,20 +28,23 @@ struct ControlService: ParsableCommand {
         let trusted = try host.trusted()
         let wakeup = try Wakeup()
         let news = Mailbox<Journal.News>(wakeup: wakeup)
-        let journal = try Journal(folder: host.folder(), news: news)
-        var governance = Governance()
-        let entries = try journal.replay { governance.apply($0) }
-        host.logger.info("journal: \(entries) entries, epoch \(governance.gate.epoch.number), \(governance.gate.closures.count) closures in force")
-        let replayed = governance
+        let signer = try LedgerKey.load(host.home.ledgerKey("control"), as: ServiceHost.verifier(trusted.anchors.control))
+        let journal = try Journal(folder: host.folder(), signer: signer, news: news)
+        var fold = GovernanceFold()
+        var statements = Statements()
+        if try journal.replay(&fold, &statements) == 0 { try journal.begin(Beginning.entries(trusted), &fold) }
+        let gate = fold.governance.gate
+        host.logger.info("ledger: \(fold.size) entries, epoch \(gate.epoch.number), \(gate.closures.count) closures in force, operators \(fold.governance.operators.current.keys.sorted().joined(separator: ", "))")
+        let (replayed, signed) = (fold, statements.all)
         let floor = try journal.reserveEpochs()
         let admission = Admission()
-        let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
+        let context = try host.context(admitting: trusted.admitted(["service"]), into: admission)
 
         // Connect, and run until a signal or a failure.
         journal.start()
         try host.run(wakeup) { reactorOf in
             let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
-            let authority = Authority(replayed: replayed, entries: entries, floor: floor, lease: lease, at: Clock.now())
+            let authority = Authority(replayed, statements: signed, floor: floor, lease: lease, at: Clock.now())
             let sessions = Sessions(
                 binder: binder, authority: authority, journal: journal, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in

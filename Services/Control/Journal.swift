@@ -1,91 +1,162 @@
+import Chassis
 import Foundation
 import GRDB
 import Gate
+import Identity
+import Ledger
 import Messaging
 import SwiftProtobuf
 import Synchronization
 import Vault
 import Wire
 
-/// Control's record of everything decided: append-only, in SQLite, written by one thread of its own.
-///
-/// Later the Merkle log of the governance ledger; its place is here, behind the same three calls.
+/// An entry as it is recorded, sent and hashed: made once, so that all three are the same bytes.
+struct Recorded: Sendable {
+    let index: UInt64
+    let wire: WireRecordedEntry
+    /// Nodes that its certificate names: what it weighs.
+    let nodes: Int
+    let certificate: UInt64?
+
+    init(_ entry: Entry, signed: WireSignedCommand?) throws {
+        var body = WireEntry(entry)
+        if let signed { body.signed = signed }
+        index = entry.index
+        var recorded = WireRecordedEntry()
+        recorded.salt = Data([UInt8].random(LedgerEntry.saltBytes))
+        recorded.body = try body.serializedData()
+        wire = recorded
+        if case .certified(let made) = entry.deed {
+            nodes = made.agents.count
+            certificate = made.epoch.number
+        } else {
+            nodes = 0
+            certificate = nil
+        }
+    }
+}
+
+/// Control's ledger on disk: everything decided, append-only, a Merkle log in SQLite, written and signed by one thread of its own.
 final class Journal: Sendable {
     /// What the thread tells the reactor.
     enum News: Sendable {
-        /// All entries up to this index are durable.
-        case durable(UInt64)
+        /// All entries up to this index are durable, and this is what control has signed for them.
+        case durable(UInt64, checkpoint: Data)
         /// The disk is full: entries wait, pauses are in force all the same.
         case full(String)
         /// Entries for a follower.
-        case page(Route, [WireEntry], last: UInt64)
+        case page(Route, [WireRecordedEntry], last: UInt64, checkpoint: Data)
         case certificate(Route, WireCertificate?)
+        /// The entry at an index and its proof; nil: there is no such entry.
+        case proof(Route, WireEntryProof?)
         /// The disk has failed in a way after which nothing about it is known: the process must end.
         case failed(String)
     }
 
     private enum Work: Sendable {
-        case append(WireEntry)
+        case append(Recorded)
         case page(Route, after: UInt64)
+        case proof(Route, UInt64)
+        case cosigned(Data)
         case certificate(Route, UInt64)
         case reserve(UInt64)
         case stop
     }
 
     private let database: any DatabaseWriter
+    private let ledger: LedgerStore
+    private let signer: NoteSigner
     private let reserve: String
     private let path: String
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
     private let waiting = DispatchSemaphore(value: 0)
     private let ended = DispatchSemaphore(value: 0)
-    private let durable = Mutex<UInt64>(0)
+    private let durable = Mutex<(index: UInt64, checkpoint: Data)>((0, Data()))
+    /// The newest checkpoint that policy has cosigned.
+    private let cosigned = Mutex<SignedNote?>(nil)
     /// Identifies this journal for ever: a follower of another one must not go on with this.
     let id: Data
 
     /// Released when the disk is full, so that a pause can still be recorded.
     private static let reserveBytes = 4 << 20
 
-    init(folder: String, news: Mailbox<News>) throws {
+    init(folder: String, signer: NoteSigner, news: Mailbox<News>) throws {
         self.news = news
+        self.signer = signer
         reserve = folder + "/reserve"
-        database = try SQLiteStore.open(folder + "/journal.sqlite", version: 1) { step, db in
+        path = folder + "/ledger.sqlite"
+        guard !FileManager.default.fileExists(atPath: folder + "/journal.sqlite") else {
+            throw Complaint("\(folder)/journal.sqlite was made by an older Sluice, whose entries nobody signed: begin anew with another --home, or move it away")
+        }
+        database = try SQLiteStore.open(path, version: 1) { step, db in
             guard step == 1 else { return }
+            try LedgerStore.createTables(in: db)
             try db.execute(
                 sql: """
-                    CREATE TABLE entry (number INTEGER PRIMARY KEY, certificate INTEGER, body BLOB NOT NULL) STRICT;
-                    CREATE INDEX entry_certificate ON entry (certificate) WHERE certificate IS NOT NULL;
-                    CREATE TABLE journal (id BLOB NOT NULL, reserved INTEGER NOT NULL) STRICT;
-                    INSERT INTO journal VALUES (randomblob(8), 0);
+                    CREATE TABLE certificate (epoch INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (epoch, number)) STRICT, WITHOUT ROWID;
+                    CREATE TABLE journal (id BLOB NOT NULL, reserved INTEGER NOT NULL, cosigned BLOB) STRICT;
+                    INSERT INTO journal VALUES (randomblob(8), 0, NULL);
                     """)
         }
-        path = folder + "/journal.sqlite"
-        id = try SQLiteStore.naming(path) { [database] in
-            try database.read { db in try Data.fetchOne(db, sql: "SELECT id FROM journal") ?? Data() }
+        ledger = LedgerStore(in: database)
+        let (known, note) = try SQLiteStore.naming(path) { [database] in
+            try database.read { db in
+                let row = try Row.fetchOne(db, sql: "SELECT id, cosigned FROM journal")
+                return (row?[0] as Data? ?? Data(), row?[1] as Data?)
+            }
         }
+        id = known
+        cosigned.withLock { $0 = note.flatMap { try? SignedNote(parsing: [UInt8]($0)) } }
         allocateReserve()
     }
 
     /// Everything, in order. Call before ``start()``.
     ///
-    /// - Throws: `StoreError.damaged` when an entry is missing or cannot be read: what is not known may have been a pause.
-    func replay(_ apply: (Entry) -> Void) throws -> UInt64 {
-        var last: UInt64 = 0
-        try SQLiteStore.naming(path) { try database.read { db in
-            let rows = try Row.fetchCursor(db, sql: "SELECT number, body FROM entry ORDER BY number")
-            while let row = try rows.next() {
-                let number: Int64 = row[0]
-                let body: Data = row[1]
-                guard UInt64(number) == last + 1, let wire = try? WireEntry(serializedBytes: body), let entry = wire.value else {
-                    throw StoreError.damaged(path: path, "entry \(last + 1) is missing or unreadable")
-                }
-                apply(entry)
-                last = UInt64(number)
+    /// - Throws: `StoreError.damaged` when an entry is missing, cannot be read, or is not what was recorded: what is not known may have been a pause.
+    func replay(_ fold: inout GovernanceFold, _ statements: inout Statements) throws -> UInt64 {
+        let size = try naming { try ledger.size() }
+        var from: UInt64 = 0
+        while from < size {
+            let page = from..<min(size, from + 256)
+            for (offset, recorded) in try naming({ try ledger.entries(page) }).enumerated() {
+                let index = from + UInt64(offset) + 1
+                guard let entry = recorded.entry else { throw StoreError.damaged(path: path, "entry \(index) was erased") }
+                guard entry.leaf == recorded.leaf else { throw StoreError.damaged(path: path, "entry \(index) is not what was recorded") }
+                var wire = WireRecordedEntry()
+                wire.salt = Data(entry.salt)
+                wire.body = Data(entry.body)
+                do { statements.note(wire, try fold.take(wire)) } catch { throw StoreError.damaged(path: path, "\(error)") }
             }
-        } }
-        durable.withLock { $0 = last }
-        return last
+            from = page.upperBound
+        }
+        guard try naming({ try ledger.root(at: size) }) == fold.frontier.root else {
+            throw StoreError.damaged(path: path, "its hashes are not those of its entries")
+        }
+        durable.withLock { $0 = (size, Data()) }
+        if size > 0 { try sign(size) }
+        return size
     }
+
+    /// Records what a new ledger begins with. Call after ``replay(_:)``, before ``start()``.
+    func begin(_ entries: [Recorded], _ fold: inout GovernanceFold) throws {
+        for entry in entries { _ = try fold.take(entry.wire) }
+        try naming { try insert(entries) }
+        try sign(entries[entries.count - 1].index)
+    }
+
+    private func naming<Value>(_ body: () throws -> Value) throws -> Value {
+        do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, "\(error)") }
+    }
+
+    private func sign(_ size: UInt64) throws {
+        let checkpoint = Checkpoint(origin: signer.verifier.name, size: size, root: try ledger.root(at: size))
+        let note = try SignedNote(text: checkpoint.text, signatures: [signer.sign(checkpoint.text, at: 0)])
+        durable.withLock { $0 = (size, Data(note.bytes)) }
+    }
+
+    /// What control has signed last.
+    var checkpoint: Data { durable.withLock { $0.checkpoint } }
 
     /// Reserves epochs ahead, durably, so that none is given twice even if the entry that held it was lost.
     ///
@@ -112,7 +183,13 @@ final class Journal: Sendable {
     private static let epochsReserved: UInt64 = 100
     private let reserved = Mutex<UInt64>(0)
 
-    func append(_ entry: Entry) { post(.append(WireEntry(entry))) }
+    func append(_ entry: Recorded) { post(.append(entry)) }
+    func proof(for route: Route, _ index: UInt64) { post(.proof(route, index)) }
+    /// Policy has cosigned this checkpoint: proofs carry it from here on.
+    func keep(cosigned note: SignedNote) {
+        cosigned.withLock { $0 = note }
+        post(.cosigned(Data(note.bytes)))
+    }
     func page(for route: Route, after index: UInt64) { post(.page(route, after: index)) }
     func certificate(for route: Route, _ epoch: UInt64) { post(.certificate(route, epoch)) }
 
@@ -130,7 +207,7 @@ final class Journal: Sendable {
     }
 
     private func run() {
-        var unwritten: [WireEntry] = []
+        var unwritten: [Recorded] = []
         var stopping = false
         while !stopping || !unwritten.isEmpty {
             // When the disk is full, try again soon; it is not an event that anybody reports.
@@ -143,7 +220,7 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate, .reserve: break
+                case .page, .certificate, .reserve, .proof, .cosigned: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
@@ -154,16 +231,24 @@ final class Journal: Sendable {
         ended.signal()
     }
 
-    private func write(_ entries: [WireEntry], releasing: Bool = true) -> Bool {
-        do {
-            try database.write { db in
-                let insert = try db.cachedStatement(sql: "INSERT INTO entry (number, certificate, body) VALUES (?, ?, ?)")
-                for entry in entries {
-                    var certificate: Int64?
-                    if case .certified(let body)? = entry.deed { certificate = Int64(body.epoch) }
-                    try insert.execute(arguments: [Int64(entry.index), certificate, try entry.serializedData()])
-                }
+    private func insert(_ entries: [Recorded]) throws {
+        try database.write { db in
+            let made = entries.compactMap { LedgerEntry(salt: [UInt8]($0.wire.salt), body: [UInt8]($0.wire.body)) }
+            guard made.count == entries.count else { throw LedgerError.entryMissing(entries[0].index) }
+            _ = try ledger.append(made, expecting: entries[0].index - 1, in: db)
+            for entry in entries {
+                guard let epoch = entry.certificate else { continue }
+                try db.execute(sql: "INSERT INTO certificate VALUES (?, ?)", arguments: [Int64(epoch), Int64(entry.index)])
             }
+        }
+    }
+
+    private func write(_ entries: [Recorded], releasing: Bool = true) -> Bool {
+        do {
+            try insert(entries)
+            let last = entries[entries.count - 1].index
+            try sign(last)
+            news.post(.durable(last, checkpoint: checkpoint))
         } catch let error as DatabaseError where error.isFull {
             if releasing, unlink(reserve) == 0 { return write(entries, releasing: false) }
             news.post(.full(error.message ?? "disk full"))
@@ -172,9 +257,6 @@ final class Journal: Sendable {
             news.post(.failed("\(error)"))
             return false
         }
-        let last = entries[entries.count - 1].index
-        durable.withLock { $0 = last }
-        news.post(.durable(last))
         allocateReserve()
         do { try SQLiteStore.checkpoint(database) } catch { news.post(.failed("\(error)")) }
         return true
@@ -184,29 +266,35 @@ final class Journal: Sendable {
         do {
             switch work {
             case .page(let route, let after):
-                let last = durable.withLock { $0 }
+                let (last, checkpoint) = durable.withLock { $0 }
                 var bytes = 0
-                var page: [WireEntry] = []
+                var page: [WireRecordedEntry] = []
                 try database.read { db in
                     let rows = try Row.fetchCursor(
-                        db, sql: "SELECT body FROM entry WHERE number > ? ORDER BY number LIMIT ?",
+                        db, sql: "SELECT salt, body FROM ledger_body WHERE number >= ? ORDER BY number LIMIT ?",
                         arguments: [Int64(clamping: after), Limits.entriesPerPageMax])
                     while let row = try rows.next() {
-                        let body: Data = row[0]
-                        guard page.isEmpty || bytes + body.count < Limits.bodyBytesMax / 2 else { break }
-                        bytes += body.count
-                        page.append(try WireEntry(serializedBytes: body))
+                        var entry = WireRecordedEntry()
+                        entry.salt = row[0] as Data? ?? Data()
+                        entry.body = row[1] as Data? ?? Data()
+                        guard page.isEmpty || bytes + entry.body.count < Limits.bodyBytesMax / 2 else { break }
+                        bytes += entry.body.count
+                        page.append(entry)
                     }
                 }
-                news.post(.page(route, page, last: last))
+                news.post(.page(route, page, last: last, checkpoint: checkpoint))
             case .certificate(let route, let epoch):
                 let body = try database.read { db in
                     try Data.fetchOne(
-                        db, sql: "SELECT body FROM entry WHERE certificate = ? ORDER BY number DESC LIMIT 1", arguments: [Int64(clamping: epoch)])
+                        db, sql: "SELECT body FROM certificate JOIN ledger_body ON ledger_body.number = certificate.number - 1 WHERE epoch = ? ORDER BY certificate.number DESC LIMIT 1",
+                        arguments: [Int64(clamping: epoch)])
                 }
                 var found: WireCertificate?
                 if let body, case .certified(let certificate)? = try WireEntry(serializedBytes: body).deed { found = certificate }
                 news.post(.certificate(route, found))
+            case .proof(let route, let index): news.post(.proof(route, try proof(of: index)))
+            case .cosigned(let note):
+                try database.write { db in try db.execute(sql: "UPDATE journal SET cosigned = ?", arguments: [note]) }
             case .reserve(let epoch): try extendReserve(beyond: epoch)
             case .append, .stop: break
             }
@@ -215,6 +303,21 @@ final class Journal: Sendable {
         } catch {
             news.post(.failed("\(error)"))
         }
+    }
+
+    /// Against the newest checkpoint that policy has cosigned, if that holds the entry; else against control's own newest.
+    private func proof(of index: UInt64) throws -> WireEntryProof? {
+        let (last, checkpoint) = durable.withLock { $0 }
+        guard index >= 1, index <= last, let entry = try ledger.entries(index - 1..<index).first?.entry else { return nil }
+        var note = try SignedNote(parsing: [UInt8](checkpoint))
+        if let cosigned = cosigned.withLock({ $0 }), let size = (try? Checkpoint(parsing: cosigned.text))?.size, size >= index { note = cosigned }
+        let size = try Checkpoint(parsing: note.text).size
+        let proof = try EntryProof(index: index - 1, hashes: try ledger.inclusionProof(of: index - 1, in: size), note: note)
+        var answer = WireEntryProof()
+        answer.entry.salt = Data(entry.salt)
+        answer.entry.body = Data(entry.body)
+        answer.proof = Data(proof.bytes)
+        return answer
     }
 
     private func allocateReserve() {

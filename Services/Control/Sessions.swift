@@ -37,8 +37,10 @@ final class Sessions {
     private var services: [String: Peer] = [:]
     private var silent: [String: [WireSilence]] = [:]
     /// The newest entries, so that a slow disk delays no follower's. A grant rests on entries that were sent before it.
-    private var recent: [WireEntry] = []
+    private var recent: [Recorded] = []
     private var recentNodes = 0
+    /// What control has signed for the newest durable entry.
+    private var checkpoint: Data
     private static let recentMax = 256
     /// Of their certificates: 30 bytes a node.
     private static let recentNodesMax = 500_000
@@ -54,11 +56,20 @@ final class Sessions {
         self.admission = admission
         self.lease = lease
         self.logger = logger
+        checkpoint = journal.checkpoint
         binder.received = { [unowned self] route, message in receive(route, message) }
-        authority.append = { [unowned self] entry in
-            remember(entry)
-            self.journal.append(entry)
+        authority.append = { [unowned self] entry, signed in
+            do {
+                let recorded = try Recorded(entry, signed: signed)
+                remember(recorded)
+                self.journal.append(recorded)
+            } catch {
+                // Protobuf refuses nothing that these values can hold; if it did, an index would be missing and the journal's thread would end us.
+                self.logger.critical("entry \(entry.index) cannot be written: \(error)")
+            }
         }
+        authority.operatorsChanged = { [unowned self] in admitOperators() }
+        admitOperators()
         authority.reserve = { [unowned journal] in journal.gave($0) }
         authority.pushAgain = { [unowned self] gate, names in push(gate, to: names) }
         authority.pushNarrower = { [unowned self] gate in push(gate) }
@@ -80,6 +91,15 @@ final class Sessions {
         authority.services = { [unowned self] in stopServices() }
     }
 
+    /// Who is an operator, by the ledger: they may connect.
+    private func admitOperators() {
+        var table = trusted.admitted(["service"])
+        for member in authority.governance.operators.current.values {
+            if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
+        }
+        admission.admit(table)
+    }
+
     // MARK: Messages
 
     private func receive(_ route: Route, _ message: consuming Inbound) {
@@ -88,10 +108,14 @@ final class Sessions {
         do {
             if kind == .hello { return try greet(route, message, now) }
             guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            // A connection cannot be cut: whoever was removed since is asked for, and not answered.
+            if peer.user.role == "operator", authority.governance.operators[peer.user.name] == nil {
+                return binder.refuse(.unknownNode, "\(peer.user.name) is no operator any more", kind: kind, to: route)
+            }
             switch (kind, peer.user.role) {
             case (.renew, "service"): try renew(peer, message.body(WireRenew.self), now)
             case (.stopped, "service"): try stopped(peer, message.body(WireStopped.self), now)
-            case (.command, "operator"): try command(peer, message.body(WireCommand.self), now)
+            case (.command, "operator"): try command(peer, message.body(WireSignedCommand.self), now)
             case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
             default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to control", kind: kind, to: route)
             }
@@ -118,7 +142,7 @@ final class Sessions {
             peer.sent = hello.entries
             services[user.name] = peer
             logger.info("\(user.name) is here, at entry \(hello.entries), epoch \(hello.epoch)")
-            authority.heard(user.name, epoch: Epoch(hello.epoch), closures: hello.closures, releases: user.name == "policy", at: now)
+            authority.heard(user.name, epoch: Epoch(hello.epoch), entries: hello.entries, closures: hello.closures, releases: user.name == "policy", at: now)
         }
         var welcome = WireWelcome()
         welcome.node = user.name
@@ -143,18 +167,19 @@ final class Sessions {
             current[name] = body.service.current
             silent[name] = body.service.silent
         }
-        authority.heard(name, epoch: Epoch(body.epoch), closures: body.closures, releases: name == "policy", at: now)
+        authority.heard(name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy", at: now)
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
         var grant = WireGrant()
         grant.nonce = body.nonce
         grant.wallUs = Clock.wall().microseconds
+        grant.entries = authority.durable
+        grant.checkpoint = checkpoint
         if authority.lostEpoch == nil {
             let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
             grant.leaseMs = UInt32(clamping: span.milliseconds)
             grant.gate = WireGateState(authority.governance.gate)
-            grant.entries = authority.durable
         }
         binder.send(.grant, grant, to: peer.route)
     }
@@ -171,15 +196,23 @@ final class Sessions {
     /// An ingest that has just started cannot say which leases its earlier run granted: all of them, then.
     private var everyAgent: [UInt32] { authority.governance.nodes.values.filter { $0.role == .agent }.map(\.ordinal) }
 
-    private func command(_ peer: Peer, _ body: WireCommand, _ now: Instant) {
-        do {
-            try authority.perform(body, by: peer.user.name, from: peer.route, at: now, wall: Clock.wall())
-        } catch Authority.CommandRefused.refused(let refusal, let text) {
-            binder.refuse(refusal, text, kind: .command, to: peer.route)
+    private func command(_ peer: Peer, _ body: WireSignedCommand, _ now: Instant) {
+        do throws(Refused) {
+            try authority.perform(body, in: peer.user.name, from: peer.route, at: now, wall: Clock.wall())
         } catch {
-            binder.refuse(.invalid, "\(error)", kind: .command, to: peer.route)
+            refusedCommands[error.refusal.word, default: 0] += 1
+            // Once for each kind of fault and minute: whoever tries a thousand times fills no log.
+            let minute = now.nanoseconds / 60_000_000_000
+            if loggedRefusals.updateValue(minute, forKey: "\(peer.user.name) \(error.refusal.word)") != minute {
+                logger.notice("a command by \(peer.user.name) was refused: \(error.text)")
+            }
+            if loggedRefusals.count > 1_000 { loggedRefusals = [:] }
+            binder.refuse(error.refusal, error.text, kind: .command, to: peer.route)
         }
     }
+
+    private var refusedCommands: [String: UInt64] = [:]
+    private var loggedRefusals: [String: Int64] = [:]
 
     // MARK: Pushes
 
@@ -195,12 +228,11 @@ final class Sessions {
         for peer in services.values { binder.send(frame, to: peer.route) }
     }
 
-    private func remember(_ entry: Entry) {
-        let wire = WireEntry(entry)
-        recent.append(wire)
-        if case .certified(let certificate) = entry.deed { recentNodes += certificate.agents.count }
+    private func remember(_ entry: Recorded) {
+        recent.append(entry)
+        recentNodes += entry.nodes
         while recent.count > Sessions.recentMax || recentNodes > Sessions.recentNodesMax, let first = recent.first, first.index <= authority.durable {
-            if case .certified(let certificate)? = first.deed { recentNodes -= certificate.agents.count }
+            recentNodes -= first.nodes
             recent.removeFirst()
         }
     }
@@ -210,8 +242,9 @@ final class Sessions {
         guard !peer.paging, peer.sent < authority.durable else { return }
         if let first = recent.first, first.index <= peer.sent + 1 {
             var body = WireEntries()
-            body.entries = Array(recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)])
+            body.recorded = recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)].map(\.wire)
             body.last = authority.durable
+            body.checkpoint = checkpoint
             if binder.send(.entries, body, to: peer.route) == .sent { peer.sent = authority.durable }
             return
         }
@@ -224,19 +257,29 @@ final class Sessions {
     /// - Returns: false when the process must end.
     func take(_ news: Journal.News) -> Bool {
         switch news {
-        case .durable(let index):
+        case .durable(let index, let checkpoint):
+            self.checkpoint = checkpoint
             if authority.journalTrouble != nil { logger.notice("the journal can be written again") }
             authority.becameDurable(index)
         case .full(let why):
             if authority.journalTrouble == nil { logger.error("the journal cannot be written: \(why); pauses act all the same, nothing widens until there is room") }
             authority.journalIsFull(why)
-        case .page(let route, let entries, let last):
+        case .page(let route, let entries, let last, let checkpoint):
             guard let peer = peers.hear(route, at: Clock.now()) else { break }
             peer.paging = false
             var body = WireEntries()
-            body.entries = entries
+            body.recorded = entries
             body.last = last
-            if binder.send(.entries, body, to: route) == .sent { peer.sent = entries.last?.index ?? peer.sent }
+            body.checkpoint = checkpoint
+            if binder.send(.entries, body, to: route) == .sent { peer.sent += UInt64(entries.count) }
+        case .proof(let route, let found):
+            guard let found else {
+                binder.refuse(.notFound, "the ledger has no such entry", kind: .query, to: route)
+                break
+            }
+            var answer = WireAnswer()
+            answer.proof = found
+            binder.send(.answer, answer, to: route)
         case .certificate(let route, let found):
             guard let found else {
                 binder.refuse(.notFound, "there is no such certificate; 'sluice incidents' lists what has one", kind: .query, to: route)
@@ -299,7 +342,21 @@ final class Sessions {
         case .closures:
             answer.closures = WireClosures()
             answer.closures.closures = authority.governance.gate.closures.map { WireClosure($0) }
-        case .journal(let asked): return journal.page(for: peer.route, after: asked.after)
+        case .journal(let asked):
+            peer.sent = asked.after
+            return journal.page(for: peer.route, after: asked.after)
+        case .proposals(let asked):
+            answer.proposals = WireProposals()
+            let numbers = asked.all ? Array(authority.planned.proposals.all.keys) : authority.planned.proposals.open.map(\.number)
+            answer.proposals.proposals = numbers.sorted().suffix(1_000).map { authority.proposal($0, at: Clock.wall()) }
+        case .operators:
+            answer.operators = WireOperators()
+            answer.operators.operators = authority.governance.operators.current.values.sorted { $0.name < $1.name }.map { WireOperator($0) }
+            answer.operators.origin = authority.governance.beginning?.origin ?? ""
+            answer.operators.currentFrom = authority.planned.powersIndex
+            answer.operators.last = authority.durable
+        case .proof(let asked): return journal.proof(for: peer.route, asked.index)
+        case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)
         default: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
         }
         binder.send(.answer, answer, to: peer.route)
@@ -334,6 +391,8 @@ final class Sessions {
         }
         status.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
+        for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
+        status.proposalsOpen = UInt32(authority.planned.proposals.open.count)
         return status
     }
 

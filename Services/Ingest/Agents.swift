@@ -69,7 +69,7 @@ final class Agents {
 
     // MARK: The registry
 
-    private func apply(_ entries: [Entry]) -> Bool {
+    private func apply(_ entries: [Entry]) {
         for entry in entries {
             switch entry.deed {
             case .registered(let nodes, _):
@@ -85,7 +85,6 @@ final class Agents {
             default: break
             }
         }
-        return true
     }
 
     /// A live connection cannot be cut, so every message asks the registry; here the lease goes, and the next handshake fails.

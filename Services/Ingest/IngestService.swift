@@ -30,6 +30,7 @@ struct IngestService: ParsableCommand {
         guard let controlKey = trusted.key(of: "control"), let policyKey = trusted.key(of: "policy") else {
             throw Complaint("registry.json names no key of control or policy; 'sluice up' makes it")
         }
+        let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let admission = Admission()
         let context = try host.context(admitting: nil, ioThreads: 2, into: admission)
         // An I/O thread of its own: what goes to and from control must not queue behind ten thousand agents.
@@ -43,7 +44,7 @@ struct IngestService: ParsableCommand {
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: controlContext)
             let policy = try Link(
                 .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
-            let follower = Follower(link: control, lease: lease)
+            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
@@ -57,6 +58,11 @@ struct IngestService: ParsableCommand {
             }
             var failure = false
             let reactor = reactorOf { stop in if failure { stop(1) } }
+            follower.broke = { why in
+                host.logger.critical("\(why): ingest ends, and follows anew when it is started again")
+                failure = true
+                wakeup.wake()
+            }
             reactor.watch(control)
             reactor.watch(policy)
             reactor.every(.milliseconds(5)) { [unowned reactor] now in

@@ -16,6 +16,11 @@ final class Desk {
     private let news: Mailbox<OutboxThread.News>
     private let journals: JournalMark
     private let admission: Admission
+    private let trusted: TrustedNodes
+    /// Entries up to this one were taken by an earlier run.
+    private let cursor: UInt64
+    /// Nothing more can be taken, and why.
+    private let refusesLedger: (String) -> Void
     private let lease: Span
     private let logger: Logger
     private let start = Nonce.random()
@@ -26,7 +31,8 @@ final class Desk {
 
     init(
         binder: Binder, follower: Follower, hooks: Hooks, outbox: Outbox, delivery: Delivery, news: Mailbox<OutboxThread.News>,
-        journals: JournalMark, admission: Admission, lease: Span, logger: Logger
+        journals: JournalMark, admission: Admission, trusted: TrustedNodes, cursor: UInt64, lease: Span, logger: Logger,
+        refusesLedger: @escaping (String) -> Void
     ) {
         self.binder = binder
         self.follower = follower
@@ -36,6 +42,9 @@ final class Desk {
         self.news = news
         self.journals = journals
         self.admission = admission
+        self.trusted = trusted
+        self.cursor = cursor
+        self.refusesLedger = refusesLedger
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -43,9 +52,13 @@ final class Desk {
         follower.welcomed = { [unowned self] in welcomed($0) }
         // The outbox takes them in its own time and in order; after a crash its cursor says how far it came.
         follower.apply = { [unowned self] entries in
-            guard let thread else { return false }
-            thread.put(.take(entries))
-            return true
+            if let table = follower.admitted(trusted, roles: ["service"], after: entries) { self.admission.admit(table) }
+            let news = entries.filter { $0.index > self.cursor }
+            if !news.isEmpty { thread?.put(.take(news)) }
+        }
+        follower.granted = { [unowned self] in
+            guard follower.isHeld(at: Clock.now()), follower.applied < self.cursor else { return }
+            refusesLedger("control's ledger has \(follower.applied) entries, and \(self.cursor) were delivered: it was put back")
         }
         follower.gateChanged = { [unowned follower] gate, _ in
             var body = WireStopped()
@@ -107,7 +120,7 @@ final class Desk {
                 return
             }
             guard let user = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
-            guard kind == .query, user.role == "operator" else {
+            guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name) else {
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
             guard case .deliveries? = try message.body(WireQuery.self).about, let thread else {

@@ -29,6 +29,7 @@ struct NotifyService: ParsableCommand {
         guard let controlKey = trusted.key(of: "control") else {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
+        let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let outbox = try Outbox(path: host.folder() + "/outbox.sqlite")
         let cursor = try outbox.cursor()
         let delivery = try Delivery(from: outbox, to: hooks, now: { Clock.wall() })
@@ -54,11 +55,19 @@ struct NotifyService: ParsableCommand {
             let binder = try Binder(settings.notify, keys: keys, limits: SocketLimits(), in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
-            let follower = Follower(link: control, lease: lease, applied: cursor)
+            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
+            var failure = false
+            let fail = { (why: String) in
+                host.logger.critical("\(why): notify ends, and follows anew when it is started again")
+                failure = true
+                wakeup.wake()
+            }
+            follower.broke = fail
             let desk = Desk(
                 binder: binder, follower: follower, hooks: hooks, outbox: outbox, delivery: delivery, news: news, journals: journals,
-                admission: admission, lease: lease, logger: host.logger)
+                admission: admission, trusted: trusted, cursor: cursor, lease: lease, logger: host.logger, refusesLedger: fail)
             let reactor = reactorOf { stop in
+                if failure { stop(1) }
                 for item in news.take() where !desk.take(item) { stop(1) }
             }
             reactor.watch(control)

@@ -35,6 +35,7 @@ final class Monitor {
     private let writer: VaultWriter
     private let releases: Releases
     private let admission: Admission
+    private let trusted: TrustedNodes
     private let lease: Span
     private let logger: Logger
     private let start = Nonce.random()
@@ -54,7 +55,7 @@ final class Monitor {
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
-        lease: Span, logger: Logger
+        trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -62,6 +63,7 @@ final class Monitor {
         self.writer = writer
         self.releases = releases
         self.admission = admission
+        self.trusted = trusted
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -76,14 +78,14 @@ final class Monitor {
 
     // MARK: What control says
 
-    private func apply(_ entries: [Entry]) -> Bool {
+    private func apply(_ entries: [Entry]) {
         for entry in entries { registry.apply(entry) }
+        if let table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) { admission.admit(table) }
         let lifted = registry.lifted[remembered...]
         if !lifted.isEmpty {
             fence.change { fence in for closure in lifted { fence.remember(closure) } }
             remembered = registry.lifted.count
         }
-        return true
     }
 
     private func gateChanged(_ gate: GateState, _ pushed: Bool) {
@@ -123,6 +125,9 @@ final class Monitor {
         do {
             if kind == .hello { return try greet(route, message, now) }
             guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            if peer.user.role == "operator", follower.isNoOperator(peer.user.name) {
+                return binder.refuse(.unknownNode, "\(peer.user.name) is no operator any more", kind: kind, to: route)
+            }
             switch (kind, peer.user.role) {
             case (.relay, "service") where peer.user.name.hasPrefix("ingest"): try relay(peer, message, now)
             case (.renew, _):

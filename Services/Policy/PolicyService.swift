@@ -29,6 +29,7 @@ struct PolicyService: ParsableCommand {
         guard let controlKey = trusted.key(of: "control") else {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
+        let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite")
         let recorded = try vault.gate().map { try WireGateState(serializedBytes: $0).value } ?? .unheard
         let wakeup = try Wakeup()
@@ -48,15 +49,22 @@ struct PolicyService: ParsableCommand {
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
-            let follower = Follower(link: control, lease: lease, known: recorded)
+            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey, known: recorded)
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
-                lease: lease, logger: host.logger)
+                trusted: trusted, lease: lease, logger: host.logger)
+            var failure = false
+            follower.broke = { why in
+                host.logger.critical("\(why): policy ends, and follows anew when it is started again")
+                failure = true
+                wakeup.wake()
+            }
             let reactor = reactorOf { stop in
+                if failure { stop(1) }
                 if !monitor.take(written.take()) { stop(1) }
                 monitor.take(read.take())
             }

@@ -1,8 +1,12 @@
+import Foundation
 package import Gate
+package import Identity
+package import Ledger
 package import Messaging
+import SwiftProtobuf
 package import Wire
 
-/// A service's session with control: its lease, the gate, and the entries of the journal in order.
+/// A service's session with control: its lease, the gate, and the entries of control's ledger in order, every signature and every root checked.
 ///
 /// It says "stopped" to whoever asks until control has answered, until every entry is applied that the answer rests on, and
 /// whenever the lease has ended.
@@ -10,11 +14,11 @@ package final class Follower {
     package let link: Link
     /// What the gate allows, as far as this node knows. Ask ``isHeld(at:)`` too.
     package private(set) var gate: GateState
-    package private(set) var applied: UInt64
+    package var applied: UInt64 { fold.size }
     /// The gate has changed. `true`: it was pushed, and `Stopped` is expected when it has taken effect.
     package var gateChanged: (GateState, Bool) -> Void = { _, _ in }
-    /// Entries that follow on what was applied. False: they could not be applied; the follower acts as stopped.
-    package var apply: ([Entry]) -> Bool = { _ in true }
+    /// Entries that follow on what was applied, checked.
+    package var apply: ([Entry]) -> Void = { _ in }
     /// Agents that are registered no more, before the journal says so.
     package var removed: ([UInt32]) -> Void = { _ in }
     package var report: () -> WireServiceReport = { WireServiceReport() }
@@ -26,16 +30,28 @@ package final class Follower {
     private let span: Span
     private let start: Nonce
     private var required: UInt64 = 0
+    /// The ledger so far, as this node has checked it.
+    package private(set) var fold = GovernanceFold()
+    private let controlKey: VerifierKey
+    /// Signed by control, for more entries than are here: compared when they are.
+    private var awaited: Checkpoint?
+    private var believed: (note: Data, size: UInt64) = (Data(), 0)
+    /// This follower cannot go on, and why: the process ends, and begins anew if it is started again.
+    package var broke: (String) -> Void = { _ in }
     /// Why this follower cannot go on; nil: it can.
-    package private(set) var broken: String?
+    package private(set) var broken: String? {
+        didSet { if oldValue == nil, let broken { broke(broken) } }
+    }
     private var renewed: Instant?
     private var reported: Instant?
 
-    /// - Parameter known: What this node has on record of the gate. Whatever it says, nothing is allowed before control has answered.
-    package init(link: Link, lease span: Span, applied: UInt64 = 0, known: GateState = .unheard) {
+    /// - Parameters:
+    ///   - known: What this node has on record of the gate. Whatever it says, nothing is allowed before control has answered.
+    ///   - controlKey: what control's checkpoints are signed with.
+    package init(link: Link, lease span: Span, controlKey: VerifierKey, known: GateState = .unheard) {
         self.link = link
         self.span = span
-        self.applied = applied
+        self.controlKey = controlKey
         gate = known
         gate.seal(GateState.unheard.seal ?? "")
         lease = LeaseHolder(epoch: known.epoch)
@@ -62,6 +78,27 @@ package final class Follower {
 
     /// The end of this node's own lease, past which it grants nothing; nil: it holds none.
     package func heldUntil(at now: Instant) -> Instant? { isHeld(at: now) ? lease.until : nil }
+
+    /// Who may connect to this node, if `entries` have changed it: those of the registry's roles, and the ledger's operators.
+    package func admitted(_ trusted: TrustedNodes, roles: Set<String>, after entries: [Entry]) -> [CurveKey: String]? {
+        let hasChanged = entries.contains { entry in
+            switch entry.deed {
+            case .began, .operatorsChanged: true
+            default: false
+            }
+        }
+        guard hasChanged else { return nil }
+        var table = trusted.admitted(roles)
+        for member in fold.governance.operators.current.values {
+            if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
+        }
+        return table
+    }
+
+    /// Whether the ledger says so. Asked for each message: a connection cannot be cut.
+    package func isNoOperator(_ name: String) -> Bool {
+        fold.governance.beginning != nil && fold.governance.operators[name] == nil
+    }
 
     /// Call often: a tenth of a lease is enough.
     package func tick(at now: Instant) {
@@ -103,7 +140,7 @@ package final class Follower {
     }
 
     private func grant(_ body: WireGrant) {
-        guard let nonce = Nonce(body.nonce), body.hasGate, broken == nil else { return }
+        guard let nonce = Nonce(body.nonce), broken == nil, believe(body.checkpoint, of: body.entries), body.hasGate else { return }
         let now = Clock.now()
         required = body.entries
         do {
@@ -130,20 +167,62 @@ package final class Follower {
         gateChanged(gate, true)
     }
 
+    /// Takes control's word for how its ledger stands.
+    ///
+    /// - Returns: false if it is not to be believed.
+    private func believe(_ note: Data, of size: UInt64) -> Bool {
+        guard note != believed.note else { return size == believed.size }
+        let checkpoint: Checkpoint
+        do {
+            let signed = try SignedNote(parsing: [UInt8](note))
+            _ = try signed.verify([], required: [controlKey])
+            checkpoint = try Checkpoint(parsing: signed.text)
+        } catch {
+            broken = "control's checkpoint is not signed as it must be: \(error)"
+            return false
+        }
+        guard checkpoint.origin == controlKey.name, checkpoint.size == size else {
+            broken = "control's checkpoint is of another ledger, or of another size than it says"
+            return false
+        }
+        guard size >= applied else {
+            broken = "control's ledger has \(size) entries and had \(applied): it was put back"
+            return false
+        }
+        believed = (note, size)
+        awaited = checkpoint
+        return compare()
+    }
+
+    private func compare() -> Bool {
+        guard let checkpoint = awaited, checkpoint.size == applied else { return true }
+        awaited = nil
+        do throws(FoldFault) { try fold.compare(checkpoint) } catch {
+            broken = "control's ledger has another history than was followed: \(error)"
+            return false
+        }
+        return true
+    }
+
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
         var next: [Entry] = []
-        for wire in body.entries where wire.index > applied + UInt64(next.count) {
-            guard wire.index == applied + UInt64(next.count) + 1 else { break }
-            guard let entry = wire.value else {
-                broken = "entry \(wire.index) of the journal cannot be understood: this service is older than control"
-                break
+        for recorded in body.recorded {
+            guard let wire = try? WireEntry(serializedBytes: recorded.body) else {
+                broken = "entry \(applied + 1) of control's ledger cannot be read"
+                return
             }
-            next.append(entry)
+            guard wire.index > applied else { continue }
+            guard wire.index == applied + 1 else { break }
+            do throws(FoldFault) { next.append(try fold.take(recorded)) } catch {
+                broken = "control's ledger is not believed: \(error)"
+                return
+            }
+            guard compare() else { return }
         }
         guard !next.isEmpty else { return }
-        guard apply(next) else { return }
-        applied += UInt64(next.count)
+        apply(next)
+        if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()
         // More to come: ask at once.

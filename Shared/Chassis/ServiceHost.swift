@@ -2,6 +2,7 @@ package import ArgumentParser
 import Foundation
 import Gate
 package import Identity
+package import Ledger
 package import Logging
 package import Messaging
 import Synchronization
@@ -43,6 +44,11 @@ package struct ServiceHost: Sendable {
 
     package func keys() throws -> CurveKeyPair { try KeyFile.load(home.key(name)) }
     package func trusted() throws -> TrustedNodes { try TrustedNodes(contentsOf: home.file("registry.json")) }
+
+    /// A key of ``TrustedNodes/Anchors``.
+    package static func verifier(_ text: String) throws -> VerifierKey {
+        do { return try VerifierKey(parsing: text) } catch { throw Complaint("registry.json: '\(text)' is no verifier key (\(error)); 'sluice up' makes it, in a new --home") }
+    }
 
     /// A context whose ZAP handler runs before anything can bind.
     package func context(admitting table: [CurveKey: String]?, ioThreads: Int = 1, into admission: Admission = Admission()) throws -> Context {

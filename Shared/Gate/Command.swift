@@ -56,3 +56,25 @@ package struct Beginning: Hashable, Sendable {
         self.policyWitness = policyWitness
     }
 }
+
+extension Command {
+    /// Whether `deed`, recorded at `at`, is what was asked for: no more, and nothing else. Numbers that control gives are not compared.
+    package func isCarriedOut(by deed: Entry.Deed, at: WallTime) -> Bool {
+        switch (self, deed) {
+        case (.resume(let asked, let reason, _), .resumed(_, let lifted, let given)):
+            return !asked.isEmpty && Set(asked) == Set(lifted) && reason == given
+        case (.resume(_, let reason, true), .unsealed(_, _, let given)): return reason == given
+        case (.register(let asked), .registered(let made, nil)):
+            return !made.isEmpty && made.allSatisfy { node in
+                asked.contains { $0.name == node.name && $0.key == node.key && $0.role == node.role && $0.scope == node.scope }
+            }
+        case (.changeOperators(let removing, let adding), .operatorsChanged(let removed, let added)):
+            return Set(removing) == Set(removed) && adding == added
+        case (.announceVaultKey(let asked), .vaultKeyAnnounced(let key)): return asked == key
+        case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
+            return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
+                && made.until <= at + .seconds(Int64(seconds))
+        default: return false
+        }
+    }
+}

@@ -108,9 +108,18 @@ package struct Governance: Sendable {
 
     package mutating func apply(_ entry: Entry) {
         if entry.changesPowers { powersIndex = entry.index }
-        proposals.expire(at: entry.at)
-        proposed = proposed.filter { proposals.all[$0.key].map { $0.isOpen || $0.isApplied } ?? false }
-        if let number = entry.proposal { proposed[number] = nil }
+        if !proposed.isEmpty {
+            proposals.expire(at: entry.at)
+            proposed = proposed.filter { proposals.all[$0.key].map { $0.isOpen || $0.isApplied } ?? false }
+        }
+        if let number = entry.proposal {
+            // Carried out, and not a second time. What unseals may lift closures too, by an entry of its own.
+            if case .unsealed = entry.deed, case .resume(let closures, let reason, _)? = proposed[number], !closures.isEmpty {
+                proposed[number] = .resume(closures, reason: reason, unseal: false)
+            } else {
+                proposed[number] = nil
+            }
+        }
         switch entry.deed {
         case .began(let beginning):
             self.beginning = beginning
@@ -192,7 +201,9 @@ extension Entry {
     package var changesPowers: Bool {
         switch deed {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .registered, .removed, .paused, .resumed, .unsealed: true
+        // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
+        case .registered(_, let enrolment): enrolment == nil
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .removed, .paused, .resumed, .unsealed: true
         }
     }
 }

@@ -61,6 +61,20 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     case journalFull = 36
     case leaseEnded = 37
 
+    // A signed command is not taken.
+    case unknownKey = 48
+    case revokedKey = 49
+    case badSignature = 50
+    case notTheAuthor = 51
+    case otherLedger = 52
+    case expired = 53
+    case notYetValid = 54
+    case staleIndex = 55
+    case indexAhead = 56
+    case replayed = 57
+    /// An approval, or a proposal, that the rules of two persons refuse.
+    case notApproved = 58
+
     /// The sender's next step, so that no call site guesses from text.
     package var disposition: Disposition {
         switch self {
@@ -68,7 +82,9 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
         case .outOfOrder: .rewind
         case .helloFirst: .greet
         case .unreadable, .differs, .tooLarge, .malformed, .future, .wrongClass: .quarantine
-        case .unknownKind, .unsupportedVersion, .notAllowed, .unknownNode, .routingID, .notFound, .invalid: .give
+        case .unknownKind, .unsupportedVersion, .notAllowed, .unknownNode, .routingID, .notFound, .invalid, .unknownKey, .revokedKey, .badSignature,
+            .notTheAuthor, .otherLedger, .expired, .notYetValid, .staleIndex, .indexAhead, .replayed, .notApproved:
+            .give
         }
     }
 
@@ -109,6 +125,17 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
         case .invalid: "invalid"
         case .journalFull: "journal-full"
         case .leaseEnded: "lease-ended"
+        case .unknownKey: "unknown-key"
+        case .revokedKey: "revoked-key"
+        case .badSignature: "bad-signature"
+        case .notTheAuthor: "not-the-author"
+        case .otherLedger: "other-ledger"
+        case .expired: "expired"
+        case .notYetValid: "not-yet-valid"
+        case .staleIndex: "stale-index"
+        case .indexAhead: "index-ahead"
+        case .replayed: "replayed"
+        case .notApproved: "not-approved"
         }
     }
 }

@@ -206,8 +206,15 @@ class Suite:
         outcome = self.cli("pause", *(scope or ("--all",)), "--reason", reason, "--json", check=check)
         return outcome.json if outcome.out else outcome
 
+    def approved(self, *arguments, by="ops-2"):
+        """A command that widens, proposed by ops-1 and approved by another: the outcome of the approval."""
+        outcome = self.cli(*arguments, "--json").json
+        if "proposal" not in outcome:
+            return outcome
+        return self.cli("approve", outcome["proposal"]["proposal"], "--as", by, "--json").json
+
     def resume(self, *epochs):
-        return self.cli("resume", *(epochs or ("--all",)), "--reason", "a test", "--json").json
+        return self.approved("resume", *(epochs or ("--all",)), "--reason", "a test")
 
     def expect_in_time(self, certificate, slack_ms=1000):
         """G2, from control's own figures: complete within a lease (and what a slow clock adds) and a second."""
@@ -219,7 +226,7 @@ class Suite:
 
     def agent(self, name, subject=None, site="berlin", team="search"):
         agent = Agent(self, name, subject or name.upper(), site, team)
-        self.cli("register", name, "--subject", agent.subject, "--site", site, "--team", team)
+        self.approved("register", name, "--subject", agent.subject, "--site", site, "--team", team)
         self.agents[name] = agent
         return agent
 
@@ -245,7 +252,7 @@ class Suite:
         return self._database(self.home / "policy" / "vault.sqlite", sql, arguments)
 
     def journal(self, sql, *arguments):
-        return self._database(self.home / "control" / "journal.sqlite", sql, arguments)
+        return self._database(self.home / "control" / "ledger.sqlite", sql, arguments)
 
     @staticmethod
     def _database(path, sql, arguments):

@@ -32,6 +32,7 @@ final class BenchSuite {
     let made: SuiteHome
     let suite: Suite
     let client: Client
+    private let operators: (Signer, Signer)
     private let own: String
     private var swarms: [ChildProcess] = []
     private var secrets: [[UInt8]] = []
@@ -45,6 +46,9 @@ final class BenchSuite {
         made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
         setenv("MALLOC_ARENA_MAX", "2", 0)
         suite = try Suite(made)
+        operators = (
+            try Signer(SuiteHome.operators[0], home: made.home, passphraseFile: nil), try Signer(SuiteHome.operators[1], home: made.home, passphraseFile: nil)
+        )
         own = try Suite.binaries() + "/sluice"
         try suite.start()
         client = try Client("control", home: made.home, as: SuiteHome.operators[0])
@@ -82,7 +86,7 @@ final class BenchSuite {
             if waiting.count == Limits.nodesPerEntryMax || number == count - 1 {
                 var body = WireRegister()
                 body.nodes = waiting
-                _ = try client.command(.register(body))
+                _ = try client.command(.register(body), by: operators.0, and: operators.1)
                 waiting = []
             }
         }
@@ -141,8 +145,8 @@ final class BenchSuite {
         pause.direction = .both
         pause.selector = selector
         pause.reason = "bench"
-        let command = Client.command(.pause(pause))
-        return try client.ask(.command, command, silence: .seconds(30)) { message in
+        let command = try operators.0.sign(Client.command(.pause(pause)), at: 0)
+        return try client.ask(.command, command.wire, silence: .seconds(30)) { message in
             message.kind == .certificate ? try message.body(WireCertificate.self) : nil
         }
     }
@@ -150,7 +154,8 @@ final class BenchSuite {
     func resume() throws {
         var resume = WireResume()
         resume.reason = "bench"
-        _ = try client.command(.resume(resume))
+        resume.closures = try client.query(.closures(WireClosuresQuery())).closures.closures.map(\.epoch)
+        _ = try client.command(.resume(resume), by: operators.0, and: operators.1)
     }
 
     func stop() {

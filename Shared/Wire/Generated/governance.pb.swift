@@ -544,6 +544,9 @@ package nonisolated struct WireUnsealed: Sendable {
   /// Closures that peers held and the ledger had lost: they are in force no more.
   package var dropped: [UInt64] = []
 
+  /// Checkpoint (text) of a longer or other history that policy had cosigned: it may believe this one from here on.
+  package var abandons: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2660,7 +2663,7 @@ nonisolated extension WireIncidentMoved: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Unsealed"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0\u{1}dropped\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0\u{1}dropped\0\u{1}abandons\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2671,6 +2674,7 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.dropped) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
       default: break
       }
     }
@@ -2686,6 +2690,9 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.dropped.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.dropped, fieldNumber: 3)
     }
+    if !self.abandons.isEmpty {
+      try visitor.visitSingularBytesField(value: self.abandons, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2693,6 +2700,7 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.epoch != rhs.epoch {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.dropped != rhs.dropped {return false}
+    if lhs.abandons != rhs.abandons {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,97 @@
+import Gate
+import Identity
+import Wire
+
+/// A command that is not taken, as it goes back to its sender: a number, and one line that says what to do.
+struct Refused: Error {
+    let refusal: Refusal
+    let text: String
+
+    init(_ refusal: Refusal, _ text: String) {
+        self.refusal = refusal
+        self.text = text
+    }
+
+    init(_ error: CommandRefused) {
+        switch error {
+        case .tooLarge(let bytes): self.init(.tooLarge, "a command has at most \(Statement.bytesMax) bytes, not \(bytes)")
+        case .unknownKey(let key): self.init(.unknownKey, "the key \(key) is no operator's: 'sluice operator list' shows whose are")
+        case .revokedKey(let name): self.init(.revokedKey, "the key of \(name) was taken away: whoever signs with it now may have stolen it")
+        case .badSignature: self.init(.badSignature, "the signature is not that key's over this command: it was changed on its way, or signed with another key")
+        case .malformed: self.init(.malformed, "this is no statement as SPEC.md, section 14, has it")
+        case .otherPurpose(let purpose): self.init(.invalid, "this was signed as '\(purpose.rawValue)'")
+        case .notTheAuthor(let said, let signed): self.init(.notTheAuthor, "it says that \(said) wrote it, and \(signed) signed it")
+        case .otherLedger(let origin): self.init(.otherLedger, "it was signed for the suite '\(origin)', not for this one")
+        case .expired(let until, let now):
+            self.init(.expired, "it counted until \(until.rfc3339) and control's clock says \(now.rfc3339): sign it again; if your clock is right, look at control's")
+        case .notYetValid(let from, let now):
+            self.init(.notYetValid, "it counts from \(from.rfc3339) on and control's clock says \(now.rfc3339): look at both clocks")
+        case .validTooLong(let span):
+            self.init(.invalid, "it would count for \(span.milliseconds / 1_000) s, \(VerifiedCommand.validityMax.milliseconds / 1_000) at most are allowed")
+        case .staleIndex(let written, let oldest):
+            self.init(.staleIndex, "it was written at entry \(written), and entry \(oldest) has changed what anybody may do since: look again, then sign again")
+        case .indexAhead(let written, let newest):
+            self.init(.indexAhead, "it was written at entry \(written), and the ledger has \(newest): its author saw another history. Compare 'sluice status' there and here")
+        case .replayed: self.init(.replayed, "it was taken once already, and counts once")
+        case .tooMany: self.init(.invalid, "too many commands in a quarter of an hour: nothing widens until they have expired")
+        }
+    }
+
+    init(_ error: ProposalRefused) {
+        switch error {
+        case .unknownOperator(let name): self.init(.notApproved, "\(name) is no operator")
+        case .alreadyProposed(let number): self.init(.replayed, "this is proposal \(number) already")
+        case .badExpiry: self.init(.invalid, "a proposal is open for at most a week")
+        case .tooManyOpen(let max): self.init(.notApproved, "\(max) proposals are open: approve or withdraw some ('sluice proposals')")
+        }
+    }
+
+    init(_ error: ApprovalRefused) {
+        switch error {
+        case .unknownProposal(let number): self.init(.notFound, "there is no proposal \(number): 'sluice proposals' lists them")
+        case .changed(let number): self.init(.notApproved, "what was signed is not what stands as proposal \(number): look at it again")
+        case .alreadyApplied(let at): self.init(.notApproved, "it was approved and carried out at \(at.rfc3339)")
+        case .expired(let until): self.init(.notApproved, "it expired at \(until.rfc3339): propose it again")
+        case .withdrawn(let name): self.init(.notApproved, "it was withdrawn by \(name)")
+        case .unknownOperator(let name): self.init(.notApproved, "\(name) is no operator")
+        case .ownProposal: self.init(.notApproved, "who proposes does not approve: another operator must")
+        case .samePerson(let name): self.init(.notApproved, "\(name) is the same person: another person must approve")
+        case .alreadyApproved: self.init(.notApproved, "you have approved it already: another person must")
+        case .proposerRemoved(let name): self.init(.notApproved, "\(name), who proposed it, is no operator any more, or has another key: propose it again")
+        }
+    }
+
+    init(_ error: OperatorsRefused) {
+        switch error {
+        case .unknown(let name): self.init(.notFound, "there is no operator \(name)")
+        case .lastTwo: self.init(.notApproved, "fewer than two persons would be left, and nothing could ever be widened again: add another operator first")
+        case .nameInUse(let name): self.init(.invalid, "the name \(name) stands or stood for somebody else: choose another")
+        case .keyInUse(let name): self.init(.invalid, "this key is \(name)'s already")
+        case .keyRevoked(let name): self.init(.revokedKey, "this key was \(name)'s and was taken away: it never comes back, make a new one")
+        }
+    }
+}
+
+extension Powers.Gain {
+    /// One line, for whoever is to approve it.
+    var line: String {
+        switch self {
+        case .reopens(let closure): "reopens \(closure.selector.line)\(closure.direction == .both ? "" : closure.direction == .read ? " (reading)" : " (capture)"), closed at epoch \(closure.epoch.number): \(closure.reason)"
+        case .unseals: "opens control again although its ledger has lost entries that others have seen"
+        case .goesBack(let epoch): "takes epoch \(epoch.number) for the newest"
+        case .admits(let node): "admits \(node.name), subject \(node.scope.subject), site \(node.scope.site), team \(node.scope.team)"
+        case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
+        case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
+        case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
+        }
+    }
+}
+
+extension Selector {
+    /// What it matches, for people.
+    var line: String {
+        let parts = [("site", sites), ("team", teams), ("subject", subjects), ("class", Set(classes.map(\.name))), ("reader", readers), ("purpose", purposes)]
+            .filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1.sorted().joined(separator: ", "))" }
+        return parts.isEmpty ? "everything" : parts.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,179 @@
+package import Gate
+package import Identity
+package import Ledger
+package import Wire
+import Foundation
+import SwiftProtobuf
+
+/// Why a ledger of governance is not believed from here on.
+package enum FoldFault: Error, Hashable, Sendable, CustomStringConvertible {
+    case unreadable(UInt64)
+    case outOfOrder(expected: UInt64, found: UInt64)
+    case noBeginning
+    /// A second beginning, or one whose operators are not two persons.
+    case badBeginning(UInt64)
+    /// An operator's deed without an operator's signature.
+    case unsigned(UInt64)
+    case badSignature(UInt64, CommandRefused)
+    /// What was signed is something else than what was recorded.
+    case otherThanSigned(UInt64)
+    /// It allows what was not allowed before, and no two operators have signed for it.
+    case widensAlone(UInt64)
+    /// A move that the rules refuse: an approval by the proposer, a removal of the last two.
+    case refused(UInt64, String)
+    case badCheckpoint(NoteRefused)
+    case otherRoot(size: UInt64)
+
+    package var description: String {
+        switch self {
+        case .unreadable(let index): "entry \(index) cannot be understood: this program is older than the ledger, or the entry is damaged"
+        case .outOfOrder(let expected, let found): "entry \(expected) is missing; entry \(found) stands in its place"
+        case .noBeginning: "the ledger does not begin with its operators and keys"
+        case .badBeginning(let index): "entry \(index) is no beginning"
+        case .unsigned(let index): "entry \(index) is a command that nobody signed"
+        case .badSignature(let index, let why): "entry \(index) is not signed as it must be: \(why)"
+        case .otherThanSigned(let index): "entry \(index) is not what its author signed"
+        case .widensAlone(let index): "entry \(index) allows more than before without two operators' signatures"
+        case .refused(let index, let why): "entry \(index) breaks a rule: \(why)"
+        case .badCheckpoint(let why): "a checkpoint is not signed as it must be: \(why)"
+        case .otherRoot(let size): "the first \(size) entries are others than those that the checkpoint was signed for"
+        }
+    }
+}
+
+/// Control's ledger, read in order: the state that it makes, the root that it has, and a check of every signature and of every rule.
+///
+/// Followers, control itself after a start, and `sluice ledger verify` read it by this same code, so that nobody believes what another would
+/// not. It reads no clock: what expires is judged by the entries' own times.
+package struct GovernanceFold: Sendable {
+    package private(set) var governance = Governance()
+    package private(set) var frontier = MerkleFrontier()
+    /// Commands that were taken and may still be replayed.
+    package private(set) var seen = SeenNonces()
+    package private(set) var known = KnownOperators(Operators())
+
+    package init() {}
+
+    /// Entries taken.
+    package var size: UInt64 { frontier.size }
+
+    /// Takes the next entry, or nothing of it.
+    package mutating func take(_ recorded: WireRecordedEntry) throws(FoldFault) -> Entry {
+        let index = size + 1
+        guard let ledgerEntry = LedgerEntry(salt: [UInt8](recorded.salt), body: [UInt8](recorded.body)),
+            let wire = try? WireEntry(serializedBytes: recorded.body), let entry = wire.value
+        else { throw .unreadable(index) }
+        guard entry.index == index else { throw .outOfOrder(expected: index, found: entry.index) }
+        var next = governance
+        let verified = try check(wire, entry)
+        try allow(entry, verified)
+        next.apply(entry)
+        let consequence = Powers(governance).consequence(of: Powers(next))
+        if case .widens = consequence, !isCovered(entry, verified) { throw .widensAlone(index) }
+        if case .unsealed = entry.deed, !isCovered(entry, verified) { throw .widensAlone(index) }
+        if next.operators != governance.operators { known = KnownOperators(next.operators) }
+        governance = next
+        if let verified {
+            seen.forget(at: entry.at)
+            seen.remember(verified)
+        }
+        _ = frontier.append(ledgerEntry.leaf.hash)
+        return entry
+    }
+
+    /// Compares with what control has signed. A checkpoint of another size than ``size`` says nothing here.
+    package func compare(_ checkpoint: Checkpoint) throws(FoldFault) {
+        guard checkpoint.size == size else { return }
+        guard checkpoint.root == frontier.root else { throw .otherRoot(size: size) }
+    }
+
+    // MARK: Signatures
+
+    private func check(_ wire: WireEntry, _ entry: Entry) throws(FoldFault) -> VerifiedCommand? {
+        let index = entry.index
+        guard wire.hasSigned else {
+            switch entry.deed {
+            case .paused, .removed, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
+            default: return nil
+            }
+        }
+        guard let key = Identity.KeyID([UInt8](wire.signed.key)), let beginning = governance.beginning else { throw .unsigned(index) }
+        let signed = SignedCommand(bytes: [UInt8](wire.signed.statement), signature: [UInt8](wire.signed.signature), key: key)
+        var isApproval = false
+        if case .approved = entry.deed { isApproval = true }
+        var narrows = true
+        switch entry.deed {
+        case .proposed, .approved: narrows = false
+        default: break
+        }
+        do throws(CommandRefused) {
+            let verified = try signed.verified(as: isApproval ? .approval : .command, by: known)
+            guard verified.author.name == entry.author else { throw .notTheAuthor(said: entry.author, signed: verified.author.name) }
+            let ledger = VerifiedCommand.Ledger(origin: beginning.origin, current: governance.powersIndex...max(governance.powersIndex, index - 1))
+            try verified.admit(to: ledger, at: entry.at, seen: seen, narrows: narrows)
+            return verified
+        } catch {
+            throw .badSignature(index, error)
+        }
+    }
+
+    /// The rules that ``Governance/apply(_:)`` takes for granted.
+    private func allow(_ entry: Entry, _ verified: VerifiedCommand?) throws(FoldFault) {
+        let index = entry.index
+        switch entry.deed {
+        case .began(let beginning):
+            var operators = Operators()
+            guard index == 1, (try? operators.change(removing: [], adding: beginning.operators)) != nil, operators.persons.count >= 2 else { throw .badBeginning(index) }
+            return
+        case _ where index == 1: throw .noBeginning
+        case .proposed(let number, let hash, let until, _):
+            guard let verified, hash == verified.hash else { throw .otherThanSigned(index) }
+            var trial = governance.proposals
+            do {
+                guard try trial.propose(hash, by: entry.author, of: governance.operators, at: entry.at, until: until).number == number else { throw FoldFault.otherThanSigned(index) }
+            } catch { throw .refused(index, "\(error)") }
+        case .approved(let number):
+            guard let verified, let approved = try? ApprovedProposal(parsing: verified.statement.body), approved.number == number else { throw .otherThanSigned(index) }
+            var trial = governance.proposals
+            do { _ = try trial.approve(number, approved.hash, by: entry.author, of: governance.operators, at: entry.at) } catch { throw .refused(index, "\(error)") }
+        case .withdrawn(let number):
+            guard command(in: verified) == .withdraw(proposal: number) else { throw .otherThanSigned(index) }
+        case .operatorsChanged(let removed, let added):
+            var trial = governance.operators
+            do { try trial.change(removing: Set(removed), adding: added) } catch { throw .refused(index, "\(error)") }
+        case .paused(let closure):
+            switch command(in: verified) {
+            case .pause(let selector, let direction, _)? where selector == closure.selector && direction == closure.direction: break
+            case .leak?: break
+            default: throw .otherThanSigned(index)
+            }
+            guard closure.epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
+        case .removed(let ordinals):
+            guard case .remove(let names)? = command(in: verified), ordinals.allSatisfy({ governance.nodes[$0].map { names.contains($0.name) } ?? true })
+            else { throw .otherThanSigned(index) }
+        case .registered(let nodes, _):
+            if let back = nodes.first(where: { governance.revokedKeys.contains($0.key) }) { throw .refused(index, "the key of \(back.name) was revoked") }
+        case .incidentMoved, .incidentOpened, .certified, .resumed, .vaultKeyAnnounced, .enrolmentOpened, .unsealed: break
+        }
+    }
+
+    private func command(in verified: VerifiedCommand?) -> Command? {
+        guard let verified, verified.statement.purpose == .command else { return nil }
+        return (try? WireCommand(serializedBytes: verified.statement.body))?.value
+    }
+
+    /// Whether two operators stand behind what the entry allows.
+    private func isCovered(_ entry: Entry, _ verified: VerifiedCommand?) -> Bool {
+        switch entry.deed {
+        case .began: return true
+        // The vault's first key comes with the beginning, before anybody has sealed anything.
+        case .vaultKeyAnnounced where entry.index == 2 && governance.vaultKey.isEmpty: return true
+        case .registered(let nodes, let enrolment?):
+            guard let invited = governance.enrolments[enrolment], entry.at < invited.until, nodes.count == 1 else { return false }
+            return nodes[0].scope == invited.scope && (invited.name.isEmpty || nodes[0].name == invited.name)
+        default:
+            guard let number = entry.proposal, let proposal = governance.proposals.all[number], proposal.isApplied else { return false }
+            return governance.proposed[number]?.isCarriedOut(by: entry.deed, at: entry.at) ?? false
+        }
+    }
+}
