@@ -32,6 +32,9 @@ import pytest
 import zmq
 import zstandard
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness.signing import Operator  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("control", "ingest", "policy", "notify")
 PATIENCE = 60.0
@@ -232,12 +235,13 @@ Kind = Numbers(
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
     nudge="Nudge", goodbye="Goodbye", batch="BatchHeader", relay="Relay", stored="Stored", storedGroup="StoredGroup", entries="Entries",
-    command="Command", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
+    command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
     releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded")
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
     noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, storeFull=32, sealed=33, notFound=34, invalid=35,
-    journalFull=36, leaseEnded=37)
+    journalFull=36, leaseEnded=37, unknownKey=48, revokedKey=49, badSignature=50, notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54,
+    staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
 NAMES = {number: name for name, number in Kind.items()}
 
 
@@ -550,7 +554,7 @@ class Suite:
 
     def enrol(self, name, subject=None, site="berlin", team="search"):
         keys = new_keys()
-        self.cli("register", name, "--subject", subject or name.upper(), "--site", site, "--team", team, f"--key={keys[0].decode()}")
+        self.approved("register", name, "--subject", subject or name.upper(), "--site", site, "--team", team, f"--key={keys[0].decode()}")
         return keys
 
     def peer(self, service, keys, server=None, **more):
@@ -579,6 +583,28 @@ class Suite:
             with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within)
         assert not check or done.returncode == 0, f"sluice {' '.join(map(str, arguments))}: {done}"
         return done
+
+    def approved(self, *arguments, check=True):
+        """A command that widens, proposed by ops-1 and approved by ops-2: what the approval left."""
+        done = self.cli(*arguments, "--json", check=check)
+        if done.returncode or "proposal" not in json.loads(done.stdout):
+            return done
+        return self.cli("approve", json.loads(done.stdout)["proposal"]["proposal"], "--as", "ops-2", "--json", check=check)
+
+    def resume(self, check=True):
+        return self.approved("resume", "--all", "--reason", "a test", check=check)
+
+    def sign(self, index=0, by="ops-1", **deed):
+        """A command of these fields, signed by an operator."""
+        command = getattr(wire(), "Command")(**deed)
+        return body("command", **Operator(self.home, by).command(command.SerializeToString(), index=index))
+
+    def approve(self, proposal, index, by="ops-2"):
+        """An approval of a proposal that was answered on the wire."""
+        return body("command", **Operator(self.home, by).approval(proposal.proposal, proposal.signed.statement, index=index))
+
+    def newest(self):
+        return int(self.status()["entries"])
 
     def status(self):
         return json.loads(self.cli("status", "--json").stdout)
@@ -766,7 +792,7 @@ class Agent:
         self.errors = self.home / "errors.log"
         self.process = None
         self.wrapper = []
-        suite.cli("register", name, "--subject", self.subject, "--site", "berlin", "--team", "search")
+        suite.approved("register", name, "--subject", self.subject, "--site", "berlin", "--team", "search")
 
     def configure(self, **fields):
         path = self.home / "agent.json"

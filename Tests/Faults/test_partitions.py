@@ -123,7 +123,7 @@ def agents(suite, namespaces):
     yield fars, near
     for agent in (*fars, near):
         agent.process.end()
-    suite.cli("resume", "--all", "--reason", "a test", check=False)
+    suite.resume(check=False)
 
 
 def stop_of(certificate, name):
@@ -172,7 +172,7 @@ def test_an_agent_that_is_cut_off_stops_by_itself_and_comes_back_by_itself(suite
         far.expect_judged(3)
 
     at_once(goes_on, ways)
-    suite.cli("resume", "--all", "--reason", "a test")
+    suite.resume()
 
     def captures_again(way):
         far = far_of[way]
@@ -218,7 +218,7 @@ def test_what_was_spooled_before_a_partition_arrives_after_it_once_and_a_network
     assert certificate.get("complete"), certificate
     assert "LEASE" in stop_of(certificate, cut.name), certificate
     assert "ACKNOWLEDGED" in stop_of(certificate, near.name), certificate
-    suite.cli("resume", "--all", "--reason", "a test")
+    suite.resume()
     for net in nets:
         net.heal()
 

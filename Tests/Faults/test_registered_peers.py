@@ -499,7 +499,7 @@ def test_an_agent_cannot_acknowledge_a_pause_that_was_not_asked_for(suite, agent
     certificate = json.loads(done.stdout.splitlines()[-1])
     stop = next(a for a in certificate["agents"] if a["node"] == "guest")
     assert stop["how"] == "STOP_HOW_LEASE_ENDED" or "LEASE" in str(stop["how"]).upper(), stop
-    suite.cli("resume", "--all", "--reason", "a test")
+    suite.resume()
 
 
 def test_while_a_pause_goes_out_renewals_of_who_has_not_stopped_are_answered_later_and_never_not_at_all(suite, agent):
@@ -519,7 +519,7 @@ def test_while_a_pause_goes_out_renewals_of_who_has_not_stopped_are_answered_lat
     assert agent.expect("grant").body.nonce == after, "the answer to who has stopped comes at once"
     assert before != after
     wait_until(lambda: not command.is_running, "the pause is certified")
-    suite.cli("resume", "--all", "--reason", "a test")
+    suite.resume()
     agent.renew()
 
     # Who never says that it has stopped is answered all the same, and is permitted nothing.
@@ -530,7 +530,7 @@ def test_while_a_pause_goes_out_renewals_of_who_has_not_stopped_are_answered_lat
         grant = agent.expect("grant", where=lambda heard, asked=asked: heard.kind == "refused" or heard.body.nonce == asked).body
         assert grant.lease_ms > 0 and grant.permit.epoch == epoch and not grant.permit.classes
     wait_until(lambda: not command.is_running, "the pause is certified")
-    suite.cli("resume", "--all", "--reason", "a test")
+    suite.resume()
 
 
 def test_goodbye_ends_the_session_and_only_this_one(suite, guest):
@@ -586,16 +586,12 @@ def operator(guest):
     return guest("control")
 
 
-def command(**deed):
-    return body("command", id=nonce(), **deed)
-
-
 BEYOND = [
     ("an empty reason", {"pause": {"reason": ""}}, "invalid"),
     ("a reason a byte too long", {"pause": {"reason": "x" * 2_001}}, "invalid"),
     ("a reason too long in bytes, not in letters", {"pause": {"reason": "é" * 1_001}}, "invalid"),
-    ("a reason of 3 MB", {"pause": {"reason": "x" * (3 << 20)}}, "invalid"),
-    ("a reason of 10 MB", {"pause": {"reason": "x" * (10 << 20)}}, "invalid"),
+    ("a reason of 3 MB", {"pause": {"reason": "x" * (3 << 20)}}, "tooLarge"),
+    ("a reason of 10 MB", {"pause": {"reason": "x" * (10 << 20)}}, "tooLarge"),
     ("a thousand and one subjects", {"pause": {"reason": "x", "selector": {"subjects": [f"E{n}" for n in range(1_001)]}}}, "invalid"),
     ("a hundred thousand readers", {"pause": {"reason": "x", "selector": {"readers": [f"E{n}" for n in range(100_000)]}}}, "invalid"),
     ("a reader's name a byte too long", {"pause": {"reason": "x", "selector": {"readers": ["r" * 201]}}}, "invalid"),
@@ -625,24 +621,24 @@ def test_a_command_beyond_its_bounds_is_refused_and_changes_nothing(suite, opera
     with suite.undisturbed(grows=160 * MiB):
         before, gate = suite.counters("control"), suite.status()["gate"]
         for what, deed, refusal in BEYOND:
-            heard = operator.ask("command", command(**deed))
+            heard = operator.ask("command", suite.sign(**deed))
             assert heard.code == Refusal[refusal], (what, heard)
             assert suite.status()["gate"] == gate, f"{what}: the gate has not moved"
-        for length in (0, 1, 15, 17, 32, 100_000):
-            heard = operator.ask("command", body("command", id=bytes(length), pause={"reason": "x"}))
-            assert heard.code == Refusal.invalid, (f"an id of {length} bytes", heard)
-            assert suite.status()["gate"] == gate, f"an id of {length} bytes: the gate has not moved"
+        for length in (0, 1, 15, 31, 33, 100_000):
+            heard = operator.ask("command", body("command", statement=b"sluice command v1\n", signature=bytes(64), key=bytes(length)))
+            assert heard.code == Refusal.malformed, (f"a key id of {length} bytes", heard)
+            assert suite.status()["gate"] == gate, f"a key id of {length} bytes: the gate has not moved"
         counted(suite, "control", "invalid", before)
         counted(suite, "control", "not-found", before)
         # The control: a command like them, within its bounds, is done, and seen in the gate.
-        done = operator.ask("command", command(pause={"reason": "x" * 2_000, "direction": 2, "selector": {"readers": ["r" * 200]}}))
+        done = operator.ask("command", suite.sign(pause={"reason": "x" * 2_000, "direction": 2, "selector": {"readers": ["r" * 200]}}))
         assert done.kind == "outcome" and suite.status()["gate"] != gate, done
-        assert operator.ask("command", command(resume={"reason": "x"})).kind == "outcome"
+        suite.resume()
 
 
 def test_a_command_sent_twice_is_done_once(suite, operator, guest):
     with suite.undisturbed(rounds=1):
-        again = command(pause={"reason": "once", "selector": {"readers": ["nobody-reads"]}, "direction": 2})
+        again = suite.sign(pause={"reason": "once", "selector": {"readers": ["nobody-reads"]}, "direction": 2})
         first = operator.ask("command", again)
         assert first.kind == "outcome", first
         second = operator.ask("command", again)
@@ -653,14 +649,18 @@ def test_a_command_sent_twice_is_done_once(suite, operator, guest):
         certificate = newcomer.expect("certificate").body
         assert certificate.complete and certificate.epoch == first.body.epoch
         assert len(suite.status()["gate"]["closures"]) == 1
-        lifting = command(resume={"reason": "once"})
+        lifting = suite.sign(resume={"reason": "once", "closures": [first.body.epoch]}, index=suite.newest())
         operator.send("command", lifting).send("command", lifting)
-        lifted = operator.answer()
-        assert lifted.kind == "outcome" and len(lifted.body.lifted) == 1
+        proposed = operator.answer()
+        assert proposed.kind == "outcome" and proposed.body.proposal.state == "open", proposed
+        approval = suite.approve(proposed.body.proposal, suite.newest())
+        operator.send("command", approval).send("command", approval)
+        lifted = operator.expect("outcome", where=lambda heard: heard.body.proposal.state == "applied")
+        assert len(lifted.body.lifted) == 1
         assert not suite.status()["gate"].get("closures")
-        # The control: under another id it is another command.
+        # The control: signed again it is another command.
         fresh = guest("control")
-        assert fresh.ask("command", command(resume={"reason": "once"})).code == Refusal.notFound
+        assert fresh.ask("command", suite.sign(resume={"reason": "once", "closures": [first.body.epoch]}, index=suite.newest())).code == Refusal.notFound
 
 
 def test_a_question_that_control_cannot_answer_is_refused(suite, operator):

@@ -107,6 +107,6 @@ def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):
         wait_until(lambda: healthy.stored > stored + 5, "batches go on being stored")
         done = suite.cli("pause", "--reads-only", "--class", "content", "--reason", "a test")
         assert done.returncode == 0
-        suite.cli("resume", "--all", "--reason", "a test")
+        suite.resume()
         for process in readers:
             process.kill()

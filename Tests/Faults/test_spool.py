@@ -26,7 +26,7 @@ def make_agent(suite):
     for agent in made:
         if agent.process:
             agent.process.end()
-    suite.cli("resume", "--all", "--reason", "a test", check=False)
+    suite.resume(check=False)
 
 
 @pytest.fixture

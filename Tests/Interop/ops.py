@@ -81,6 +81,13 @@ class Suite:
             raise AssertionError(f"sluice {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def approved(self, *words, check=True):
+        """A command that widens: proposed by ops-1, approved by ops-2."""
+        done = self.run(*words, "--json", check=check)
+        if done.returncode or "proposal" not in json.loads(done.stdout):
+            return done
+        return self.run("approve", str(json.loads(done.stdout)["proposal"]["proposal"]), "--as", "ops-2", "--json", check=check)
+
     def peer(self, service, timeout=10.0):
         largest = wire.LARGEST_CONTROL_FRAME if service in ("control", "notify") else wire.LARGEST_FRAME
         return reader.Peer(self.endpoint(service), self.key(service), wire.read_secret(self.home / "keys" / "ops-1.secret"), largest, timeout)

@@ -235,14 +235,14 @@ def agent(suite, tmp_path):
         made.append(a)
         a.name = name
         if register:
-            suite.run("register", name, "--subject", "S-" + name, "--site", "oslo", "--team", "reef", f"--key={a.public_key}")
+            suite.approved("register", name, "--subject", "S-" + name, "--site", "oslo", "--team", "reef", f"--key={a.public_key}")
         a.start()
         assert a.wait(lambda: all(map(a.may_capture, CLASSES)), 30), f"{name} may not capture: {a.seen}"
         return a
 
     yield make
     try:
-        ops.until(lambda: suite.run("resume", "--all", "--reason", "test over", check=False).returncode == 0
+        ops.until(lambda: suite.approved("resume", "--all", "--reason", "test over", check=False).returncode == 0
                   or not json.loads(suite.run("closures", "--json").stdout).get("closures"), 20, "nothing is closed")
     finally:
         for a in made:
@@ -360,7 +360,7 @@ def test_a_pause_of_everything_is_obeyed_and_acknowledged(suite, agent):
         list(reader.read(peer, CLASSES))
     assert refusal.value.code == wire.PAUSED
 
-    suite.run("resume", "--all", "--reason", "y")
+    suite.approved("resume", "--all", "--reason", "y")
     assert a.wait(lambda: a.may_capture("activity"), 15)
     assert a.publish(*inside) == 0 and a.refused == {"closed": 60, "outside-interval": 30}
     after = recent_events(a, 60)
@@ -374,7 +374,7 @@ def test_policy_drops_what_a_cheating_agent_stamps_inside_a_closure(suite, agent
     suite.pause("--all", "--reason", "x")
     begin = wire.wall()
     assert a.wait(lambda: wire.wall() > begin + 900 * MILLISECOND, 10)
-    suite.run("resume", "--all", "--reason", "y")
+    suite.approved("resume", "--all", "--reason", "y")
     assert a.wait(lambda: a.may_capture("activity"), 15)
     honest = recent_events(a, 30)
     with a.lock:
@@ -396,7 +396,7 @@ def test_a_pause_of_one_class_narrows_to_the_others(suite, agent):
     chat = {"at": wire.wall(), "kind": "text", "source": "chat", "text": "no"}
     assert a.publish(chat) == 0
     assert a.wait(lambda: not any(s.held for s in a.streams.values() if s.class_ != "conversation") and not a.open_batches, 30), a.seen
-    suite.run("resume", "--all", "--reason", "y")
+    suite.approved("resume", "--all", "--reason", "y")
     assert a.wait(lambda: a.may_capture("conversation"), 15)
     assert a.publish(chat) == 0 and a.refused == {"closed": 1, "outside-interval": 1}
     assert a.wait(a.is_drained, 30), a.seen

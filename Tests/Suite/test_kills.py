@@ -219,7 +219,7 @@ def test_a_control_whose_journal_was_rolled_back_stays_closed_until_an_operator_
     refused = suite.cli("resume", "--all", "--reason", "x", check=False)
     assert refused.code == 1 and "--unseal" in refused.err
     agent.expect(capturing=False)
-    opened = suite.cli("resume", "--all", "--unseal", "--reason", "the copy was mine", "--json").json
+    opened = suite.approved("resume", "--unseal", "--reason", "the copy was mine")
     assert opened["epoch"] > epoch, "G3: no epoch is used twice"
 
 

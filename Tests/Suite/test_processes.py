@@ -292,7 +292,7 @@ def test_hooks_that_cannot_be_used_are_named(make_suite, hooks):
     refuses(suite, "notify", "notify.json", "chmod 600")
 
 
-DATABASES = {"control": "control/journal.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}
+DATABASES = {"control": "control/ledger.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}
 
 
 @pytest.fixture
