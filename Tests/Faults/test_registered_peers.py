@@ -142,7 +142,7 @@ def test_kinds_that_this_role_may_not_send_are_refused_and_do_nothing(suite, gue
         epoch = suite.status()["gate"].get("epoch", 0)
         peer = guest(port)
         filled = {
-            "command": body("command", id=nonce(), pause={"reason": "not mine to say"}),
+            "command": suite.sign(pause={"reason": "not mine to say"}),
             "stopped": body("stopped", epoch=1 << 40, durable=True, agents=[1], first=True),
             "narrow": body("narrow", gate={"epoch": 99, "sealed": "so I say"}),
             "grant": body("grant", nonce=nonce(), lease_ms=100_000, gate={"epoch": 99}),
@@ -163,7 +163,7 @@ def test_a_service_may_not_say_what_only_an_operator_may(suite, port):
         return  # Services do not connect to it.
     with suite.undisturbed():
         peer = suite.peer(port, suite.keys_of("notify"))
-        peer.send("hello", body("hello", protocol=1, entries=1 << 40))
+        peer.send("hello", body("hello", protocol=1))
         assert peer.answer().kind == "welcome"
         allowed = {"policy": {"hello", "renew"}, "control": {"hello", "renew", "stopped", "query"}, "notify": {"hello"}}[port]
         for kind in sorted(set(Kind) - allowed):
@@ -554,7 +554,7 @@ def test_random_bodies_of_every_kind_kill_nothing(suite, guest, port):
         ("credit", body("credit", release=1, chunks=1)), ("relay", body("relay", agent=1, header=b"abc")),
     ]
     if port != "control":
-        samples.append(("command", body("command", id=nonce(), pause={"reason": "x"})))
+        samples.append(("command", suite.sign(pause={"reason": "x"})))
     payload = batch(5, 1)[1]
     with suite.undisturbed():
         peer = guest(port)

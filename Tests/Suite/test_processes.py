@@ -339,7 +339,7 @@ def test_a_database_that_is_not_one_is_named(rested, name):
 def test_a_journal_with_a_hole_in_it_is_not_served(rested):
     path = rested.home / DATABASES["control"]
     with sqlite3.connect(path) as database:
-        removed = database.execute("DELETE FROM entry WHERE number = 2").rowcount
+        removed = database.execute("DELETE FROM ledger_body WHERE number = 2").rowcount
     database.close()
     assert removed == 1
     refuses(rested, "control", "journal", "entry 2", "missing")
