@@ -342,7 +342,7 @@ def test_a_journal_with_a_hole_in_it_is_not_served(rested):
         removed = database.execute("DELETE FROM ledger_body WHERE number = 2").rowcount
     database.close()
     assert removed == 1
-    refuses(rested, "control", "journal", "entry 2", "missing")
+    refuses(rested, "control", "ledger", "entry 3", "missing")
 
 
 def test_a_journal_with_a_flipped_page_is_not_served(rested):
