@@ -197,15 +197,15 @@ def test_a_release_credit_of_everything_at_once_ends_nothing(suite):
 
 
 def test_a_closure_does_not_become_so_large_that_nobody_is_granted_a_lease(suite):
-    """Each grant holds the whole gate. Three megabytes in each, three times a lease and for each service, stopped everything."""
+    """Each grant holds the whole gate. Megabytes in each, three times a lease and for each service, stopped everything."""
     with suite.undisturbed(grows=512 << 20):
         operator = suite.peer("control", suite.operator("ops-1")).greet()
         for deed in (
-            {"pause": {"reason": "x", "direction": 2, "selector": {"readers": ["r" * 3_000_000]}}},
-            {"pause": {"reason": "x", "direction": 2, "selector": {"purposes": ["p" * 3_000_000]}}},
-            {"leak": {"reason": "x", "class": "review", "source": "s" * 3_000_000}},
+            {"pause": {"reason": "x", "direction": 2, "selector": {"readers": ["r" * 900_000]}}},
+            {"pause": {"reason": "x", "direction": 2, "selector": {"purposes": ["p" * 900_000]}}},
+            {"leak": {"reason": "x", "class": "review", "source": "s" * 900_000}},
         ):
             heard = operator.ask("command", suite.sign(**deed))
-            assert heard.code == Refusal.invalid, f"a value that people must read has 200 bytes, not three million: {heard}"
+            assert heard.code == Refusal.invalid, f"a value that people must read has 200 bytes, not nearly a million: {heard}"
         assert not suite.status()["gate"].get("closures")
         operator.close()
