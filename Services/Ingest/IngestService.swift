@@ -65,8 +65,9 @@ struct IngestService: ParsableCommand {
             }
             reactor.watch(control)
             reactor.watch(policy)
+            reactor.afterRound { agents.flush(at: $0) }
             reactor.every(.milliseconds(5)) { [unowned reactor] now in
-                agents.flush()
+                agents.flush(at: now)
                 agents.answerOwed(at: now)
                 do {
                     if let binder = try agents.openWhenReady(at: now) {

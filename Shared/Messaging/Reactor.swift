@@ -87,6 +87,7 @@ package final class Reactor {
     private let woken: () -> Void
     private var stopped = false
     private var last: () -> Void = {}
+    private var roundEnded: (Instant) -> Void = { _ in }
 
     /// - Parameter woken: Called after ``Wakeup/wake()``: time to look into the mailboxes.
     package init(wakeup: Wakeup, woken: @escaping () -> Void) {
@@ -105,6 +106,9 @@ package final class Reactor {
 
     /// Called once, on the reactor's thread, when ``run()`` is about to return: for a last word.
     package func atEnd(_ action: @escaping () -> Void) { last = action }
+
+    /// Called after each round in which there was something to receive: for what is gathered while messages come in, and must not wait for a timer.
+    package func afterRound(_ action: @escaping (Instant) -> Void) { roundEnded = action }
 
     /// Ends ``run()`` after the call that is running.
     package func stop() { stopped = true }
@@ -141,6 +145,7 @@ package final class Reactor {
                 }
             }
             let now = Clock.now()
+            if count > 0 { roundEnded(now) }
             for index in timers.indices where timers[index].next <= now {
                 timers[index].next = now + timers[index].every
                 timers[index].action(now)
