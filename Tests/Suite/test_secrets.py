@@ -1,0 +1,140 @@
+"""Secrets stay in their files: nothing that the suite writes, prints, or shows of its processes holds one."""
+
+import base64
+import re
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+import zmq.utils.z85 as z85
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from harness import binaries, wait_until
+
+PASSPHRASE = "a passphrase that nobody types by chance"
+
+
+def forms(raw):
+    """A secret's bytes as they might turn up."""
+    return {
+        "raw": raw, "hex": raw.hex().encode(), "HEX": raw.hex().upper().encode(), "base64": base64.b64encode(raw).rstrip(b"="),
+        "base64url": base64.urlsafe_b64encode(raw).rstrip(b"="), **({"z85": z85.encode(raw)} if len(raw) % 4 == 0 else {})}
+
+
+def secrets_of(home):
+    """Every secret below a home: by the file that holds it, its bytes."""
+    found = {}
+    for path in [*home.glob("keys/*"), *home.glob("agents/*/agent.secret")]:
+        text = path.read_bytes()
+        if path.suffix == ".secret":
+            found[path] = z85.decode(text.strip())
+        elif b"-----BEGIN PRIVATE KEY" in text:
+            key = load_pem_private_key(text[text.index(b"-----BEGIN"):], None)
+            found[path] = key.private_bytes_raw()
+        elif b"ENCRYPTED" in text:
+            key = load_pem_private_key(text[text.index(b"-----BEGIN"):], PASSPHRASE.encode())
+            found[path] = key.private_bytes_raw()
+        elif path.suffix != ".pub" and re.fullmatch(rb"[0-9a-f]{64}\s*", text):
+            found[path] = bytes.fromhex(text.decode().strip())
+    return found
+
+
+def search(secrets, places):
+    """What was found where it must not be. `places`: names and bytes."""
+    found = []
+    for name, data in places:
+        for holder, raw in secrets.items():
+            if name == str(holder):
+                continue
+            found += [f"{holder.name} as {form} in {name}" for form, text in forms(raw).items() if text in data]
+        if PASSPHRASE.encode() in data and not name.endswith("passphrase"):
+            found.append(f"the passphrase in {name}")
+    return found
+
+
+def files(folder):
+    return [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+class Watch:
+    """Reads the arguments of every process of this machine, again and again."""
+
+    def __init__(self):
+        self.seen, self.stop = set(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stop.wait(0.005):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:
+                    continue
+
+    def end(self):
+        self.stop.set()
+        self.thread.join()
+        return [("the arguments " + repr(line[:80]), line) for line in self.seen]
+
+
+@pytest.mark.limit(240)
+def test_no_secret_leaves_its_file(make_suite, tmp_path):
+    watch = Watch()
+    suite = make_suite()
+    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    said = []
+
+    def run(*arguments, check=True):
+        outcome = suite.cli(*arguments, check=check)
+        said.append((f"what {arguments} printed", (outcome.out + outcome.err).encode()))
+        return outcome
+
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("a", "b", "c")
+    run("key", "new", "ops-3", "--passphrase-file", tmp_path / "passphrase")
+    run("key", "protect", "ops-2", "--passphrase-file", "/dev/null", check=False)
+    number = suite.cli("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub", "--json").json["proposal"]["proposal"]
+    run("approve", number, "--as", "ops-2")
+    run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", tmp_path / "passphrase")
+    run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", suite.home / "keys" / "ops-1.secret", check=False)
+    run("resume", "--all", "--reason", "a test")
+    run("status")
+    run("status", "--json")
+    run("operator", "list", "--json")
+    run("proposals", "--all", "--json")
+    wait_until(lambda: suite.vault_count() >= 3, "the events are stored")
+    statuses = suite.terminate_all()
+    assert set(statuses.values()) == {0}, statuses
+    secrets = secrets_of(suite.home)
+    kinds = {path.suffix for path in secrets}
+    assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault"}, "the control: every kind of secret is looked for"
+    places = files(suite.home) + said + watch.end()
+    # Files that hold secrets are passed over for their own alone.
+    assert search(secrets, places) == []
+    # The control: a secret is found where there is one.
+    path, raw = next(iter(secrets.items()))
+    assert search({path: raw}, [("a log", b"key=" + base64.b64encode(raw))]), "the search finds what is there"
+    assert any(str(holder) in {name for name, _ in places} for holder in secrets), "the files that hold them were among those searched"
+
+
+@pytest.mark.parametrize("name", ["ops-1.key", "ops-1.secret", "control.ledger", "control.secret", "policy.vault", "policy.secret", "ingest.secret"])
+def test_a_key_that_others_may_read_is_refused(make_suite, name):
+    suite = make_suite(start=False)
+    path = suite.home / "keys" / name
+    secret = path.read_bytes()
+    path.chmod(0o644)
+    service = name.split(".")[0]
+    if service == "ops-1":
+        done = suite.cli("pause", "--all", "--reason", "x", check=False)
+        code, text = done.code, done.err
+    else:
+        ended = subprocess.run([binaries() / f"sluice-{service}", "--home", suite.home], capture_output=True, text=True, timeout=30)
+        code, text = ended.returncode, ended.stderr
+    assert code != 0 and "chmod 600" in text and str(path) in text, text
+    assert secret.split(b"\n")[-2 if b"BEGIN" not in secret else 2].decode() not in text
+    # The control: as it was it is not what is refused.
+    path.chmod(0o600)
+    if service == "ops-1":
+        assert "chmod" not in suite.cli("pause", "--all", "--reason", "x", check=False).err
