@@ -31,6 +31,7 @@ struct Sluice: ParsableCommand {
 
     static func main() {
         Lifecycle.ignoreBrokenPipes()
+        Lifecycle.leaveNoCore()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -43,6 +43,8 @@ struct Up: ParsableCommand {
         let recording = agents > 0 ? try Up.findRecording(self.recording) : ""
         // Two arenas: with one for each thread glibc holds several times what is in use.
         setenv("MALLOC_ARENA_MAX", "2", 0)
+        // A crash shows where, and not what lay in registers and behind them.
+        setenv("SWIFT_BACKTRACE", "registers=none", 0)
         let suite = try Suite(made)
         defer { suite.stop() }
         try suite.start()

@@ -8,9 +8,23 @@ package enum Lifecycle {
     /// A closed pipe is an error of the write, not the end of the process. Call first in every executable.
     package static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
+    /// Leaves no core when it crashes: it would hold keys, and in the agent and in policy what people typed. Call first in every executable.
+    package static func leaveNoCore() {
+        #if os(Linux)
+        // The limit alone is not asked where cores are piped to a program.
+        _ = sluice_be_undumpable()
+        let cores = __rlimit_resource_t(RLIMIT_CORE.rawValue)
+        #else
+        let cores = RLIMIT_CORE
+        #endif
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(cores, &none)
+    }
+
     /// Blocks SIGINT and SIGTERM for this thread and all that it starts, so that ``waitForSignal()`` gets them.
     package static func holdSignals() {
         ignoreBrokenPipes()
+        leaveNoCore()
         var set = Lifecycle.signals
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }

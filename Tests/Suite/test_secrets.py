@@ -2,6 +2,8 @@
 
 import base64
 import re
+import resource
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -138,3 +140,35 @@ def test_a_key_that_others_may_read_is_refused(make_suite, name):
     path.chmod(0o600)
     if service == "ops-1":
         assert "chmod" not in suite.cli("pause", "--all", "--reason", "x", check=False).err
+
+
+def test_a_service_that_crashes_leaves_no_core(make_suite, tmp_path):
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if "/" in pattern or pattern.startswith("|"):
+        pytest.skip(f"cores go elsewhere here: {pattern}")
+
+    def allowed():
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+    def crash(process):
+        # Dumps core by default, and is no signal that Swift's runtime takes for a backtrace.
+        process.send_signal(signal.SIGXCPU)
+        try:
+            assert process.wait(30) == -signal.SIGXCPU
+        finally:
+            process.kill()
+        return [path.name for path in tmp_path.iterdir() if path.name.startswith("core")]
+
+    suite = make_suite(start=False)
+    said = open(tmp_path / "said", "w+b")
+    for name in ("control", "policy", "notify"):
+        process = subprocess.Popen(
+            [binaries() / f"sluice-{name}", "--home", suite.home], cwd=tmp_path, stdout=said, stderr=said, preexec_fn=allowed)
+        # By then it has its keys.
+        wait_until(lambda: f" {name}: ".encode() in Path(said.name).read_bytes() or process.poll() is not None, f"{name} has begun")
+        assert crash(process) == [], name
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("no process leaves a core here: there is no control")
+    control = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=allowed)
+    assert crash(control), "the control: another process leaves one"

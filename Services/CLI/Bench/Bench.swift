@@ -45,6 +45,8 @@ final class BenchSuite {
         folder = parent + "/sluice-bench-\(getpid())"
         made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
         setenv("MALLOC_ARENA_MAX", "2", 0)
+        // A crash shows where, and not what lay in registers and behind them.
+        setenv("SWIFT_BACKTRACE", "registers=none", 0)
         suite = try Suite(made)
         operators = (
             try Signer(SuiteHome.operators[0], home: made.home, passphraseFile: nil), try Signer(SuiteHome.operators[1], home: made.home, passphraseFile: nil)
