@@ -6,10 +6,9 @@ import Logging
 import Messaging
 import Wire
 
-@main
 struct IngestService: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sluice-ingest",
+        commandName: "serve",
         abstract: "The only port that workstations reach: sessions, permits, and the relay of batches to policy.",
         discussion: "EXAMPLE\n  sluice-ingest --home /var/lib/sluice\n\nKeeps no telemetry. Normally started by 'sluice up'.")
 

@@ -75,14 +75,35 @@ package struct SuiteSettings: Codable, Sendable {
     package var ingest = "tcp://127.0.0.1:7701"
     package var policy = "tcp://127.0.0.1:7702"
     package var notify = "tcp://127.0.0.1:7704"
+    package var join = "tcp://127.0.0.1:7705"
 
     package init() {}
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        leaseMilliseconds = try values.decode(Int.self, forKey: .leaseMilliseconds)
+        control = try values.decode(String.self, forKey: .control)
+        ingest = try values.decode(String.self, forKey: .ingest)
+        policy = try values.decode(String.self, forKey: .policy)
+        notify = try values.decode(String.self, forKey: .notify)
+        // A suite that is older than joining: where it would have put it.
+        join = try values.decodeIfPresent(String.self, forKey: .join) ?? SuiteSettings.beside(ingest)
+    }
+
+    /// The joining port of a suite whose ingest listens there: four further.
+    private static func beside(_ ingest: String) -> String {
+        guard let colon = ingest.lastIndex(of: ":"), let port = UInt16(ingest[ingest.index(after: colon)...]), port <= .max - 4 else {
+            return SuiteSettings().join
+        }
+        return "\(ingest[...colon])\(port + 4)"
+    }
 
     package init(portBase: Int) {
         control = "tcp://127.0.0.1:\(portBase + 3)"
         ingest = "tcp://127.0.0.1:\(portBase + 1)"
         policy = "tcp://127.0.0.1:\(portBase + 2)"
         notify = "tcp://127.0.0.1:\(portBase + 4)"
+        join = "tcp://127.0.0.1:\(portBase + 5)"
     }
 
     package init(from home: Home) throws(Complaint) {

@@ -68,6 +68,33 @@ package enum Lifecycle {
         setrlimit(files, &limit)
     }
 
+    /// Lowers both limits for good: no memory beyond `bytes`, no more than `files` open. What cannot be lowered stays as it was.
+    ///
+    /// What counts is memory that can be written to (`RLIMIT_DATA`), not address space, of which Swift and glibc reserve far more than they use.
+    package static func limit(memory bytes: Int, files: Int) {
+        #if os(Linux)
+        lower(__rlimit_resource_t(RLIMIT_DATA.rawValue), to: bytes)
+        lower(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), to: files)
+        #else
+        lower(RLIMIT_DATA, to: bytes)
+        lower(RLIMIT_NOFILE, to: files)
+        #endif
+    }
+
+    #if os(Linux)
+    private typealias Resource = __rlimit_resource_t
+    #else
+    private typealias Resource = Int32
+    #endif
+
+    private static func lower(_ resource: Resource, to value: Int) {
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0 else { return }
+        limit.rlim_cur = min(limit.rlim_max, rlim_t(value))
+        limit.rlim_max = limit.rlim_cur
+        setrlimit(resource, &limit)
+    }
+
     /// How many files may be open.
     package static var fileLimit: Int {
         var limit = rlimit()
@@ -77,6 +104,15 @@ package enum Lifecycle {
         let files = RLIMIT_NOFILE
         #endif
         return getrlimit(files, &limit) == 0 ? Int(clamping: limit.rlim_cur) : 1_024
+    }
+
+    /// How many files are open, of the first ``fileLimit``.
+    package static var openFiles: Int {
+        #if os(Linux)
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
+        #else
+        (0..<Int32(clamping: fileLimit)).count { fcntl($0, F_GETFD) >= 0 }
+        #endif
     }
 
     /// Lowers this process's priority: control comes before ingest when both want the processor.

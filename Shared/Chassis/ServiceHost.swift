@@ -59,6 +59,9 @@ package struct ServiceHost: Sendable {
         return context
     }
 
+    /// The service is ready, on a port that strangers are meant for.
+    package func announceOpen(_ endpoint: String) { logger.info("listening on \(endpoint), open to every key, for joining alone") }
+
     /// Shows that the port is closed to strangers. A service that cannot show it does not start.
     package func proveClosed(_ endpoint: String, _ keys: CurveKeyPair, _ context: Context) throws {
         try ClosedDoor.check(ServiceHost.reachable(endpoint), server: keys.publicKey, in: context)

@@ -97,7 +97,9 @@ package struct Governance: Sendable {
     /// Tokens that were given out and not used, by number.
     package private(set) var enrolments: [UInt64: Enrolment] = [:]
     package private(set) var nextEnrolment: UInt64 = 1
-    /// CURVE keys of agents that were removed: none comes back, who has it may have stolen it.
+    /// The newest tokens that count no more, oldest first.
+    package private(set) var spentTokens: [SpentToken] = []
+    /// CURVE keys of agents that were removed or got another: none comes back, who has it may have stolen it.
     package private(set) var revokedKeys: Set<[UInt8]> = []
     /// Lost closures that two operators have decided to drop.
     package private(set) var dropped: Set<Epoch> = []
@@ -136,13 +138,21 @@ package struct Governance: Sendable {
             _ = try? proposals.approve(number, hash, by: entry.author, of: operators, at: entry.at)
         case .withdrawn(let number): try? proposals.withdraw(number, by: entry.author, of: operators, at: entry.at)
         case .enrolmentOpened(let enrolment):
-            enrolments = enrolments.filter { $0.value.until > entry.at }
+            for gone in enrolments.values.filter({ $0.until <= entry.at }).sorted(by: { $0.number < $1.number }) {
+                enrolments[gone.number] = nil
+                spend(gone.token, .expired(gone.until))
+            }
             enrolments[enrolment.number] = enrolment
             nextEnrolment = max(nextEnrolment, enrolment.number + 1)
         case .registered(let added, let enrolment):
-            if let enrolment { enrolments[enrolment] = nil }
+            if let enrolment, let opened = enrolments.removeValue(forKey: enrolment), let node = added.first {
+                spend(opened.token, .used(by: node.key, ordinal: node.ordinal))
+            }
             for node in added {
-                if let old = ordinals[node.name], old != node.ordinal { nodes[old] = nil }
+                if let ordinal = ordinals[node.name], ordinal != node.ordinal, let old = nodes.removeValue(forKey: ordinal), old.key != node.key {
+                    // Whose machine was set up anew left its key on the old disk.
+                    revokedKeys.insert(old.key)
+                }
                 nodes[node.ordinal] = node
                 ordinals[node.name] = node.ordinal
                 nextOrdinal = max(nextOrdinal, node.ordinal + 1)
@@ -175,6 +185,11 @@ package struct Governance: Sendable {
             dropped.formUnion(lost)
             gate.unseal(atLeast: epoch)
         }
+    }
+
+    private mutating func spend(_ token: [UInt8], _ end: SpentToken.End) {
+        spentTokens.append(SpentToken(token: token, end: end))
+        if spentTokens.count > SpentToken.max { spentTokens.removeFirst(spentTokens.count - SpentToken.max) }
     }
 
     package mutating func seal(_ why: String) { gate.seal(why) }

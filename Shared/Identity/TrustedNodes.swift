@@ -1,11 +1,11 @@
 import Foundation
 package import Messaging
 
-/// The services, operators and readers that a suite begins with: `registry.json` in its home. Agents are registered by control.
+/// The services, operators and readers (and the joining process, which is none of them) that a suite begins with: `registry.json` in its home. Agents are registered by control.
 package struct TrustedNodes: Codable, Sendable {
     package struct Entry: Codable, Sendable {
         package var name: String
-        /// `service`, `operator` or `reader`.
+        /// `service`, `operator`, `reader` or `join`.
         package var role: String
         /// Public key, Z85.
         package var key: String
@@ -61,8 +61,8 @@ package struct TrustedNodes: Codable, Sendable {
             throw Invalid(description: "cannot read \(path): \(Self.reason(error)); 'sluice up' makes it")
         }
         for node in nodes {
-            guard ["service", "operator", "reader"].contains(node.role) else {
-                throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator or reader is expected")
+            guard ["service", "operator", "reader", "join"].contains(node.role) else {
+                throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator, reader or join is expected")
             }
             guard CurveKey(z85: node.key) != nil else {
                 throw Invalid(description: "\(path): the key of \(node.name) is not 40 characters of Z85")

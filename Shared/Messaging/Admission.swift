@@ -7,8 +7,10 @@ package final class Admission: Sendable {
     private let table = Mutex<[CurveKey: String]>([:])
     private let ready = Mutex<Bool>(false)
     private let refused = Mutex<UInt64>(0)
+    /// Not nil: every key is let in, and stands for itself, `ROLE/HEX`. For the one port that strangers are meant for.
+    private let strangers: String?
 
-    package init() {}
+    package init(strangersAs role: String? = nil) { strangers = role }
 
     /// Sets who is admitted, and lets the handler answer: until the first call everyone is asked to try again.
     package func admit(_ nodes: [CurveKey: String]) {
@@ -27,6 +29,7 @@ package final class Admission: Sendable {
 
     fileprivate func answer(_ key: CurveKey?) -> (status: String, user: String) {
         guard ready.withLock({ $0 }) else { return ("300", "") }
+        if let key, let strangers { return ("200", "\(strangers)/\(key.hex)") }
         if let key, let name = table.withLock({ $0[key] }) { return ("200", name) }
         refused.withLock { $0 += 1 }
         return ("400", "")

@@ -26,12 +26,15 @@ package struct Inbound: ~Copyable {
     package private(set) var payload: Message?
     /// Who libzmq's handshake says the connection belongs to. Empty: unknown, and then nothing may be done for it.
     package let user: String
+    /// The peer's IP address, where the kind asks for it: of strangers.
+    package let address: String
 
-    package init(kind: Kind, head: consuming Message, payload: consuming Message?, user: String) {
+    package init(kind: Kind, head: consuming Message, payload: consuming Message?, user: String, address: String = "") {
         self.kind = kind
         self.head = head
         self.payload = payload
         self.user = user
+        self.address = address
     }
 
     package borrowing func body<Body: SwiftProtobuf.Message>(_ type: Body.Type) throws(Frame.Malformed) -> Body {
@@ -104,9 +107,10 @@ package final class Binder: Source {
                 throw Frame.Malformed(refusal: .malformed, kind: kind.rawValue)
             }
             // In the first frame after a poll libzmq 4.3.4 may have no User-Id: the last one has it. Needed at Hello only,
-            // since a route belongs to one connection.
-            let user = kind == .hello ? (head.property("User-Id") ?? "") : ""
-            received(route, Inbound(kind: kind, head: head, payload: payload, user: user))
+            // since a route belongs to one connection; and of strangers, who have no session.
+            let user = kind == .hello || kind == .join ? (head.property("User-Id") ?? "") : ""
+            let address = kind == .join ? (head.property("Peer-Address") ?? "") : ""
+            received(route, Inbound(kind: kind, head: head, payload: payload, user: user, address: address))
         } catch let error as Frame.Malformed {
             count(error.refusal)
             refuse(to: id, error)

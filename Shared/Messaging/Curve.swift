@@ -25,6 +25,21 @@ package struct CurveKey: Hashable, Sendable {
         return String(decoding: text.prefix(40).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// From 64 lower-case hexadecimal digits.
+    package init?(hex text: some StringProtocol) {
+        let digits = Array(text.utf8)
+        guard digits.count == 64 else { return nil }
+        self.init(stride(from: 0, to: 64, by: 2).compactMap { UInt8(String(decoding: digits[$0..<$0 + 2], as: UTF8.self), radix: 16) })
+        guard hex == text else { return nil }
+    }
+
+    package var hex: String {
+        bytes.map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count == 1 ? "0" + digits : digits
+        }.joined()
+    }
+
     package static func == (left: CurveKey, right: CurveKey) -> Bool { left.words == right.words }
     package func hash(into hasher: inout Hasher) {
         // The bytes are as random as a hash.

@@ -19,6 +19,10 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case relay = 17
     case stored = 18
     case storedGroup = 19
+    // Joining.
+    case join = 24
+    case joinRequest = 25
+    case joined = 26
     // Governance.
     case entries = 32
     case command = 33
@@ -60,6 +64,10 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     case invalid = 35
     case journalFull = 36
     case leaseEnded = 37
+    case tokenUnknown = 38
+    case tokenUsed = 39
+    case tokenExpired = 40
+    case tooMany = 41
 
     // A signed command is not taken.
     case unknownKey = 48
@@ -78,12 +86,12 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     /// The sender's next step, so that no call site guesses from text.
     package var disposition: Disposition {
         switch self {
-        case .paused, .noLease, .storeFull, .sealed, .journalFull, .leaseEnded: .keep
+        case .paused, .noLease, .storeFull, .sealed, .journalFull, .leaseEnded, .tooMany: .keep
         case .outOfOrder: .rewind
         case .helloFirst: .greet
         case .unreadable, .differs, .tooLarge, .malformed, .future, .wrongClass: .quarantine
         case .unknownKind, .unsupportedVersion, .notAllowed, .unknownNode, .routingID, .notFound, .invalid, .unknownKey, .revokedKey, .badSignature,
-            .notTheAuthor, .otherLedger, .expired, .notYetValid, .staleIndex, .indexAhead, .replayed, .notApproved:
+            .notTheAuthor, .otherLedger, .expired, .notYetValid, .staleIndex, .indexAhead, .replayed, .notApproved, .tokenUnknown, .tokenUsed, .tokenExpired:
             .give
         }
     }
@@ -136,6 +144,10 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
         case .indexAhead: "index-ahead"
         case .replayed: "replayed"
         case .notApproved: "not-approved"
+        case .tokenUnknown: "token-unknown"
+        case .tokenUsed: "token-used"
+        case .tokenExpired: "token-expired"
+        case .tooMany: "too-many"
         }
     }
 }

@@ -48,6 +48,17 @@ package enum Limits {
     /// Chunks of a release that may be under way: what a pause cannot call back any more.
     package static let releaseCreditMax = 16
 
+    /// The largest message of a stranger: a secret, and a few words about its software.
+    package static let joinBytesMax = 1_024
+    package static let joinSecretBytes = 32
+    /// The answer: the vault's key with its proof is the largest part.
+    package static let joinedBytesMax = 64 * 1024
+    /// Attempts from one address, and from all. Nobody guesses 256 bits at any rate: this is what the port may cost, and a site that sets up
+    /// two hundred machines behind one address is through in two minutes.
+    package static let joinsEach = Rate(burst: 20, every: .milliseconds(500))
+    package static let joinsTotal = Rate(burst: 100, every: .milliseconds(20))
+    package static let joinAddressesMax = 4_096
+
     /// File descriptors: one for each peer of a binder, four times as many in reserve for a storm of reconnections.
     package static let socketsMax = 65_536
 

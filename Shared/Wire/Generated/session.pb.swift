@@ -227,6 +227,12 @@ package nonisolated struct WireRefused: Sendable {
   /// Policy to ingest: the ordinal of the agent that is refused.
   package var agent: UInt32 = 0
 
+  /// Control to the joining process: of the request.
+  package var id: Data = Data()
+
+  /// Too many: worth asking again after so long.
+  package var retryMs: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -877,7 +883,7 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireRefused: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Refused"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}text\0\u{1}kind\0\u{1}stream\0\u{1}sequence\0\u{1}epoch\0\u{1}expected\0\u{1}agent\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}text\0\u{1}kind\0\u{1}stream\0\u{1}sequence\0\u{1}epoch\0\u{1}expected\0\u{1}agent\0\u{1}id\0\u{3}retry_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -893,6 +899,8 @@ nonisolated extension WireRefused: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.expected) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.agent) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.retryMs) }()
       default: break
       }
     }
@@ -923,6 +931,12 @@ nonisolated extension WireRefused: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.agent != 0 {
       try visitor.visitSingularUInt32Field(value: self.agent, fieldNumber: 8)
     }
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 9)
+    }
+    if self.retryMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.retryMs, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -935,6 +949,8 @@ nonisolated extension WireRefused: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.epoch != rhs.epoch {return false}
     if lhs.expected != rhs.expected {return false}
     if lhs.agent != rhs.agent {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.retryMs != rhs.retryMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,153 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Wire
+
+/// Takes what strangers say, within bounds, to control, and its answers back. Decides nothing and keeps nothing.
+final class JoinDesk {
+    private let strangers: Binder
+    private let control: Link
+    private let lease: Span
+    private let logger: Logger
+    private var limiter = RateLimiter<Network>(each: Limits.joinsEach, total: Limits.joinsTotal, keysMax: Limits.joinAddressesMax)
+    /// Asked and not answered, by the request's id.
+    private var underWay: [Data: (route: Route, since: Instant)] = [:]
+    private var renewed: Instant?
+    private var told = Told()
+
+    /// What was answered since it was last written down: a line for each stranger would fill the disk that everybody shares.
+    private struct Told: Hashable {
+        var joined = 0
+        var refused = 0
+        var limited = 0
+    }
+
+    /// What the handshake calls everybody here.
+    static let role = "stranger"
+    static let underWayMax = 64
+    /// Control answers in milliseconds, when the disk is slow in a second; after that the stranger asks anew.
+    static let patience = Span.seconds(10)
+    static let toldEvery = Span.seconds(10)
+    private var toldAt = Clock.now()
+
+    init(strangers: Binder, control: Link, lease: Span, logger: Logger) {
+        self.strangers = strangers
+        self.control = control
+        self.lease = lease
+        self.logger = logger
+        let start = Nonce.random()
+        control.hello = {
+            var body = WireHello()
+            body.software = "sluice 0.1"
+            body.start = start.bytes
+            return body
+        }
+        control.received = { [unowned self] message in
+            // What cannot be read is no answer: the stranger asks again.
+            try? answered(message)
+        }
+        strangers.received = { [unowned self] route, message in receive(route, message) }
+    }
+
+    private func receive(_ route: Route, _ message: borrowing Inbound) {
+        let kind = message.kind
+        guard kind == .join else { return strangers.refuse(.notAllowed, "this port takes a token, and nothing else", kind: kind, to: route) }
+        let now = Clock.now()
+        if let wait = limiter.take(Network(message.address), at: now) {
+            told.limited += 1
+            return strangers.refuse(.tooMany, "too many attempts from there: once more after a while", kind: kind, to: route) {
+                $0.retryMs = UInt32(clamping: max(1, wait.milliseconds))
+            }
+        }
+        do {
+            let join = try message.body(WireJoin.self)
+            guard let user = User(message.user), user.role == JoinDesk.role, let key = CurveKey(hex: user.name) else {
+                return strangers.refuse(.unknownNode, "this connection has no key", kind: kind, to: route)
+            }
+            guard join.secret.count == Limits.joinSecretBytes else {
+                return strangers.refuse(.malformed, "a token's secret has \(Limits.joinSecretBytes) bytes", kind: kind, to: route)
+            }
+            ask(join, key, message.address, route, now)
+        } catch {
+            strangers.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
+        }
+    }
+
+    private func ask(_ join: WireJoin, _ key: CurveKey, _ address: String, _ route: Route, _ now: Instant) {
+        var request = WireJoinRequest()
+        request.id = Nonce.random().bytes
+        request.key = Data(key.bytes)
+        // From here on nobody holds the secret: control and its ledger know its hash.
+        request.token = Data(JoinToken.hash(of: join.secret))
+        request.address = address
+        guard underWay.count < JoinDesk.underWayMax, control.send(.joinRequest, request) == .sent else {
+            var busy = WireBusy()
+            busy.kind = UInt32(Kind.join.rawValue)
+            busy.retryMs = 1_000
+            strangers.send(.busy, busy, to: route)
+            return
+        }
+        underWay[request.id] = (route, now)
+    }
+
+    private func answered(_ message: borrowing Inbound) throws(Frame.Malformed) {
+        switch message.kind {
+        case .joined:
+            let body = try message.body(WireJoined.self)
+            guard let (route, _) = underWay.removeValue(forKey: body.id) else { return }
+            told.joined += 1
+            strangers.send(.joined, body, to: route)
+        case .refused:
+            var body = try message.body(WireRefused.self)
+            guard let (route, _) = underWay.removeValue(forKey: body.id) else { return }
+            told.refused += 1
+            if let refusal = Refusal(rawValue: body.code) { strangers.count(refusal) }
+            body.kind = UInt32(Kind.join.rawValue)
+            strangers.send(.refused, body, to: route)
+        default: break
+        }
+    }
+
+    func tick(at now: Instant) {
+        control.tick(at: now)
+        // Control answers without a lease: there is nothing here that it could allow.
+        if control.isWelcome, renewed.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true {
+            renewed = now
+            var body = WireRenew()
+            body.nonce = Nonce.random().bytes
+            control.send(.renew, body)
+        }
+        for (id, asked) in underWay where now - asked.since > JoinDesk.patience { underWay[id] = nil }
+        guard now - toldAt > JoinDesk.toldEvery, told != Told() else { return }
+        logger.info("joined: \(told.joined), refused: \(told.refused), asked to wait: \(told.limited)")
+        toldAt = now
+        told = Told()
+    }
+}
+
+/// Where somebody is, as far as it bounds them: an IPv4 address, or the 64 bits of an IPv6 one that its holder does not choose.
+struct Network: Hashable, Sendable {
+    private var bits: UInt64 = 0
+    private var isVersion6 = false
+
+    /// - Parameter address: As libzmq gives it. One that cannot be read is as good as any other such.
+    init(_ address: String) {
+        var four = in_addr()
+        var six = in6_addr()
+        if inet_pton(AF_INET, address, &four) == 1 {
+            bits = UInt64(four.s_addr)
+        } else if inet_pton(AF_INET6, address, &six) == 1 {
+            let bytes = withUnsafeBytes(of: &six) { [UInt8]($0) }
+            // An IPv4 address in IPv6's clothes.
+            if bytes[..<12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] {
+                withUnsafeMutableBytes(of: &bits) { $0.copyBytes(from: bytes[12...]) }
+            } else {
+                isVersion6 = true
+                withUnsafeMutableBytes(of: &bits) { $0.copyBytes(from: bytes[..<8]) }
+            }
+        }
+    }
+}
