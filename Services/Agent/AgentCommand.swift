@@ -14,20 +14,21 @@ struct AgentCommand: ParsableCommand {
         commandName: "sluice-agent",
         abstract: "The workstation side of Sluice: takes events, keeps what the permit allows, and sends it to ingest.",
         version: "0.1.0",
-        subcommands: [Run.self, ReplayCommand.self, StatusCommand.self])
+        subcommands: [JoinCommand.self, Run.self, ReplayCommand.self, StatusCommand.self])
 
     struct Options: ParsableArguments {
-        @Option(help: "The agent's own folder, with agent.json and its key. Default: $SLUICE_AGENT_HOME.")
+        @Option(help: "The agent's own folder, with agent.json and its key. Default: $SLUICE_AGENT_HOME, else $XDG_DATA_HOME/sluice-agent.")
         var home: String?
 
         @Option(help: ArgumentHelp("End when this process does.", visibility: .hidden))
         var withParent: Int32?
 
         func folder() throws -> String {
-            guard let folder = home ?? ProcessInfo.processInfo.environment["SLUICE_AGENT_HOME"], !folder.isEmpty else {
-                throw ValidationError("--home is missing: the folder that holds the agent's agent.json, for example ~/.local/share/sluice/agents/desk-1")
-            }
-            return folder
+            let environment = ProcessInfo.processInfo.environment
+            for folder in [home, environment["SLUICE_AGENT_HOME"]] { if let folder, !folder.isEmpty { return folder } }
+            if let data = environment["XDG_DATA_HOME"], !data.isEmpty { return data + "/sluice-agent" }
+            guard let own = environment["HOME"], !own.isEmpty else { throw ValidationError("--home is missing: the folder that holds the agent's agent.json") }
+            return own + "/.local/share/sluice-agent"
         }
     }
 

@@ -33,7 +33,7 @@ struct AgentSettings: Codable, Sendable {
         do {
             self = try JSONDecoder().decode(AgentSettings.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
         } catch {
-            throw Complaint("cannot read \(path): \(TrustedNodes.reason(error)); 'sluice up' and 'sluice enrol' make it")
+            throw Complaint("cannot read \(path): \(TrustedNodes.reason(error)); 'sluice-agent join' and 'sluice register' make it")
         }
         guard CurveKey(z85: serverKey) != nil else { throw Complaint("\(path): serverKey is not 40 characters of Z85") }
         guard spoolBytesMax >= 1 << 20 else { throw Complaint("\(path): spoolBytesMax is \(spoolBytesMax): at least 1,048,576 is expected") }

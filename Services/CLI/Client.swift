@@ -104,6 +104,19 @@ final class Client {
         }
     }
 
+    /// Every agent that is registered in a part, page by page.
+    func agents(_ selector: WireSelector = WireSelector()) throws -> [WireAgentStatus] {
+        var all: [WireAgentStatus] = []
+        var asked = WireAgentsQuery()
+        asked.selector = selector
+        while true {
+            let page = try query(.agents(asked)).agents
+            all += page.agents
+            guard page.more, let last = page.agents.last else { return all }
+            asked.after = last.node.name
+        }
+    }
+
     /// Sends what was signed, and waits until it has taken effect or was proposed.
     func send(_ signed: Signed) throws -> WireOutcome {
         try ask(.command, signed.wire) { message in

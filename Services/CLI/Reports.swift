@@ -168,17 +168,12 @@ struct Agents: ParsableCommand {
 
     func run() throws {
         let client = try connection.client()
+        var selector = WireSelector()
+        selector.sites = site
+        selector.teams = team
+        selector.subjects = subject
         var all = WireAgents()
-        var asked = WireAgentsQuery()
-        asked.selector.sites = site
-        asked.selector.teams = team
-        asked.selector.subjects = subject
-        repeat {
-            let page = try client.query(.agents(asked)).agents
-            all.agents += page.agents
-            all.more = page.more
-            asked.after = page.agents.last?.node.name ?? ""
-        } while all.more
+        all.agents = try client.agents(selector)
         if connection.json { return try Show.json(all) }
         if all.agents.isEmpty { print("no agent is registered here") }
         for agent in all.agents {

@@ -26,7 +26,8 @@ struct Sluice: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Up.self, Status.self, Pause.self, Resume.self, Closures.self, Incidents.self, CertificateCommand.self, Agents.self, Leak.self,
-            Read.self, Deliveries.self, Register.self, ProposalsCommand.self, Approve.self, WithdrawCommand.self, OperatorCommand.self, KeyCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
+            Read.self, Deliveries.self, Enrol.self, Register.self, Revoke.self, ProposalsCommand.self, Approve.self, WithdrawCommand.self,
+            OperatorCommand.self, KeyCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
         ])
 
     static func main() {

@@ -24,7 +24,7 @@ final class Suite {
     private(set) var events: [String] = []
 
     /// In the order in which they end; they start in the other.
-    static let order = ["ingest", "policy", "notify", "control"]
+    static let order = ["join", "ingest", "policy", "notify", "control"]
 
     init(_ home: SuiteHome) throws {
         self.home = home
@@ -48,10 +48,12 @@ final class Suite {
     }
 
     private func launch(_ name: String) throws -> ChildProcess {
-        let path = binaries + "/sluice-\(name)"
+        // Strangers get a process of their own; the program is ingest's.
+        let isJoining = name == SuiteHome.joining
+        let path = binaries + "/sluice-\(isJoining ? "ingest" : name)"
         guard access(path, X_OK) == 0 else { throw Complaint("\(path) is missing: build it with 'swift build', or use deploy/run") }
         do {
-            return try ChildProcess([path, "--home", home.home.path], output: home.home.file("logs/\(name).log"), appending: true)
+            return try ChildProcess([path] + (isJoining ? ["join"] : []) + ["--home", home.home.path], output: home.home.file("logs/\(name).log"), appending: true)
         } catch {
             throw Complaint("cannot start \(path): \(error)")
         }
@@ -99,7 +101,7 @@ final class Suite {
         return line.replacingOccurrences(of: "Error: ", with: "") + (lines.isEmpty ? "" : "; more in \(path)")
     }
 
-    /// Ends everything, each after who leans on it: agents, ingest, policy, notify, control.
+    /// Ends everything, each after who leans on it: agents, join, ingest, policy, notify, control.
     func stop() {
         for agent in agents { kill(agent.id, SIGTERM) }
         for agent in agents { agent.end(within: 6) }
@@ -121,7 +123,7 @@ final class Suite {
                 message.kind == .answer ? try message.body(WireAnswer.self).status : nil
             }
             // Ingest says that it has opened its port by being caught up; notify is no reason to wait.
-            if let status, status.gate.sealed.isEmpty, status.services.allSatisfy(\.connected), isListening(home.settings.ingest) { return status }
+            if let status, status.gate.sealed.isEmpty, status.services.allSatisfy(\.connected), isListening(home.settings.ingest), isListening(home.settings.join) { return status }
             usleep(10_000)
         }
         let missing = Suite.order.filter { services[$0]?.process.checkEnded() ?? true }

@@ -19,7 +19,7 @@ struct Up: ParsableCommand {
             """)
 
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
-    @Option(help: "Services listen on the four ports after this one. Default: what suite.json says, else 7700.") var portBase: Int?
+    @Option(help: "Services listen on the five ports after this one. Default: what suite.json says, else 7700.") var portBase: Int?
     @Option(help: "The lease, in milliseconds. Default: what suite.json says, else 3000.") var lease: Int?
     @Option(help: "Agents that replay a recording.") var agents = 3
     @Option(help: "What they replay: NDJSON, also gzipped.") var recording: String?
@@ -66,6 +66,7 @@ struct Up: ParsableCommand {
         for (name, endpoint, what) in [
             ("control", made.settings.control, "operators and services"), ("ingest", made.settings.ingest, "agents"),
             ("policy", made.settings.policy, "readers and services"), ("notify", made.settings.notify, "operators and services"),
+            ("join", made.settings.join, "machines with a token"),
         ] { print("  \(name.padding(toLength: 9, withPad: " ", startingAt: 0)) \(endpoint.padding(toLength: 24, withPad: " ", startingAt: 0)) \(what)") }
         if made.isNew {
             let keys = made.home.file("keys")
@@ -146,7 +147,7 @@ struct Up: ParsableCommand {
             }
             fflush(nil)
         }
-        if !json { print("stopping: agents, ingest, policy, notify, control") }
+        if !json { print("stopping: agents, join, ingest, policy, notify, control") }
     }
     #endif
 }

@@ -19,6 +19,8 @@ final class Agents {
     private let bind: () throws -> Binder
 
     private var registry = Governance()
+    /// Registered no more, and the journal may not say so yet: while its disk is full, for long.
+    private var removed: Set<UInt32> = []
     private var sessions = SessionTable<AgentSession>()
     private var byOrdinal: [UInt32: [AgentSession]] = [:]
     private var leases: LeaseGrantor<UInt32>
@@ -58,6 +60,7 @@ final class Agents {
         leases = LeaseGrantor(lease: lease, startedAt: Clock.now())
         follower.apply = { [unowned self] in apply($0) }
         follower.removed = { [unowned self] ordinals in
+            removed.formUnion(ordinals)
             for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
         }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
@@ -82,6 +85,7 @@ final class Agents {
             case .removed(let ordinals):
                 for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
                 registry.apply(entry)
+                removed.subtract(ordinals)
             // The gate comes with every grant; what else control has decided is not needed here.
             default: break
             }
@@ -138,7 +142,9 @@ final class Agents {
         guard hello.protocol == UInt32(Limits.version) else {
             return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
         }
-        guard let user = User(message.user), user.role == "agent", let ordinal = UInt32(user.name), let node = registry.nodes[ordinal] else {
+        guard let user = User(message.user), user.role == "agent", let ordinal = UInt32(user.name), let node = registry.nodes[ordinal],
+            !removed.contains(ordinal)
+        else {
             return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route)
         }
         // A second Hello on the same connection takes the place of the first.

@@ -109,7 +109,7 @@ def binaries():
 
 
 def free_port_base():
-    """A number after which four ports are free, below those that the kernel gives away by itself."""
+    """A number after which five ports are free, below those that the kernel gives away by itself."""
     for _ in range(200):
         base = random.SystemRandom().randrange(10_000, 32_000, 8)
         probes = []
@@ -230,17 +230,18 @@ class Numbers(dict):
 
 Kind = Numbers(
     hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
-    storedGroup=19, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
+    storedGroup=19, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
     chunk=50, credit=51, releaseEnded=52)
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
-    nudge="Nudge", goodbye="Goodbye", batch="BatchHeader", relay="Relay", stored="Stored", storedGroup="StoredGroup", entries="Entries",
+    nudge="Nudge", goodbye="Goodbye", batch="BatchHeader", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
+    joined="Joined", entries="Entries",
     command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
     releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded")
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
     noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, storeFull=32, sealed=33, notFound=34, invalid=35,
-    journalFull=36, leaseEnded=37, unknownKey=48, revokedKey=49, badSignature=50, notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54,
+    journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, unknownKey=48, revokedKey=49, badSignature=50, notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54,
     staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
 NAMES = {number: name for name, number in Kind.items()}
 
@@ -523,9 +524,10 @@ class Suite:
         found = {}
         for child in children(self.up.id):
             with contextlib.suppress(OSError):
-                name = os.path.basename(Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].decode())
+                words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+                name = os.path.basename(words[0])
                 if name.startswith("sluice-") and name != "sluice-agent":
-                    found[name.removeprefix("sluice-")] = child
+                    found["join" if words[1] == "join" else name.removeprefix("sluice-")] = child
         return found
 
     def port(self, name):

@@ -15,11 +15,11 @@ BIN = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] /
 
 
 def free_port_base():
-    """Four free ports after the base, outside the range that the system gives to clients."""
+    """Five free ports after the base, outside the range that the system gives to clients."""
     for base in range(20_000 + os.getpid() % 1000 * 10, 32_000, 10):
         sockets = []
         try:
-            for port in range(base + 1, base + 5):
+            for port in range(base + 1, base + 6):
                 s = socket.socket()
                 sockets.append(s)
                 s.bind(("127.0.0.1", port))
@@ -66,7 +66,7 @@ class Suite:
         until(ready, seconds, "the suite is ready")
 
     def endpoint(self, service):
-        port = self.base + ["ingest", "policy", "control", "notify"].index(service) + 1
+        port = self.base + ["ingest", "policy", "control", "notify", "join"].index(service) + 1
         return f"tcp://127.0.0.1:{port}"
 
     def key(self, name):
@@ -110,7 +110,8 @@ class Suite:
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and f"\nPPid:\t{self.up.pid}\n" in (entry / "status").read_text():
-                    if os.path.basename((entry / "cmdline").read_bytes().split(b"\0")[0]) == b"sluice-" + service.encode():
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    if os.path.basename(words[0]) == b"sluice-" + service.encode() and words[1] != b"join":
                         return int(entry.name)
             except OSError:
                 continue

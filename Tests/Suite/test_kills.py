@@ -258,7 +258,8 @@ def test_up_starts_a_killed_service_again(make_suite):
     children = {}
     for folder in os.listdir("/proc"):
         try:
-            if int(open(f"/proc/{folder}/stat").read().rsplit(")", 1)[1].split()[1]) == up.id:
+            # Where machines join is ingest's program as well.
+            if int(open(f"/proc/{folder}/stat").read().rsplit(")", 1)[1].split()[1]) == up.id and "\0join\0" not in open(f"/proc/{folder}/cmdline").read():
                 children[os.path.basename(os.readlink(f"/proc/{folder}/exe"))] = int(folder)
         except (OSError, ValueError, IndexError):
             continue

@@ -69,7 +69,7 @@ def test_up_ends_everything_in_order_and_leaves_no_process_behind(make_suite):
     suite = make_suite(start=False)
     up = suite.up()
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
-    assert len(children) == 4
+    assert len(children) == 5
     up.signal(signal.SIGINT)
     assert up.wait(40) == 0
     assert "stopping" in up.said
@@ -80,7 +80,7 @@ def test_up_killed_outright_leaves_no_process_behind(make_suite):
     suite = make_suite(start=False)
     up = suite.up()
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
-    assert len(children) == 4
+    assert len(children) == 5
     up.kill()
 
     def is_running(pid):

@@ -17,7 +17,7 @@ def binaries():
 
 
 def free_port_base():
-    """A number after which four ports are free. Below the range from which the kernel gives ports away by itself."""
+    """A number after which five ports are free. Below the range from which the kernel gives ports away by itself."""
     for _ in range(200):
         base = random.randrange(10_000, 32_000, 8)
         sockets = []

@@ -26,6 +26,11 @@ SERVICES = ("control", "policy", "notify", "ingest")
 CLASSES = ("activity", "content", "conversation", "review")
 
 
+def program(name):
+    """The command of a service; where machines join is a part of ingest's program, and a process of its own."""
+    return [binaries() / "sluice-ingest", "join"] if name == "join" else [binaries() / f"sluice-{name}"]
+
+
 class Outcome(namedtuple("Outcome", "code out err")):
     """What a command left."""
 
@@ -60,11 +65,11 @@ class Suite:
         else:
             # Keys and registry as `sluice up` made them once for all tests; nobody has run on them.
             shutil.copytree(template, self.home)
-            for folder in ("control", "policy", "notify", "ingest"):
+            for folder in ("control", "policy", "notify", "ingest", "join"):
                 shutil.rmtree(self.home / folder, ignore_errors=True)
         self.settings = {
             "leaseMilliseconds": self.lease_ms,
-            **{name: f"tcp://127.0.0.1:{self.port_base + n}" for n, name in enumerate(("ingest", "policy", "control", "notify"), 1)},
+            **{name: f"tcp://127.0.0.1:{self.port_base + n}" for n, name in enumerate(("ingest", "policy", "control", "notify", "join"), 1)},
         }
         (self.home / "suite.json").write_text(json.dumps(self.settings))
         if hooks is not None:
@@ -95,11 +100,14 @@ class Suite:
         return process
 
     def start(self, *names, env=None, wrapper=(), wait=True):
-        """Starts services, each by itself, so that each can be killed by itself. Returns when everything serves."""
+        """Starts services, each by itself, so that each can be killed by itself. Returns when everything serves.
+
+        `join`, where machines come in, is started only by its name.
+        """
         for name in names or SERVICES:
             assert name not in self.services or not self.services[name].is_running, f"{name} runs already"
             self.services[name] = self.adopt(
-                Process([*wrapper, binaries() / f"sluice-{name}", "--home", self.home], self.log(name), env))
+                Process([*wrapper, *program(name), "--home", self.home], self.log(name), env))
             self.services[name].started_us = time.time_ns() // 1000
             self.services[name].log_start = self.log(name).stat().st_size
         if wait:
@@ -117,13 +125,13 @@ class Suite:
             assert outcome.code == 0, outcome.err
             status = outcome.json
             connected = {s["name"] for s in status["services"] if s.get("connected") and self._is_fresh(s, status)}
-            missing = set(names) - connected - {"control"}
+            missing = set(names) - connected - {"control", "join"}
             assert not missing, f"not connected: {missing}"
             assert not status["gate"].get("sealed"), status["gate"]
             for name in names:
                 if name in self.services and hasattr(self.services[name], "log_start"):
                     said = self.log(name).read_bytes()[self.services[name].log_start:]
-                    assert b"closed to unknown keys" in said, f"{name} has not opened its port"
+                    assert (b"for joining" if name == "join" else b"closed to unknown keys") in said, f"{name} has not opened its port"
             return status
 
         for name in names:
@@ -172,7 +180,7 @@ class Suite:
         for agent in self.agents.values():
             if agent.process:
                 agent.process.end()
-        return {name: self.terminate(name) for name in ("ingest", "policy", "notify", "control") if name in self.services}
+        return {name: self.terminate(name) for name in ("join", "ingest", "policy", "notify", "control") if name in self.services}
 
     # Commands
 

@@ -1,0 +1,169 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+import Wire
+
+/// Makes this machine an agent: a key that never leaves it, and what the suite says to a token.
+struct JoinCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join", abstract: "Join a suite with a token: make this machine's key and agent.json.",
+        discussion: """
+            EXAMPLE
+              sluice-agent join -                     then paste the token, and Ctrl-D
+              sluice-agent join sluice-join-AQAB…     the token can be seen by this machine's other users while it runs
+
+            'sluice enrol' prints the token; it is good once. Whoever has it can join in this machine's place: then this command says that
+            the token was used, and an operator should revoke who came first ('sluice agents', 'sluice revoke agent').
+            The key is made here (agent.secret, mode 0600) and never leaves. Safe to repeat until it has succeeded.
+            """)
+
+    @OptionGroup var options: AgentCommand.Options
+    @Argument(help: "The token; - reads it from standard input, where nobody else can see it.") var token: String
+    @Option(help: "Seconds to go on trying.") var wait: Double = 30
+
+    func validate() throws {
+        guard wait > 0, wait <= 86_400 else { throw ValidationError("--wait is \(wait): more than 0 and at most 86,400 seconds are expected") }
+    }
+
+    func run() throws {
+        // Decide.
+        Lifecycle.ignoreBrokenPipes()
+        let token = try JoinCommand.read(token)
+        let folder = try options.folder()
+
+        // Acquire.
+        let home = Home(folder)
+        try home.makeFolder()
+        try home.lock("lock")
+        let settings = folder + "/agent.json"
+        guard !FileManager.default.fileExists(atPath: settings) else {
+            throw Complaint("\(settings) is there already: this folder has joined a suite; choose another with --home, or move it away")
+        }
+        let keys = try KeyFile.loadOrMake(folder + "/agent.secret")
+
+        // Ask, and write down what counts.
+        let joined = try ask(token, keys)
+        let known = try JoinedSuite(joined, token: token)
+        try known.write(to: settings)
+        print("joined as \(known.name)\nsluice-agent run\(options.home.map { " --home \($0)" } ?? "")")
+    }
+
+    private static func read(_ argument: String) throws -> JoinToken {
+        var text = argument
+        if text == "-" {
+            // A token is a line; what is longer is none.
+            var bytes = [UInt8](repeating: 0, count: 4_096)
+            defer { wipe(&bytes) }
+            var count = 0
+            while count < bytes.count {
+                let got = bytes.withUnsafeMutableBytes { Foundation.read(STDIN_FILENO, $0.baseAddress?.advanced(by: count), $0.count - count) }
+                if got < 0, errno == EINTR { continue }
+                guard got > 0 else { break }
+                count += got
+            }
+            text = String(decoding: bytes[..<count], as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+        do { return try JoinToken(text: text) } catch { throw Complaint("\(error)") }
+    }
+
+    /// - Throws: `Complaint`, one line for each way in which it can fail.
+    private func ask(_ token: JoinToken, _ keys: CurveKeyPair) throws -> WireJoined {
+        var body = WireJoin()
+        body.secret = Data(token.secret.withCopy { $0 })
+        body.software = "sluice-agent 0.1"
+        let context = try Context()
+        let question = try Question(
+            .join, body, to: .init(endpoint: token.endpoint, server: token.server), keys: keys,
+            limits: SocketLimits(frameBytesMax: Limits.joinedBytesMax, sendMax: 8, receiveMax: 8), again: .seconds(2), silence: .seconds(6), in: context)
+        let reactor = Reactor(wakeup: try Wakeup()) {}
+        var result: Result<WireJoined, Complaint>?
+        var last: String?
+        question.received = { [unowned question, unowned reactor] message in
+            do {
+                switch message.kind {
+                case .joined: result = .success(try message.body(WireJoined.self))
+                case .busy:
+                    let busy = try message.body(WireBusy.self)
+                    last = "the suite is busy"
+                    return question.wait(JoinCommand.patience(busy.retryMs))
+                case .refused:
+                    let refused = try message.body(WireRefused.self)
+                    guard let refusal = Refusal(rawValue: refused.code), refusal.disposition != .keep else {
+                        last = JoinCommand.safe(refused.text)
+                        return question.wait(JoinCommand.patience(refused.retryMs))
+                    }
+                    result = .failure(Complaint("not joined: \(JoinCommand.safe(refused.text))"))
+                default: return
+                }
+            } catch {
+                // What cannot be read is no answer.
+                return
+            }
+            reactor.stop()
+        }
+        let end = Clock.now() + Span(nanoseconds: Int64(wait * 1e9))
+        reactor.watch(question)
+        reactor.every(.milliseconds(50)) { [unowned question, unowned reactor] now in
+            question.tick(at: now)
+            if now >= end { reactor.stop() }
+        }
+        reactor.run()
+        if let result { return try result.get() }
+        let why =
+            last ?? (question.wasConnected ? "the suite does not answer" : "nobody answers there who has the key that the token names: is the address right, and is there a way to it?")
+        throw Complaint("not joined after \(Int(wait)) s at \(token.endpoint): \(why)")
+    }
+
+    /// With jitter: a hundred machines that were set up together do not come back together.
+    private static func patience(_ milliseconds: UInt32) -> Span {
+        let asked = Int64(min(max(milliseconds, 100), 60_000))
+        return .milliseconds(asked + .random(in: 0...asked / 2))
+    }
+
+    private static func safe(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.prefix(500).map { $0.properties.generalCategory == .control ? "?" : $0 }))
+    }
+}
+
+/// What this machine was told when it joined, checked, and as it stands in agent.json.
+struct JoinedSuite {
+    let name: String
+    private let settings: [String: Any]
+
+    /// - Throws: `Complaint` when it cannot be meant for this token.
+    init(_ joined: WireJoined, token: JoinToken) throws(Complaint) {
+        // The joining process is everybody's to reach, so it is not believed about the ledger: the token is, which came from an operator.
+        guard isSame(JoinToken.anchor(of: joined.controlKey), token.anchor) else {
+            throw Complaint("not joined: \(token.endpoint) names another ledger than the token; do not use this suite before its operators know why")
+        }
+        guard let ingestKey = CurveKey(joined.ingestKey), (1...Limits.nameBytesMax).contains(joined.name.utf8.count),
+            (300...600_000).contains(joined.leaseMs), let ingest = JoinedSuite.address(joined.ingest, besides: token.endpoint)
+        else { throw Complaint("not joined: what \(token.endpoint) answers makes no sense; is it newer than this program?") }
+        name = joined.name
+        settings = [
+            "name": name, "ingest": ingest, "serverKey": ingestKey.z85, "leaseMilliseconds": Int(joined.leaseMs), "origin": joined.origin,
+            "ledgerKey": joined.controlKey, "policyWitness": joined.policyWitness,
+        ]
+    }
+
+    /// Where a service listens on every interface it is reached where the token was.
+    private static func address(_ endpoint: String, besides door: String) -> String? {
+        guard endpoint.hasPrefix("tcp://"), endpoint.utf8.count <= JoinToken.endpointBytesMax, let colon = endpoint.lastIndex(of: ":"),
+            let own = door.lastIndex(of: ":"), UInt16(endpoint[endpoint.index(after: colon)...]) ?? 0 > 0
+        else { return nil }
+        let isWild = ["tcp://*", "tcp://0.0.0.0", "tcp://[::]"].contains(String(endpoint[..<colon]))
+        return isWild ? String(door[..<own] + endpoint[colon...]) : endpoint
+    }
+
+    func write(to path: String) throws(Complaint) {
+        do {
+            let data = try JSONSerialization.data(withJSONObject: settings, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+            try data.write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw Complaint("this machine is registered as \(name), and \(path) cannot be written: \(TrustedNodes.reason(error)); run the same command again")
+        }
+    }
+}
