@@ -641,6 +641,18 @@ class Suite:
         return self
 
     @contextlib.contextmanager
+    def undisturbed_but(self, name, **more):
+        """As `undisturbed`, but for one service, that may end and be started again."""
+        mine = self.started.pop(name)
+        try:
+            with self.undisturbed(**more) as healthy:
+                self.started[name] = mine
+                yield healthy
+                self.started.pop(name)
+        finally:
+            self.started[name] = self.service_ids().get(name, mine)
+
+    @contextlib.contextmanager
     def undisturbed(self, grows=64 * MiB, rounds=3):
         """What happens inside leaves the processes alive, their memory within bounds, and healthy peers at every port served."""
         self.expect_alive()
