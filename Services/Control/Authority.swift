@@ -375,6 +375,16 @@ final class Authority {
         reserve(epoch)
     }
 
+    // MARK: Joining
+
+    /// Registers a machine that an enrolment invites: two operators have agreed to it, so it takes no more signatures. Durable first.
+    func register(_ node: Node, by enrolment: UInt64, wall: WallTime, done: @escaping () -> Void) {
+        widen([(.registered([node], enrolment: enrolment), nil)], "control", wall) { [self] in
+            done()
+            nudge()
+        }
+    }
+
     // MARK: Two persons
 
     private func propose(_ command: Command, _ order: Order) throws(Refused) {

@@ -26,6 +26,7 @@ struct ControlService: ParsableCommand {
         // Acquire.
         let keys = try host.keys()
         let trusted = try host.trusted()
+        guard let ingestKey = trusted.key(of: "ingest") else { throw Complaint("registry.json names no key of ingest; 'sluice up' makes it") }
         let wakeup = try Wakeup()
         let news = Mailbox<Journal.News>(wakeup: wakeup)
         let signer = try LedgerKey.load(host.home.ledgerKey("control"), as: ServiceHost.verifier(trusted.anchors.control))
@@ -38,15 +39,16 @@ struct ControlService: ParsableCommand {
         let (replayed, signed) = (fold, statements.all)
         let floor = try journal.reserveEpochs()
         let admission = Admission()
-        let context = try host.context(admitting: trusted.admitted(["service"]), into: admission)
+        let context = try host.context(admitting: trusted.admitted(["service", "join"]), into: admission)
 
         // Connect, and run until a signal or a failure.
         journal.start()
         try host.run(wakeup) { reactorOf in
             let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
             let authority = Authority(replayed, statements: signed, floor: floor, lease: lease, at: Clock.now())
+            let joining = Joining(authority: authority, ingest: settings.ingest, ingestKey: ingestKey, lease: lease)
             let sessions = Sessions(
-                binder: binder, authority: authority, journal: journal, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
+                binder: binder, authority: authority, journal: journal, joining: joining, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in
                 for item in news.take() where !sessions.take(item) { stop(1) }
             }

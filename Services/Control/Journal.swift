@@ -49,6 +49,8 @@ final class Journal: Sendable {
         case certificate(Route, WireCertificate?)
         /// The entry at an index and its proof; nil: there is no such entry.
         case proof(Route, WireEntryProof?)
+        /// What a machine is told that has joined, with the proof of the vault's key.
+        case joined(Route, WireJoined)
         /// The disk has failed in a way after which nothing about it is known: the process must end.
         case failed(String)
     }
@@ -57,6 +59,7 @@ final class Journal: Sendable {
         case append(Recorded)
         case page(Route, after: UInt64)
         case proof(Route, UInt64)
+        case joined(Route, WireJoined, vaultKey: UInt64)
         case cosigned(Data)
         case certificate(Route, UInt64)
         case reserve(UInt64)
@@ -185,6 +188,8 @@ final class Journal: Sendable {
 
     func append(_ entry: Recorded) { post(.append(entry)) }
     func proof(for route: Route, _ index: UInt64) { post(.proof(route, index)) }
+    /// Adds the entry that announced the vault's key, by its index.
+    func complete(_ joined: WireJoined, for route: Route, vaultKey: UInt64) { post(.joined(route, joined, vaultKey: vaultKey)) }
     /// Policy has cosigned this checkpoint: proofs carry it from here on.
     func keep(cosigned note: SignedNote) {
         cosigned.withLock { $0 = note }
@@ -220,7 +225,7 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate, .reserve, .proof, .cosigned: break
+                case .page, .certificate, .reserve, .proof, .joined, .cosigned: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
@@ -293,6 +298,9 @@ final class Journal: Sendable {
                 if let body, case .certified(let certificate)? = try WireEntry(serializedBytes: body).deed { found = certificate }
                 news.post(.certificate(route, found))
             case .proof(let route, let index): news.post(.proof(route, try proof(of: index)))
+            case .joined(let route, var body, let index):
+                if let found = try proof(of: index) { body.vault = found }
+                news.post(.joined(route, body))
             case .cosigned(let note):
                 try database.write { db in try db.execute(sql: "UPDATE journal SET cosigned = ?", arguments: [note]) }
             case .reserve(let epoch): try extendReserve(beyond: epoch)

@@ -26,6 +26,7 @@ final class Sessions {
     private let binder: Binder
     private let authority: Authority
     private let journal: Journal
+    private let joining: Joining
     private let trusted: TrustedNodes
     private let admission: Admission
     private let lease: Span
@@ -47,11 +48,12 @@ final class Sessions {
     private var current: [String: [UInt32]] = [:]
 
     init(
-        binder: Binder, authority: Authority, journal: Journal, trusted: TrustedNodes, admission: Admission, lease: Span, logger: Logger
+        binder: Binder, authority: Authority, journal: Journal, joining: Joining, trusted: TrustedNodes, admission: Admission, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.authority = authority
         self.journal = journal
+        self.joining = joining
         self.trusted = trusted
         self.admission = admission
         self.lease = lease
@@ -89,11 +91,15 @@ final class Sessions {
             self.logger.info("certificate \(certificate.epoch): \(certificate.complete ? "complete" : "NOT complete") after \(certificate.completeAfterUs / 1000) ms")
         }
         authority.services = { [unowned self] in stopServices() }
+        joining.joined = { [unowned self] route, body in
+            logger.info("\(body.name) has joined, number \(body.ordinal)")
+            self.journal.complete(body, for: route, vaultKey: self.authority.governance.vaultKeyIndex)
+        }
     }
 
     /// Who is an operator, by the ledger: they may connect.
     private func admitOperators() {
-        var table = trusted.admitted(["service"])
+        var table = trusted.admitted(["service", "join"])
         for member in authority.governance.operators.current.values {
             if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
         }
@@ -116,6 +122,12 @@ final class Sessions {
             case (.renew, "service"): try renew(peer, message.body(WireRenew.self), now)
             case (.stopped, "service"): try stopped(peer, message.body(WireStopped.self), now)
             case (.command, "operator"): try command(peer, message.body(WireSignedCommand.self), now)
+            case (.joinRequest, "join"): try join(peer, message.body(WireJoinRequest.self))
+            case (.renew, "join"):
+                // It keeps its session so, and holds nothing.
+                var grant = WireGrant()
+                grant.nonce = try message.body(WireRenew.self).nonce
+                binder.send(.grant, grant, to: route)
             case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
             default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to control", kind: kind, to: route)
             }
@@ -211,6 +223,16 @@ final class Sessions {
         }
     }
 
+    private func join(_ peer: Peer, _ body: WireJoinRequest) {
+        do throws(Refused) {
+            try joining.take(body, from: peer.route, wall: Clock.wall())
+        } catch {
+            refusedJoins[error.refusal.word, default: 0] += 1
+            binder.refuse(error.refusal, error.text, kind: .joinRequest, to: peer.route) { $0.id = body.id }
+        }
+    }
+
+    private var refusedJoins: [String: UInt64] = [:]
     private var refusedCommands: [String: UInt64] = [:]
     private var loggedRefusals: [String: Int64] = [:]
 
@@ -280,6 +302,7 @@ final class Sessions {
             var answer = WireAnswer()
             answer.proof = found
             binder.send(.answer, answer, to: route)
+        case .joined(let route, let body): binder.send(.joined, body, to: route)
         case .certificate(let route, let found):
             guard let found else {
                 binder.refuse(.notFound, "there is no such certificate; 'sluice incidents' lists what has one", kind: .query, to: route)
@@ -391,6 +414,7 @@ final class Sessions {
         }
         status.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
+        for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
         for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
         status.proposalsOpen = UInt32(authority.planned.proposals.open.count)
         return status

@@ -170,7 +170,10 @@ package struct GovernanceFold: Sendable {
         case .vaultKeyAnnounced where entry.index == 2 && governance.vaultKey.isEmpty: return true
         case .registered(let nodes, let enrolment?):
             guard let invited = governance.enrolments[enrolment], entry.at < invited.until, nodes.count == 1 else { return false }
-            return nodes[0].scope == invited.scope && (invited.name.isEmpty || nodes[0].name == invited.name)
+            guard nodes[0].scope == invited.scope else { return false }
+            guard invited.name.isEmpty else { return nodes[0].name == invited.name }
+            // Nobody's key takes the name of another agent: who holds control could put a machine of their own in its place.
+            return nodes[0].name == ownName(of: nodes[0].key) && governance.node(named: nodes[0].name).map { $0.key == nodes[0].key } ?? true
         default:
             guard let number = entry.proposal, let proposal = governance.proposals.all[number], proposal.isApplied else { return false }
             return governance.proposed[number]?.isCarriedOut(by: entry.deed, at: entry.at) ?? false

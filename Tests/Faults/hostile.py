@@ -241,8 +241,8 @@ BODIES = dict(
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
     noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, storeFull=32, sealed=33, notFound=34, invalid=35,
-    journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, unknownKey=48, revokedKey=49, badSignature=50, notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54,
-    staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
+    journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, unknownKey=48, revokedKey=49, badSignature=50,
+    notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54, staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
 NAMES = {number: name for name, number in Kind.items()}
 
 

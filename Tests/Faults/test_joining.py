@@ -287,7 +287,7 @@ def test_a_second_machine_of_one_person_and_a_machine_set_up_anew(suite, tmp_pat
     expect_no_session(old)
     assert suite.peer("ingest", first).send("hello", body("hello", protocol=1)).receive(2) is None
     token, _ = enrol(suite)
-    assert tries(suite, token.secret, first).code == Refusal.unknownNode
+    assert tries(suite, token.secret, first).code == Refusal.revokedKey
     assert tries(suite, token.secret).kind == "joined", "the control: the token was good"
     for peer in (also, new):
         assert renews(peer).lease_ms > 0, "the others are not disturbed"
@@ -332,7 +332,7 @@ def test_a_revoked_agent_is_refused_on_its_live_connection_and_cannot_come_back(
     assert suite.peer("ingest", keys).send("hello", body("hello", protocol=1)).receive(2) is None
     assert name not in agents(suite)
     assert suite.cli("revoke", "agent", name, check=False).returncode == 1
-    assert tries(suite, token.secret, keys).code == Refusal.unknownNode, "its own token does not bring it back"
+    assert tries(suite, token.secret, keys).code == Refusal.revokedKey, "its own token does not bring it back"
 
 
 def test_a_revoked_agent_stops_capturing_within_its_lease(suite, tmp_path):
