@@ -668,9 +668,9 @@ class Suite:
 
         def watch():
             while not watching.wait(0.1):
-                for name, process in self.started.items():
+                for name in before:
                     with contextlib.suppress(OSError):
-                        peak[name] = max(peak[name], memory(process))
+                        peak[name] = max(peak[name], memory(self.started[name]))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import zmq
 from hostile import (
-    FACTOR, MiB, Peer, Refusal, batch, binaries, body, dial, frame, is_closed, key, memory, new_keys, new_stream, nonce, open_files, record_hello, seeded, wait_until,
+    FACTOR, MiB, Peer, Refusal, batch, binaries, body, dial, frame, greeting, is_closed, key, memory, new_keys, new_stream, nonce, open_files, record_hello, seeded, wait_until,
     with_our_death)
 from test_strangers import GREETINGS, mutated
-from hostile import greeting
+from zmq.utils import z85
 
 PREFIX = "sluice-join-"
 MEMORY_MAX, FILES_MAX, FILES_CROWDED, BURST = 256 * MiB, 1_024, 900, 20
@@ -112,7 +112,7 @@ def test_a_machine_joins_with_a_token_and_captures_and_another_with_the_same_tok
     assert settings["leaseMilliseconds"] == suite.lease_ms and settings["ingest"] == suite.settings["ingest"]
     assert os.stat(tmp_path / "desk" / "agent.secret").st_mode & 0o777 == 0o600
     secret = (tmp_path / "desk" / "agent.secret").read_text().strip().encode()
-    assert name == hashlib.sha256(zmq.utils.z85.decode(zmq.curve_public(secret))).hexdigest()[:16]
+    assert name == hashlib.sha256(z85.decode(zmq.curve_public(secret))).hexdigest()[:16]
     node = agents(suite)[name]["node"]
     assert (node["subject"], node["site"], node["team"]) == ("E1042", "berlin", "search")
     # It works at once: the key is known to ingest a moment later.
@@ -282,7 +282,7 @@ def test_a_second_machine_of_one_person_and_a_machine_set_up_anew(suite, tmp_pat
     new = suite.agent_peer(anew)
     mine = {n: a for n, a in agents(suite).items() if a["node"]["subject"] == "E-TWO"}
     assert sorted(mine) == ["laptop-a", "laptop-b"]
-    assert base64.b64decode(mine["laptop-a"]["node"]["key"]) == zmq.utils.z85.decode(anew[0])
+    assert base64.b64decode(mine["laptop-a"]["node"]["key"]) == z85.decode(anew[0])
     # The old key is over: on its connection, in its handshake, and with a token.
     expect_no_session(old)
     assert suite.peer("ingest", first).send("hello", body("hello", protocol=1)).receive(2) is None
