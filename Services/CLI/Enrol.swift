@@ -50,8 +50,9 @@ struct Enrol: ParsableCommand {
         print(token.text)
         // Not on standard output: that is the token's, for a pipe.
         let number = outcome.proposal.proposal
-        FileHandle.standardError.write(
-            Data("\(Terminal().yellow("dead until approved")): sluice approve \(number) --as ANOTHER-OPERATOR; then good once, for \(valid)\n".utf8))
+        var lines = ["\(Terminal().yellow("dead until approved")): sluice approve \(number) --as ANOTHER-OPERATOR; then good once, for \(valid)"]
+        if token.endpoint.hasPrefix("tcp://127.") { lines.append("for this machine alone, which calls itself \(token.endpoint); for others: --address tcp://HOST:PORT") }
+        FileHandle.standardError.write(Data((lines.joined(separator: "\n") + "\n").utf8))
     }
 
     private func show(_ outcome: WireOutcome, _ token: JoinToken) throws {

@@ -1,6 +1,7 @@
 """Disks that are full: nothing is lost, nothing is released unrecorded, and a pause acts all the same."""
 
 import re
+import time
 
 import pytest
 from checks import out_of_order, twice
@@ -80,6 +81,34 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
             agent.expect(capturing=True)
             suite.restart("control")
             assert suite.cli("certificate", certificates[-1]["epoch"]).code == 0, "what waited has been written"
+        finally:
+            suite.close()
+
+
+def test_an_agent_revoked_while_the_ledger_cannot_be_written_gets_no_new_session(make_suite):
+    """Ingest hears of it by a push alone, and must not go by a registry that does not say so yet."""
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
+        try:
+            agent = start_with_ann(suite)
+            filler = fill(disk)
+            for number in range(60):
+                (disk / "reserve").unlink(missing_ok=True)
+                fill_more(filler)
+                suite.pause("--all", "--reads-only", reason=f"{number} " + "x" * 1500)
+                if suite.status().get("journal"):
+                    break
+            agent.expect(capturing=True)
+            suite.cli("revoke", "agent", "ann")
+            assert int(suite.status()["entries_waiting"]) > 0, "the ledger says so already"
+            agent.expect(capturing=False)
+            begun = time.time_ns() // 1000
+            # Three leases, in which it greets and renews again and again.
+            while (status := agent.fresh)["atMicroseconds"] < begun + 3_000 * suite.lease_ms:
+                assert not status["classes"], "it has got a lease again"
+            filler.unlink()
+            wait_until(lambda: not suite.status().get("journal"), "the ledger is written again")
+            assert "ann" not in suite.agent_states() and not agent.fresh["classes"]
         finally:
             suite.close()
 
