@@ -28,7 +28,7 @@ final class JoinDesk {
     /// What the handshake calls everybody here.
     static let role = "stranger"
     static let underWayMax = 64
-    /// Control answers in milliseconds, when the disk is slow in a second; after that the stranger asks anew.
+    /// Control answers in milliseconds, when the disk is slow in a second; after that the stranger is told to come again.
     static let patience = Span.seconds(10)
     static let toldEvery = Span.seconds(10)
     private var toldAt = Clock.now()
@@ -45,6 +45,8 @@ final class JoinDesk {
             body.start = start.bytes
             return body
         }
+        // A new session: what was asked in the old one may be lost.
+        control.welcomed = { [unowned self] _ in giveBack { _ in true } }
         control.received = { [unowned self] message in
             // What cannot be read is no answer: the stranger asks again.
             try? answered(message)
@@ -83,14 +85,23 @@ final class JoinDesk {
         // From here on nobody holds the secret: control and its ledger know its hash.
         request.token = Data(JoinToken.hash(of: join.secret))
         request.address = address
-        guard underWay.count < JoinDesk.underWayMax, control.send(.joinRequest, request) == .sent else {
-            var busy = WireBusy()
-            busy.kind = UInt32(Kind.join.rawValue)
-            busy.retryMs = 1_000
-            strangers.send(.busy, busy, to: route)
-            return
-        }
+        guard underWay.count < JoinDesk.underWayMax, control.send(.joinRequest, request) == .sent else { return pushBack(route) }
         underWay[request.id] = (route, now)
+    }
+
+    private func pushBack(_ route: Route) {
+        var busy = WireBusy()
+        busy.kind = UInt32(Kind.join.rawValue)
+        busy.retryMs = 1_000
+        strangers.send(.busy, busy, to: route)
+    }
+
+    /// Asks those to come again for whom control has not answered and will not.
+    private func giveBack(_ isLost: (Instant) -> Bool) {
+        for (id, asked) in underWay where isLost(asked.since) {
+            underWay[id] = nil
+            pushBack(asked.route)
+        }
     }
 
     private func answered(_ message: borrowing Inbound) throws(Frame.Malformed) {
@@ -120,7 +131,7 @@ final class JoinDesk {
             body.nonce = Nonce.random().bytes
             control.send(.renew, body)
         }
-        for (id, asked) in underWay where now - asked.since > JoinDesk.patience { underWay[id] = nil }
+        giveBack { now - $0 > JoinDesk.patience }
         guard now - toldAt > JoinDesk.toldEvery, told != Told() else { return }
         logger.info("joined: \(told.joined), refused: \(told.refused), asked to wait: \(told.limited)")
         toldAt = now
