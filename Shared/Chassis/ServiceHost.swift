@@ -42,7 +42,12 @@ package struct ServiceHost: Sendable {
     /// The folder that is this service's alone.
     package func folder() -> String { home.file(name) }
 
-    package func keys() throws -> CurveKeyPair { try KeyFile.load(home.key(name)) }
+    /// - Throws: `Complaint` if it is another key than the registry names: whoever connects would find somebody else here.
+    package func keys() throws -> CurveKeyPair {
+        let pair = try KeyFile.load(home.key(name))
+        guard let expected = try trusted().key(of: name), expected != pair.publicKey else { return pair }
+        throw Complaint("\(home.key(name)) is not the key that registry.json names for \(name): put the right one back")
+    }
     package func trusted() throws -> TrustedNodes { try TrustedNodes(contentsOf: home.file("registry.json")) }
 
     /// A key of ``TrustedNodes/Anchors``.

@@ -1,4 +1,4 @@
-"""Secrets stay in their files: nothing that the suite writes, prints, or shows of its processes holds one."""
+"""Secrets stay in their files (FAULTS: A12, A13): nothing that the suite writes, prints, or shows of its processes holds one."""
 
 import base64
 import re
@@ -172,3 +172,58 @@ def test_a_service_that_crashes_leaves_no_core(make_suite, tmp_path):
         pytest.skip("no process leaves a core here: there is no control")
     control = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=allowed)
     assert crash(control), "the control: another process leaves one"
+
+
+# A12
+
+
+def spoilt(path):
+    """Ways in which a key file is none, by name: what it then holds."""
+    good = path.read_bytes()
+    yield "empty", b""
+    yield "of another length", good[:-4] + b"\n"
+    yield "with a carriage return", good.replace(b"\n", b"\r\n") if path.suffix == ".secret" else b"\r\n".join(good[:40].split(b"\n"))
+    yield "of letters that are none of Z85, nor PEM", b"~" * 40 + b"\n"
+    yield "of another node", path.with_name({"control.secret": "policy.secret", "policy.secret": "control.secret", "notify.secret": "ops-1.secret",
+                                             "control.ledger": "policy.ledger", "ops-1.secret": "ops-2.secret"}[path.name]).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["control.secret", "policy.secret", "notify.secret", "control.ledger"])
+def test_a_service_whose_key_file_is_none_says_so_in_one_line_and_does_not_start(make_suite, name):
+    suite = make_suite(start=False)
+    path, service = suite.home / "keys" / name, name.split(".")[0]
+    good = path.read_bytes()
+    for what, content in list(spoilt(path)):
+        path.write_bytes(content)
+        ended = subprocess.run([binaries() / f"sluice-{service}", "--home", suite.home], capture_output=True, text=True, timeout=30)
+        lines = [line for line in ended.stderr.splitlines() if line.startswith("Error")]
+        assert ended.returncode != 0 and len(lines) == 1 and str(path) in lines[0], (what, ended)
+    path.write_bytes(good)
+    # The control: with its own key it starts.
+    suite.start("control", *([service] if service != "control" else []), wait=False)
+    wait_until(lambda: b"closed to unknown keys" in suite.log(service).read_bytes(), f"{service} starts with its own key")
+
+
+def test_a_lost_key_is_exchanged_while_everything_is_paused(make_suite, tmp_path):
+    """A13."""
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    with_passphrase = ("--passphrase-file", tmp_path / "passphrase")
+    keys = suite.home / "keys"
+    suite.cli("key", "new", "ops-3", *with_passphrase)
+    suite.approved("operator", "add", "ops-3", "--key", keys / "ops-3.pub")
+    epoch = suite.pause("--all")["epoch"]
+    waiting = suite.cli("resume", epoch, "--reason", "x", "--as", "ops-2", "--json").json["proposal"]["proposal"]
+    # ops-2's key is lost, or stolen: gone at once, by one person, and what it proposed with it.
+    suite.cli("operator", "remove", "ops-2")
+    assert suite.cli("approve", waiting, check=False).code == 1
+    suite.cli("key", "new", "ops-2b", *with_passphrase)
+    number = suite.cli("operator", "add", "ops-2b", "--key", keys / "ops-2b.pub", "--person", "ops-2", "--json").json["proposal"]["proposal"]
+    assert suite.cli("approve", number, "--as", "ops-2", check=False).code == 1, "who was removed approves nothing"
+    suite.cli("approve", number, "--as", "ops-3", *with_passphrase)
+    agent.expect(capturing=False)
+    number = suite.cli("resume", epoch, "--reason", "x", "--json").json["proposal"]["proposal"]
+    suite.cli("approve", number, "--as", "ops-2b", *with_passphrase)
+    agent.expect(capturing=True)
