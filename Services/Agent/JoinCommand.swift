@@ -31,6 +31,7 @@ struct JoinCommand: ParsableCommand {
     func run() throws {
         // Decide.
         Lifecycle.ignoreBrokenPipes()
+        Lifecycle.leaveNoCore()
         let token = try JoinCommand.read(token)
         let folder = try options.folder()
 

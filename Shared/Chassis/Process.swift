@@ -68,19 +68,16 @@ package enum Lifecycle {
         setrlimit(files, &limit)
     }
 
-    /// Lowers limits for good: no memory beyond `bytes`, no more than `files` open, no core (it would hold secrets). What cannot be lowered
-    /// stays as it was.
+    /// Lowers both limits for good: no memory beyond `bytes`, no more than `files` open. What cannot be lowered stays as it was.
     ///
     /// What counts is memory that can be written to (`RLIMIT_DATA`), not address space, of which Swift and glibc reserve far more than they use.
     package static func limit(memory bytes: Int, files: Int) {
         #if os(Linux)
         lower(__rlimit_resource_t(RLIMIT_DATA.rawValue), to: bytes)
         lower(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), to: files)
-        lower(__rlimit_resource_t(RLIMIT_CORE.rawValue), to: 0)
         #else
         lower(RLIMIT_DATA, to: bytes)
         lower(RLIMIT_NOFILE, to: files)
-        lower(RLIMIT_CORE, to: 0)
         #endif
     }
 
