@@ -15,7 +15,8 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `registry.json` | ``TrustedNodes`` |
 /// | `keys/NAME.secret` | CURVE keys, 0600 |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
-/// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches: PKCS#8, 0600 |
+/// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
+/// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `agents/NAME/` | an agent's key, settings, spool |
 /// | `logs/` | what the services print |
@@ -40,6 +41,7 @@ package struct Home: Sendable {
     package func ledgerKey(_ service: String) -> String { file("keys/\(service).ledger") }
     package func witnessKey(_ service: String) -> String { file("keys/\(service).witness") }
     package var vaultKey: String { file("keys/policy.vault") }
+    package var masterKey: String { file("keys/policy.master") }
 
     package func makeFolder(_ name: String = "") throws(Complaint) {
         let folder = name.isEmpty ? path : file(name)

@@ -2,18 +2,22 @@ package import Foundation
 import GRDB
 import Gate
 
-/// The vault in one SQLite file: WAL, FULL, one connection that writes, readers beside it.
+/// The vault in one SQLite file: WAL, FULL, one connection that writes, readers beside it. Blobs are encrypted on their way in, and opened on their way out.
 package final class SQLiteVault: Vault {
     private let pool: any DatabaseWriter
+    private let keys: DataKeys
     private let path: String
     /// A checkpoint costs a commit its 25 ms when it runs inside; so it runs between commits, from this size of the log on.
     private static let logBytesMin = 4 << 20
     /// And in any case from this size on, whoever waits.
     private static let logBytesMax = 64 << 20
 
-    package init(path: String) throws {
+    /// - Throws: `StoreError`, `VaultRefused`.
+    package init(path: String, master: MasterKey) throws {
         self.path = path
-        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, version: 1) { step, db in
+        keys = DataKeys(master: master)
+        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, version: 2) { step, db in
+            if step == 2 { try SQLiteVault.encrypt(db, path) }
             guard step == 1 else { return }
             try db.execute(
                 sql: """
@@ -38,11 +42,37 @@ package final class SQLiteVault: Vault {
                     INSERT INTO total VALUES (1, 0, 0, NULL);
                     """)
         }
+        guard try pool.write({ [keys] db in try keys.claim(in: db) }) else { throw VaultRefused.otherMasterKey(path: path) }
+    }
+
+    /// Version 1 stored segments in the clear. Where it stored any their bytes may be anywhere in the file.
+    private static func encrypt(_ db: Database, _ path: String) throws {
+        guard try Int.fetchOne(db, sql: "SELECT (SELECT COUNT(*) FROM segment) + (SELECT COUNT(*) FROM stream)") == 0 else {
+            throw VaultRefused.inTheClear(path: path)
+        }
+        try db.execute(
+            sql: """
+                DROP TABLE segment;
+                CREATE TABLE segment (
+                    number INTEGER PRIMARY KEY, subject TEXT NOT NULL, class TEXT NOT NULL, first_ns INTEGER NOT NULL,
+                    last_ns INTEGER NOT NULL, agent INTEGER NOT NULL, stream INTEGER NOT NULL, sequence INTEGER NOT NULL,
+                    site TEXT NOT NULL, team TEXT NOT NULL, count INTEGER NOT NULL, epoch INTEGER NOT NULL,
+                    columns_bytes INTEGER NOT NULL, hash BLOB NOT NULL, key INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+                CREATE INDEX segment_time ON segment (subject, class, first_ns);
+                CREATE INDEX segment_batch ON segment (stream, sequence);
+                """)
+        try DataKeys.createTable(in: db)
     }
 
     package func transaction(_ body: (any VaultTransaction) throws -> Bool) throws {
         try pool.writeWithoutTransaction { db in
-            try db.inTransaction(.immediate) { try body(Transaction(db: db)) ? .commit : .rollback }
+            let made = DataKeys.Made()
+            var isCommitted = false
+            try db.inTransaction(.immediate) {
+                isCommitted = try body(Transaction(db: db, keys: keys, made: made))
+                return isCommitted ? .commit : .rollback
+            }
+            if isCommitted { keys.publish(made) }
         }
     }
 
@@ -83,7 +113,7 @@ package final class SQLiteVault: Vault {
         return try pool.read { db in
             guard
                 let row = try Row.fetchOne(
-                    db, sql: "SELECT COUNT(DISTINCT subject), COALESCE(SUM(count), 0) FROM segment WHERE \(sql)", arguments: arguments)
+                    db, sql: "SELECT COUNT(DISTINCT subject), CAST(TOTAL(count) AS INTEGER) FROM segment WHERE \(sql)", arguments: arguments)
             else { return (0, 0) }
             return (row[0], row[1])
         }
@@ -91,28 +121,35 @@ package final class SQLiteVault: Vault {
 
     package func segments(
         _ selection: Selection, after cursor: SegmentCursor, limit: Int
-    ) throws -> (segments: [Segment], next: SegmentCursor) {
+    ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor) {
         let (condition, arguments) = SQLiteVault.condition(selection)
         var next = cursor
-        let segments = try pool.read { db in
+        let rows = try pool.read { db in
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT number, subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch, columns_bytes, hash, body
+                    SELECT number, subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch, columns_bytes, hash,
+                        key, body
                     FROM segment WHERE (subject, class, first_ns, number) > (?, ?, ?, ?) AND \(condition)
                     ORDER BY subject, class, first_ns, number LIMIT ?
                     """,
                 arguments: [cursor.subject, cursor.dataClass, cursor.first, cursor.row] + arguments + [limit]
-            ).map { row in
-                next.row = row[0]
-                next.subject = row[1]
-                next.dataClass = row[2]
-                next.first = row[3]
-                return Segment(
-                    scope: Scope(subject: row[1], site: row[8], team: row[9]), dataClass: DataClass(row[2]), agent: UInt32(row[5] as Int64),
-                    stream: UInt64(bitPattern: row[6] as Int64), sequence: UInt64(row[7] as Int64), first: WallTime(nanoseconds: row[3]),
-                    last: WallTime(nanoseconds: row[4]), count: row[10], epoch: UInt64(row[11] as Int64), columnsBytes: row[12],
-                    hash: row[13], blob: row[14])
+            ).map { row in (row: row, key: try keys.key(row[14], in: db)) }
+        }
+        let segments = rows.map { row, key -> Result<Segment, SegmentUnreadable> in
+            let number: Int64 = row[0]
+            let columns = SegmentColumns(row)
+            next.row = number
+            next.subject = columns.subject
+            next.dataClass = columns.dataClass
+            next.first = columns.first
+            switch key {
+            case .failure(let why): return .failure(SegmentUnreadable(row: number, why: why))
+            case .success(let key):
+                guard let blob = key.open(row[15], beside: columns), let segment = columns.segment(blob) else {
+                    return .failure(SegmentUnreadable(row: number, why: .changed))
+                }
+                return .success(segment)
             }
         }
         return (segments, next)
@@ -130,6 +167,8 @@ package final class SQLiteVault: Vault {
 
     private struct Transaction: VaultTransaction {
         let db: Database
+        let keys: DataKeys
+        let made: DataKeys.Made
 
         func highWater(_ key: StreamKey) throws -> UInt64 {
             let statement = try db.cachedStatement(sql: "SELECT sequence FROM stream WHERE agent = ? AND stream = ?")
@@ -146,15 +185,17 @@ package final class SQLiteVault: Vault {
         }
 
         func insert(_ segment: Segment) throws {
+            let key = try keys.key(for: DataKeyPlace(of: segment), made: made, in: db)
+            let columns = SegmentColumns(segment, key: key.number)
+            let body = try key.seal(segment.blob, beside: columns)
             let statement = try db.cachedStatement(
                 sql: """
                     INSERT INTO segment (subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch,
-                        columns_bytes, hash, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        columns_bytes, hash, key, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """)
             try statement.execute(arguments: [
-                segment.scope.subject, segment.dataClass.name, segment.first.nanoseconds, segment.last.nanoseconds, Int64(segment.agent),
-                Int64(bitPattern: segment.stream), Int64(segment.sequence), segment.scope.site, segment.scope.team, segment.count,
-                Int64(segment.epoch), segment.columnsBytes, segment.hash, segment.blob,
+                columns.subject, columns.dataClass, columns.first, columns.last, columns.agent, columns.stream, columns.sequence,
+                columns.site, columns.team, columns.count, columns.epoch, columns.columnsBytes, columns.hash, columns.key, body,
             ])
         }
 
@@ -206,5 +247,25 @@ package final class SQLiteVault: Vault {
                 sql: "UPDATE release SET chunks = ?, events = ?, code = ?, ended_us = ? WHERE number = ?",
                 arguments: [chunks, events, code, at.microseconds, release])
         }
+    }
+}
+
+extension SegmentColumns {
+    /// Of a row in the order of ``SQLiteVault/segments(_:after:limit:)``.
+    fileprivate init(_ row: Row) {
+        subject = row[1]
+        dataClass = row[2]
+        first = row[3]
+        last = row[4]
+        agent = row[5]
+        stream = row[6]
+        sequence = row[7]
+        site = row[8]
+        team = row[9]
+        count = row[10]
+        epoch = row[11]
+        columnsBytes = row[12]
+        hash = row[13]
+        key = row[14]
     }
 }

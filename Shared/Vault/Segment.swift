@@ -16,7 +16,7 @@ package struct Segment: Sendable {
     package var columnsBytes: Int
     /// SHA-256 of the payload as it came, first 16 bytes: what came twice must be the same twice.
     package var hash: Data
-    /// zstd over columns. Encryption under the subject's key is a later step; its place is here.
+    /// zstd over columns: what a store encrypts.
     package var blob: Data
 
     package init(
@@ -120,7 +120,7 @@ package protocol VaultTransaction {
     func close(_ release: Int64, chunks: Int64, events: Int64, code: Int, at: WallTime) throws
 }
 
-/// The store behind policy. One engine is embedded (SQLite); another, for several machines, follows.
+/// The store behind policy: what it keeps of events is ciphertext. One engine is embedded (SQLite); another, for several machines, follows.
 package protocol Vault: Sendable {
     /// Runs `body` in one transaction on the one connection that writes. False from `body` rolls it back.
     func transaction(_ body: (any VaultTransaction) throws -> Bool) throws
@@ -128,8 +128,11 @@ package protocol Vault: Sendable {
     func gate() throws -> Data?
     func totals() throws -> VaultTotals
     func extent(of selection: Selection) throws -> (subjects: Int, events: Int64)
-    /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more.
-    func segments(_ selection: Selection, after: SegmentCursor, limit: Int) throws -> (segments: [Segment], next: SegmentCursor)
+    /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more. One that cannot be opened, or was
+    /// changed, stands in its place as what it is.
+    func segments(
+        _ selection: Selection, after: SegmentCursor, limit: Int
+    ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor)
     /// Housekeeping on the writer's thread, in a gap.
     func tidy(isIdle: Bool) throws
     func close() throws

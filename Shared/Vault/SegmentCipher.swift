@@ -1,0 +1,165 @@
+import Crypto
+import Foundation
+import Gate
+
+/// What wraps a vault's data keys: 32 bytes that are kept outside it. Prints as nothing.
+package struct MasterKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package static let bytesCount = 32
+    fileprivate let key: SymmetricKey
+    /// 8 bytes that tell it from others, and give nothing of it away.
+    let id: Data
+
+    package init?(secret: [UInt8]) {
+        guard secret.count == MasterKey.bytesCount else { return nil }
+        key = SymmetricKey(data: secret)
+        id = Data(SHA256.hash(data: Array("sluice vault master key v1\n".utf8) + secret).prefix(8))
+    }
+
+    package var description: String { "MasterKey(redacted)" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
+/// Whose data key, and of which month: who is erased takes their keys along, and one lost key opens a month of one person.
+struct DataKeyPlace: Hashable, Sendable {
+    var subject: String
+    /// Of UTC: 202611.
+    var month: Int64
+
+    init(subject: String, month: Int64) {
+        self.subject = subject
+        self.month = month
+    }
+
+    init(of segment: Segment) { self.init(subject: segment.scope.subject, month: DataKeyPlace.month(of: segment.first)) }
+
+    /// Source: Howard Hinnant, chrono-compatible low-level date algorithms (days to civil).
+    static func month(of time: WallTime) -> Int64 {
+        let day = 86_400_000_000_000 as Int64
+        let days = time.nanoseconds / day - (time.nanoseconds % day < 0 ? 1 : 0) + 719_468
+        let era = (days >= 0 ? days : days - 146_096) / 146_097
+        let dayOfEra = days - era * 146_097
+        let year = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * year + year / 4 - year / 100)
+        let month = (5 * dayOfYear + 2) / 153
+        return month < 10 ? (year + era * 400) * 100 + month + 3 : (year + era * 400 + 1) * 100 + month - 9
+    }
+}
+
+/// Encrypts the blobs of one subject's month.
+struct DataKey: Sendable {
+    /// Of its row.
+    let number: Int64
+    private let key: SymmetricKey
+
+    /// Nonce, key, tag.
+    static let wrappedBytes = 12 + 32 + 16
+
+    /// A new one, and how it is stored.
+    static func make(_ number: Int64, for place: DataKeyPlace, under master: MasterKey) throws -> (key: DataKey, wrapped: Data) {
+        let key = SymmetricKey(size: .bits256)
+        let box = try key.withUnsafeBytes { try AES.GCM.seal($0, using: master.key, authenticating: associated(number, place)) }
+        guard let wrapped = box.combined else { throw CryptoKitError.incorrectParameterSize }
+        return (DataKey(number: number, key: key), wrapped)
+    }
+
+    private init(number: Int64, key: SymmetricKey) {
+        self.number = number
+        self.key = key
+    }
+
+    /// Nil: it was changed, belongs elsewhere, or was wrapped by another master key.
+    init?(_ number: Int64, for place: DataKeyPlace, unwrapping wrapped: Data, under master: MasterKey) {
+        guard wrapped.count == DataKey.wrappedBytes, let box = try? AES.GCM.SealedBox(combined: wrapped),
+            let secret = try? AES.GCM.open(box, using: master.key, authenticating: DataKey.associated(number, place))
+        else { return nil }
+        self.init(number: number, key: SymmetricKey(data: secret))
+    }
+
+    private static func associated(_ number: Int64, _ place: DataKeyPlace) -> [UInt8] {
+        var bytes = Array("sluice data key v1\n".utf8)
+        bytes.append(number)
+        bytes.append(place.subject)
+        bytes.append(place.month)
+        return bytes
+    }
+
+    /// Nonce, ciphertext, tag. The nonce is random: 2^32 segments of one person's month are out of reach.
+    func seal(_ blob: Data, beside columns: SegmentColumns) throws -> Data {
+        guard let sealed = try AES.GCM.seal(blob, using: key, authenticating: columns.associated).combined else {
+            throw CryptoKitError.incorrectParameterSize
+        }
+        return sealed
+    }
+
+    /// Nil: blob or columns are not what was stored.
+    func open(_ sealed: Data, beside columns: SegmentColumns) -> Data? {
+        guard let box = try? AES.GCM.SealedBox(combined: sealed) else { return nil }
+        return try? AES.GCM.open(box, using: key, authenticating: columns.associated)
+    }
+}
+
+/// The columns of a row beside its blob, as SQLite holds them: what is read is believed only once the blob has opened beside it.
+struct SegmentColumns: Hashable, Sendable {
+    var subject: String
+    var site: String
+    var team: String
+    var dataClass: String
+    var agent: Int64
+    var stream: Int64
+    var sequence: Int64
+    var first: Int64
+    var last: Int64
+    var count: Int64
+    var epoch: Int64
+    var columnsBytes: Int64
+    var hash: Data
+    /// Number of the data key.
+    var key: Int64
+
+    /// Every column in one form: texts and bytes with their length in front, numbers as 8 bytes, big-endian.
+    var associated: [UInt8] {
+        var bytes = Array("sluice segment v1\n".utf8)
+        bytes.reserveCapacity(256)
+        for text in [subject, site, team, dataClass] { bytes.append(text) }
+        for number in [agent, stream, sequence, first, last, count, epoch, columnsBytes, key] { bytes.append(number) }
+        bytes.append(Int64(hash.count))
+        bytes.append(contentsOf: hash)
+        return bytes
+    }
+
+    init(_ segment: Segment, key: Int64) {
+        subject = segment.scope.subject
+        site = segment.scope.site
+        team = segment.scope.team
+        dataClass = segment.dataClass.name
+        agent = Int64(segment.agent)
+        stream = Int64(bitPattern: segment.stream)
+        sequence = Int64(bitPattern: segment.sequence)
+        first = segment.first.nanoseconds
+        last = segment.last.nanoseconds
+        count = Int64(segment.count)
+        epoch = Int64(bitPattern: segment.epoch)
+        columnsBytes = Int64(segment.columnsBytes)
+        hash = segment.hash
+        self.key = key
+    }
+
+    /// Nil: these are no numbers of a segment.
+    func segment(_ blob: Data) -> Segment? {
+        guard let agent = UInt32(exactly: agent), let count = Int(exactly: count), let columnsBytes = Int(exactly: columnsBytes) else { return nil }
+        return Segment(
+            scope: Scope(subject: subject, site: site, team: team), dataClass: DataClass(dataClass), agent: agent,
+            stream: UInt64(bitPattern: stream), sequence: UInt64(bitPattern: sequence), first: WallTime(nanoseconds: first),
+            last: WallTime(nanoseconds: last), count: count, epoch: UInt64(bitPattern: epoch), columnsBytes: columnsBytes, hash: hash, blob: blob)
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func append(_ number: Int64) { Swift.withUnsafeBytes(of: number.bigEndian) { append(contentsOf: $0) } }
+
+    fileprivate mutating func append(_ text: String) {
+        append(Int64(text.utf8.count))
+        append(contentsOf: text.utf8)
+    }
+}
