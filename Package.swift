@@ -71,22 +71,25 @@ let package = Package(
         shared("Identity", ["Gate", "Messaging", crypto, cryptoExtras, asn1]),
         // Alone sees the keys of batches: agents seal, policy opens.
         shared("Seal", ["Gate", crypto]),
-        shared("Vault", ["Gate", grdb]),
+        shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
-        shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CZMQ", crypto, protobuf, logging, argumentParser]),
+        shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
-        service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto]),
+        service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
+        tests("VaultTests", ["Gate", "Vault", grdb]),
+        tests("AgentTests", ["sluice-agent", "Gate", "Ledger", "Seal", "Wire", crypto, protobuf]),
+        tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
         tests("TidyTests", []),

@@ -3,8 +3,11 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
+import Seal
+import SwiftProtobuf
 import Synchronization
 import Wire
 
@@ -143,19 +146,26 @@ struct AgentRun {
         try home.lock("lock")
         let keys = try KeyFile.load(folder + "/agent.secret")
         guard let server = CurveKey(z85: settings.serverKey) else { throw Complaint("serverKey in agent.json is no key") }
+        let ledger: VerifierKey
+        do { ledger = try VerifierKey(parsing: settings.ledgerKey) } catch { throw Complaint("ledgerKey in agent.json is no verifier key: \(error)") }
         let spool = try Spool(path: folder + "/spool.sqlite")
+        let kept = try spool.vaultProof()
+        // What was accepted once is checked like what comes: the file may be anybody's. Without it no key is too old.
+        let accepted = kept.flatMap { try? VaultAnnouncement.check(WireEntryProof(serializedBytes: $0), ledger: ledger, accepted: nil) }
+        if kept != nil, accepted == nil { logger.error("the vault key that was kept in the spool is not proven: the next one that is counts, however old") }
         let wakeup = try Wakeup()
         let news = Mailbox<SpoolThread.News>(wakeup: wakeup)
         let ended = EndOfInput(wakeup: wakeup)
         let holder = PermitHolder(intervals: OpenIntervals(restoring: try spool.intervals()), epoch: try spool.epoch())
         let closed = DispatchSemaphore(value: 0)
         let recorder = Recorder(holder: holder) { closed.signal() }
-        let spoolThread = SpoolThread(path: folder, recorder: recorder, settings: settings, news: news)
+        let spoolThread = SpoolThread(path: folder, origin: ledger.name.description, recorder: recorder, settings: settings, news: news)
         let context = try Context()
 
         // Connect, and run until a signal, a failure, or the end of the input.
         try startInput(recorder, ended)
         spoolThread.start(spool)
+        if let accepted { spoolThread.put(.sealTo(accepted.key, proof: nil)) }
         let drained = Mutex<Bool>(true)
         let drainTime = Span(nanoseconds: Int64(drain * 1e9))
         try ServiceHost.run(wakeup, logger: logger) { reactorOf in
@@ -163,7 +173,10 @@ struct AgentRun {
             let link = try Link(
                 .init(endpoint: settings.ingest, server: server), keys: keys, limits: limits,
                 silence: Span(nanoseconds: lease.nanoseconds * 4), reconnect: 500...2_500, in: context)
-            let uplink = Uplink(link: link, recorder: recorder, spool: spoolThread, lease: lease, logger: logger)
+            let uplink = Uplink(
+                link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, lease: lease,
+                logger: logger)
+            uplink.temporary = settings.vaultKey.flatMap { Data(base64Encoded: $0) }.flatMap { VaultPublicKey(raw: [UInt8]($0)) }
             var endedAt: Instant?
             let reactor = reactorOf { stop in
                 for item in news.take() where !uplink.take(item) { stop(1) }

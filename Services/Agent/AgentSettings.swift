@@ -6,24 +6,29 @@ import Messaging
 
 /// `agent.json` in an agent's home.
 struct AgentSettings: Codable, Sendable {
-    /// For people; what counts is the key.
+    /// In the registry: what batches are sealed as. Ingest must know this agent by the same one.
     var name: String
     /// Where ingest listens: `tcp://host:port`.
     var ingest: String
     /// Ingest's public key, Z85: pinned, so that nobody else can hand out permits.
     var serverKey: String
-    /// Bytes of payloads on disk. Default 256 MiB. When it is full new events are refused, and counted.
+    /// Verifier key (C2SP) of control's ledger: pinned, so that nobody else can name the key that batches are sealed to.
+    var ledgerKey: String
+    var vaultKey: String?
+    /// Bytes of sealed payloads on disk. Default 256 MiB. When it is full new events are refused, and counted.
     var spoolBytesMax: Int = 256 << 20
     /// Of the suite, milliseconds.
     var leaseMilliseconds: Int = 3_000
 
-    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, spoolBytesMax, leaseMilliseconds }
+    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, vaultKey, spoolBytesMax, leaseMilliseconds }
 
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         name = try values.decode(String.self, forKey: .name)
         ingest = try values.decode(String.self, forKey: .ingest)
         serverKey = try values.decode(String.self, forKey: .serverKey)
+        ledgerKey = try values.decode(String.self, forKey: .ledgerKey)
+        vaultKey = try values.decodeIfPresent(String.self, forKey: .vaultKey)
         spoolBytesMax = try values.decodeIfPresent(Int.self, forKey: .spoolBytesMax) ?? 256 << 20
         leaseMilliseconds = try values.decodeIfPresent(Int.self, forKey: .leaseMilliseconds) ?? 3_000
     }

@@ -4,20 +4,29 @@ import GRDB
 import Gate
 import Vault
 
-/// A batch that waits for its acknowledgement.
+/// A batch that waits for its acknowledgement: two frames that go out as they are, however often.
 struct SpooledBatch: Sendable {
     var stream: UInt64
     var sequence: UInt64
-    var dataClass: DataClass
-    var first: WallTime
-    var last: WallTime
-    var count: Int
-    var epoch: UInt64
-    var columnsBytes: Int
+    /// As it was associated with the payload.
+    var header: Data
+    /// Sealed.
     var payload: Data
 }
 
-/// What an agent keeps on disk: batches without acknowledgement, the intervals in which it held a permit, and the highest epoch.
+/// Why a spool is not used.
+enum SpoolRefused: Error, CustomStringConvertible {
+    case inTheClear(path: String, batches: Int)
+
+    var description: String {
+        switch self {
+        case .inTheClear(let path, let batches):
+            "\(path) holds \(batches) batches in the clear, from an older Sluice: let that version send them, or delete the file and lose them"
+        }
+    }
+}
+
+/// What an agent keeps on disk: sealed batches without acknowledgement, the intervals in which it held a permit, and the highest epoch.
 ///
 /// One SQLite file, synchronous=FULL: what `append` has returned for survives kill -9 and a power cut. Bounded in bytes.
 final class Spool {
@@ -42,7 +51,10 @@ final class Spool {
     private var savedIntervals: [String: Int64] = [:]
 
     init(path: String) throws {
-        database = try SQLiteStore.open(path, version: 1) { step, db in
+        var steps: [Int] = []
+        database = try SQLiteStore.open(path, version: 2) { step, db in
+            steps.append(step)
+            if step == 2 { try Spool.seal(db, path) }
             guard step == 1 else { return }
             try db.execute(
                 sql: """
@@ -58,6 +70,13 @@ final class Spool {
                     INSERT INTO state VALUES (1, 0);
                     """)
         }
+        if steps == [2] {
+            // Pages that were freed hold what version 1 wrote in the clear.
+            try database.writeWithoutTransaction { db in
+                try db.execute(sql: "VACUUM")
+                try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            }
+        }
         try database.read { db in
             for row in try Row.fetchAll(db, sql: "SELECT id, class, newest, (SELECT MIN(sequence) FROM batch WHERE stream = id) FROM stream") {
                 let id = UInt64(bitPattern: row[0] as Int64)
@@ -69,6 +88,23 @@ final class Spool {
         try measure()
     }
 
+    /// Version 1 kept batches in the clear. What it still holds would have to be sealed by whoever reads this file: it is not taken over.
+    private static func seal(_ db: Database, _ path: String) throws {
+        let batches = try Int.fetchOne(db, sql: "SELECT (SELECT COUNT(*) FROM batch) + (SELECT COUNT(*) FROM quarantine)") ?? 0
+        guard batches == 0 else { throw SpoolRefused.inTheClear(path: path, batches: batches) }
+        try db.execute(
+            sql: """
+                DROP TABLE batch;
+                DROP TABLE quarantine;
+                CREATE TABLE batch (
+                    stream INTEGER NOT NULL, sequence INTEGER NOT NULL, first_ns INTEGER NOT NULL, header BLOB NOT NULL, hash BLOB NOT NULL,
+                    payload BLOB NOT NULL, PRIMARY KEY (stream, sequence)) STRICT;
+                CREATE TABLE quarantine (
+                    stream INTEGER NOT NULL, sequence INTEGER NOT NULL, why TEXT NOT NULL, header BLOB NOT NULL, payload BLOB NOT NULL) STRICT;
+                CREATE TABLE vault_key (only INTEGER PRIMARY KEY CHECK (only = 1), proof BLOB NOT NULL) STRICT;
+                """)
+    }
+
     func close() {
         try? SQLiteStore.checkpoint(database)
         try? database.close()
@@ -76,6 +112,15 @@ final class Spool {
 
     func epoch() throws -> Epoch {
         try database.read { db in Epoch(UInt64(try Int64.fetchOne(db, sql: "SELECT epoch FROM state") ?? 0)) }
+    }
+
+    /// The proof of the vault key that was last accepted.
+    func vaultProof() throws -> Data? { try database.read { db in try Data.fetchOne(db, sql: "SELECT proof FROM vault_key") } }
+
+    func keep(vaultProof: Data) throws {
+        try database.write { db in
+            try db.execute(sql: "INSERT INTO vault_key VALUES (1, ?) ON CONFLICT DO UPDATE SET proof = excluded.proof", arguments: [vaultProof])
+        }
     }
 
     func intervals() throws -> [DataClass: [OpenIntervals.Interval]] {
@@ -116,53 +161,56 @@ final class Spool {
         savedIntervals = wanted.mapValues(\.2)
     }
 
-    /// Gives a batch the next sequence of its class's stream and stores it.
-    func append(
-        _ dataClass: DataClass, first: WallTime, last: WallTime, count: Int, epoch: Epoch, columnsBytes: Int, payload: Data
-    ) throws -> Stream {
+    /// The stream of a class, as it will be once it holds one batch more.
+    func next(_ dataClass: DataClass) -> Stream {
         var stream = streams.values.first { $0.dataClass == dataClass }
             ?? Stream(id: .random(in: 1...UInt64(Int64.max)), dataClass: dataClass, oldest: 1, newest: 0)
         stream.newest += 1
-        let hash = Data(SHA256.hash(data: payload))
+        return stream
+    }
+
+    /// Stores the batch that `next` made room for.
+    ///
+    /// - Parameter first: Start of its earliest event.
+    func append(_ stream: Stream, first: WallTime, header: Data, payload: Data) throws {
         try database.write { db in
             try db.execute(
                 sql: "INSERT INTO stream VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET newest = excluded.newest",
-                arguments: [Int64(bitPattern: stream.id), dataClass.name, Int64(stream.newest)])
+                arguments: [Int64(bitPattern: stream.id), stream.dataClass.name, Int64(stream.newest)])
             try db.execute(
-                sql: "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                arguments: [
-                    Int64(bitPattern: stream.id), Int64(stream.newest), first.nanoseconds, last.nanoseconds, count, Int64(epoch.number),
-                    columnsBytes, hash, payload,
-                ])
+                sql: "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
+                arguments: [Int64(bitPattern: stream.id), Int64(stream.newest), first.nanoseconds, header, Spool.hash(header, payload), payload])
         }
         streams[stream.id] = stream
         extent.batches += 1
         extent.bytes += payload.count
         if extent.oldest == nil { extent.oldest = first }
-        return stream
+    }
+
+    private static func hash(_ header: Data, _ payload: Data) -> Data {
+        var hash = SHA256()
+        hash.update(data: header)
+        hash.update(data: payload)
+        return Data(hash.finalize())
     }
 
     /// Batches from `sequence` on. One whose bytes have changed on disk is set aside, and named; what is behind it goes on.
     func fetch(_ id: UInt64, from sequence: UInt64, limit: Int) throws -> (batches: [SpooledBatch], damaged: [UInt64]) {
-        guard let stream = streams[id] else { return ([], []) }
+        guard streams[id] != nil else { return ([], []) }
         var batches: [SpooledBatch] = []
         var damaged: [UInt64] = []
         try database.read { db in
             let rows = try Row.fetchAll(
-                db, sql: "SELECT * FROM batch WHERE stream = ? AND sequence >= ? ORDER BY sequence LIMIT ?",
+                db, sql: "SELECT sequence, header, hash, payload FROM batch WHERE stream = ? AND sequence >= ? ORDER BY sequence LIMIT ?",
                 arguments: [Int64(bitPattern: id), Int64(sequence), limit])
             for row in rows {
-                let payload: Data = row["payload"]
-                let number = UInt64(row["sequence"] as Int64)
-                guard Data(SHA256.hash(data: payload)) == row["hash"] as Data else {
+                let number = UInt64(row[0] as Int64)
+                let batch = SpooledBatch(stream: id, sequence: number, header: row[1], payload: row[3])
+                guard Spool.hash(batch.header, batch.payload) == row[2] as Data else {
                     damaged.append(number)
                     continue
                 }
-                batches.append(
-                    SpooledBatch(
-                        stream: id, sequence: number, dataClass: stream.dataClass, first: WallTime(nanoseconds: row["first_ns"]),
-                        last: WallTime(nanoseconds: row["last_ns"]), count: row["count"], epoch: UInt64(row["epoch"] as Int64),
-                        columnsBytes: row["columns_bytes"], payload: payload))
+                batches.append(batch)
             }
         }
         for number in damaged { try quarantine(id, number, "its bytes changed on disk") }
@@ -184,7 +232,7 @@ final class Spool {
     func quarantine(_ id: UInt64, _ sequence: UInt64, _ why: String) throws {
         try database.write { db in
             try db.execute(
-                sql: "INSERT INTO quarantine SELECT stream, sequence, ?, payload FROM batch WHERE stream = ? AND sequence = ?",
+                sql: "INSERT INTO quarantine SELECT stream, sequence, ?, header, payload FROM batch WHERE stream = ? AND sequence = ?",
                 arguments: [why, Int64(bitPattern: id), Int64(sequence)])
             try db.execute(
                 sql: "DELETE FROM batch WHERE stream = ? AND sequence = ?", arguments: [Int64(bitPattern: id), Int64(sequence)])

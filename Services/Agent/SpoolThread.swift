@@ -3,6 +3,8 @@ import Foundation
 import Gate
 import Messaging
 import Rules
+import Seal
+import SwiftProtobuf
 import Synchronization
 import Wire
 
@@ -28,6 +30,8 @@ final class SpoolThread: Sendable {
         case fetch(UInt64, from: UInt64, limit: Int)
         case forget(UInt64, upTo: UInt64)
         case quarantine(UInt64, UInt64, String)
+        /// Batches are sealed to this key from here on; the proof is kept.
+        case sealTo(VaultPublicKey, proof: Data?)
         case stop
     }
 
@@ -46,9 +50,12 @@ final class SpoolThread: Sendable {
     private let outside = Mutex(Outside())
     private let shownExtent = Mutex(Spool.Extent())
     private let path: String
+    /// Of control's ledger: which suite batches are sealed for.
+    private let origin: String
 
-    init(path: String, recorder: Recorder, settings: AgentSettings, news: Mailbox<News>) {
+    init(path: String, origin: String, recorder: Recorder, settings: AgentSettings, news: Mailbox<News>) {
         self.path = path
+        self.origin = origin
         self.recorder = recorder
         self.settings = settings
         self.news = news
@@ -77,6 +84,8 @@ final class SpoolThread: Sendable {
         defer { ended.signal() }
         do {
             var compressor = try ZstdCompressor()
+            // From this start to the end: what was sealed before it, whoever restored it, has other keys.
+            var sealer: Sealer?
             for stream in spool.streams.values { news.post(.stream(stream)) }
             var saved = Instant(nanoseconds: 0)
             var stopping = false
@@ -100,12 +109,19 @@ final class SpoolThread: Sendable {
                     case .quarantine(let stream, let sequence, let why):
                         try spool.quarantine(stream, sequence, why)
                         if let now = spool.streams[stream] { news.post(.stream(now)) }
+                    case .sealTo(let key, let proof):
+                        if let proof { try spool.keep(vaultProof: proof) }
+                        if sealer == nil {
+                            sealer = try Sealer(vault: key, origin: origin, agent: settings.name, at: Clock.now())
+                        } else {
+                            try sealer!.use(key, at: Clock.now())
+                        }
                     case .stop: stopping = true
                     }
                 }
                 recorder.tick()
                 let now = Clock.now()
-                for gathered in recorder.gather(at: now, all: stopping) { try seal(gathered, spool, &compressor) }
+                for gathered in recorder.gather(at: now, all: stopping) { try seal(gathered, spool, &compressor, &sealer, at: now) }
                 recorder.setSpoolFull(spool.extent.bytes >= settings.spoolBytesMax)
                 shownExtent.withLock { $0 = spool.extent }
                 if now - saved >= .milliseconds(500) || stopping {
@@ -124,12 +140,28 @@ final class SpoolThread: Sendable {
         }
     }
 
-    private func seal(_ gathered: Recorder.Gathered, _ spool: Spool, _ compressor: inout ZstdCompressor) throws {
+    private func seal(
+        _ gathered: Recorder.Gathered, _ spool: Spool, _ compressor: inout ZstdCompressor, _ sealer: inout Sealer?, at now: Instant
+    ) throws {
         let columns = try ColumnsCodec.encode(gathered.events)
-        let payload = Data(try compressor.compress(columns.bytes))
-        let stream = try spool.append(
-            gathered.dataClass, first: columns.extent.first, last: columns.extent.last, count: columns.extent.count,
-            epoch: gathered.epoch, columnsBytes: columns.bytes.count, payload: payload)
+        let packed = try compressor.compress(columns.bytes)
+        let stream = spool.next(gathered.dataClass)
+        var header = WireBatchHeader()
+        header.stream = stream.id
+        header.sequence = stream.newest
+        header.class = gathered.dataClass.name
+        header.firstNs = columns.extent.first.nanoseconds
+        header.lastNs = columns.extent.last.nanoseconds
+        header.count = UInt32(columns.extent.count)
+        header.epoch = gathered.epoch.number
+        header.payloadBytes = UInt32(packed.count + Encapsulation.overheadBytes)
+        header.columnsBytes = UInt32(columns.bytes.count)
+        // Serialised here and never again: these bytes are what the payload is bound to.
+        let bytes = try header.serializedData()
+        // There is no permit, and so there are no events, before there is a key.
+        guard sealer != nil else { throw Complaint("events were accepted before there was a key to seal them to") }
+        let frame = try sealer!.seal(packed, stream: stream.id, sequence: stream.newest, header: [UInt8](bytes), at: now)
+        try spool.append(stream, first: columns.extent.first, header: bytes, payload: Data(frame))
         news.post(.stream(stream))
     }
 }

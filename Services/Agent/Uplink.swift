@@ -1,8 +1,11 @@
 import Chassis
 import Foundation
 import Gate
+import Ledger
 import Logging
 import Messaging
+import Seal
+import SwiftProtobuf
 import Wire
 
 /// The agent's session with ingest: renews the permit, acknowledges narrower ones, and sends the spool, in order, stream by stream.
@@ -30,9 +33,24 @@ final class Uplink {
     private var requested = Instant(nanoseconds: 0)
     private var reconnected = Clock.now()
     private var window = UInt64(Limits.window)
+    /// Of control's ledger; pinned.
+    private let ledger: VerifierKey
+    private let name: String
+    private var accepted: VaultAnnouncement?
+    /// Why nothing is asked for: this ingest has another name for this agent, or no proven key to seal to. Nil: all is well.
+    private var distrust: String?
+    private var isQuarantined = false
+    var temporary: VaultPublicKey?
 
-    init(link: Link, recorder: Recorder, spool: SpoolThread, lease: Span, logger: Logger) {
+    /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
+    init(
+        link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: VerifierKey, accepted: VaultAnnouncement?, lease: Span,
+        logger: Logger
+    ) {
         self.link = link
+        self.name = name
+        self.ledger = ledger
+        self.accepted = accepted
         self.recorder = recorder
         self.spool = spool
         self.lease = lease
@@ -54,6 +72,10 @@ final class Uplink {
 
     private func welcomed(_ welcome: WireWelcome) {
         logger.info("connected as \(welcome.node)")
+        guard welcome.node == name else {
+            return distrust("ingest knows this agent as '\(welcome.node)', and agent.json says '\(name)': what is sealed under one name opens under no other")
+        }
+        take(welcome.hasVault ? welcome.vault : nil)
         window = UInt64(max(1, min(64, welcome.window)))
         for id in streams.keys { rewind(id, to: streams[id]!.place.oldest) }
         spool.set {
@@ -63,8 +85,38 @@ final class Uplink {
         renew(at: Clock.now())
     }
 
+    /// Takes the key to seal to, if control's ledger has announced it; else asks for nothing more.
+    private func take(_ proof: WireEntryProof?) {
+        if let temporary {
+            distrust = nil
+            return spool.put(.sealTo(temporary, proof: nil))
+        }
+        do throws(AnnouncementRefused) {
+            guard let proof else { throw .absent }
+            let announced = try VaultAnnouncement.check(proof, ledger: ledger, accepted: accepted)
+            distrust = nil
+            guard announced != accepted else { return }
+            accepted = announced
+            logger.info("sealing to the vault key \(announced.key.id), announced by entry \(announced.index)")
+            spool.put(.sealTo(announced.key, proof: try? proof.serializedData()))
+        } catch {
+            distrust("\(error)")
+        }
+    }
+
+    /// Whoever hands out permits and cannot prove which key is the vault's may be anybody: what it permits is not captured.
+    private func distrust(_ why: String) {
+        if distrust != why { logger.error("\(why); nothing is captured") }
+        distrust = why
+        recorder.stop()
+    }
+
     private func take(_ message: borrowing Inbound) throws(Frame.Malformed) {
         switch message.kind {
+        case .vaultKey:
+            let wasTrusted = distrust == nil
+            take(try message.body(WireVaultKey.self).vault)
+            if !wasTrusted { renew(at: Clock.now()) }
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:
             let body = try message.body(WireNarrow.self)
@@ -99,6 +151,7 @@ final class Uplink {
     }
 
     func renew(at now: Instant) {
+        guard distrust == nil else { return }
         renewed = now
         requested = now
         let nonce = Nonce.random()
@@ -131,6 +184,10 @@ final class Uplink {
 
     private func refused(_ body: WireRefused) {
         guard let refusal = Refusal(rawValue: body.code) else { return logger.warning("refused, code \(body.code): \(body.text)") }
+        if refusal == .quarantined, !isQuarantined {
+            isQuarantined = true
+            logger.error("\(body.text)")
+        }
         if refusal == .unknownNode, Clock.now() - reconnected > lease {
             // What this connection's key stood for is gone; a new handshake asks again.
             reconnected = Clock.now()
@@ -210,19 +267,11 @@ final class Uplink {
                 }
                 return
             }
-            var header = WireBatchHeader()
-            header.stream = batch.stream
-            header.sequence = batch.sequence
-            header.oldest = stream.place.oldest
-            header.class = batch.dataClass.name
-            header.firstNs = batch.first.nanoseconds
-            header.lastNs = batch.last.nanoseconds
-            header.count = UInt32(batch.count)
-            header.epoch = batch.epoch
-            header.payloadBytes = UInt32(batch.payload.count)
-            header.columnsBytes = UInt32(batch.columnsBytes)
+            var body = WireBatch()
+            body.header = batch.header
+            body.oldest = stream.place.oldest
             FaultPoint.pass("after-check-before-send")
-            guard link.send(.batch, header, payload: Message(batch.payload)) == .sent else { return }
+            guard link.send(.batch, body, payload: Message(batch.payload)) == .sent else { return }
             streams[id]!.next += 1
         }
     }

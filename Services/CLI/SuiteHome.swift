@@ -77,6 +77,7 @@ struct SuiteHome {
         // Random, so that what was signed for one suite counts in no other.
         let suite = "sluice/" + [UInt8].random(8).map { String(format: "%02x", $0) }.joined()
         let vault = try VaultKeyFile.loadOrMake(home.vaultKey).publicKey
+        _ = try MasterKeyFile.loadOrMake(home.masterKey)
         return .init(
             control: try LedgerKey.loadOrMake(home.ledgerKey("control"), name: suite + "/governance", .note).verifier.description,
             controlWitness: try LedgerKey.loadOrMake(home.witnessKey("control"), name: suite + "/control", .cosignature).verifier.description,
@@ -91,11 +92,13 @@ struct SuiteHome {
         try home.makeFolder("agents/\(name)")
         let folder = home.file("agents/\(name)")
         let keys = try KeyFile.loadOrMake(folder + "/agent.secret")
-        guard let server = try TrustedNodes(contentsOf: home.file("registry.json")).key(of: "ingest") else {
+        let trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
+        guard let server = trusted.key(of: "ingest") else {
             throw Complaint("registry.json names no key of ingest")
         }
         let agent: [String: Any] = [
-            "name": name, "ingest": ServiceHost.reachable(settings.ingest), "serverKey": server.z85, "leaseMilliseconds": settings.leaseMilliseconds,
+            "name": name, "ingest": ServiceHost.reachable(settings.ingest), "serverKey": server.z85, "ledgerKey": trusted.anchors.control,
+            "leaseMilliseconds": settings.leaseMilliseconds, "vaultKey": trusted.anchors.vault,
         ]
         var known = (FileManager.default.contents(atPath: folder + "/agent.json").flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any]) ?? [:]
         known.merge(agent) { _, new in new }

@@ -4,6 +4,7 @@ import Gate
 import Identity
 import Logging
 import Messaging
+import SwiftProtobuf
 import Wire
 
 /// The edge: agents' sessions, their leases and permits, and the relay of their batches to policy. Keeps no telemetry.
@@ -222,7 +223,10 @@ final class Agents {
     }
 
     private func batch(_ session: AgentSession, _ message: consuming Inbound, _ now: Instant, _ binder: Binder) throws {
-        let header = try message.body(WireBatchHeader.self)
+        let sent = try message.body(WireBatch.self)
+        guard let header = try? WireBatchHeader(serializedBytes: sent.header) else {
+            throw Frame.Malformed(refusal: .malformed, kind: Kind.batch.rawValue)
+        }
         let ordinal = session.node.ordinal
         func refuse(_ refusal: Refusal, _ text: String) {
             binder.refuse(refusal, text, kind: .batch, to: session.route) {
@@ -242,7 +246,9 @@ final class Agents {
         var body = WireRelay()
         body.agent = ordinal
         body.offsetUs = session.offset
-        body.header = taken.withBody { Data($0) }
+        // Never written anew: what was sealed is bound to these bytes.
+        body.header = sent.header
+        body.oldest = sent.oldest
         guard relay.send(body, payload: payload, bytes: bytes) else { return pushBack(header, to: session, binder) }
         session.relayed(header.stream, AgentSession.Relayed(sequence: header.sequence, bytes: bytes, since: now))
         counters.batches += 1

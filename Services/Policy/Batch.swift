@@ -2,34 +2,58 @@ import Crypto
 import Foundation
 import Gate
 import Rules
+import Seal
 import Vault
 import Wire
 
-/// A batch as ingest relayed it, on its way through policy's threads.
+/// A batch as ingest relayed it: what is known of it without opening it.
 struct Batch: Sendable {
     let agent: UInt32
+    /// In the registry, by the session's key: what the batch must have been sealed as.
+    let name: String
     let scope: Scope
     /// The agent's wall clock minus ingest's.
     let offset: Span
     let header: WireBatchHeader
-    let payload: Data
+    /// The oldest sequence that the agent still holds.
+    let oldest: UInt64
+    /// Of the payload frame.
+    let bytes: Int
     /// Where the answer goes.
     let ingest: Int
 
     var key: StreamKey { StreamKey(agent: agent, stream: header.stream) }
     var dataClass: DataClass { DataClass(header.class) }
-    var bytes: Int { payload.count }
+}
+
+/// A batch before it is opened.
+struct SealedBatch: Sendable {
+    let batch: Batch
+    /// As the agent wrote it.
+    let header: [UInt8]
+    let payload: [UInt8]
+}
+
+/// A batch whose header and payload are what its agent sealed.
+struct OpenedBatch: Sendable {
+    let batch: Batch
+    /// zstd over columns.
+    let packed: Data
+    /// SHA-256 of the payload frame as it came, first 16 bytes, so that what comes twice can be compared.
+    let hash: Data
 }
 
 /// A batch that has been opened, checked and cut into segments.
 struct Prepared: Sendable {
-    let batch: Batch
+    let opened: OpenedBatch
     let segments: [Segment]
-    let hash: Data
     /// Events taken out by the fence.
     let dropped: Int
     /// Of the fence it was judged by.
     let version: UInt64
+
+    var batch: Batch { opened.batch }
+    var hash: Data { opened.hash }
 }
 
 /// Why a batch goes back.
@@ -38,10 +62,43 @@ struct BatchRefused: Error, Sendable {
     let text: String
     var epoch: UInt64 = 0
     var expected: UInt64 = 0
+    /// Its agent cannot have sealed it so: counted against it.
+    var isUnsealable = false
 }
 
-/// Opens batches. One for each thread: it owns a decompressor and a compressor.
-struct Opener: ~Copyable {
+/// Takes the seals off: the only place where what agents captured comes into the clear. One thread's.
+struct BatchUnsealer: ~Copyable {
+    private var opener: Seal.Opener
+
+    init(origin: String, keys: [VaultKey]) { opener = Seal.Opener(origin: origin, keys: keys) }
+
+    /// Nothing in the header is believed before this has returned.
+    mutating func open(_ sealed: SealedBatch) throws(BatchRefused) -> OpenedBatch {
+        let batch = sealed.batch
+        do throws(OpenRefused) {
+            let packed = try opener.open(
+                sealed.payload, from: batch.name, stream: batch.header.stream, sequence: batch.header.sequence, header: sealed.header)
+            return OpenedBatch(batch: batch, packed: Data(packed), hash: Data(SHA256.hash(data: sealed.payload).prefix(16)))
+        } catch {
+            throw BatchRefused(error)
+        }
+    }
+}
+
+extension BatchRefused {
+    init(_ why: OpenRefused) {
+        switch why {
+        case .tooShort, .unknownVersion: self.init(refusal: .malformed, text: "the payload is not sealed: \(why)")
+        case .unknownVaultKey(let id): self.init(refusal: .unreadable, text: "the batch is sealed to the key \(id), which this vault does not hold (any more)")
+        case .badEncapsulation, .wrongKey:
+            self.init(refusal: .unreadable, text: "the batch was sealed as another agent, for another suite, or to another key", isUnsealable: true)
+        case .changed: self.init(refusal: .unreadable, text: "the batch's header or payload is not what was sealed", isUnsealable: true)
+        }
+    }
+}
+
+/// Judges, checks and cuts batches. One for each thread: it owns a decompressor and a compressor.
+struct BatchCutter: ~Copyable {
     private var decompressor: ZstdDecompressor
     private var compressor: ZstdCompressor
 
@@ -52,17 +109,18 @@ struct Opener: ~Copyable {
         self.compressor = compressor
     }
 
-    mutating func open(_ batch: Batch, fence: Fence, now: WallTime) throws(BatchRefused) -> Prepared {
+    mutating func prepare(_ opened: OpenedBatch, fence: Fence, now: WallTime) throws(BatchRefused) -> Prepared {
+        let batch = opened.batch
         let header = batch.header
         guard header.sequence > 0, header.count > 0, header.count <= UInt32(Limits.eventsPerBatchMax) else {
             throw BatchRefused(refusal: .malformed, text: "a batch has a sequence from 1 and 1 to \(Limits.eventsPerBatchMax) events")
         }
         // The vault counts in 63 bits. What it cannot hold must not reach it: the sender would send it again for ever.
-        guard [header.sequence, header.oldest, header.epoch].allSatisfy({ $0 <= UInt64(Int64.max) }) else {
+        guard [header.sequence, batch.oldest, header.epoch].allSatisfy({ $0 <= UInt64(Int64.max) }) else {
             throw BatchRefused(refusal: .malformed, text: "a batch's sequence, oldest and epoch are below 2^63")
         }
         let extent = BatchExtent(header)
-        guard extent.last + (.zero - batch.offset) <= now + Opener.futureMax else {
+        guard extent.last + (.zero - batch.offset) <= now + BatchCutter.futureMax else {
             throw BatchRefused(refusal: .future, text: "the batch ends after the present, also by the agent's own clock")
         }
         let verdict = fence.judge(batch.dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset)
@@ -70,25 +128,23 @@ struct Opener: ~Copyable {
         let columns: [UInt8]
         let scan: ColumnsScan
         do {
-            columns = try batch.payload.withUnsafeBytes { bytes in
+            columns = try opened.packed.withUnsafeBytes { bytes in
                 try decompressor.decompress(bytes, expected: Int(header.columnsBytes), max: Limits.columnsBytesMax)
             }
             scan = try ColumnsCodec.scan(columns, extent: extent)
         } catch {
-            throw BatchRefused(refusal: .unreadable, text: "the batch cannot be opened: \(error)")
+            throw BatchRefused(refusal: .unreadable, text: "the batch cannot be read: \(error)")
         }
         let classes = scan.classes()
         guard Classification.standard.stored.contains(batch.dataClass) else {
             throw BatchRefused(refusal: .wrongClass, text: "nothing of class '\(header.class)' is stored")
         }
-        // SHA-256 of what came, so that what comes twice can be compared.
-        let hash = Data(SHA256.hash(data: batch.payload).prefix(16))
         if classes == [batch.dataClass], verdict == .whole {
-            let segment = segment(of: batch, batch.dataClass, extent, Int(header.columnsBytes), hash, batch.payload)
-            return Prepared(batch: batch, segments: [segment], hash: hash, dropped: 0, version: fence.version)
+            let segment = segment(of: opened, batch.dataClass, extent, Int(header.columnsBytes), opened.packed)
+            return Prepared(opened: opened, segments: [segment], dropped: 0, version: fence.version)
         }
         do {
-            return try cut(batch, fence, extent, columns, hash, classes)
+            return try cut(opened, fence, extent, columns, classes)
         } catch {
             throw BatchRefused(refusal: .unreadable, text: "the batch cannot be cut: \(error)")
         }
@@ -99,8 +155,9 @@ struct Opener: ~Copyable {
 
     /// By class, and without what the fence forbids. Each part is packed anew.
     private mutating func cut(
-        _ batch: Batch, _ fence: Fence, _ extent: BatchExtent, _ columns: [UInt8], _ hash: Data, _ classes: Set<DataClass>
+        _ opened: OpenedBatch, _ fence: Fence, _ extent: BatchExtent, _ columns: [UInt8], _ classes: Set<DataClass>
     ) throws -> Prepared {
+        let batch = opened.batch
         var segments: [Segment] = []
         var kept = 0
         for dataClass in classes.sorted() {
@@ -118,18 +175,19 @@ struct Opener: ~Copyable {
             }
             guard let part = filtered.kept else { continue }
             let blob = Data(try compressor.compress(part.bytes))
-            segments.append(segment(of: batch, dataClass, part.extent, part.bytes.count, hash, blob))
+            segments.append(segment(of: opened, dataClass, part.extent, part.bytes.count, blob))
             kept += part.extent.count
         }
-        return Prepared(batch: batch, segments: segments, hash: hash, dropped: extent.count - kept, version: fence.version)
+        return Prepared(opened: opened, segments: segments, dropped: extent.count - kept, version: fence.version)
     }
 
     private func segment(
-        of batch: Batch, _ dataClass: DataClass, _ extent: BatchExtent, _ columnsBytes: Int, _ hash: Data, _ blob: Data
+        of opened: OpenedBatch, _ dataClass: DataClass, _ extent: BatchExtent, _ columnsBytes: Int, _ blob: Data
     ) -> Segment {
-        Segment(
+        let batch = opened.batch
+        return Segment(
             scope: batch.scope, dataClass: dataClass, agent: batch.agent, stream: batch.header.stream, sequence: batch.header.sequence,
-            first: extent.first, last: extent.last, count: extent.count, epoch: batch.header.epoch, columnsBytes: columnsBytes, hash: hash,
-            blob: blob)
+            first: extent.first, last: extent.last, count: extent.count, epoch: batch.header.epoch, columnsBytes: columnsBytes,
+            hash: opened.hash, blob: blob)
     }
 }

@@ -52,6 +52,10 @@ final class Monitor {
     private static let releasesMax = 16
     private var totals = VaultTotals()
     private var counters: [String: UInt64] = [:]
+    private var quarantine = Quarantine()
+    /// Agents that have a counter of their own for what could not be opened; more share one.
+    private static let unsealableNamesMax = 100
+    private var unsealable: Set<String> = []
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
@@ -79,7 +83,10 @@ final class Monitor {
     // MARK: What control says
 
     private func apply(_ entries: [Entry]) {
-        for entry in entries { registry.apply(entry) }
+        for entry in entries {
+            if case .removed(let ordinals) = entry.deed { for ordinal in ordinals { quarantine.forget(ordinal) } }
+            registry.apply(entry)
+        }
         if let table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) { admission.admit(table) }
         let lifted = registry.lifted[remembered...]
         if !lifted.isEmpty {
@@ -188,16 +195,32 @@ final class Monitor {
         guard let node = registry.nodes[body.agent], node.role == .agent else {
             return refuse(peer, body.agent, header, BatchRefused(refusal: .unknownNode, text: "no such agent is registered"))
         }
+        guard !quarantine.holds(body.agent) else {
+            return refuse(
+                peer, body.agent, header,
+                BatchRefused(
+                    refusal: .quarantined,
+                    text: "\(Limits.unsealableMax) batches of this agent could not be opened: nothing of it is taken until it is registered with a new key"))
+        }
         let bytes = payload.count
         guard pending < Limits.pendingMax, pendingBytes + bytes <= Limits.pendingBytesMax else {
             return busy(peer, body.agent, header, milliseconds: 100)
         }
         pending += 1
         pendingBytes += bytes
-        writer.take(
-            Batch(
-                agent: body.agent, scope: node.scope, offset: .microseconds(body.offsetUs), header: header,
-                payload: payload.withUnsafeBytes { Data($0) }, ingest: peer.number))
+        let batch = Batch(
+            agent: body.agent, name: node.name, scope: node.scope, offset: .microseconds(body.offsetUs), header: header, oldest: body.oldest,
+            bytes: bytes, ingest: peer.number)
+        writer.take(SealedBatch(batch: batch, header: [UInt8](body.header), payload: payload.withUnsafeBytes { Array($0) }))
+    }
+
+    private func noteUnsealable(_ batch: Batch) {
+        counters["unsealable", default: 0] += 1
+        if unsealable.count < Monitor.unsealableNamesMax { unsealable.insert(batch.name) }
+        counters["unsealable.\(unsealable.contains(batch.name) ? batch.name : "others")", default: 0] += 1
+        guard quarantine.note(batch.agent) else { return }
+        counters["agents.quarantined", default: 0] += 1
+        logger.error("agent \(batch.name) (\(batch.agent)) is quarantined: \(Limits.unsealableMax) of its batches could not be opened; register it with a new key when you know why")
     }
 
     private func refuse(_ peer: Peer?, _ agent: UInt32, _ header: WireBatchHeader, _ refused: BatchRefused) {
@@ -287,6 +310,7 @@ final class Monitor {
                 for answer in answers { stored(answer, &groups) }
             case .refused(let batch, let refused):
                 settle(batch.bytes)
+                if refused.isUnsealable { noteUnsealable(batch) }
                 refuse(peersByNumber[batch.ingest], batch.agent, batch.header, refused)
             case .busy(let batch, let milliseconds):
                 settle(batch.bytes)
@@ -372,6 +396,7 @@ final class Monitor {
             case .finished(let number): end(number, nil)
             case .failed(let number, let why):
                 logger.error("release \(number): \(why)")
+                counters["releases.unreadable", default: 0] += 1
                 end(number, .unreadable, why)
             }
         }

@@ -2,8 +2,10 @@ import ArgumentParser
 import Chassis
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
+import Seal
 import SwiftProtobuf
 import Vault
 import Wire
@@ -30,13 +32,14 @@ struct PolicyService: ParsableCommand {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
-        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite")
+        let vaultKeys = try VaultKeyFile.loadAll(host.home.vaultKey)
+        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", master: MasterKeyFile.load(host.home.masterKey))
         let recorded = try vault.gate().map { try WireGateState(serializedBytes: $0).value } ?? .unheard
         let wakeup = try Wakeup()
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
         let fence = SharedFence()
-        let writer = VaultWriter(vault: vault, fence: fence, news: written)
+        let writer = VaultWriter(vault: vault, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, news: written)
         let releases = Releases(vault: vault, news: read)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)

@@ -33,7 +33,7 @@ final class Releases: Sendable {
     private struct Running {
         let job: ReleaseJob
         var cursor = SegmentCursor()
-        var waiting: [Segment] = []
+        var waiting: [Result<Segment, SegmentUnreadable>] = []
         var credit: Int
         var number: UInt64 = 0
         var isRead = false
@@ -107,7 +107,8 @@ final class Releases: Sendable {
                 running.waiting = page.segments.reversed()
                 continue
             }
-            let segment = running.waiting.removeLast()
+            // What cannot be read ends the release here; what stands before it has gone out.
+            let segment = try running.waiting.removeLast().get()
             var chunk = WireChunk()
             var blob = segment.blob
             var extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)

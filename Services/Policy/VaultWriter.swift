@@ -3,6 +3,7 @@ import Foundation
 import Gate
 import Messaging
 import Rules
+import Seal
 import Synchronization
 import Vault
 import Wire
@@ -50,16 +51,23 @@ final class VaultWriter: Sendable {
 
     private let vault: any Vault
     private let fence: SharedFence
+    private let origin: String
+    private let vaultKeys: [VaultKey]
     private let news: Mailbox<News>
-    private let arrived = Queue<Batch?>()
+    private let arrived = Queue<SealedBatch?>()
     private let work = Queue<Work>()
     private let ended = DispatchSemaphore(value: 0)
     /// Streams whose mark is kept in memory; more are read again.
     private static let streamsMax = 200_000
 
-    init(vault: any Vault, fence: SharedFence, news: Mailbox<News>) {
+    /// - Parameters:
+    ///   - origin: Of control's ledger: which suite batches are sealed for.
+    ///   - keys: What opens them: the present key, and earlier ones.
+    init(vault: any Vault, fence: SharedFence, origin: String, keys: [VaultKey], news: Mailbox<News>) {
         self.vault = vault
         self.fence = fence
+        self.origin = origin
+        vaultKeys = keys
         self.news = news
     }
 
@@ -73,26 +81,27 @@ final class VaultWriter: Sendable {
         _ = ended.wait(timeout: .now() + 4)
     }
 
-    func take(_ batch: Batch) { arrived.put(batch) }
+    func take(_ batch: SealedBatch) { arrived.put(batch) }
     func take(_ item: Work) { work.put(item) }
 
     // MARK: Opening
 
     private func openAll() {
         do {
-            var opener = try Opener()
+            var unsealer = BatchUnsealer(origin: origin, keys: vaultKeys)
+            var cutter = try BatchCutter()
             while true {
-                for batch in arrived.takeAll() {
-                    guard let batch else { return work.put(.stop) }
+                for sealed in arrived.takeAll() {
+                    guard let sealed else { return work.put(.stop) }
                     FaultPoint.pass("after-recv")
                     guard let fence = fence.current() else {
-                        news.post(.refused(batch, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended")))
+                        news.post(.refused(sealed.batch, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended")))
                         continue
                     }
                     do throws(BatchRefused) {
-                        work.put(.write(try opener.open(batch, fence: fence, now: Clock.wall())))
+                        work.put(.write(try cutter.prepare(try unsealer.open(sealed), fence: fence, now: Clock.wall())))
                     } catch {
-                        news.post(.refused(batch, error))
+                        news.post(.refused(sealed.batch, error))
                     }
                 }
             }
@@ -223,10 +232,10 @@ final class VaultWriter: Sendable {
         }
     }
 
-    /// Those that the fence still lets in; the others are answered. Judged by an earlier version they are opened again.
+    /// Those that the fence still lets in; the others are answered. Judged by an earlier version they are judged again.
     private func rejudge(_ group: [Prepared], by now: Fence) throws -> [Prepared] {
         guard group.contains(where: { $0.version != now.version }) else { return group }
-        var opener = try Opener()
+        var cutter = try BatchCutter()
         var kept: [Prepared] = []
         for prepared in group {
             guard prepared.version != now.version else {
@@ -234,7 +243,7 @@ final class VaultWriter: Sendable {
                 continue
             }
             do throws(BatchRefused) {
-                kept.append(try opener.open(prepared.batch, fence: now, now: Clock.wall()))
+                kept.append(try cutter.prepare(prepared.opened, fence: now, now: Clock.wall()))
             } catch {
                 news.post(.refused(prepared.batch, error))
             }
@@ -302,11 +311,11 @@ final class VaultWriter: Sendable {
         var lost: UInt64 = 0
         if header.sequence > mark + 1 {
             // Sequences that the sender does not hold any more can never come; what it holds must come first.
-            guard header.oldest > mark + 1, header.sequence == header.oldest else {
+            guard batch.oldest > mark + 1, header.sequence == batch.oldest else {
                 return .failure(
                     BatchRefused(refusal: .outOfOrder, text: "sequence \(mark + 1) comes next", expected: mark + 1))
             }
-            lost = header.oldest - mark - 1
+            lost = batch.oldest - mark - 1
         }
         for segment in prepared.segments { try transaction.insert(segment) }
         try transaction.setHighWater(batch.key, header.sequence, lost: lost)

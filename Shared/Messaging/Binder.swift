@@ -47,11 +47,6 @@ package struct Inbound: ~Copyable {
         }
     }
 
-    /// The body's bytes, unparsed.
-    package borrowing func withBody<R>(_ read: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try head.withUnsafeBytes { try read(UnsafeRawBufferPointer(rebasing: $0[Frame.headerBytes...])) }
-    }
-
     package mutating func takePayload() -> Message? {
         var taken: Message?
         swap(&taken, &payload)

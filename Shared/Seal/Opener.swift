@@ -2,7 +2,7 @@ import Crypto
 import Foundation
 
 /// The key of one stream under one encapsulation. Opens on any thread; prints as nothing.
-package struct StreamKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+package struct BatchKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     fileprivate let key: SymmetricKey
 
     /// - Parameters:
@@ -20,7 +20,7 @@ package struct StreamKey: Sendable, CustomStringConvertible, CustomDebugStringCo
         }
     }
 
-    package var description: String { "StreamKey(redacted)" }
+    package var description: String { "BatchKey(redacted)" }
     package var debugDescription: String { description }
     package var customMirror: Mirror { Mirror(self, children: [:]) }
 }
@@ -83,7 +83,7 @@ package struct Opener: Sendable {
 
     /// - Parameter agent: whose the session is, by its key and the registry; never what a body says.
     /// - Throws: `tooShort`, `unknownVersion`, `unknownVaultKey`, `badEncapsulation`, `wrongKey`.
-    package mutating func key(for payload: [UInt8], from agent: String, stream: UInt64) throws(OpenRefused) -> StreamKey {
+    package mutating func key(for payload: [UInt8], from agent: String, stream: UInt64) throws(OpenRefused) -> BatchKey {
         let encapsulation = try Encapsulation(startOf: payload)
         uses += 1
         agents[agent]?.used = uses
@@ -115,13 +115,13 @@ package struct Opener: Sendable {
         return Known(encapsulation: encapsulation, recipient: recipient)
     }
 
-    private mutating func streamKey(_ stream: UInt64, _ agent: String, _ place: Int) throws(OpenRefused) -> StreamKey {
+    private mutating func streamKey(_ stream: UInt64, _ agent: String, _ place: Int) throws(OpenRefused) -> BatchKey {
         guard var entry = agents[agent] else { throw .badEncapsulation }
         if let key = entry.known[place].streams[stream] {
-            if place == entry.known.count - 1 { return StreamKey(key: key) }
+            if place == entry.known.count - 1 { return BatchKey(key: key) }
             entry.known.append(entry.known.remove(at: place))
             agents[agent] = entry
-            return StreamKey(key: key)
+            return BatchKey(key: key)
         }
         guard let key = try? entry.known[place].recipient.exportSecret(context: Suite.streamContext(stream), outputByteCount: 32) else {
             throw .badEncapsulation
@@ -132,7 +132,7 @@ package struct Opener: Sendable {
         known.streams[stream] = key
         entry.known.append(known)
         agents[agent] = entry
-        return StreamKey(key: key)
+        return BatchKey(key: key)
     }
 
     /// Drops a quarter at once, the longest unused first: sorting then costs little for each agent that comes.

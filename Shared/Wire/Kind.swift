@@ -19,6 +19,7 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case relay = 17
     case stored = 18
     case storedGroup = 19
+    case vaultKey = 20
     // Joining.
     case join = 24
     case joinRequest = 25
@@ -57,6 +58,7 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     case differs = 20
     case future = 21
     case wrongClass = 22
+    case quarantined = 23
 
     case storeFull = 32
     case sealed = 33
@@ -86,7 +88,7 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     /// The sender's next step, so that no call site guesses from text.
     package var disposition: Disposition {
         switch self {
-        case .paused, .noLease, .storeFull, .sealed, .journalFull, .leaseEnded, .tooMany: .keep
+        case .paused, .noLease, .quarantined, .storeFull, .sealed, .journalFull, .leaseEnded, .tooMany: .keep
         case .outOfOrder: .rewind
         case .helloFirst: .greet
         case .unreadable, .differs, .tooLarge, .malformed, .future, .wrongClass: .quarantine
@@ -127,6 +129,7 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
         case .differs: "differs"
         case .future: "future"
         case .wrongClass: "wrong-class"
+        case .quarantined: "quarantined"
         case .storeFull: "store-full"
         case .sealed: "sealed"
         case .notFound: "not-found"

@@ -18,7 +18,7 @@ package enum Limits {
     package static let batchAge = Span.seconds(1)
     /// `Columns`, uncompressed. 4,096 events of ordinary size are 30 KiB; texts are what makes it more.
     package static let columnsBytesMax = 4 * 1024 * 1024
-    /// The payload frame of a batch: zstd never makes more than the input and a little.
+    /// The payload frame of a batch: zstd never makes more than the input and a little, and sealing adds 65 bytes.
     package static let payloadBytesMax = columnsBytesMax + 64 * 1024
     /// Header and body of a message: the largest is the certificate of 100,000 agents.
     package static let bodyBytesMax = 16 * 1024 * 1024
@@ -34,6 +34,9 @@ package enum Limits {
     /// Batches that wait in policy for the writer.
     package static let pendingMax = 8_192
     package static let pendingBytesMax = 96 * 1024 * 1024
+    /// Batches of one agent that policy could not open, since policy's start or the agent's registration: after so many it takes nothing from that
+    /// agent any more. A disk's flipped bit costs one batch, and the agent notices that itself before it sends.
+    package static let unsealableMax = 8
     /// What one commit takes at most.
     package static let commitBatchesMax = 512
 

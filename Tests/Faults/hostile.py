@@ -9,10 +9,12 @@
     assert peer.ask("batch", header, payload).code == Refusal.malformed
 """
 
+import base64
 import contextlib
 import datetime
 import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -200,6 +202,16 @@ def open_files(process):
 # Bodies
 
 
+def _by_itself(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sealing = _by_itself(ROOT / "Tests" / "Interop" / "sealing.py")
+
+
 @functools.cache
 def wire():
     """The contract's messages, generated for Python when the tests run: (module by name, kinds by name, refusals by name)."""
@@ -230,17 +242,17 @@ class Numbers(dict):
 
 Kind = Numbers(
     hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
-    storedGroup=19, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
+    storedGroup=19, vaultKey=20, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
     chunk=50, credit=51, releaseEnded=52)
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
-    nudge="Nudge", goodbye="Goodbye", batch="BatchHeader", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
+    nudge="Nudge", goodbye="Goodbye", batch="Batch", vaultKey="VaultKey", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
     joined="Joined", entries="Entries",
     command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
     releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded")
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
-    noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, storeFull=32, sealed=33, notFound=34, invalid=35,
+    noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, quarantined=23, storeFull=32, sealed=33, notFound=34, invalid=35,
     journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, unknownKey=48, revokedKey=49, badSignature=50,
     notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54, staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
 NAMES = {number: name for name, number in Kind.items()}
@@ -272,8 +284,30 @@ def keys_event(times, names=None):
 compressor = zstandard.ZstdCompressor(level=1)
 
 
-def batch(stream, sequence, times=None, names=None, columns=None, payload=None, **fields):
-    """A header and a payload that fit; named fields lie."""
+class Header:
+    """Of a batch: bytes that do not change any more, and what goes beside them."""
+
+    def __init__(self, fields, oldest):
+        self.fields, self.oldest = fields, oldest
+        self.bytes = fields.SerializeToString()
+
+    def __getattr__(self, name):
+        return getattr(self.fields, name)
+
+    def SerializeToString(self):  # noqa: N802 - as the bodies have it
+        return body("batch", header=self.bytes, oldest=self.oldest).SerializeToString()
+
+
+class Sealer(sealing.Sealer):
+    """Seals a sequence as often as it is asked to: an honest agent does it once."""
+
+    def seal(self, payload, stream, sequence, header):
+        self.last.pop(stream, None)
+        return super().seal(payload, stream, sequence, header)
+
+
+def batch(stream, sequence, times=None, names=None, columns=None, payload=None, oldest=None, **fields):
+    """A header and a payload that fit, the payload before it is sealed; named fields lie."""
     if times is None:
         now = time.time_ns() - 2_000_000
         times = [now - 2_000, now - 1_000, now]
@@ -281,9 +315,9 @@ def batch(stream, sequence, times=None, names=None, columns=None, payload=None, 
     raw = (columns or made).SerializeToString() if not isinstance(columns, bytes) else columns
     payload = compressor.compress(raw) if payload is None else payload
     header = dict(
-        {"stream": stream, "sequence": sequence, "oldest": sequence, "class": "activity", "first_ns": first, "last_ns": last,
-         "count": count, "epoch": 0, "payload_bytes": len(payload), "columns_bytes": len(raw)}, **fields)
-    return wire().BatchHeader(**header), payload
+        {"stream": stream, "sequence": sequence, "class": "activity", "first_ns": first, "last_ns": last, "count": count, "epoch": 0,
+         "payload_bytes": len(payload) + sealing.OVERHEAD, "columns_bytes": len(raw)}, **fields)
+    return Header(wire().BatchHeader(**header), sequence if oldest is None else oldest), payload
 
 
 def new_stream():
@@ -319,9 +353,10 @@ class Heard:
 
 
 class Peer:
-    """A DEALER with a key. One thread."""
+    """A DEALER with a key. One thread. What an agent sends as a batch is sealed as that agent."""
 
-    def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None):
+    def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None, sealer_of=None):
+        self.sealer_of, self.welcome = sealer_of, None
         self.context = context or zmq.Context.instance()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -335,11 +370,16 @@ class Peer:
         self.socket.connect(endpoint)
 
     def send(self, kind, message=b"", payload=None):
+        if kind == "batch" and isinstance(message, Header) and payload is not None:
+            payload = self.seal(message, payload)
         return self.send_frames(frame(kind, message), *([] if payload is None else [payload]))
 
     def send_frames(self, *frames):
         self.socket.send_multipart(frames)
         return self
+
+    def seal(self, header, payload):
+        return self.sealer_of(self.welcome.node).seal(payload, header.stream, header.sequence, header.bytes)
 
     def receive(self, within=PATIENCE):
         """The next message; None after so long without one."""
@@ -502,7 +542,7 @@ class Suite:
         self.processes = []
         self.host = host
         self.healthy = None
-        self.lock = threading.Lock()
+        self.lock, self.seal_lock = threading.Lock(), threading.Lock()
         wire()  # Made once, before threads ask for it.
         self.up = self.adopt(Process(
             [binaries() / "sluice", "up", "--home", self.home, "--agents", agents, "--port-base", self.port_base, "--lease", lease_ms],
@@ -512,6 +552,9 @@ class Suite:
         self.settings = json.loads((self.home / "suite.json").read_text())
         registry = json.loads((self.home / "registry.json").read_text())
         self.public = {node["name"]: node["key"].encode() for node in registry["nodes"]}
+        self.origin = registry["anchors"]["control"].split("+")[0]
+        self.vault_public = base64.b64decode(registry["anchors"]["vault"])
+        self.sealers = {}
         self.started = self.service_ids()
         self.healthy_keys = self.enrol("healthy")
 
@@ -560,7 +603,14 @@ class Suite:
         return keys
 
     def peer(self, service, keys, server=None, **more):
-        return Peer(self.endpoint(service), server or self.public[service], keys, **more)
+        return Peer(self.endpoint(service), server or self.public[service], keys, sealer_of=self.sealer, **more)
+
+    def sealer(self, name):
+        """One for each agent, for the whole suite: what is sealed twice is the same twice."""
+        with self.seal_lock:
+            if name not in self.sealers:
+                self.sealers[name] = Sealer(self.vault_public, self.origin, name)
+            return self.sealers[name]
 
     def agent_peer(self, keys, **more):
         """An agent that has greeted and holds a lease. A key is known to ingest a moment after control has answered."""

@@ -146,7 +146,7 @@ def test_kinds_that_this_role_may_not_send_are_refused_and_do_nothing(suite, gue
             "stopped": body("stopped", epoch=1 << 40, durable=True, agents=[1], first=True),
             "narrow": body("narrow", gate={"epoch": 99, "sealed": "so I say"}),
             "grant": body("grant", nonce=nonce(), lease_ms=100_000, gate={"epoch": 99}),
-            "relay": body("relay", agent=1, header=batch(1, 1)[0].SerializeToString()),
+            "relay": body("relay", agent=1, header=batch(1, 1)[0].bytes),
             "entries": body("entries", last=1 << 50),
         }
         for kind in sorted(set(Kind) - TAKEN[port]):
@@ -478,7 +478,7 @@ def test_one_agent_cannot_speak_for_another(suite, agent):
         stream = new_stream()
         assert there.ask("batch", *batch(stream, 1)).kind == "stored"
         header, payload = batch(stream, 2)
-        heard = agent.ask("relay", body("relay", agent=ordinal, header=header.SerializeToString()), payload)
+        heard = agent.ask("relay", body("relay", agent=ordinal, header=header.bytes), payload)
         assert heard.code == Refusal.notAllowed
         # The same stream id under another key is another stream: it takes nothing from the victim's, and adds nothing.
         forged = batch(stream, 2, names=["forged", "by", "guest"], oldest=2)

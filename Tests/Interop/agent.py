@@ -12,6 +12,8 @@ from pathlib import Path
 import zmq
 
 import columns
+import ledger
+import sealing
 import wire
 from wire import MILLISECOND, SECOND
 
@@ -137,8 +139,8 @@ class Spool:
             pragma journal_mode = wal; pragma synchronous = full;
             create table if not exists state (name text primary key, value text);
             create table if not exists stream (class text primary key, id integer unique, last integer not null);
-            create table if not exists batch (stream integer, sequence integer, class text, first integer, last integer, count integer,
-                epoch integer, columns_bytes integer, payload blob, aside text, primary key (stream, sequence));
+            create table if not exists batch (stream integer, sequence integer, class text, first integer, header blob, payload blob,
+                aside text, primary key (stream, sequence));
         """)
         for c in CLASSES:
             self.db.execute("insert or ignore into stream values (?, ?, 0)", (c, secrets.randbelow(2**63 - 1) + 1))
@@ -151,25 +153,27 @@ class Spool:
     def keep(self, **state):
         self.db.executemany("insert or replace into state values (?, ?)", [(k, json.dumps(v)) for k, v in state.items()])
 
-    def seal(self, class_, events, epoch):
+    def seal(self, class_, events, epoch, sealer):
         content, first, last = columns.encode(events)
-        payload, stream = columns.compress(content), self.streams[class_]
+        packed, stream = columns.compress(content), self.streams[class_]
         self.db.execute("begin immediate")
         self.db.execute("update stream set last = last + 1 where id = ?", (stream,))
-        self.db.execute("insert into batch select id, last, ?, ?, ?, ?, ?, ?, ?, null from stream where id = ?",
-                        (class_, first, last, len(events), epoch, len(content), payload, stream))
+        sequence, = self.db.execute("select last from stream where id = ?", (stream,)).fetchone()
+        # Serialised once: the payload is bound to these bytes.
+        header = wire.capture.BatchHeader(
+            stream=stream, sequence=sequence, first_ns=first, last_ns=last, count=len(events), epoch=epoch,
+            payload_bytes=len(packed) + sealing.OVERHEAD, columns_bytes=len(content), **{"class": class_}).SerializeToString()
+        payload = sealer.seal(packed, stream, sequence, header)
+        self.db.execute("insert into batch values (?, ?, ?, ?, ?, ?, null)", (stream, sequence, class_, first, header, payload))
         self.db.execute("commit")
 
     def held(self, stream):
         return [s for s, in self.db.execute("select sequence from batch where stream = ? and aside is null order by 1", (stream,))]
 
     def message(self, stream, sequence, oldest):
-        class_, first, last, count, epoch, columns_bytes, payload = self.db.execute(
-            "select class, first, last, count, epoch, columns_bytes, payload from batch where stream = ? and sequence = ?",
-            (stream, sequence)).fetchone()
-        fields = {"class": class_}
-        return wire.frames("batch", payload, stream=stream, sequence=sequence, oldest=oldest, first_ns=first, last_ns=last, count=count,
-                           epoch=epoch, payload_bytes=len(payload), columns_bytes=columns_bytes, **fields)
+        header, payload = self.db.execute(
+            "select header, payload from batch where stream = ? and sequence = ?", (stream, sequence)).fetchone()
+        return wire.frames("batch", payload, header=header, oldest=oldest)
 
     def forget(self, stream, sequence):
         self.db.execute("delete from batch where stream = ? and sequence <= ? and aside is null", (stream, sequence))
@@ -213,8 +217,10 @@ class Stream:
 class Agent:
     """Runs in a thread of its own; `publish` may be called from any."""
 
-    def __init__(self, folder, endpoint, server_key):
+    def __init__(self, folder, endpoint, server_key, name, ledger_key, vault_key=None):
         folder = Path(folder)
+        self.name, self.ledger_key = name, ledger_key
+        self.vault_key = vault_key
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "agent.secret").exists():
             wire.write_secret(folder / "agent.secret", zmq.curve_keypair()[1])
@@ -229,7 +235,9 @@ class Agent:
         self.accepted, self.refused, self.seen = 0, Counter(), Counter()
         self.streams = {i: Stream(c, i, self.spool.held(i)) for c, i in self.spool.streams.items()}
         self.lease, self.window = DEFAULT_LEASE, 8
-        self.joined = False  # Welcomed in the session under way.
+        self.joined = False  # Welcomed in the session under way, by somebody who can prove which key is the vault's.
+        self.key_index = self.spool.state("key_index", 0)  # Of the entry that announced it.
+        self.sealer = None  # Of this start.
         self.hello_due = self.renew_due = self.save_due = 0
         self.given_up = None
         self.ending = None  # "goodbye" or "crash"
@@ -300,7 +308,7 @@ class Agent:
 
     def _seal(self, class_, epoch):
         events, _, _ = self.open_batches.pop(class_)
-        self.spool.seal(class_, events, epoch)
+        self.spool.seal(class_, events, epoch, self.sealer)
         stream = self.streams[self.spool.streams[class_]]
         stream.held = self.spool.held(stream.ident)
 
@@ -410,10 +418,41 @@ class Agent:
         self.lease = w.lease_ms * MILLISECOND or DEFAULT_LEASE
         self.window = w.window or 8
         self.silence = self._watchdog()
-        self.joined = True
-        self._renew()
+        if w.node != self.name:
+            self.given_up = f"registered as {w.node}"
+            return
+        self._on_vaultKey(w)
         for s in self.streams.values():
             s.rewind(wire.continuous())
+
+    def _on_vaultKey(self, v):
+        """The key to seal to: as the ledger announced it, or none at all."""
+        try:
+            self._seal_to(v.vault)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, nothing is asked for and so nothing captured.
+            self.seen[f"vault key refused: {error!r}"] += 1
+            self.joined = False
+            self.permits.end_lease()
+            return
+        if not self.joined:
+            self.joined = True
+            self._renew()
+
+    def _seal_to(self, proof):
+        if self.vault_key:
+            if not self.sealer:
+                self.sealer = sealing.Sealer(self.vault_key, self.ledger_key.split("+")[0], self.name)
+            return
+        origin, _, _ = ledger.verify(proof.proof.decode(), ledger.leaf(proof.entry.salt, proof.entry.body), [self.ledger_key])
+        entry = wire.governance.Entry.FromString(proof.entry.body)
+        assert origin == self.ledger_key.split("+")[0]
+        assert entry.index == int(proof.proof.split(b"\n")[1].removeprefix(b"index ")) + 1
+        assert entry.WhichOneof("deed") == "vault_key_announced"
+        assert entry.index >= self.key_index, "an older key"
+        if not self.sealer or entry.index > self.key_index:
+            self.sealer = sealing.Sealer(entry.vault_key_announced.key, origin, self.name)
+            self.key_index = entry.index
+            self.spool.keep(key_index=entry.index)
 
     def _on_nudge(self, _):
         if self.joined:

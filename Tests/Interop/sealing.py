@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 KEM = b"KEM" + struct.pack(">H", 0x0020)
+OVERHEAD = 65  # What sealing adds to a payload.
 HPKE = b"HPKE" + struct.pack(">HHH", 0x0020, 0x0001, 0x0002)
 
 

@@ -1,5 +1,6 @@
 """Sluice as seen by somebody who has nothing but the contract: Shared/Wire/SPEC.md and the .proto files."""
 
+import base64
 import gzip
 import json
 import os
@@ -9,10 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 import columns
 import ops
 import reader
+import sealing
 import wire
 from agent import CLASSES, Agent, Permits, Stream
 from wire import MILLISECOND, SECOND
@@ -26,27 +29,42 @@ EXAMPLE_EVENTS = [columns.from_line(line) for line in (
 EXAMPLE_COLUMNS = bytes.fromhex("""
     08 01 10 c0 84 3d 1a 07 f4 03 f3 03 64 f8 0a 22 04 03 01 01 02 2a 05 d1 0f 00 00 00 32 02 01 05 3a 03 80 0a 04 42 03 a0 06 01
     5a 01 06 62 01 01 6a 01 03 72 03 01 02 00 8a 01 06 45 64 69 74 6f 72 8a 01 09 6e 6f 74 65 73 2e 74 78 74 8a 01 01 61""")
+EXAMPLE_PACKED = b"\x28\xb5\x2f\xfd\x20\x51\x89\x02\x00" + EXAMPLE_COLUMNS
 EXAMPLE_FRAME = bytes.fromhex("""
-    53 4c 01 10 09 88 77 66 55 44 33 22 11 10 01 18 01 22 08 61 63 74 69 76 69 74 79 28 80 e5 fe e9 c8 b6 a7 f5 18
-    30 80 f2 ef 9a d1 b6 a7 f5 18 38 04 40 07 48 5a 50 51""")
+    53 4c 01 10 0a 32
+    09 88 77 66 55 44 33 22 11 10 01 22 08 61 63 74 69 76 69 74 79 28 80 e5 fe e9 c8 b6 a7 f5 18
+    30 80 f2 ef 9a d1 b6 a7 f5 18 38 04 40 07 48 9b 01 50 51
+    10 01""")
+EXAMPLE_SEALED = bytes.fromhex("""
+    019574093a4c9dece1358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd16625436f8c764c1c084
+    45aae4a600a8a4418470386a0e76c9740afbd5698a09187dbdf7bedbaf039c072d00697fc12ad3e3b24fe6097bfc4ece
+    635534829382699a84ad483b3b0323c284c189409672e67b55c298d1020ab5dc9831ef87f37528d23c70d7103dd9cfea
+    2bf12cfaf5bd297b04a760""")
+VAULT, EPHEMERAL, ORIGIN = bytes(range(32)), bytes(range(32, 64)), "sluice.example/governance"
 
 
 # The format
 
-def test_the_worked_example_is_decoded_to_its_events():
-    kind, header, payload = wire.parse([EXAMPLE_FRAME, b"\x28\xb5\x2f\xfd\x20\x51\x89\x02\x00" + EXAMPLE_COLUMNS])
-    assert (kind, header.stream, getattr(header, "class"), header.payload_bytes) == ("batch", 0x1122334455667788, "activity", len(payload))
-    content = columns.decompress(payload, header.columns_bytes)
+def test_the_worked_example_is_opened_and_decoded_to_its_events():
+    kind, body, payload = wire.parse([EXAMPLE_FRAME, EXAMPLE_SEALED])
+    header = wire.capture.BatchHeader.FromString(body.header)
+    assert (kind, body.oldest, header.stream, getattr(header, "class"), header.payload_bytes) == ("batch", 1, 0x1122334455667788, "activity", len(payload))
+    packed = sealing.Opener(ORIGIN, VAULT).open(payload, "agent-7", header.stream, header.sequence, body.header)
+    assert packed == EXAMPLE_PACKED
+    content = columns.decompress(packed, header.columns_bytes)
     assert columns.decode(content, header.first_ns, header.last_ns, header.count) == EXAMPLE_EVENTS
 
 
-def test_the_worked_example_is_encoded_to_its_bytes():
+def test_the_worked_example_is_encoded_and_sealed_to_its_bytes():
     content, first, last = columns.encode(EXAMPLE_EVENTS)
-    payload = columns.compress(content)
-    assert content == EXAMPLE_COLUMNS
-    assert payload == b"\x28\xb5\x2f\xfd\x20\x51\x89\x02\x00" + EXAMPLE_COLUMNS
-    assert wire.frames("batch", payload, stream=0x1122334455667788, sequence=1, oldest=1, first_ns=first, last_ns=last, count=4, epoch=7,
-                       payload_bytes=len(payload), columns_bytes=len(content), **{"class": "activity"}) == [EXAMPLE_FRAME, payload]
+    packed = columns.compress(content)
+    assert (content, packed) == (EXAMPLE_COLUMNS, EXAMPLE_PACKED)
+    header = wire.capture.BatchHeader(
+        stream=0x1122334455667788, sequence=1, first_ns=first, last_ns=last, count=4, epoch=7, payload_bytes=len(packed) + sealing.OVERHEAD,
+        columns_bytes=len(content), **{"class": "activity"}).SerializeToString()
+    public = sealing.raw(X25519PrivateKey.from_private_bytes(VAULT).public_key())
+    sealed = sealing.Sealer(public, ORIGIN, "agent-7", EPHEMERAL).seal(packed, 0x1122334455667788, 1, header)
+    assert wire.frames("batch", sealed, header=header, oldest=1) == [EXAMPLE_FRAME, EXAMPLE_SEALED]
 
 
 def test_any_events_survive_columns():
@@ -231,9 +249,9 @@ def agent(suite, tmp_path):
     made = []
 
     def make(name, kind=Agent, register=True, folder=None):
-        a = kind(folder or tmp_path / name, suite.endpoint("ingest"), suite.key("ingest"))
+        anchors = json.loads((suite.home / "registry.json").read_text())["anchors"]
+        a = kind(folder or tmp_path / name, suite.endpoint("ingest"), suite.key("ingest"), name, anchors["control"], base64.b64decode(anchors["vault"]))
         made.append(a)
-        a.name = name
         if register:
             suite.approved("register", name, "--subject", "S-" + name, "--site", "oslo", "--team", "reef", f"--key={a.public_key}")
         a.start()
@@ -486,8 +504,8 @@ class Mute(Agent):
 class Hung(Agent):
     """Can be made to hang: its thread does nothing any more, while others go on capturing."""
 
-    def __init__(self, *words):
-        super().__init__(*words)
+    def __init__(self, *words, **more):
+        super().__init__(*words, **more)
         self.runs = threading.Event()
         self.runs.set()
 

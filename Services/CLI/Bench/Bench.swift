@@ -3,6 +3,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Messaging
 import Wire
 
@@ -78,13 +79,15 @@ final class BenchSuite {
         }
     }
 
+    static func agentName(_ number: Int) -> String { "bench-\(number)" }
+
     /// Registers so many agents and remembers their secret keys.
     func register(_ count: Int) throws {
         var waiting: [WireNode] = []
         for number in 0..<count {
             let keys = try CurveKeyPair.generate()
             secrets.append(keys.secretKey.bytes)
-            waiting.append(SuiteHome.node("bench-\(number)", key: keys.publicKey, subject: "B\(number)", site: "site-\(number % 10)", team: "team-\(number % 100)"))
+            waiting.append(SuiteHome.node(BenchSuite.agentName(number), key: keys.publicKey, subject: "B\(number)", site: "site-\(number % 10)", team: "team-\(number % 100)"))
             if waiting.count == Limits.nodesPerEntryMax || number == count - 1 {
                 var body = WireRegister()
                 body.nodes = waiting
@@ -101,9 +104,12 @@ final class BenchSuite {
         guard FileManager.default.createFile(atPath: name + ".keys", contents: data, attributes: [.posixPermissions: 0o600]) else {
             throw Complaint("cannot write \(name).keys")
         }
-        guard let server = try TrustedNodes(contentsOf: made.home.file("registry.json")).key(of: "ingest") else { throw Complaint("ingest has no key") }
+        let trusted = try TrustedNodes(contentsOf: made.home.file("registry.json"))
+        guard let server = trusted.key(of: "ingest") else { throw Complaint("ingest has no key") }
+        let origin = try VerifierKey(parsing: trusted.anchors.control).name.description
         let process = try ChildProcess(
-            [own, "bench-swarm", "--ingest", made.settings.ingest, "--server=\(server.z85)", "--keys", name + ".keys", "--lease", "\(made.settings.leaseMilliseconds)"]
+            [own, "bench-swarm", "--ingest", made.settings.ingest, "--server=\(server.z85)", "--keys", name + ".keys", "--lease", "\(made.settings.leaseMilliseconds)",
+             "--vault=\(trusted.anchors.vault)", "--origin=\(origin)", "--first", "\(range.lowerBound)"]
                 + (libzmq ? ["--libzmq"] : []) + arguments,
             output: name + ".out")
         swarms.append(process)

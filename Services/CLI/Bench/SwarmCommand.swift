@@ -5,6 +5,8 @@ import Gate
 import Histogram
 import Identity
 import Messaging
+import Seal
+import SwiftProtobuf
 import Wire
 
 /// The other side of the benchmarks: agents with real CURVE sessions, in a process of their own. Started by `sluice bench`.
@@ -18,6 +20,10 @@ struct SwarmCommand: ParsableCommand {
     @Option var lease = 3_000
     /// Batches to publish, in the form of ``BenchBatch``; left out: the agents only hold their permits.
     @Option var batches: String?
+    /// What the batches are sealed to and as: the vault's key, base64; control's origin; the number of the first agent's name.
+    @Option var vault = ""
+    @Option var origin = ""
+    @Option var first = 0
     @Option var window = 1
     @Option var warmUp: Double = 1
     /// 0: until ended.
@@ -56,9 +62,29 @@ final class BenchSwarm {
         var stream: UInt64 = 0
         var oldest: UInt64 = 1
         var next: UInt64 = 1
-        var sent: [Instant] = []
+        /// A ring, by sequence. What is sent again is the same frames.
+        var sent: [Sent] = []
+        var sealer: SwarmSealer?
         var notBefore = Instant(nanoseconds: 0)
         var batch = 0
+    }
+
+    private struct Sent {
+        var sequence: UInt64 = 0
+        var at = Instant(nanoseconds: 0)
+        var header = Data()
+        var payload: [UInt8] = []
+    }
+
+    /// A sealer is nobody's to copy, and agents are values here.
+    private final class SwarmSealer {
+        private var sealer: Sealer
+
+        init(vault: VaultPublicKey, origin: String, agent: String) throws { sealer = try Sealer(vault: vault, origin: origin, agent: agent, at: Clock.now()) }
+
+        func seal(_ payload: [UInt8], _ header: WireBatchHeader, _ bytes: Data, at now: Instant) -> [UInt8]? {
+            try? sealer.seal(payload, stream: header.stream, sequence: header.sequence, header: [UInt8](bytes), at: now)
+        }
     }
 
     private let options: SwarmCommand
@@ -89,12 +115,17 @@ final class BenchSwarm {
         body.start = Nonce.random().bytes
         hello = Frame.bytes(.hello, body)
         if let path = options.batches { batches = try BenchBatch.load(path) }
+        let vault = Data(base64Encoded: options.vault).flatMap { VaultPublicKey(raw: [UInt8]($0)) }
+        guard batches.isEmpty || vault != nil else { throw Complaint("--vault is no key") }
         for start in stride(from: 0, to: data.count - 31, by: 32) {
             guard let secret = CurveKey(data[start..<start + 32]), let open = CurveKeyPair.publicKey(of: secret) else { throw Complaint("a bad key") }
             let keys = CurveKeyPair(publicKey: open, secretKey: secret)
             var agent = Agent(keys: keys)
             agent.stream = .random(in: 1...UInt64(Int64.max))
             agent.batch = agents.count
+            if !batches.isEmpty, let vault {
+                agent.sealer = try SwarmSealer(vault: vault, origin: options.origin, agent: BenchSuite.agentName(options.first + agents.count))
+            }
             agent.heard = Clock.now()
             agent.patience = patience()
             agents.append(agent)
@@ -259,13 +290,13 @@ final class BenchSwarm {
 
     private func stored(_ index: Int, _ sequence: UInt64, _ now: Instant) {
         while agents[index].oldest <= sequence {
-            let sent = agents[index].sent[Int(agents[index].oldest % UInt64(agents[index].sent.count))]
             if isMeasuring {
-                latencies.record(UInt64(clamping: (now - sent).microseconds))
+                let sent = agents[index].sent[Int(agents[index].oldest % UInt64(agents[index].sent.count))]
+                latencies.record(UInt64(clamping: (now - sent.at).microseconds))
                 acknowledged += 1
                 let batch = batches[(agents[index].batch + Int(agents[index].oldest)) % batches.count]
                 events += UInt64(batch.count)
-                bytes += UInt64(batch.payload.count)
+                bytes += UInt64(sent.payload.count)
             }
             agents[index].oldest += 1
         }
@@ -275,27 +306,40 @@ final class BenchSwarm {
 
     private func publish(_ index: Int, _ now: Instant) {
         guard !batches.isEmpty, agents[index].mayCapture, now >= agents[index].notBefore, now < agents[index].heldUntil else { return }
-        if agents[index].sent.isEmpty { agents[index].sent = [Instant](repeating: now, count: options.window * 2) }
+        if agents[index].sent.isEmpty { agents[index].sent = [Sent](repeating: Sent(), count: options.window * 2) }
         while agents[index].next < agents[index].oldest + UInt64(options.window) {
             let sequence = agents[index].next
-            let batch = batches[(agents[index].batch + Int(sequence)) % batches.count]
-            var header = WireBatchHeader()
-            header.stream = agents[index].stream
-            header.sequence = sequence
-            header.oldest = agents[index].oldest
-            header.class = "activity"
-            let last = Clock.wall().nanoseconds
-            header.firstNs = last - batch.spanNanoseconds
-            header.lastNs = last
-            header.count = batch.count
-            header.epoch = agents[index].epoch
-            header.payloadBytes = UInt32(batch.payload.count)
-            header.columnsBytes = batch.columnsBytes
-            let result = batch.payload.withUnsafeBytes { swarm.send(Frame.bytes(.batch, header), payload: $0, from: index) }
+            let place = Int(sequence % UInt64(agents[index].sent.count))
+            if agents[index].sent[place].sequence != sequence {
+                guard let made = seal(index, sequence, now) else { return }
+                agents[index].sent[place] = made
+            }
+            var body = WireBatch()
+            body.header = agents[index].sent[place].header
+            body.oldest = agents[index].oldest
+            let result = agents[index].sent[place].payload.withUnsafeBytes { swarm.send(Frame.bytes(.batch, body), payload: $0, from: index) }
             guard result == .sent else { return }
-            agents[index].sent[Int(sequence % UInt64(agents[index].sent.count))] = now
+            agents[index].sent[place].at = now
             agents[index].next += 1
         }
+    }
+
+    /// As an agent does when it closes a batch: once.
+    private func seal(_ index: Int, _ sequence: UInt64, _ now: Instant) -> Sent? {
+        let batch = batches[(agents[index].batch + Int(sequence)) % batches.count]
+        var header = WireBatchHeader()
+        header.stream = agents[index].stream
+        header.sequence = sequence
+        header.class = "activity"
+        let last = Clock.wall().nanoseconds
+        header.firstNs = last - batch.spanNanoseconds
+        header.lastNs = last
+        header.count = batch.count
+        header.epoch = agents[index].epoch
+        header.payloadBytes = UInt32(batch.payload.count + Encapsulation.overheadBytes)
+        header.columnsBytes = batch.columnsBytes
+        guard let bytes = try? header.serializedData(), let payload = agents[index].sealer?.seal(batch.payload, header, bytes, at: now) else { return nil }
+        return Sent(sequence: sequence, at: now, header: bytes, payload: payload)
     }
 }
 #endif

@@ -27,7 +27,23 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-/// Body of `batch`; the payload frame is zstd over `Columns`.
+/// Body of `batch`; the payload frame is sealed (SPEC.md, section 13): inside is zstd over `Columns`.
+package nonisolated struct WireBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// `BatchHeader`, serialised once, when the batch was sealed: associated with the payload byte for byte.
+  package var header: Data = Data()
+
+  /// The oldest sequence that the sender still holds in this stream.
+  package var oldest: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct WireBatchHeader: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -38,9 +54,6 @@ package nonisolated struct WireBatchHeader: Sendable {
 
   /// From 1, without gaps.
   package var sequence: UInt64 = 0
-
-  /// The oldest sequence that the sender still holds in this stream.
-  package var oldest: UInt64 = 0
 
   package var `class`: String = String()
 
@@ -56,7 +69,7 @@ package nonisolated struct WireBatchHeader: Sendable {
   /// Of the permit under which the batch was closed.
   package var epoch: UInt64 = 0
 
-  /// Of the payload frame.
+  /// Of the payload frame, sealed.
   package var payloadBytes: UInt32 = 0
 
   /// Of `Columns`, uncompressed.
@@ -81,6 +94,9 @@ package nonisolated struct WireRelay: Sendable {
 
   /// `BatchHeader` as the agent sent it.
   package var header: Data = Data()
+
+  /// As in `Batch`.
+  package var oldest: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -242,9 +258,44 @@ package nonisolated struct WireColumns: @unchecked Sendable {
 
 fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
 
+nonisolated extension WireBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Batch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}oldest\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.header) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.oldest) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.header.isEmpty {
+      try visitor.visitSingularBytesField(value: self.header, fieldNumber: 1)
+    }
+    if self.oldest != 0 {
+      try visitor.visitSingularUInt64Field(value: self.oldest, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireBatch, rhs: WireBatch) -> Bool {
+    if lhs.header != rhs.header {return false}
+    if lhs.oldest != rhs.oldest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".BatchHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}sequence\0\u{1}oldest\0\u{1}class\0\u{3}first_ns\0\u{3}last_ns\0\u{1}count\0\u{1}epoch\0\u{3}payload_bytes\0\u{3}columns_bytes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}sequence\0\u{2}\u{2}class\0\u{3}first_ns\0\u{3}last_ns\0\u{1}count\0\u{1}epoch\0\u{3}payload_bytes\0\u{3}columns_bytes\0\u{c}\u{3}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -254,7 +305,6 @@ nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularFixed64Field(value: &self.stream) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.oldest) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.`class`) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.firstNs) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.lastNs) }()
@@ -273,9 +323,6 @@ nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
     }
     if self.sequence != 0 {
       try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 2)
-    }
-    if self.oldest != 0 {
-      try visitor.visitSingularUInt64Field(value: self.oldest, fieldNumber: 3)
     }
     if !self.`class`.isEmpty {
       try visitor.visitSingularStringField(value: self.`class`, fieldNumber: 4)
@@ -304,7 +351,6 @@ nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
   package static func ==(lhs: WireBatchHeader, rhs: WireBatchHeader) -> Bool {
     if lhs.stream != rhs.stream {return false}
     if lhs.sequence != rhs.sequence {return false}
-    if lhs.oldest != rhs.oldest {return false}
     if lhs.`class` != rhs.`class` {return false}
     if lhs.firstNs != rhs.firstNs {return false}
     if lhs.lastNs != rhs.lastNs {return false}
@@ -319,7 +365,7 @@ nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Relay"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}agent\0\u{3}offset_us\0\u{1}header\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}agent\0\u{3}offset_us\0\u{1}header\0\u{1}oldest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -330,6 +376,7 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.agent) }()
       case 2: try { try decoder.decodeSingularSInt64Field(value: &self.offsetUs) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.header) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.oldest) }()
       default: break
       }
     }
@@ -345,6 +392,9 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if !self.header.isEmpty {
       try visitor.visitSingularBytesField(value: self.header, fieldNumber: 3)
     }
+    if self.oldest != 0 {
+      try visitor.visitSingularUInt64Field(value: self.oldest, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -352,6 +402,7 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.agent != rhs.agent {return false}
     if lhs.offsetUs != rhs.offsetUs {return false}
     if lhs.header != rhs.header {return false}
+    if lhs.oldest != rhs.oldest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

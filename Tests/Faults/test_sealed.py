@@ -1,0 +1,122 @@
+"""Batches that were changed on their way, or sealed for somebody else: refused by name, counted, and quarantined when they go on (FAULTS: A03, I01)."""
+
+import json
+
+import pytest
+from hostile import Refusal, batch, body, frame, new_stream, seeded, wait_until, wire, zmq
+
+UNSEALABLE_MAX = 8  # Limits.unsealableMax
+
+
+@pytest.fixture
+def make_agent(suite):
+    """An agent of its own: what it sends is held against it."""
+    made = []
+
+    def make(name):
+        made.append(suite.agent_peer(suite.enrol(name)))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.close()
+
+
+def changed(header, **fields):
+    made = type(header.fields)()
+    made.CopyFrom(header.fields)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made.SerializeToString()
+
+
+def ask(agent, header, payload, oldest=1):
+    """Exactly these bytes."""
+    agent.renew()
+    agent.send_frames(frame("batch", body("batch", header=header, oldest=oldest)), payload)
+    return agent.answer()
+
+
+def flipped(data, place, bit):
+    data = bytearray(data)
+    data[place] ^= 1 << bit
+    return bytes(data)
+
+
+def test_a_header_or_payload_that_was_changed_on_its_way_is_refused_unreadable_and_counted(suite, make_agent):
+    chance = seeded("sealed")
+    with suite.undisturbed():
+        before = suite.counters("policy")
+        tried = 0
+        header, packed = batch(new_stream(), 1)
+        fields = [
+            {"class": "review"}, {"class": "credential"}, {"first_ns": header.first_ns - 1}, {"last_ns": header.last_ns - 1}, {"count": 2}, {"epoch": 1},
+            {"sequence": 2}, {"stream": new_stream()}, {"columns_bytes": header.columns_bytes + 1}]
+        # Never so many of one agent that it is quarantined.
+        for group in range(0, len(fields), UNSEALABLE_MAX - 1):
+            agent = make_agent(f"changed-{group}")
+            sealed = agent.seal(header, packed)
+            for change in fields[group:group + UNSEALABLE_MAX - 1]:
+                tried += 1
+                heard = ask(agent, changed(header, **change), sealed)
+                assert heard.code == Refusal.unreadable, (change, heard)
+            # A byte that no field has, at the header's end: the same meaning, other bytes.
+            assert ask(agent, header.bytes, sealed).kind == "stored", "the control"
+        agent = make_agent("flipped")
+        header, packed = batch(new_stream(), 1)
+        sealed = agent.seal(header, packed)
+        # Encapsulation, confirmation, ciphertext, tag.
+        for start, end in ((9, 41), (41, 49), (49, len(sealed) - 16), (len(sealed) - 16, len(sealed))):
+            tried += 1
+            place = chance.randrange(start, end)
+            # The highest bit of an X25519 key does not count; the confirmation does not care for it either.
+            heard = ask(agent, header.bytes, flipped(sealed, place, chance.randrange(7)))
+            assert heard.code == Refusal.unreadable, (place, heard)
+        assert ask(agent, header.bytes + b"\x78\x00", sealed).code == Refusal.unreadable, "a field that nobody knows is a change too"
+        tried += 1
+        # These say nothing about who sealed: they are not held against the agent.
+        for place in (1, 8):
+            assert ask(agent, header.bytes, flipped(sealed, place, 0)).code == Refusal.unreadable, "a vault key that is not there"
+        assert ask(agent, header.bytes, flipped(sealed, 0, 1)).code == Refusal.malformed, "another version"
+        assert ask(agent, header.bytes, sealed).kind == "stored", "the control"
+        suite.expect_counted("policy", "unsealable", before, tried)
+        assert suite.counters("policy")["unsealable.flipped"] == 5
+        assert suite.counters("policy").get("unsealable", 0) - before.get("unsealable", 0) == tried
+
+
+def test_a_batch_of_one_agent_is_not_taken_from_another(suite, make_agent):
+    victim, thief = make_agent("sealed-victim"), make_agent("sealed-thief")
+    header, packed = batch(new_stream(), 1)
+    sealed = victim.seal(header, packed)
+    assert ask(thief, header.bytes, sealed).code == Refusal.unreadable
+    # What is only packed, and not sealed.
+    loose, packed = batch(new_stream(), 1, payload_bytes=len(packed))
+    assert ask(thief, loose.bytes, packed).code == Refusal.malformed
+    assert ask(victim, header.bytes, sealed).kind == "stored", "the control"
+
+
+def test_an_agent_whose_batches_cannot_be_opened_is_quarantined_until_it_is_registered_anew_and_others_go_on(suite, make_agent):
+    with suite.undisturbed():
+        before = suite.counters("policy")
+        agent, neighbour = make_agent("rubbish"), make_agent("neighbour")
+        header, packed = batch(new_stream(), 1)
+        sealed = agent.seal(header, packed)
+        for number in range(UNSEALABLE_MAX):
+            assert ask(agent, header.bytes, flipped(sealed, -1, number % 8)).code == Refusal.unreadable
+        heard = ask(agent, header.bytes, sealed)
+        assert heard.code == Refusal.quarantined, "also what could be opened"
+        assert "registered" in heard.body.text
+        suite.expect_counted("policy", "agents.quarantined", before)
+        assert suite.counters("policy")["unsealable.rubbish"] == UNSEALABLE_MAX
+        assert suite.log("policy").count("is quarantined") == suite.counters("policy")["agents.quarantined"], "said once"
+        assert ask(neighbour, *sealed_of(neighbour)).kind == "stored"
+        # The same key registered again changes nothing; a new key is another agent.
+        agent.close()
+        fresh = suite.agent_peer(suite.enrol("rubbish"))
+        assert ask(fresh, *sealed_of(fresh)).kind == "stored"
+        fresh.close()
+
+
+def sealed_of(agent):
+    header, packed = batch(new_stream(), 1)
+    return header.bytes, agent.seal(header, packed)

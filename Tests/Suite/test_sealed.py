@@ -1,0 +1,164 @@
+"""No plaintext of an event lies outside the memory of its agent and of policy: not in a file, not in ingest, not in control."""
+
+import base64
+import os
+import re
+import secrets
+import sqlite3
+
+import pytest
+from harness import wait_until
+from harness.agent import key, text
+
+
+def forms(planted):
+    """How a text may lie somewhere: as it is, in UTF-16, and within base64 wherever it begins."""
+    raw = planted.encode()
+    found = {"UTF-8": raw, "UTF-16": planted.encode("utf-16-le"), "UTF-16 BE": planted.encode("utf-16-be")}
+    for shift in range(3):
+        whole = base64.b64encode(b"\0" * shift + raw)
+        # Without the letters that its neighbours decide about.
+        found[f"base64 at {shift}"] = whole[(shift * 8 + 5) // 6:-4]
+    return found
+
+
+def search(data, planted):
+    return [name for name, form in forms(planted).items() if form in data]
+
+
+def in_files(folder, planted):
+    """Every file below the folder, whatever its name."""
+    found, files = {}, 0
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            files += 1
+            if forms_found := search(path.read_bytes(), planted):
+                found[str(path.relative_to(folder))] = forms_found
+    assert files > 10, "there is something to search"
+    return found
+
+
+def memory_of(process):
+    """All of a process's memory that can be read, piece by piece."""
+    try:
+        with open(f"/proc/{process}/maps") as maps, open(f"/proc/{process}/mem", "rb", 0) as memory:
+            for line in maps:
+                place = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+                if not place or "[vvar" in line or "[vsyscall]" in line:
+                    continue
+                start, end = (int(number, 16) for number in place.groups())
+                try:
+                    memory.seek(start)
+                    yield memory.read(end - start)
+                except (OSError, ValueError, OverflowError):
+                    continue
+    except PermissionError:
+        pytest.skip("another process's memory may not be read here")
+
+
+def in_memory(process, planted):
+    found, size = set(), 0
+    for piece in memory_of(process):
+        size += len(piece)
+        found.update(search(piece, planted))
+    assert size > 1 << 20, "there is something to search"
+    return sorted(found)
+
+
+def test_the_search_finds_what_is_there(tmp_path):
+    """The control of the search itself, in each form, and across a process's memory: this one's."""
+    planted = "planted-" + secrets.token_hex(12)
+    for name, form in forms(planted).items():
+        assert search(b"before" + form + b"after", planted) == [name]
+    for shift in range(4):
+        assert search(base64.b64encode(os.urandom(shift) + planted.encode() + os.urandom(5)), planted)
+    assert in_memory(os.getpid(), planted)
+    assert not search(b"planted-" * 1000, planted)
+
+
+def test_a_planted_text_is_read_back_and_lies_in_no_file_and_in_no_memory_of_ingest_or_control(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    typed, said = "typed-" + secrets.token_hex(12), "said-" + secrets.token_hex(12)
+    agent.send(key(typed), text(said, source="chat"))
+    agent.expect_drained()
+    # Once more with policy away: now it waits in the spool.
+    suite.kill("policy")
+    waits = "waits-" + secrets.token_hex(12)
+    agent.expect(capturing=True)
+    agent.send(text(waits, source="mail"))
+    wait_until(lambda: agent.status["spoolBatches"] == 1, "it is spooled")
+    planted = (typed, said, waits)
+    with sqlite3.connect(f"file:{agent.home / 'spool.sqlite'}?mode=ro", uri=True) as database:
+        [(header, payload)] = database.execute("SELECT header, payload FROM batch").fetchall()
+    assert b"conversation" in header and not any(search(payload, word) for word in planted)
+    assert in_files(suite.home, "conversation"), "the control: the spool's headers are in the clear, and are found"
+    for word in planted:
+        assert in_files(suite.home, word) == {}
+
+    suite.start("policy")
+    agent.expect_drained()
+    read = suite.read()
+    for word in planted:
+        assert search(read.out.encode(), word), "the control: readers get it, and the search finds it there"
+        assert in_files(suite.home, word) == {}
+        for name in ("ingest", "control", "notify"):
+            assert in_memory(suite.services[name].id, word) == [], f"{name} holds what only policy may"
+    # What ingest does hold of it: that it was of this class. The search sees that.
+    assert in_memory(suite.services["ingest"].id, "conversation")
+    # At rest, and with every log moved into its database.
+    suite.terminate_all()
+    for word in planted:
+        assert in_files(suite.home, word) == {}
+
+
+def stored(make_suite, subjects=("E1", "E2")):
+    """A suite whose vault holds a key of each subject; policy has ended."""
+    suite = make_suite()
+    for subject in subjects:
+        agent = suite.agent("agent-" + subject, subject).run().expect(capturing=True)
+        agent.type("of-" + subject)
+        agent.expect_drained()
+    assert suite.terminate("policy") == 0
+    return suite
+
+
+def edit(suite, sql):
+    with sqlite3.connect(suite.home / "policy" / "vault.sqlite", timeout=10) as database:
+        assert database.execute(sql).rowcount > 0
+
+
+def test_a_read_ends_as_unreadable_at_a_segment_that_was_changed_and_goes_on_everywhere_else(make_suite):
+    suite = stored(make_suite)
+    edit(suite, "UPDATE segment SET team = 'sales' WHERE subject = 'E2'")
+    suite.start("policy")
+    refused = suite.read(check=False)
+    assert refused.code != 0 and "changed in the vault's file" in refused.err, refused
+    assert [line["event"]["key"] for line in refused.lines] == ["of-E1"], "what stands before it has gone out"
+    assert suite.keys("--subject", "E1") == ["of-E1"], "the control"
+    wait_until(lambda: int(suite.service_status("policy")["counters"].get("releases.unreadable", 0)) == 1, "it is counted")
+    assert suite.vault("SELECT code FROM release ORDER BY number") == [(19,), (0,)], "and on the record"
+    # Nothing has ended: what is new is stored and read.
+    suite.agents["agent-E1"].type("more")
+    suite.agents["agent-E1"].expect_drained()
+    assert suite.keys("--subject", "E1") == ["of-E1", "more"]
+
+
+def test_policy_does_not_start_on_a_vault_of_another_master_key(make_suite):
+    suite = stored(make_suite, ("E1",))
+    path = suite.home / "keys" / "policy.master"
+    honest = path.read_text()
+    for other, why in ((secrets.token_hex(32) + "\n", "another master key"), ("", "64 hexadecimal digits"), (honest.upper(), "64 hexadecimal digits")):
+        path.write_text(other)
+        suite.log("policy").write_bytes(b"")
+        suite.start("policy", wait=False)
+        process = suite.services["policy"]
+        assert process.wait() != 0
+        assert why in process.said and process.said.count("\n") == 1, process.said
+    path.write_text(honest)
+    path.chmod(0o640)
+    suite.start("policy", wait=False)
+    assert suite.services["policy"].wait() != 0, "others may read it"
+    path.chmod(0o600)
+    suite.start("policy")
+    assert suite.keys() == ["of-E1"], "the control"
