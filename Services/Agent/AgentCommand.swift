@@ -6,7 +6,6 @@ import Identity
 import Ledger
 import Logging
 import Messaging
-import Seal
 import SwiftProtobuf
 import Synchronization
 import Wire
@@ -176,7 +175,6 @@ struct AgentRun {
             let uplink = Uplink(
                 link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, lease: lease,
                 logger: logger)
-            uplink.temporary = settings.vaultKey.flatMap { Data(base64Encoded: $0) }.flatMap { VaultPublicKey(raw: [UInt8]($0)) }
             var endedAt: Instant?
             let reactor = reactorOf { stop in
                 for item in news.take() where !uplink.take(item) { stop(1) }

@@ -14,13 +14,12 @@ struct AgentSettings: Codable, Sendable {
     var serverKey: String
     /// Verifier key (C2SP) of control's ledger: pinned, so that nobody else can name the key that batches are sealed to.
     var ledgerKey: String
-    var vaultKey: String?
     /// Bytes of sealed payloads on disk. Default 256 MiB. When it is full new events are refused, and counted.
     var spoolBytesMax: Int = 256 << 20
     /// Of the suite, milliseconds.
     var leaseMilliseconds: Int = 3_000
 
-    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, vaultKey, spoolBytesMax, leaseMilliseconds }
+    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, spoolBytesMax, leaseMilliseconds }
 
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -28,7 +27,6 @@ struct AgentSettings: Codable, Sendable {
         ingest = try values.decode(String.self, forKey: .ingest)
         serverKey = try values.decode(String.self, forKey: .serverKey)
         ledgerKey = try values.decode(String.self, forKey: .ledgerKey)
-        vaultKey = try values.decodeIfPresent(String.self, forKey: .vaultKey)
         spoolBytesMax = try values.decodeIfPresent(Int.self, forKey: .spoolBytesMax) ?? 256 << 20
         leaseMilliseconds = try values.decodeIfPresent(Int.self, forKey: .leaseMilliseconds) ?? 3_000
     }

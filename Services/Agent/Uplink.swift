@@ -40,7 +40,6 @@ final class Uplink {
     /// Why nothing is asked for: this ingest has another name for this agent, or no proven key to seal to. Nil: all is well.
     private var distrust: String?
     private var isQuarantined = false
-    var temporary: VaultPublicKey?
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
     init(
@@ -87,10 +86,6 @@ final class Uplink {
 
     /// Takes the key to seal to, if control's ledger has announced it; else asks for nothing more.
     private func take(_ proof: WireEntryProof?) {
-        if let temporary {
-            distrust = nil
-            return spool.put(.sealTo(temporary, proof: nil))
-        }
         do throws(AnnouncementRefused) {
             guard let proof else { throw .absent }
             let announced = try VaultAnnouncement.check(proof, ledger: ledger, accepted: accepted)

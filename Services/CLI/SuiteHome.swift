@@ -98,7 +98,7 @@ struct SuiteHome {
         }
         let agent: [String: Any] = [
             "name": name, "ingest": ServiceHost.reachable(settings.ingest), "serverKey": server.z85, "ledgerKey": trusted.anchors.control,
-            "leaseMilliseconds": settings.leaseMilliseconds, "vaultKey": trusted.anchors.vault,
+            "leaseMilliseconds": settings.leaseMilliseconds,
         ]
         var known = (FileManager.default.contents(atPath: folder + "/agent.json").flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any]) ?? [:]
         known.merge(agent) { _, new in new }

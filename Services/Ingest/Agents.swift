@@ -11,6 +11,7 @@ import Wire
 final class Agents {
     private let follower: Follower
     private let relay: PolicyRelay
+    private let announced: AnnouncedKey
     private let admission: Admission
     private let lease: Span
     private let logger: Logger
@@ -50,10 +51,12 @@ final class Agents {
     static let owedAfter = Span.milliseconds(250)
 
     init(
-        follower: Follower, relay: PolicyRelay, admission: Admission, lease: Span, logger: Logger, bind: @escaping () throws -> Binder
+        follower: Follower, relay: PolicyRelay, announced: AnnouncedKey, admission: Admission, lease: Span, logger: Logger,
+        bind: @escaping () throws -> Binder
     ) {
         self.follower = follower
         self.relay = relay
+        self.announced = announced
         self.admission = admission
         self.lease = lease
         self.logger = logger
@@ -70,6 +73,7 @@ final class Agents {
         relay.refused = { [unowned self] in refused($0) }
         relay.busy = { [unowned self] in busy($0) }
         relay.lost = { [unowned self] in lost() }
+        announced.changed = { [unowned self] in announce($0) }
     }
 
     // MARK: The registry
@@ -105,9 +109,9 @@ final class Agents {
         }
     }
 
-    /// Opens the port once the registry is complete.
+    /// Opens the port once the registry is complete and the vault's key is here: before that nobody could capture anything.
     func openWhenReady(at now: Instant) throws -> Binder? {
-        guard binder == nil, follower.isHeld(at: now) else { return nil }
+        guard binder == nil, follower.isHeld(at: now), announced.proof != nil else { return nil }
         admission.open()
         let binder = try bind()
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -166,7 +170,16 @@ final class Agents {
         welcome.start = start.bytes
         welcome.wallUs = Clock.wall().microseconds
         welcome.window = UInt32(Limits.window)
+        if let proof = announced.proof { welcome.vault = proof }
         binder.send(.welcome, welcome, to: route)
+    }
+
+    /// Who does not hear it goes on sealing to the key before, and hears of this one when it greets again.
+    private func announce(_ proof: WireEntryProof) {
+        var body = WireVaultKey()
+        body.vault = proof
+        let frame = Frame.bytes(.vaultKey, body)
+        for (route, _) in sessions.all { binder?.send(frame, to: route) }
     }
 
     private func forget(_ session: AgentSession) {

@@ -44,13 +44,15 @@ struct IngestService: ParsableCommand {
             let policy = try Link(
                 .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
+            let announced = AnnouncedKey(follower: follower, lease: lease)
             control.received = { message in
-                // What cannot be read is no permission: the lease runs out.
+                // What cannot be read is no permission: the lease runs out. Nor is it a key.
+                if message.kind == .answer, let answer = try? message.body(WireAnswer.self) { return announced.take(answer) }
                 _ = try? follower.take(message)
             }
             let relay = PolicyRelay(link: policy, lease: lease)
             let agents = Agents(
-                follower: follower, relay: relay, admission: admission, lease: lease, logger: host.logger
+                follower: follower, relay: relay, announced: announced, admission: admission, lease: lease, logger: host.logger
             ) {
                 let binder = try Binder(settings.ingest, keys: keys, limits: agentsSide, in: context)
                 return binder
@@ -68,6 +70,7 @@ struct IngestService: ParsableCommand {
             reactor.every(.milliseconds(5)) { [unowned reactor] now in
                 agents.flush(at: now)
                 agents.answerOwed(at: now)
+                announced.tick(at: now)
                 do {
                     if let binder = try agents.openWhenReady(at: now) {
                         reactor.watch(binder)

@@ -217,10 +217,9 @@ class Stream:
 class Agent:
     """Runs in a thread of its own; `publish` may be called from any."""
 
-    def __init__(self, folder, endpoint, server_key, name, ledger_key, vault_key=None):
+    def __init__(self, folder, endpoint, server_key, name, ledger_key):
         folder = Path(folder)
         self.name, self.ledger_key = name, ledger_key
-        self.vault_key = vault_key
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "agent.secret").exists():
             wire.write_secret(folder / "agent.secret", zmq.curve_keypair()[1])
@@ -439,10 +438,6 @@ class Agent:
             self._renew()
 
     def _seal_to(self, proof):
-        if self.vault_key:
-            if not self.sealer:
-                self.sealer = sealing.Sealer(self.vault_key, self.ledger_key.split("+")[0], self.name)
-            return
         origin, _, _ = ledger.verify(proof.proof.decode(), ledger.leaf(proof.entry.salt, proof.entry.body), [self.ledger_key])
         entry = wire.governance.Entry.FromString(proof.entry.body)
         assert origin == self.ledger_key.split("+")[0]

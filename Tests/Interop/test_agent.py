@@ -1,6 +1,5 @@
 """Sluice as seen by somebody who has nothing but the contract: Shared/Wire/SPEC.md and the .proto files."""
 
-import base64
 import gzip
 import json
 import os
@@ -250,7 +249,7 @@ def agent(suite, tmp_path):
 
     def make(name, kind=Agent, register=True, folder=None):
         anchors = json.loads((suite.home / "registry.json").read_text())["anchors"]
-        a = kind(folder or tmp_path / name, suite.endpoint("ingest"), suite.key("ingest"), name, anchors["control"], base64.b64decode(anchors["vault"]))
+        a = kind(folder or tmp_path / name, suite.endpoint("ingest"), suite.key("ingest"), name, anchors["control"])
         made.append(a)
         if register:
             suite.approved("register", name, "--subject", "S-" + name, "--site", "oslo", "--team", "reef", f"--key={a.public_key}")
