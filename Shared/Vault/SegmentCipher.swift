@@ -1,5 +1,5 @@
 import Crypto
-import Foundation
+package import Foundation
 import Gate
 
 /// What wraps a vault's data keys: 32 bytes that are kept outside it. Prints as nothing.
@@ -21,12 +21,12 @@ package struct MasterKey: Sendable, CustomStringConvertible, CustomDebugStringCo
 }
 
 /// Whose data key, and of which month: who is erased takes their keys along, and one lost key opens a month of one person.
-struct DataKeyPlace: Hashable, Sendable {
+package struct DataKeyPlace: Hashable, Sendable {
     var subject: String
     /// Of UTC: 202611.
     var month: Int64
 
-    init(subject: String, month: Int64) {
+    package init(subject: String, month: Int64) {
         self.subject = subject
         self.month = month
     }
@@ -47,16 +47,16 @@ struct DataKeyPlace: Hashable, Sendable {
 }
 
 /// Encrypts the blobs of one subject's month.
-struct DataKey: Sendable {
+package struct DataKey: Sendable {
     /// Of its row.
-    let number: Int64
+    package let number: Int64
     private let key: SymmetricKey
 
     /// Nonce, key, tag.
     static let wrappedBytes = 12 + 32 + 16
 
     /// A new one, and how it is stored.
-    static func make(_ number: Int64, for place: DataKeyPlace, under master: MasterKey) throws -> (key: DataKey, wrapped: Data) {
+    package static func make(_ number: Int64, for place: DataKeyPlace, under master: MasterKey) throws -> (key: DataKey, wrapped: Data) {
         let key = SymmetricKey(size: .bits256)
         let box = try key.withUnsafeBytes { try AES.GCM.seal($0, using: master.key, authenticating: associated(number, place)) }
         guard let wrapped = box.combined else { throw CryptoKitError.incorrectParameterSize }
@@ -85,7 +85,7 @@ struct DataKey: Sendable {
     }
 
     /// Nonce, ciphertext, tag. The nonce is random: 2^32 segments of one person's month are out of reach.
-    func seal(_ blob: Data, beside columns: SegmentColumns) throws -> Data {
+    package func seal(_ blob: Data, beside columns: SegmentColumns) throws -> Data {
         guard let sealed = try AES.GCM.seal(blob, using: key, authenticating: columns.associated).combined else {
             throw CryptoKitError.incorrectParameterSize
         }
@@ -100,7 +100,7 @@ struct DataKey: Sendable {
 }
 
 /// The columns of a row beside its blob, as SQLite holds them: what is read is believed only once the blob has opened beside it.
-struct SegmentColumns: Hashable, Sendable {
+package struct SegmentColumns: Hashable, Sendable {
     var subject: String
     var site: String
     var team: String
@@ -128,7 +128,7 @@ struct SegmentColumns: Hashable, Sendable {
         return bytes
     }
 
-    init(_ segment: Segment, key: Int64) {
+    package init(_ segment: Segment, key: Int64) {
         subject = segment.scope.subject
         site = segment.scope.site
         team = segment.scope.team

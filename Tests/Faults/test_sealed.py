@@ -1,9 +1,11 @@
 """Batches that were changed on their way, or sealed for somebody else: refused by name, counted, and quarantined when they go on (FAULTS: A03, I01)."""
 
-import json
+import base64
+import threading
 
 import pytest
-from hostile import Refusal, batch, body, frame, new_stream, seeded, wait_until, wire, zmq
+import zmq
+from hostile import Agent, Heard, Refusal, batch, body, frame, new_stream, sealing, seeded, wait_until, wire
 
 UNSEALABLE_MAX = 8  # Limits.unsealableMax
 
@@ -120,3 +122,91 @@ def test_an_agent_whose_batches_cannot_be_opened_is_quarantined_until_it_is_regi
 def sealed_of(agent):
     header, packed = batch(new_stream(), 1)
     return header.bytes, agent.seal(header, packed)
+
+
+class FalseIngest(threading.Thread):
+    """Ingest's own key in the wrong hands: grants a lease and every class to whoever asks, and names the vault key that it likes."""
+
+    def __init__(self, keys, node, vault):
+        super().__init__(daemon=True)
+        self.node, self.vault = node, vault
+        self.heard = []
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.ending = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ending.is_set():
+            if not self.socket.poll(50):
+                continue
+            route, *frames = self.socket.recv_multipart()
+            heard = Heard(frames)
+            self.heard.append(heard.kind)
+            if heard.kind == "hello":
+                welcome = {"node": self.node, "ordinal": 1, "lease_ms": 3_000, "start": bytes(16), "window": 8}
+                self._say(route, "welcome", **welcome, **({"vault": self.vault} if self.vault else {}))
+            elif heard.kind == "renew":
+                self._say(route, "grant", nonce=heard.body.nonce, lease_ms=3_000, permit={"epoch": 1, "classes": ["activity", "content"]})
+        self.socket.close(0)
+
+    def _say(self, route, kind, **fields):
+        self.socket.send_multipart([route, frame(kind, body(kind, **fields))])
+
+    def close(self):
+        self.ending.set()
+        self.join(5)
+
+
+def test_an_agent_that_is_given_a_false_vault_key_captures_nothing(suite):
+    """Also by somebody who holds ingest's key: what a permit is worth without the vault's key."""
+    honest = suite.peer("control", suite.keys_of("ingest")).greet()
+    proof = honest.ask("query", body("query", vault_key={})).body.proof
+    honest.close()
+    forged = type(proof)()
+    forged.CopyFrom(proof)
+    entry = wire().Entry.FromString(proof.entry.body)
+    entry.vault_key_announced.key = sealing.raw(sealing.X25519PrivateKey.generate().public_key())
+    forged.entry.body = entry.SerializeToString()
+    # Another entry of the same ledger, truly proven.
+    operator = suite.peer("control", suite.operator("ops-1")).greet()
+    other = operator.ask("query", body("query", proof={"index": 1})).body.proof
+    operator.close()
+    # A checkpoint that somebody else signed: its last line.
+    resigned = type(proof)()
+    resigned.CopyFrom(proof)
+    line = resigned.proof.rindex(b" ") + 1
+    resigned.proof = resigned.proof[:line] + base64.b64encode(base64.b64decode(resigned.proof[line:])[:4] + bytes(64)) + b"\n"
+
+    keys = suite.keys_of("ingest")
+
+    def offered(name, vault, node=None):
+        agent = Agent(suite, name)
+        false = FalseIngest(keys, node or name, vault)
+        agent.configure(ingest=false.endpoint).run()
+        return agent, false
+
+    cases = {
+        "key-forged": (forged, None, "does not prove"), "key-other-deed": (other, None, "announces no vault key"),
+        "key-resigned": (resigned, None, "does not prove"), "key-absent": (None, None, "named no vault key"),
+        "key-other-name": (proof, "somebody", "agent.json says"),
+    }
+    agents = {name: offered(name, vault, node) for name, (vault, node, _) in cases.items()}
+    control = offered("key-true", proof)
+    try:
+        # The control: the same false ingest with the true key is believed. To keep it from reading, the key is enough.
+        control[0].expect_capturing()
+        for name, (_, _, complaint) in cases.items():
+            agent, false = agents[name]
+            wait_until(lambda agent=agent, complaint=complaint: complaint in agent.complaints, f"{name} complains of {complaint!r}")
+            agent.type("never", "captured")
+            status = agent.expect_judged(2)
+            assert status["accepted"] == 0 and status["refused"] == {"no-lease": 2} and not status["classes"], (name, status)
+            assert "renew" not in false.heard, f"{name} asked for a permit"
+            assert "nothing is captured" in agent.complaints
+    finally:
+        for agent, false in [*agents.values(), control]:
+            agent.process.end()
+            false.close()

@@ -162,3 +162,39 @@ def test_policy_does_not_start_on_a_vault_of_another_master_key(make_suite):
     path.chmod(0o600)
     suite.start("policy")
     assert suite.keys() == ["of-E1"], "the control"
+
+
+def test_agents_seal_to_a_new_vault_key_from_its_announcement_on_and_what_waited_for_the_old_one_opens(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("first")
+    agent.expect_drained()
+    suite.terminate("policy")
+    agent.type("waited")
+    wait_until(lambda: agent.status["spoolBatches"] == 1, "it is spooled")
+
+    def sealed_to():
+        with sqlite3.connect(f"file:{agent.home / 'spool.sqlite'}?mode=ro", uri=True) as database:
+            return [payload[1:9] for payload, in database.execute("SELECT payload FROM batch ORDER BY sequence")]
+
+    [old] = sealed_to()
+    suite.cli("vault-key", "new")
+    suite.approved("vault-key", "announce")
+    said = suite.home / "logs" / "agent-ann.log"
+    wait_until(lambda: said.read_text().count("sealing to the vault key") == 2, "the agent has heard of the new key")
+    agent.type("second")
+    wait_until(lambda: agent.status["spoolBatches"] == 2, "it is spooled too")
+    assert sealed_to()[0] == old and sealed_to()[1] != old
+    suite.start("policy")
+    agent.expect_drained()
+    assert suite.keys() == ["first", "waited", "second"]
+    # An agent that begins later, and one that begins again, start with the new one.
+    agent.process.end()
+    agent.run().expect(capturing=True)
+    agent.type("third")
+    agent.expect_drained()
+    assert suite.keys() == ["first", "waited", "second", "third"]
+    # Without the old key nothing sealed to it opens any more; what is stored stays.
+    (suite.home / "keys" / "policy.vault.1").unlink()
+    suite.restart("policy")
+    assert suite.keys() == ["first", "waited", "second", "third"]

@@ -1,0 +1,191 @@
+import ArgumentParser
+import Chassis
+import Crypto
+import Foundation
+import Gate
+import Messaging
+import Seal
+import SwiftProtobuf
+import Vault
+import Wire
+
+/// What encryption costs each side of a batch's way, beside the same work without it.
+///
+/// Policy refuses what is not sealed, so the whole path cannot be run without. Here the code that agents and policy call runs over the same batches on one
+/// thread, the rows in turn within each round: what the machine does meanwhile, it does to all of them.
+struct BenchSeal: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "seal",
+        abstract: "Batches a second that an agent packs and that policy opens, with and without sealing and encryption at rest.",
+        discussion: "EXAMPLE\n  sluice bench seal --events 500 --data recordings/\n\nOne thread, no sockets, no disk: what the processor pays for.")
+
+    @Option(help: "Events in a batch.") var events = 500
+    @Option(help: "Agents that sealed the batches, each with an encapsulation of its own.") var agents = 64
+    @Option(help: "Seconds of each row in each round.") var seconds: Double = 0.5
+    @Option(help: "Rounds; the median is shown, with the range.") var rounds = 9
+    @Option(help: "Recordings to cut batches from: a file or a folder.") var data: String?
+    @Flag(help: "Print JSON.") var json = false
+
+    func validate() throws {
+        guard (1...10_000).contains(agents), (1...4_096).contains(events), seconds > 0, rounds > 0 else {
+            throw ValidationError("--agents 1 to 10000, --events 1 to 4096, --seconds and --rounds more than 0 are expected")
+        }
+    }
+
+    struct Row: Encodable {
+        var what: String
+        var batchesPerSecond: Double
+        var range: [Double]
+        /// Of the row without, in the same rounds.
+        var ratio: Double
+        var microseconds: Double
+    }
+
+    func run() throws {
+        #if os(Linux)
+        let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events)
+        let scene = try SealScene(batches, agents: agents)
+        progress("\(Machine.description); load \(Machine.load) before; \(batches.count) batches of \(events) events of \(agents) agents, on one thread")
+        let names = ["agent: pack", "agent: pack, seal", "policy: unpack, check", "policy: open, unpack, check", "policy: open, unpack, check, encrypt"]
+        var rates = [[Double]](repeating: [], count: names.count)
+        for _ in 0..<rounds {
+            for row in names.indices { rates[row].append(try scene.rate(of: row, seconds: seconds)) }
+        }
+        let rows = names.indices.map { row -> Row in
+            let plain = row < 2 ? 0 : 2
+            let figures = Figures(rates[row])
+            return Row(
+                what: names[row], batchesPerSecond: figures.median, range: [figures.min, figures.max],
+                ratio: Figures(zip(rates[row], rates[plain]).map { $0 / $1 }).median, microseconds: 1e6 / figures.median)
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+        }
+        var table = FiguresTable("what", "batches/s", "of that without", "µs a batch")
+        for row in rows {
+            table.add(
+                row.what, "\(Figures.number(row.batchesPerSecond, decimals: 0)) (\(row.range.map { Figures.number($0, decimals: 0) }.joined(separator: "–")))",
+                Figures.number(row.ratio, decimals: 2), Figures.number(row.microseconds))
+        }
+        print(table.formatted())
+        print(scene.sizes)
+        #endif
+    }
+}
+
+#if os(Linux)
+/// Batches of many agents, packed and sealed, and both sides of their way.
+private final class SealScene {
+    private struct Sealed {
+        var agent: Int
+        var header: WireBatchHeader
+        var bytes: [UInt8]
+        var columns: [UInt8]
+        var packed: [UInt8]
+        var payload: [UInt8]
+    }
+
+    private var sealed: [Sealed] = []
+    private let origin = "sluice/bench/governance"
+    private var compressor: ZstdCompressor
+    private var decompressor: ZstdDecompressor
+    private var opener: Opener
+    private var sealer: Sealer
+    private let dataKey: DataKey
+    private var sequence: UInt64 = 0
+    /// Used up, so that nothing is optimised away.
+    private var sum = 0
+
+    init(_ batches: [BenchBatch], agents: Int) throws {
+        guard let key = VaultKey.make(), let master = MasterKey(secret: [UInt8].random(MasterKey.bytesCount)) else { throw Complaint("no key could be made") }
+        compressor = try ZstdCompressor()
+        decompressor = try ZstdDecompressor()
+        opener = Opener(origin: origin, keys: [key])
+        sealer = try Sealer(vault: key.publicKey, origin: origin, agent: "measured", at: Clock.now())
+        dataKey = try DataKey.make(1, for: DataKeyPlace(subject: "B1", month: 202_611), under: master).key
+        for agent in 0..<min(agents, batches.count) {
+            var sealer = try Sealer(vault: key.publicKey, origin: origin, agent: BenchSuite.agentName(agent), at: Clock.now())
+            for (number, place) in stride(from: agent, to: batches.count, by: agents).enumerated() {
+                let batch = batches[place]
+                var header = WireBatchHeader()
+                header.stream = 1
+                header.sequence = UInt64(number + 1)
+                header.class = "activity"
+                header.firstNs = Clock.wall().nanoseconds - batch.spanNanoseconds
+                header.lastNs = header.firstNs + batch.spanNanoseconds
+                header.count = batch.count
+                header.payloadBytes = UInt32(batch.payload.count + Encapsulation.overheadBytes)
+                header.columnsBytes = batch.columnsBytes
+                let bytes = [UInt8](try header.serializedData())
+                let columns = try batch.payload.withUnsafeBytes {
+                    try decompressor.decompress($0, expected: Int(batch.columnsBytes), max: Limits.columnsBytesMax)
+                }
+                let payload = try sealer.seal(batch.payload, stream: 1, sequence: header.sequence, header: bytes, at: Clock.now())
+                sealed.append(Sealed(agent: agent, header: header, bytes: bytes, columns: columns, packed: batch.payload, payload: payload))
+            }
+        }
+        // As batches come in: each from another agent than the one before.
+        sealed.sort { ($0.header.sequence, $0.agent) < ($1.header.sequence, $1.agent) }
+    }
+
+    var sizes: String {
+        let packed = sealed.map(\.packed.count).reduce(0, +) / sealed.count
+        let share = 100 * Double(Encapsulation.overheadBytes) / Double(packed)
+        return "\(packed) bytes packed, \(packed + Encapsulation.overheadBytes) sealed (\(Figures.number(share, decimals: 1)) % more), \(packed + 28) at rest"
+    }
+
+    func rate(of row: Int, seconds: Double) throws -> Double {
+        var count = 0
+        let begun = Stopwatch.now()
+        var elapsed = 0.0
+        while elapsed < seconds {
+            for batch in sealed {
+                switch row {
+                case 0: sum &+= try pack(batch).count
+                case 1: sum &+= try seal(pack(batch), batch).count
+                case 2: try check(batch, batch.packed, batch.packed)
+                case 3: try check(batch, open(batch), batch.payload)
+                default:
+                    let packed = try open(batch)
+                    sum &+= try encrypt(packed, batch, hash: check(batch, packed, batch.payload)).count
+                }
+                count += 1
+            }
+            elapsed = Stopwatch.now() - begun
+        }
+        return Double(count) / elapsed
+    }
+
+    private func pack(_ batch: Sealed) throws -> [UInt8] { try compressor.compress(batch.columns) }
+
+    private func seal(_ packed: [UInt8], _ batch: Sealed) throws -> [UInt8] {
+        sequence += 1
+        return try sealer.seal(packed, stream: 1, sequence: sequence, header: batch.bytes, at: Clock.now())
+    }
+
+    private func open(_ batch: Sealed) throws -> [UInt8] {
+        try opener.open(
+            batch.payload, from: BenchSuite.agentName(batch.agent), stream: batch.header.stream, sequence: batch.header.sequence, header: batch.bytes)
+    }
+
+    /// What policy does with every batch, sealed or not: unpacks it, looks at each event, remembers the hash of what came.
+    @discardableResult private func check(_ batch: Sealed, _ packed: [UInt8], _ came: [UInt8]) throws -> Data {
+        let columns = try packed.withUnsafeBytes {
+            try decompressor.decompress($0, expected: Int(batch.header.columnsBytes), max: Limits.columnsBytesMax)
+        }
+        sum &+= try ColumnsCodec.scan(columns, extent: BatchExtent(batch.header)).classes().count
+        return Data(SHA256.hash(data: came).prefix(16))
+    }
+
+    private func encrypt(_ packed: [UInt8], _ batch: Sealed, hash: Data) throws -> Data {
+        let segment = Segment(
+            scope: Scope(subject: "B1", site: "site-1", team: "team-1"), dataClass: DataClass(batch.header.class), agent: UInt32(batch.agent),
+            stream: batch.header.stream, sequence: batch.header.sequence, first: WallTime(nanoseconds: batch.header.firstNs),
+            last: WallTime(nanoseconds: batch.header.lastNs), count: Int(batch.header.count), epoch: batch.header.epoch,
+            columnsBytes: Int(batch.header.columnsBytes), hash: hash, blob: Data(packed))
+        return try dataKey.seal(segment.blob, beside: SegmentColumns(segment, key: dataKey.number))
+    }
+}
+#endif
