@@ -3,6 +3,7 @@ import Chassis
 import Crypto
 import Foundation
 import Gate
+import Identity
 import Messaging
 import Seal
 import SwiftProtobuf
