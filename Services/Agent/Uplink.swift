@@ -37,8 +37,11 @@ final class Uplink {
     private let ledger: VerifierKey
     private let name: String
     private var accepted: VaultAnnouncement?
-    /// Why nothing is asked for: this ingest has another name for this agent, or no proven key to seal to. Nil: all is well.
-    private var distrust: String?
+    /// Ingest knows this agent by its name, and has shown a proven key to seal to. Before that nothing is asked for.
+    private var isTrusted = false
+    private var isNamed = false
+    /// Why not, as it was last said.
+    private var complaint: String?
     private var isQuarantined = false
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
@@ -71,7 +74,8 @@ final class Uplink {
 
     private func welcomed(_ welcome: WireWelcome) {
         logger.info("connected as \(welcome.node)")
-        guard welcome.node == name else {
+        isNamed = welcome.node == name
+        guard isNamed else {
             return distrust("ingest knows this agent as '\(welcome.node)', and agent.json says '\(name)': what is sealed under one name opens under no other")
         }
         take(welcome.hasVault ? welcome.vault : nil)
@@ -89,7 +93,8 @@ final class Uplink {
         do throws(AnnouncementRefused) {
             guard let proof else { throw .absent }
             let announced = try VaultAnnouncement.check(proof, ledger: ledger, accepted: accepted)
-            distrust = nil
+            complaint = nil
+            isTrusted = true
             guard announced != accepted else { return }
             accepted = announced
             logger.info("sealing to the vault key \(announced.key.id), announced by entry \(announced.index)")
@@ -101,16 +106,19 @@ final class Uplink {
 
     /// Whoever hands out permits and cannot prove which key is the vault's may be anybody: what it permits is not captured.
     private func distrust(_ why: String) {
-        if distrust != why { logger.error("\(why); nothing is captured") }
-        distrust = why
+        if complaint != why { logger.error("\(why); nothing is captured") }
+        complaint = why
+        isTrusted = false
         recorder.stop()
     }
 
     private func take(_ message: borrowing Inbound) throws(Frame.Malformed) {
         switch message.kind {
         case .vaultKey:
-            let wasTrusted = distrust == nil
-            take(try message.body(WireVaultKey.self).vault)
+            let body = try message.body(WireVaultKey.self)
+            guard isNamed else { break }
+            let wasTrusted = isTrusted
+            take(body.vault)
             if !wasTrusted { renew(at: Clock.now()) }
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:
@@ -146,7 +154,7 @@ final class Uplink {
     }
 
     func renew(at now: Instant) {
-        guard distrust == nil else { return }
+        guard isTrusted else { return }
         renewed = now
         requested = now
         let nonce = Nonce.random()
