@@ -19,7 +19,8 @@ struct VaultKeyCommand: ParsableCommand {
         subcommands: [New.self, Announce.self])
 
     struct New: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Make a new key, and keep the one before.")
+        static let configuration = CommandConfiguration(
+            abstract: "Make a new key, and keep the one before.", discussion: "EXAMPLE\n  sluice vault-key new")
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
 
         func run() throws {
@@ -37,7 +38,9 @@ struct VaultKeyCommand: ParsableCommand {
     }
 
     struct Announce: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Propose that agents seal to the key that is in the home.")
+        static let configuration = CommandConfiguration(
+            abstract: "Propose that agents seal to the key that is in the home.",
+            discussion: "EXAMPLE\n  sluice vault-key announce\n  sluice approve 7 --as ops-2")
         @OptionGroup var connection: Connection
 
         func run() throws {

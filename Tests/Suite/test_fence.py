@@ -121,8 +121,9 @@ def full(make_suite):
     with sqlite3.connect(suite.home / "policy" / "vault.sqlite") as vault:
         for copy in range(1, 40):
             vault.execute(
-                "INSERT INTO segment SELECT number + 1000 * ?, subject, class, first_ns, last_ns, agent, stream, sequence + 1000 * ?, site, team,"
-                " count, epoch, columns_bytes, hash, body FROM segment WHERE number < 1000", (copy, copy))
+                # Whole rows: one with another sequence would not open.
+                "INSERT INTO segment SELECT number + 1000 * ?, subject, class, first_ns, last_ns, agent, stream, sequence, site, team,"
+                " count, epoch, columns_bytes, hash, key, body FROM segment WHERE number < 1000", (copy,))
     vault.close()
     suite.start("policy")
     suite.total = suite.vault_count()

@@ -62,7 +62,7 @@ def test_a_service_killed_under_load_comes_back_and_nothing_acknowledged_is_lost
     with sqlite3.connect(suite.home / "policy" / "vault.sqlite") as vault:
         vault.execute(
             "INSERT INTO segment SELECT (SELECT MAX(number) FROM segment) + 1, subject, class, first_ns, last_ns, agent, stream, sequence, site,"
-            " team, count, epoch, columns_bytes, hash, body FROM segment WHERE number = (SELECT MAX(number) FROM segment)")
+            " team, count, epoch, columns_bytes, hash, key, body FROM segment WHERE number = (SELECT MAX(number) FROM segment)")
     vault.close()
     suite.start("policy")
     assert twice(suite.keys())
