@@ -88,7 +88,7 @@ let package = Package(
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
         tests("VaultTests", ["Gate", "Vault", grdb]),
-        tests("AgentTests", ["sluice-agent", "Gate", "Ledger", "Seal", "Wire", crypto, protobuf]),
+        tests("AgentTests", ["sluice-agent", "Gate", "Ledger", "Seal", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),

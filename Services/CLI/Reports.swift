@@ -62,6 +62,9 @@ struct StatusView {
             let silent = status.agentsConnected - status.agentsCurrent
             line += "   " + terminal.yellow("\(silent) silent since \(Show.time(microseconds: first.sinceUs)), lease ended")
         }
+        if let quarantined = service("policy").gauges["agents.quarantined"], quarantined > 0 {
+            line += "   " + terminal.red("\(Show.number(quarantined)) quarantined: their batches cannot be opened")
+        }
         return line
     }
 

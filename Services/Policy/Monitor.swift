@@ -424,6 +424,7 @@ final class Monitor {
         report.gauges["vault.bytes"] = totals.bytes
         report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0
         report.gauges["vault.full"] = isFull ? 1 : 0
+        report.gauges["agents.quarantined"] = Int64(quarantine.count)
         report.gauges["pending"] = Int64(pending)
         report.gauges["releases.running"] = Int64(streaming.count)
         return report
