@@ -41,7 +41,13 @@ private final class Folder {
             try db.execute(sql: "INSERT INTO batch VALUES (9, 1, 1, 2, 1, 5, 10, x'00', ?)", arguments: [Data(planted.utf8)])
         }
         try SQLiteStore.checkpoint(database)
-        if isSent { try database.write { db in try db.execute(sql: "DELETE FROM batch") } }
+        // As SQLite does where it was built without SECURE_DELETE.
+        if isSent {
+            try database.writeWithoutTransaction { db in
+                try db.execute(sql: "PRAGMA secure_delete = OFF")
+                try db.execute(sql: "DELETE FROM batch")
+            }
+        }
         try database.close()
     }
 }
