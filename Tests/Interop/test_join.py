@@ -7,6 +7,7 @@ import random
 import joining
 import ops
 import pytest
+import reader
 import wire
 import zmq
 from agent import Agent
@@ -56,10 +57,19 @@ def test_an_agent_joins_from_the_contract_alone_and_may_capture(suite, tmp_path)
     # The vault's key came with it: an entry of the ledger, and its proof.
     entry = wire.governance.Entry.FromString(told["vault"].entry.body)
     assert len(entry.vault_key_announced.key) == 32 and told["vault"].proof.startswith(b"c2sp.org/tlog-proof@v1\n")
-    a = Agent(tmp_path, told["ingest"], told["serverKey"].encode())
+    a = Agent(tmp_path, told["ingest"], told["serverKey"].encode(), told["name"], told["ledgerKey"])
     a.start()
     try:
         assert a.wait(lambda: a.may_capture("activity"), 30), a.seen
+        # Joined, it seals to the key that it was shown, and publishes.
+        opened = wire.wall()
+        assert a.wait(lambda: wire.wall() > opened + 200_000_000, 10)
+        events = [{"at": opened + n * 1_000_000, "kind": "key", "action": "down", "key": f"joined-{n}"} for n in range(50)]
+        assert a.publish(*events) == len(events), a.refused
+        assert a.wait(a.is_drained, 30), a.seen
+        with suite.peer("policy") as peer:
+            keys = [e["key"] for _, e in reader.read(peer, ["activity"], subjects=["S-join"])]
+        assert keys == [e["key"] for e in events]
     finally:
         a.stop()
     # Again: the same, of the same key; and nothing for another.

@@ -102,6 +102,8 @@ def test_no_secret_leaves_its_file(make_suite, tmp_path):
     run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", tmp_path / "passphrase")
     run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", suite.home / "keys" / "ops-1.secret", check=False)
     run("resume", "--all", "--reason", "a test")
+    # What was typed before the pause waits in the spool until both have agreed.
+    suite.approved("resume", "--all", "--reason", "another test")
     run("status")
     run("status", "--json")
     run("operator", "list", "--json")
