@@ -91,6 +91,7 @@ let package = Package(
         tests("AgentTests", ["sluice-agent", "Gate", "Ledger", "Seal", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
+        tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", protobuf]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
         tests("TidyTests", []),
     ],

@@ -139,12 +139,17 @@ package struct GovernanceFold: Sendable {
         case .withdrawn(let number):
             guard command(in: verified) == .withdraw(proposal: number) else { throw .otherThanSigned(index) }
         case .operatorsChanged(let removed, let added):
+            if entry.proposal == nil {
+                // Taking a key away is one person's to say, and nobody else's.
+                guard case .changeOperators(let removing, let adding)? = command(in: verified), Set(removing) == Set(removed), adding == added
+                else { throw .otherThanSigned(index) }
+            }
             var trial = governance.operators
             do { try trial.change(removing: Set(removed), adding: added) } catch { throw .refused(index, "\(error)") }
         case .paused(let closure):
             switch command(in: verified) {
             case .pause(let selector, let direction, _)? where selector == closure.selector && direction == closure.direction: break
-            case .leak?: break
+            case .leak(let dataClass, _, _)? where closure.selector == Selector(classes: dataClass.isEmpty ? [] : [DataClass(dataClass)]): break
             default: throw .otherThanSigned(index)
             }
             guard closure.epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
@@ -153,7 +158,13 @@ package struct GovernanceFold: Sendable {
             else { throw .otherThanSigned(index) }
         case .registered(let nodes, _):
             if let back = nodes.first(where: { governance.revokedKeys.contains($0.key) }) { throw .refused(index, "the key of \(back.name) was revoked") }
-        case .incidentMoved, .incidentOpened, .certified, .resumed, .vaultKeyAnnounced, .enrolmentOpened, .unsealed: break
+        case .resumed(_, let closures, let reason):
+            // Lifting what another closure covers widens nothing; somebody has asked for it all the same.
+            guard entry.proposal != nil || command(in: verified)?.isCarriedOut(by: .resumed(to: .none, closures: closures, reason: reason), at: entry.at) == true
+            else { throw .otherThanSigned(index) }
+        case .incidentMoved(let number, to: .closed):
+            guard command(in: verified) == .closeIncident(number) else { throw .otherThanSigned(index) }
+        case .incidentMoved, .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed: break
         }
     }
 
