@@ -81,7 +81,7 @@ let package = Package(
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
@@ -91,7 +91,7 @@ let package = Package(
         tests("AgentTests", ["sluice-agent", "Gate", "Ledger", "Seal", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
-        tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", protobuf]),
+        tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", crypto, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
         tests("TidyTests", []),
     ],

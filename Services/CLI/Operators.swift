@@ -29,13 +29,14 @@ enum ProposalView {
         return "\(Terminal.safe(text(of: command))), \(by)"
     }
 
-    private static func text(of command: Command) -> String {
+    static func text(of command: Command) -> String {
         switch command {
         case .resume(let closures, let reason, let unseal):
             "resume \(closures.map { "\($0.number)" }.joined(separator: ", "))\(unseal ? " and unseal" : ""): \"\(reason)\""
         case .register(let nodes): "register \(nodes.prefix(3).map(\.name).joined(separator: ", "))\(nodes.count > 3 ? " and \(nodes.count - 3) more" : "")"
         case .changeOperators(let removed, let added):
             ([added.map { "add operator \($0.name) (\(fingerprint($0.key)))" }, removed.map { "remove operator \($0)" }].flatMap { $0 }).joined(separator: ", ")
+        case .restoreReads(_, _, let reason): "believe a read ledger that was put back: \"\(reason)\""
         case .announceVaultKey: "seal to another vault key"
         case .enrol(let enrolment, _): "enrol an agent of \(enrolment.scope.subject)"
         case .pause(_, _, let reason): "pause: \"\(reason)\""

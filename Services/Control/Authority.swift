@@ -44,6 +44,10 @@ final class Authority {
     var showCertificate: (Route, WireCertificate) -> Void = { _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     var services: () -> [StopTracker.Service] = { [] }
+    /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
+    var readsInTrouble: (abandons: String, adopts: String)?
+    /// Two operators have said which of them counts.
+    var readsRestored: () -> Void = {}
 
     /// Of the newest entry, durable or not.
     private var index: UInt64
@@ -113,6 +117,20 @@ final class Authority {
         if service.hasPrefix("ingest") { ingestHeard = true }
         openAfterRestart(at: now)
     }
+
+    /// Policy has cosigned a longer ledger than this, or another one: entries were lost, whatever its epoch says.
+    func outrun(by checkpoint: (size: UInt64, text: String)) {
+        // Said before two operators gave that history up, and heard after.
+        guard abandoned == nil, !governance.abandoned.contains(Array(checkpoint.text.utf8)) else { return }
+        governance.seal(
+            "policy has cosigned \(checkpoint.size) entries of this ledger, which has \(durable) or others: entries were lost. 'sluice resume --unseal' by two operators opens again")
+        abandoned = Array(checkpoint.text.utf8)
+        lostEpoch = max(lostEpoch ?? .none, governance.gate.epoch)
+        pushNarrower(governance.gate)
+    }
+
+    /// What policy has cosigned of a history that this ledger does not continue, as its text.
+    private var abandoned: [UInt8]?
 
     private static let believedMax = Epoch(1 << 62)
 
@@ -240,6 +258,12 @@ final class Authority {
             enrolment.number = planned.nextEnrolment
             enrolment.until = wall + .seconds(Int64(seconds))
             return [.enrolmentOpened(enrolment)]
+        case .restoreReads(let abandons, let adopts, let reason):
+            try Authority.check(reason: reason)
+            guard let held = readsInTrouble, Array(held.abandons.utf8) == abandons, Array(held.adopts.utf8) == adopts else {
+                throw Refused(.notFound, "policy's ledger is not in trouble, or by other checkpoints than these: 'sluice status' shows it")
+            }
+            return [.readsRestored(abandons: abandons, adopts: adopts, reason: reason)]
         case .withdraw(let number):
             var trial = planned.proposals
             do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
@@ -271,7 +295,7 @@ final class Authority {
         var deeds: [Entry.Deed] = []
         var epoch = planned.nextEpoch(after: pendingEpoch)
         if unseals {
-            deeds.append(.unsealed(epoch, dropped: lostClosures.sorted(), reason: reason))
+            deeds.append(.unsealed(epoch, dropped: lostClosures.sorted(), reason: reason, abandons: abandoned ?? []))
             epoch = epoch.next
         }
         if !asked.isEmpty { deeds.append(.resumed(to: epoch, closures: Set(asked).sorted(), reason: reason)) }
@@ -425,7 +449,7 @@ final class Authority {
         let lifted = lifted(by: deeds.map(\.0))
         for (deed, _) in deeds {
             switch deed {
-            case .resumed(let epoch, _, _), .unsealed(let epoch, _, _): issue(epoch)
+            case .resumed(let epoch, _, _), .unsealed(let epoch, _, _, _): issue(epoch)
             default: break
             }
         }
@@ -438,6 +462,7 @@ final class Authority {
                 case .unsealed:
                     lostEpoch = nil
                     lostClosures = []
+                    abandoned = nil
                     restarted = false
                 default: break
                 }
@@ -570,9 +595,13 @@ final class Authority {
 
     private func apply(_ entry: Entry) {
         governance.apply(entry)
-        guard case .operatorsChanged = entry.deed else { return }
-        known = KnownOperators(governance.operators)
-        operatorsChanged()
+        switch entry.deed {
+        case .readsRestored: readsRestored()
+        case .operatorsChanged:
+            known = KnownOperators(governance.operators)
+            operatorsChanged()
+        default: break
+        }
     }
 
     func becameDurable(_ upTo: UInt64) {

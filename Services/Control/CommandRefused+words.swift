@@ -82,6 +82,7 @@ extension Powers.Gain {
         case .admits(let node): "admits \(node.name), subject \(node.scope.subject), site \(node.scope.site), team \(node.scope.team)"
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
+        case .forgetsReads: "gives up what was recorded as read and is not in the ledger that is taken in its place"
         case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
         }
     }

@@ -24,13 +24,17 @@ struct ControlService: ParsableCommand {
         let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
 
         // Acquire.
-        let keys = try host.keys()
+        let session = try host.keys()
         let trusted = try host.trusted()
         guard let ingestKey = trusted.key(of: "ingest") else { throw Complaint("registry.json names no key of ingest; 'sluice up' makes it") }
         let wakeup = try Wakeup()
         let news = Mailbox<Journal.News>(wakeup: wakeup)
         let signer = try LedgerKey.load(host.home.ledgerKey("control"), as: ServiceHost.verifier(trusted.anchors.control))
-        let journal = try Journal(folder: host.folder(), signer: signer, news: news)
+        let keys = PolicyWitness.Keys(
+            control: signer.verifier, policy: try ServiceHost.verifier(trusted.anchors.policy),
+            policyWitness: try ServiceHost.verifier(trusted.anchors.policyWitness),
+            own: try LedgerKey.load(host.home.witnessKey("control"), as: ServiceHost.verifier(trusted.anchors.controlWitness)))
+        let journal = try Journal(folder: host.folder(), signer: signer, keys: keys, news: news)
         var fold = GovernanceFold()
         var statements = Statements()
         if try journal.replay(&fold, &statements) == 0 { try journal.begin(Beginning.entries(trusted), &fold) }
@@ -44,7 +48,7 @@ struct ControlService: ParsableCommand {
         // Connect, and run until a signal or a failure.
         journal.start()
         try host.run(wakeup) { reactorOf in
-            let binder = try Binder(settings.control, keys: keys, limits: SocketLimits(), in: context)
+            let binder = try Binder(settings.control, keys: session, limits: SocketLimits(), in: context)
             let authority = Authority(replayed, statements: signed, floor: floor, lease: lease, at: Clock.now())
             let joining = Joining(authority: authority, ingest: settings.ingest, ingestKey: ingestKey, lease: lease)
             let sessions = Sessions(
@@ -54,7 +58,7 @@ struct ControlService: ParsableCommand {
             }
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
-            try host.proveClosed(settings.control, keys, context)
+            try host.proveClosed(settings.control, session, context)
             return reactor
         }
         journal.stop()

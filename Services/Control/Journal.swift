@@ -51,6 +51,11 @@ final class Journal: Sendable {
         case proof(Route, WireEntryProof?)
         /// What a machine is told that has joined, with the proof of the vault's key.
         case joined(Route, WireJoined)
+        /// What was made of policy's anchor.
+        case anchored(WireAnchor, PolicyWitness.Judgement)
+        /// Policy has cosigned a checkpoint of control's that is not of this ledger: entries were lost.
+        case outrun(Checkpoint)
+        case certificateFile(Route, Data?)
         /// The disk has failed in a way after which nothing about it is known: the process must end.
         case failed(String)
     }
@@ -60,8 +65,9 @@ final class Journal: Sendable {
         case page(Route, after: UInt64)
         case proof(Route, UInt64)
         case joined(Route, WireJoined, vaultKey: UInt64)
-        case cosigned(Data)
+        case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>)
         case certificate(Route, UInt64)
+        case certificateFile(Route, UInt64)
         case reserve(UInt64)
         case stop
     }
@@ -78,13 +84,15 @@ final class Journal: Sendable {
     private let durable = Mutex<(index: UInt64, checkpoint: Data)>((0, Data()))
     /// The newest checkpoint that policy has cosigned.
     private let cosigned = Mutex<SignedNote?>(nil)
+    /// The journal's thread alone asks it.
+    private let witness: Mutex<PolicyWitness>
     /// Identifies this journal for ever: a follower of another one must not go on with this.
     let id: Data
 
     /// Released when the disk is full, so that a pause can still be recorded.
     private static let reserveBytes = 4 << 20
 
-    init(folder: String, signer: NoteSigner, news: Mailbox<News>) throws {
+    init(folder: String, signer: NoteSigner, keys: PolicyWitness.Keys, news: Mailbox<News>) throws {
         self.news = news
         self.signer = signer
         reserve = folder + "/reserve"
@@ -92,7 +100,8 @@ final class Journal: Sendable {
         guard !FileManager.default.fileExists(atPath: folder + "/journal.sqlite") else {
             throw Complaint("\(folder)/journal.sqlite was made by an older Sluice, whose entries nobody signed: begin anew with another --home, or move it away")
         }
-        database = try SQLiteStore.open(path, version: 1) { step, db in
+        database = try SQLiteStore.open(path, version: 2) { step, db in
+            if step == 2 { try db.execute(sql: "ALTER TABLE journal ADD COLUMN witnessed BLOB") }
             guard step == 1 else { return }
             try LedgerStore.createTables(in: db)
             try db.execute(
@@ -103,12 +112,15 @@ final class Journal: Sendable {
                     """)
         }
         ledger = LedgerStore(in: database)
-        let (known, note) = try SQLiteStore.naming(path) { [database] in
+        let (known, note, witnessed) = try SQLiteStore.naming(path) { [database] in
             try database.read { db in
-                let row = try Row.fetchOne(db, sql: "SELECT id, cosigned FROM journal")
-                return (row?[0] as Data? ?? Data(), row?[1] as Data?)
+                let row = try Row.fetchOne(db, sql: "SELECT id, cosigned, witnessed FROM journal")
+                return (row?[0] as Data? ?? Data(), row?[1] as Data?, row?[2] as Data?)
             }
         }
+        let held = witnessed.flatMap { try? Checkpoint(parsing: String(decoding: $0, as: UTF8.self)) }
+        guard (witnessed == nil) == (held == nil) else { throw StoreError.damaged(path: path, "what was cosigned of policy's ledger cannot be read") }
+        witness = Mutex(PolicyWitness(keys: keys, held: held))
         id = known
         cosigned.withLock { $0 = note.flatMap { try? SignedNote(parsing: [UInt8]($0)) } }
         allocateReserve()
@@ -190,11 +202,13 @@ final class Journal: Sendable {
     func proof(for route: Route, _ index: UInt64) { post(.proof(route, index)) }
     /// Adds the entry that announced the vault's key, by its index.
     func complete(_ joined: WireJoined, for route: Route, vaultKey: UInt64) { post(.joined(route, joined, vaultKey: vaultKey)) }
-    /// Policy has cosigned this checkpoint: proofs carry it from here on.
-    func keep(cosigned note: SignedNote) {
-        cosigned.withLock { $0 = note }
-        post(.cosigned(Data(note.bytes)))
+    /// Judges what policy says of both ledgers, keeps it, and then cosigns.
+    func judge(_ anchor: WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>) {
+        post(.anchor(anchor, restored: restored, abandoned: abandoned))
     }
+    func certificateFile(for route: Route, _ epoch: UInt64) { post(.certificateFile(route, epoch)) }
+    /// The size that policy has cosigned.
+    var witnessed: UInt64 { cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 } }
     func page(for route: Route, after index: UInt64) { post(.page(route, after: index)) }
     func certificate(for route: Route, _ epoch: UInt64) { post(.certificate(route, epoch)) }
 
@@ -225,7 +239,7 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate, .reserve, .proof, .joined, .cosigned: break
+                case .page, .certificate, .certificateFile, .reserve, .proof, .joined, .anchor: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
@@ -297,12 +311,12 @@ final class Journal: Sendable {
                 var found: WireCertificate?
                 if let body, case .certified(let certificate)? = try WireEntry(serializedBytes: body).deed { found = certificate }
                 news.post(.certificate(route, found))
+            case .certificateFile(let route, let epoch): news.post(.certificateFile(route, try certificateFile(epoch)))
             case .proof(let route, let index): news.post(.proof(route, try proof(of: index)))
             case .joined(let route, var body, let index):
                 if let found = try proof(of: index) { body.vault = found }
                 news.post(.joined(route, body))
-            case .cosigned(let note):
-                try database.write { db in try db.execute(sql: "UPDATE journal SET cosigned = ?", arguments: [note]) }
+            case .anchor(let anchor, let restored, let abandoned): try judge(anchor, restored, abandoned)
             case .reserve(let epoch): try extendReserve(beyond: epoch)
             case .append, .stop: break
             }
@@ -326,6 +340,55 @@ final class Journal: Sendable {
         answer.entry.body = Data(entry.body)
         answer.proof = Data(proof.bytes)
         return answer
+    }
+
+    // MARK: The other ledger
+
+    private func judge(_ anchor: WireAnchor, _ restored: [[UInt8]: [UInt8]], _ abandoned: Set<[UInt8]>) throws {
+        let isGood = try anchor.cosigned.isEmpty || take(cosigned: anchor.cosigned, abandoned)
+        let before = witness.withLock { $0 }
+        var next = before
+        var (judgement, note) = next.judge(anchor, restored: restored)
+        if next.state != before.state, let held = next.state.last {
+            // Kept before it is said: a witness that forgets is none.
+            try database.write { db in try db.execute(sql: "UPDATE journal SET witnessed = ?", arguments: [Data(held.text.utf8)]) }
+            let kept = next
+            witness.withLock { $0 = kept }
+        }
+        judgement.isBadlyCosigned = !isGood
+        if let note { judgement.cosigned = try next.cosign(note, at: Clock.wall()) }
+        news.post(.anchored(anchor, judgement))
+    }
+
+    /// Policy's cosignature of a checkpoint of ours: proofs carry it from here on.
+    ///
+    /// - Returns: false: not signed by the keys that this suite began with.
+    private func take(cosigned bytes: Data, _ abandoned: Set<[UInt8]>) throws -> Bool {
+        let keys = witness.withLock { $0.keys }
+        guard let note = try? SignedNote(parsing: [UInt8](bytes)), (try? note.verify([], required: [keys.control, keys.policyWitness])) != nil,
+            let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == signer.verifier.name
+        else { return false }
+        // What is awaited here was signed by this very key: this ledger has had these entries.
+        guard checkpoint.size <= durable.withLock({ $0.index }), try ledger.root(at: checkpoint.size) == checkpoint.root else {
+            if !abandoned.contains(Array(checkpoint.text.utf8)) { news.post(.outrun(checkpoint)) }
+            return true
+        }
+        let known = cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 }
+        guard checkpoint.size > known else { return true }
+        try database.write { db in try db.execute(sql: "UPDATE journal SET cosigned = ?", arguments: [bytes]) }
+        cosigned.withLock { $0 = note }
+        return true
+    }
+
+    /// A certificate as a note that anybody can check who has control's public key; nil: there is none.
+    private func certificateFile(_ epoch: UInt64) throws -> Data? {
+        let row = try database.read { db in
+            try Row.fetchOne(
+                db, sql: "SELECT certificate.number, body FROM certificate JOIN ledger_body ON ledger_body.number = certificate.number - 1 WHERE epoch = ? ORDER BY certificate.number DESC LIMIT 1",
+                arguments: [Int64(clamping: epoch)])
+        }
+        guard let row, case let index = UInt64(row[0] as Int64), case .certified(let body)? = try WireEntry(serializedBytes: row[1] as Data).deed else { return nil }
+        return Data(try StopCertificate(origin: signer.verifier.name, entry: index, certificate: body.value).signed(by: signer))
     }
 
     private func allocateReserve() {

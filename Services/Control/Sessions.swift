@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
 import Wire
@@ -15,6 +16,8 @@ final class Sessions {
         /// Services: index of the last entry sent or had.
         var sent: UInt64 = 0
         var paging = false
+        /// This run of it has been granted a lease; what its earlier run was granted says nothing of it.
+        var isGranted = false
         var status = WireServiceStatus()
 
         init(user: User, route: Route) {
@@ -70,6 +73,7 @@ final class Sessions {
                 self.logger.critical("entry \(entry.index) cannot be written: \(error)")
             }
         }
+        authority.readsRestored = { [unowned self] in judgeAgain() }
         authority.operatorsChanged = { [unowned self] in admitOperators() }
         admitOperators()
         authority.reserve = { [unowned journal] in journal.gave($0) }
@@ -154,7 +158,9 @@ final class Sessions {
             peer.sent = hello.entries
             services[user.name] = peer
             logger.info("\(user.name) is here, at entry \(hello.entries), epoch \(hello.epoch)")
-            authority.heard(user.name, epoch: Epoch(hello.epoch), entries: hello.entries, closures: hello.closures, releases: user.name == "policy", at: now)
+            authority.heard(user.name, epoch: Epoch(hello.epoch), entries: hello.entries, closures: hello.closures, releases: false, at: now)
+            // It may have begun anew on another vault: it shows its ledger before it gets a lease.
+            if user.name == "policy" { hear(nil) }
         }
         var welcome = WireWelcome()
         welcome.node = user.name
@@ -179,7 +185,9 @@ final class Sessions {
             current[name] = body.service.current
             silent[name] = body.service.silent
         }
-        authority.heard(name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy", at: now)
+        if name == "policy" { hear(body.hasAnchor ? body.anchor : nil) }
+        authority.heard(
+            name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy" && anchor.isJudged, at: now)
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
@@ -188,12 +196,101 @@ final class Sessions {
         grant.wallUs = Clock.wall().microseconds
         grant.entries = authority.durable
         grant.checkpoint = checkpoint
-        if authority.lostEpoch == nil {
+        if name == "policy" { grant.anchor = anchor.answer }
+        if name == "policy", !anchor.isBelieved {
+            grant.gate = WireGateState(authority.governance.gate)
+        } else if authority.lostEpoch == nil {
             let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
             grant.leaseMs = UInt32(clamping: span.milliseconds)
+            peer.isGranted = true
             grant.gate = WireGateState(authority.governance.gate)
         }
         binder.send(.grant, grant, to: peer.route)
+    }
+
+    // MARK: Anchors
+
+    /// What control knows of policy's ledger, and policy of control's.
+    private struct AnchorState {
+        /// The last that was handed to the journal's thread: the same again costs nothing.
+        var heard: WireAnchor?
+        var judgement: PolicyWitness.Judgement?
+        /// Why policy does not believe control's ledger; empty: it does.
+        var policysTrouble = ""
+        /// What was last logged.
+        var logged = (reads: "", governance: "")
+        /// In this run of control.
+        var isJudged: Bool { judgement != nil }
+        var isBelieved: Bool { judgement.map { $0.trouble.isEmpty && !$0.isUnproven } ?? false }
+        var answer: WireAnchor {
+            var body = WireAnchor()
+            body.seen = judgement?.held?.size ?? 0
+            body.cosigned = judgement?.cosigned ?? Data()
+            body.trouble = judgement?.trouble ?? ""
+            return body
+        }
+    }
+
+    private var anchor = AnchorState()
+    private var anchorsRefused: [String: UInt64] = [:]
+
+    /// Policy shows its ledger with each renewal. What is new goes to the journal's thread: nothing waits for it but policy's own lease.
+    private func hear(_ offered: WireAnchor?) {
+        guard let offered else {
+            anchor.judgement = nil
+            anchor.heard = nil
+            return
+        }
+        guard offered != anchor.heard else { return }
+        anchor.heard = offered
+        journal.judge(offered, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
+    }
+
+    private func take(_ judgement: PolicyWitness.Judgement, _ policysTrouble: String) {
+        let wasBelieved = anchor.isBelieved
+        anchor.judgement = judgement
+        let policysTrouble = judgement.isBadlyCosigned ? "what comes as policy's cosignature is not by the key that this suite began with" : policysTrouble
+        anchor.policysTrouble = policysTrouble
+        let inTrouble = !judgement.trouble.isEmpty
+        authority.readsInTrouble =
+            if inTrouble, let held = judgement.held, let offered = judgement.offered { (held.text, offered.text) } else { nil }
+        // Once for each trouble: policy renews three times in each lease.
+        note(judgement.trouble, "reads", "policy's ledger is not believed, policy gets no lease", \.reads)
+        note(policysTrouble, "governance", "policy does not vouch for this ledger", \.governance)
+        // It waits for its lease.
+        if anchor.isBelieved != wasBelieved || judgement.isUnproven, let peer = services["policy"] { binder.send(.nudge, WireNudge(), to: peer.route) }
+    }
+
+    private func note(_ trouble: String, _ ledger: String, _ what: String, _ logged: WritableKeyPath<(reads: String, governance: String), String>) {
+        guard anchor.logged[keyPath: logged] != trouble else { return }
+        anchor.logged[keyPath: logged] = trouble
+        guard !trouble.isEmpty else { return logger.notice("the \(ledger) ledger is believed again") }
+        anchorsRefused[ledger, default: 0] += 1
+        logger.critical("\(what): \(trouble)")
+    }
+
+    /// Two operators have restored policy's ledger: it is judged anew, without waiting for a change.
+    private func judgeAgain() {
+        guard let heard = anchor.heard else { return }
+        journal.judge(heard, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
+    }
+
+    private var ledgers: [WireLedgerStatus] {
+        var governance = WireLedgerStatus()
+        governance.origin = authority.governance.beginning?.origin ?? ""
+        governance.size = authority.durable
+        governance.witnessed = journal.witnessed
+        governance.trouble = anchor.policysTrouble
+        var reads = WireLedgerStatus()
+        reads.origin = authority.governance.beginning.map { String($0.policyKey.prefix { $0 != "+" }) } ?? ""
+        reads.size = anchor.judgement?.offered?.size ?? 0
+        reads.witnessed = anchor.judgement?.held?.size ?? 0
+        reads.trouble = anchor.judgement?.trouble ?? ""
+        if let held = authority.readsInTrouble {
+            reads.abandons = Data(held.abandons.utf8)
+            reads.adopts = Data(held.adopts.utf8)
+        }
+        return [governance, reads]
     }
 
     private func stopped(_ peer: Peer, _ body: WireStopped, _ now: Instant) {
@@ -294,6 +391,16 @@ final class Sessions {
             body.last = last
             body.checkpoint = checkpoint
             if binder.send(.entries, body, to: route) == .sent { peer.sent += UInt64(entries.count) }
+        case .anchored(let judged, let judgement): if judged == anchor.heard { take(judgement, judged.trouble) }
+        case .outrun(let checkpoint): authority.outrun(by: (checkpoint.size, checkpoint.text))
+        case .certificateFile(let route, let found):
+            guard let found else {
+                binder.refuse(.notFound, "the ledger has no such certificate; 'sluice incidents' lists what has one", kind: .query, to: route)
+                break
+            }
+            var answer = WireAnswer()
+            answer.certificateFile = found
+            binder.send(.answer, answer, to: route)
         case .proof(let route, let found):
             guard let found else {
                 binder.refuse(.notFound, "the ledger has no such entry", kind: .query, to: route)
@@ -379,6 +486,7 @@ final class Sessions {
             answer.operators.currentFrom = authority.planned.powersIndex
             answer.operators.last = authority.durable
         case .proof(let asked): return journal.proof(for: peer.route, asked.index)
+        case .certificateFile(let epoch): return journal.certificateFile(for: peer.route, epoch)
         case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)
         default: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
         }
@@ -402,7 +510,7 @@ final class Sessions {
             if let until = authority.leases.granted[node.name], until > now {
                 service.leaseLeftMs = UInt32(clamping: (until - now).milliseconds)
             }
-            service.connected = services[node.name] != nil && service.leaseLeftMs > 0
+            service.connected = (services[node.name]?.isGranted ?? false) && service.leaseLeftMs > 0
             status.services.append(service)
         }
         status.agentsRegistered = UInt32(governance.nodes.values.count { $0.role == .agent })
@@ -416,6 +524,8 @@ final class Sessions {
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
         for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
         for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
+        for (ledger, count) in anchorsRefused { status.counters["ledger.\(ledger).refused"] = count }
+        status.ledgers = ledgers
         status.proposalsOpen = UInt32(authority.planned.proposals.open.count)
         return status
     }

@@ -56,7 +56,7 @@ struct Bodies: Hashable, Sendable {
                     certificate.isComplete ? "certificate.completed" : "certificate.incomplete", entry,
                     Certified(entry: entry.index, certificate: certificate))
             ]
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed: []
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored: []
         }
     }
 

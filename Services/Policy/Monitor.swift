@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
 import Rules
@@ -56,10 +57,13 @@ final class Monitor {
     /// Agents that have a counter of their own for what could not be opened; more share one.
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
+    private var anchors: Anchors
+    /// What was last logged of the ledgers.
+    private var troubles = (own: "", control: "")
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
-        trusted: TrustedNodes, lease: Span, logger: Logger
+        anchors: Anchors, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -67,6 +71,7 @@ final class Monitor {
         self.writer = writer
         self.releases = releases
         self.admission = admission
+        self.anchors = anchors
         self.trusted = trusted
         self.lease = lease
         self.logger = logger
@@ -77,6 +82,9 @@ final class Monitor {
         }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in fence.hold(until: self.follower.heldUntil(at: Clock.now())) }
+        follower.anchor = { [unowned self] in self.anchors.renewal(trouble: self.follower.trouble) }
+        follower.anchored = { [unowned self] in anchored($0) }
+        follower.confirmed = { [unowned self] note, checkpoint in self.writer.take(.cosign(note, checkpoint)) }
         follower.report = { [unowned self] in report() }
     }
 
@@ -92,6 +100,30 @@ final class Monitor {
         if !lifted.isEmpty {
             fence.change { fence in for closure in lifted { fence.remember(closure) } }
             remembered = registry.lifted.count
+        }
+    }
+
+    private func anchored(_ answer: WireAnchor) {
+        let errand = anchors.hear(answer)
+        if let note = errand.keep { writer.take(.keep(note)) }
+        if let from = errand.offerFrom { writer.take(.offer(from: from)) }
+        // Once, and again when it is something else: whoever is not believed is told so three times in each lease.
+        if anchors.controlsTrouble != troubles.own {
+            troubles.own = anchors.controlsTrouble
+            if troubles.own.isEmpty { logger.notice("control believes the read ledger again") } else {
+                counters["ledger.reads.refused", default: 0] += 1
+                logger.critical("control does not believe the read ledger: \(troubles.own)")
+            }
+        }
+    }
+
+    private func noteTrouble() {
+        let trouble = follower.trouble ?? ""
+        guard trouble != troubles.control else { return }
+        troubles.control = trouble
+        if trouble.isEmpty { logger.notice("control's ledger is believed again") } else {
+            counters["ledger.governance.refused", default: 0] += 1
+            logger.critical("control's ledger is not believed, policy acts as stopped: \(trouble)")
         }
     }
 
@@ -321,6 +353,14 @@ final class Monitor {
             case .full(let full):
                 isFull = full
                 logger.log(level: full ? .error : .notice, "\(full ? "the vault's disk is full: batches wait at the agents, reads are refused" : "the vault has room again")")
+            case .grew(let size): if let from = anchors.grew(to: size) { writer.take(.offer(from: from)) }
+            case .offered(let offer):
+                if let from = anchors.made(offer) { writer.take(.offer(from: from)) }
+                follower.renewIfStopped(at: Clock.now())
+            case .badCosignature: counters["ledger.cosignatures.refused", default: 0] += 1
+            case .cosigned(let checkpoint, let note):
+                anchors.cosigned(checkpoint.size, note)
+                follower.cosigned(checkpoint)
             case .released(let job, let number, let subjects, let events): begin(job, number, subjects, events)
             case .releaseRefused(let job, let refusal, let text):
                 counters["reads.refused", default: 0] += 1
@@ -406,6 +446,7 @@ final class Monitor {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
+        noteTrouble()
         fence.hold(until: follower.heldUntil(at: now))
         if !follower.isHeld(at: now) { for number in streaming.keys { end(number, .leaseEnded, "policy's own lease has ended") } }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in

@@ -34,12 +34,18 @@ struct PolicyService: ParsableCommand {
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let vaultKeys = try VaultKeyFile.loadAll(host.home.vaultKey)
         let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", master: MasterKeyFile.load(host.home.masterKey))
+        let reads = try ReadLedger(
+            in: vault, path: host.folder() + "/vault.sqlite", signer: LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy)),
+            witness: LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness)),
+            controlWitness: ServiceHost.verifier(trusted.anchors.controlWitness))
+        let (seen, anchored) = (try reads.seen(), try reads.anchored())
+        let offer = try reads.offer(from: anchored)
         let recorded = try vault.gate().map { try WireGateState(serializedBytes: $0).value } ?? .unheard
         let wakeup = try Wakeup()
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
         let fence = SharedFence()
-        let writer = VaultWriter(vault: vault, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, news: written)
+        let writer = VaultWriter(vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, news: written)
         let releases = Releases(vault: vault, news: read)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)
@@ -52,14 +58,14 @@ struct PolicyService: ParsableCommand {
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
-            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey, known: recorded)
+            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey, known: recorded, witnessed: seen.flatMap { try? Checkpoint(parsing: $0.text) })
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
-                trusted: trusted, lease: lease, logger: host.logger)
+                anchors: Anchors(offer: offer, seen: seen, kept: anchored), trusted: trusted, lease: lease, logger: host.logger)
             var failure = false
             follower.broke = { why in
                 host.logger.critical("\(why): policy ends, and follows anew when it is started again")

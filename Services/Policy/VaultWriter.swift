@@ -1,6 +1,7 @@
 import Chassis
 import Foundation
 import Gate
+import Ledger
 import Messaging
 import Rules
 import Seal
@@ -24,6 +25,13 @@ final class VaultWriter: Sendable {
         case recorded(Epoch)
         case totals(VaultTotals)
         case full(Bool)
+        /// The read ledger has so many entries.
+        case grew(UInt64)
+        case offered(ReadLedger.Offer)
+        /// Kept on disk, so it may be told.
+        case cosigned(Checkpoint, Data)
+        /// What came as control's cosignature is none.
+        case badCosignature
         case released(ReleaseJob, number: Int64, subjects: Int, events: Int64)
         case releaseRefused(ReleaseJob, Refusal, String)
         case failed(String)
@@ -46,10 +54,17 @@ final class VaultWriter: Sendable {
         case fence(Epoch, gate: Data, at: WallTime)
         case release(ReleaseJob)
         case ended(Int64, chunks: Int64, events: Int64, code: Int)
+        /// Make the next offer to control, from where it says that it is.
+        case offer(from: UInt64)
+        /// Keep and cosign a checkpoint of control's.
+        case cosign(SignedNote, Checkpoint)
+        /// Keep control's cosignature of ours.
+        case keep(Data)
         case stop
     }
 
     private let vault: any Vault
+    private let reads: ReadLedger
     private let fence: SharedFence
     private let origin: String
     private let vaultKeys: [VaultKey]
@@ -63,8 +78,9 @@ final class VaultWriter: Sendable {
     /// - Parameters:
     ///   - origin: Of control's ledger: which suite batches are sealed for.
     ///   - keys: What opens them: the present key, and earlier ones.
-    init(vault: any Vault, fence: SharedFence, origin: String, keys: [VaultKey], news: Mailbox<News>) {
+    init(vault: any Vault, reads: ReadLedger, fence: SharedFence, origin: String, keys: [VaultKey], news: Mailbox<News>) {
         self.vault = vault
+        self.reads = reads
         self.fence = fence
         self.origin = origin
         vaultKeys = keys
@@ -126,7 +142,7 @@ final class VaultWriter: Sendable {
                 switch item {
                 case .write(let prepared): group.append(prepared)
                 case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
-                case .release, .ended: others.append(item)
+                case .release, .ended, .offer, .cosign, .keep: others.append(item)
                 case .stop: stopping = true
                 }
             }
@@ -161,7 +177,8 @@ final class VaultWriter: Sendable {
                 for item in others {
                     switch item {
                     case .release(let job): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
-                    case .ended: work.put(item)
+                    // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
+                    case .ended, .offer, .cosign, .keep: work.put(item)
                     default: break
                     }
                 }
@@ -339,14 +356,23 @@ final class VaultWriter: Sendable {
             // Recorded before released: the reader gets nothing until this has returned.
             try vault.transaction { transaction in
                 number = try transaction.open(job.record, subjects: extent.subjects, events: extent.events)
+                try reads.opened(job.record, number, subjects: extent.subjects, events: extent.events, in: transaction)
                 return true
             }
+            FaultPoint.pass("after-release-record")
+            news.post(.grew(try reads.size()))
             news.post(.released(job, number: number, subjects: extent.subjects, events: extent.events))
         case .ended(let release, let chunks, let events, let code):
             try vault.transaction { transaction in
-                try transaction.close(release, chunks: chunks, events: events, code: code, at: Clock.wall())
+                let now = Clock.wall()
+                try transaction.close(release, chunks: chunks, events: events, code: code, at: now)
+                try reads.ended(release, chunks: chunks, events: events, code: code, at: now, in: transaction)
                 return true
             }
+            news.post(.grew(try reads.size()))
+        case .offer(let from): news.post(.offered(try reads.offer(from: from)))
+        case .cosign(let note, let checkpoint): news.post(.cosigned(checkpoint, try reads.cosign(note, at: Clock.wall())))
+        case .keep(let note): if !(try reads.keep(cosigned: note)) { news.post(.badCosignature) }
         case .write, .fence, .stop: break
         }
     }

@@ -14,7 +14,7 @@ package final class Follower {
     package let link: Link
     /// What the gate allows, as far as this node knows. Ask ``isHeld(at:)`` too.
     package private(set) var gate: GateState
-    package var applied: UInt64 { fold.size }
+    package var applied: UInt64 { ledger.applied }
     /// The gate has changed. `true`: it was pushed, and `Stopped` is expected when it has taken effect.
     package var gateChanged: (GateState, Bool) -> Void = { _, _ in }
     /// Entries that follow on what was applied, checked.
@@ -31,11 +31,14 @@ package final class Follower {
     private let start: Nonce
     private var required: UInt64 = 0
     /// The ledger so far, as this node has checked it.
-    package private(set) var fold = GovernanceFold()
-    private let controlKey: VerifierKey
-    /// Signed by control, for more entries than are here: compared when they are.
-    private var awaited: Checkpoint?
-    private var believed: (note: Data, size: UInt64) = (Data(), 0)
+    private var ledger: FollowedLedger
+    package var fold: GovernanceFold { ledger.fold }
+    /// A checkpoint of control's that this node has checked and, as a witness, may cosign: keep it on disk, then call ``cosigned(_:)``.
+    package var confirmed: (SignedNote, Checkpoint) -> Void = { _, _ in }
+    /// What a witness says of both ledgers with each renewal.
+    package var anchor: () -> WireAnchor? = { nil }
+    /// What control says of them with each grant.
+    package var anchored: (WireAnchor) -> Void = { _ in }
     /// This follower cannot go on, and why: the process ends, and begins anew if it is started again.
     package var broke: (String) -> Void = { _ in }
     /// Why this follower cannot go on; nil: it can.
@@ -48,10 +51,11 @@ package final class Follower {
     /// - Parameters:
     ///   - known: What this node has on record of the gate. Whatever it says, nothing is allowed before control has answered.
     ///   - controlKey: what control's checkpoints are signed with.
-    package init(link: Link, lease span: Span, controlKey: VerifierKey, known: GateState = .unheard) {
+    ///   - witnessed: a witness: what it has cosigned last, in an earlier run.
+    package init(link: Link, lease span: Span, controlKey: VerifierKey, known: GateState = .unheard, witnessed: Checkpoint? = nil) {
         self.link = link
         self.span = span
-        self.controlKey = controlKey
+        ledger = FollowedLedger(controlKey: controlKey, witnessed: witnessed)
         gate = known
         gate.seal(GateState.unheard.seal ?? "")
         lease = LeaseHolder(epoch: known.epoch)
@@ -74,7 +78,7 @@ package final class Follower {
     package var epoch: Epoch { lease.epoch }
 
     /// Whether this node may go on. Ask at the moment of use.
-    package func isHeld(at now: Instant) -> Bool { broken == nil && applied >= required && lease.isHeld(at: now) }
+    package func isHeld(at now: Instant) -> Bool { broken == nil && applied >= required && ledger.trouble == nil && lease.isHeld(at: now) }
 
     /// The end of this node's own lease, past which it grants nothing; nil: it holds none.
     package func heldUntil(at now: Instant) -> Instant? { isHeld(at: now) ? lease.until : nil }
@@ -107,6 +111,11 @@ package final class Follower {
         if renewed.map({ now - $0 >= span / Limits.renewalsPerLease }) ?? true { renew(at: now) }
     }
 
+    /// Asks at once, if no lease is held: there is something to say that may bring one.
+    package func renewIfStopped(at now: Instant) {
+        if link.isWelcome, !isHeld(at: now) { renew(at: now) }
+    }
+
     package func renew(at now: Instant) {
         let nonce = Nonce.random()
         var body = WireRenew()
@@ -120,6 +129,7 @@ package final class Follower {
             body.service = report()
             reported = now
         }
+        if let anchor = anchor() { body.anchor = anchor }
         lease.request(nonce, at: now)
         renewed = now
         link.send(.renew, body)
@@ -140,6 +150,7 @@ package final class Follower {
     }
 
     private func grant(_ body: WireGrant) {
+        if body.hasAnchor { anchored(body.anchor) }
         guard let nonce = Nonce(body.nonce), broken == nil, believe(body.checkpoint, of: body.entries), body.hasGate else { return }
         let now = Clock.now()
         required = body.entries
@@ -167,65 +178,46 @@ package final class Follower {
         gateChanged(gate, true)
     }
 
-    /// Takes control's word for how its ledger stands.
-    ///
-    /// - Returns: false if it is not to be believed.
     private func believe(_ note: Data, of size: UInt64) -> Bool {
-        guard note != believed.note else { return size == believed.size }
-        let checkpoint: Checkpoint
-        do {
-            let signed = try SignedNote(parsing: [UInt8](note))
-            _ = try signed.verify([], required: [controlKey])
-            checkpoint = try Checkpoint(parsing: signed.text)
+        do throws(NotFollowed) {
+            let holds = try ledger.believe(note, of: size)
+            confirm()
+            return holds
         } catch {
-            broken = "control's checkpoint is not signed as it must be: \(error)"
+            broken = "\(error)"
             return false
         }
-        guard checkpoint.origin == controlKey.name, checkpoint.size == size else {
-            broken = "control's checkpoint is of another ledger, or of another size than it says"
-            return false
-        }
-        guard size >= applied else {
-            broken = "control's ledger has \(size) entries and had \(applied): it was put back"
-            return false
-        }
-        believed = (note, size)
-        awaited = checkpoint
-        return compare()
-    }
-
-    private func compare() -> Bool {
-        guard let checkpoint = awaited, checkpoint.size == applied else { return true }
-        awaited = nil
-        do throws(FoldFault) { try fold.compare(checkpoint) } catch {
-            broken = "control's ledger has another history than was followed: \(error)"
-            return false
-        }
-        return true
     }
 
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
-        var next: [Entry] = []
-        for recorded in body.recorded {
-            guard let wire = try? WireEntry(serializedBytes: recorded.body) else {
-                broken = "entry \(applied + 1) of control's ledger cannot be read"
-                return
-            }
-            guard wire.index > applied else { continue }
-            guard wire.index == applied + 1 else { break }
-            do throws(FoldFault) { next.append(try fold.take(recorded)) } catch {
-                broken = "control's ledger is not believed: \(error)"
-                return
-            }
-            guard compare() else { return }
+        let next: [Entry]
+        do throws(NotFollowed) { next = try ledger.take(body) } catch {
+            broken = "\(error)"
+            return
         }
         guard !next.isEmpty else { return }
         apply(next)
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
+        confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()
         // More to come: ask at once.
         if applied < body.last { renew(at: Clock.now()) }
     }
+
+    /// Hands on what may be cosigned, once.
+    private func confirm() {
+        guard let next = ledger.next, next.checkpoint != handed else { return }
+        handed = next.checkpoint
+        confirmed(next.note, next.checkpoint)
+    }
+
+    private var handed: Checkpoint?
+
+    /// What was handed on by ``confirmed`` is kept on disk, and cosigned.
+    package func cosigned(_ checkpoint: Checkpoint) { ledger.cosigned(checkpoint) }
+
+    /// Why this node, a witness, does not believe control's ledger; nil: it does.
+    package var trouble: String? { ledger.trouble }
 }

@@ -51,29 +51,44 @@ package struct GovernanceFold: Sendable {
     /// Commands that were taken and may still be replayed.
     package private(set) var seen = SeenNonces()
     package private(set) var known = KnownOperators(Operators())
+    /// Operators' signatures that were checked.
+    package private(set) var signatures: UInt64 = 0
 
     package init() {}
 
     /// Entries taken.
     package var size: UInt64 { frontier.size }
 
-    /// Takes the next entry, or nothing of it.
+    /// What was refused after it was applied: nothing follows on it.
+    private var refused: FoldFault?
+
+    /// Takes the next entry. Nothing can be taken after one that was refused because it widens.
     package mutating func take(_ recorded: WireRecordedEntry) throws(FoldFault) -> Entry {
+        if let refused { throw refused }
         let index = size + 1
         guard let ledgerEntry = LedgerEntry(salt: [UInt8](recorded.salt), body: [UInt8](recorded.body)),
             let wire = try? WireEntry(serializedBytes: recorded.body), let entry = wire.value
         else { throw .unreadable(index) }
         guard entry.index == index else { throw .outOfOrder(expected: index, found: entry.index) }
-        var next = governance
         let verified = try check(wire, entry)
         try allow(entry, verified)
-        next.apply(entry)
-        let consequence = Powers(governance).consequence(of: Powers(next))
-        if case .widens = consequence, !isCovered(entry, verified) { throw .widensAlone(index) }
-        if case .unsealed = entry.deed, !isCovered(entry, verified) { throw .widensAlone(index) }
-        if next.operators != governance.operators { known = KnownOperators(next.operators) }
-        governance = next
+        // In place: a copy of all incidents for each entry would make a ledger of years take hours. Who is refused here goes on with nothing.
+        let isCovered = isCovered(entry, verified)
+        let before = Powers(governance)
+        governance.apply(entry)
+        var needsTwo = !before.consequence(of: Powers(governance)).narrows
+        switch entry.deed {
+        // Neither may show as a gain: the seal is no part of the ledger, and what is restored may have been before.
+        case .unsealed, .readsRestored: needsTwo = true
+        case .began, .operatorsChanged: known = KnownOperators(governance.operators)
+        default: break
+        }
+        guard isCovered || !needsTwo else {
+            refused = .widensAlone(index)
+            throw .widensAlone(index)
+        }
         if let verified {
+            signatures += 1
             seen.forget(at: entry.at)
             seen.remember(verified)
         }
@@ -128,14 +143,13 @@ package struct GovernanceFold: Sendable {
         case _ where index == 1: throw .noBeginning
         case .proposed(let number, let hash, let until, _):
             guard let verified, hash == verified.hash else { throw .otherThanSigned(index) }
-            var trial = governance.proposals
             do {
-                guard try trial.propose(hash, by: entry.author, of: governance.operators, at: entry.at, until: until).number == number else { throw FoldFault.otherThanSigned(index) }
+                guard try governance.proposals.number(of: hash, by: entry.author, of: governance.operators, at: entry.at, until: until) == number
+                else { throw FoldFault.otherThanSigned(index) }
             } catch { throw .refused(index, "\(error)") }
         case .approved(let number):
             guard let verified, let approved = try? ApprovedProposal(parsing: verified.statement.body), approved.number == number else { throw .otherThanSigned(index) }
-            var trial = governance.proposals
-            do { _ = try trial.approve(number, approved.hash, by: entry.author, of: governance.operators, at: entry.at) } catch { throw .refused(index, "\(error)") }
+            do { try governance.proposals.check(number, approved.hash, by: entry.author, of: governance.operators, at: entry.at) } catch { throw .refused(index, "\(error)") }
         case .withdrawn(let number):
             guard command(in: verified) == .withdraw(proposal: number) else { throw .otherThanSigned(index) }
         case .operatorsChanged(let removed, let added):
@@ -164,7 +178,7 @@ package struct GovernanceFold: Sendable {
             else { throw .otherThanSigned(index) }
         case .incidentMoved(let number, to: .closed):
             guard command(in: verified) == .closeIncident(number) else { throw .otherThanSigned(index) }
-        case .incidentMoved, .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed: break
+        case .incidentMoved, .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed, .readsRestored: break
         }
     }
 

@@ -13,6 +13,8 @@ package enum Command: Hashable, Sendable {
     /// Its number is not read; `until` neither.
     case enrol(Enrolment, validSeconds: UInt32)
     case withdraw(proposal: UInt64)
+    /// Believe a vault that was put back: what was recorded as read in between is lost.
+    case restoreReads(abandons: [UInt8], adopts: [UInt8], reason: String)
 }
 
 /// The right to register one agent, once, for who has a token.
@@ -63,7 +65,9 @@ extension Command {
         switch (self, deed) {
         case (.resume(let asked, let reason, _), .resumed(_, let lifted, let given)):
             return !asked.isEmpty && Set(asked) == Set(lifted) && reason == given
-        case (.resume(_, let reason, true), .unsealed(_, _, let given)): return reason == given
+        case (.resume(_, let reason, true), .unsealed(_, _, let given, _)): return reason == given
+        case (.restoreReads(let abandons, let adopts, let reason), .readsRestored(let given, let taken, let why)):
+            return abandons == given && adopts == taken && reason == why
         case (.register(let asked), .registered(let made, nil)):
             return !made.isEmpty && made.allSatisfy { node in
                 asked.contains { $0.name == node.name && $0.key == node.key && $0.role == node.role && $0.scope == node.scope }

@@ -54,8 +54,13 @@ package struct Entry: Hashable, Sendable {
         case incidentOpened(number: UInt64, title: String, closure: Epoch, dataClass: String, isLeak: Bool)
         case incidentMoved(number: UInt64, to: IncidentState)
         case certified(Certificate)
-        /// - Parameter dropped: closures that peers held and the ledger had lost.
-        case unsealed(Epoch, dropped: [Epoch], reason: String)
+        /// - Parameters:
+        ///   - dropped: closures that peers held and the ledger had lost.
+        ///   - abandons: a checkpoint, as its text, that policy had cosigned of another history; empty: none.
+        case unsealed(Epoch, dropped: [Epoch], reason: String, abandons: [UInt8] = [])
+        /// Policy's ledger was put back: control may believe the history that begins with `adopts` in place of the one that it knows. Both are checkpoints, as
+        /// their texts.
+        case readsRestored(abandons: [UInt8], adopts: [UInt8], reason: String)
     }
 
     package var index: UInt64
@@ -103,6 +108,10 @@ package struct Governance: Sendable {
     package private(set) var revokedKeys: Set<[UInt8]> = []
     /// Lost closures that two operators have decided to drop.
     package private(set) var dropped: Set<Epoch> = []
+    /// Checkpoints of this ledger, as their texts, whose history two operators have given up.
+    package private(set) var abandoned: Set<[UInt8]> = []
+    /// Checkpoints of policy's ledger that two operators have given up, and what is believed in their place.
+    package private(set) var readsRestored: [[UInt8]: [UInt8]] = [:]
     /// The last entry after which something else is allowed than before.
     package private(set) var powersIndex: UInt64 = 0
 
@@ -181,8 +190,10 @@ package struct Governance: Sendable {
             incidents[number]?.moved = entry.at
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
-        case .unsealed(let epoch, let lost, _):
+        case .readsRestored(let abandons, let adopts, _): readsRestored[abandons] = adopts
+        case .unsealed(let epoch, let lost, _, let abandons):
             dropped.formUnion(lost)
+            if !abandons.isEmpty { abandoned.insert(abandons) }
             gate.unseal(atLeast: epoch)
         }
     }
@@ -208,7 +219,7 @@ extension Entry {
     package var onlyNarrows: Bool {
         switch deed {
         case .paused, .removed, .incidentOpened, .incidentMoved, .certified, .withdrawn: true
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .enrolmentOpened, .registered, .resumed, .unsealed: false
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .enrolmentOpened, .registered, .resumed, .unsealed, .readsRestored: false
         }
     }
 
@@ -218,7 +229,7 @@ extension Entry {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .removed, .paused, .resumed, .unsealed: true
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored: true
         }
     }
 }

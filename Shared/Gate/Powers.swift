@@ -13,22 +13,25 @@ package struct Powers: Hashable, Sendable {
     package var vaultKey: [UInt8]
     /// By number.
     package var enrolments: [UInt64: Enrolment]
+    /// Checkpoints of policy's ledger that were given up, and what is believed in their place.
+    package var readsRestored: [[UInt8]: [UInt8]]
 
     package init(
         gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
-        enrolments: [UInt64: Enrolment] = [:]
+        enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:]
     ) {
         self.gate = gate
         self.nodes = nodes
         self.operators = operators
         self.vaultKey = vaultKey
         self.enrolments = enrolments
+        self.readsRestored = readsRestored
     }
 
     package init(_ governance: Governance) {
         self.init(
             gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
-            enrolments: governance.enrolments)
+            enrolments: governance.enrolments, readsRestored: governance.readsRestored)
     }
 
     /// One thing that is allowed after and was not before.
@@ -46,6 +49,8 @@ package struct Powers: Hashable, Sendable {
         case sealsTo([UInt8])
         /// A token for a new agent.
         case invites(Enrolment)
+        /// What was recorded as read, and is not in the ledger that is taken in its place, is known no more.
+        case forgetsReads
     }
 
     /// What a command would do to what is allowed.
@@ -62,6 +67,7 @@ package struct Powers: Hashable, Sendable {
         var gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
         if after.vaultKey != vaultKey { gains.append(.sealsTo(after.vaultKey)) }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
+        if after.readsRestored != readsRestored { gains.append(.forgetsReads) }
         return gains.isEmpty ? .narrows : .widens(gains)
     }
 

@@ -88,23 +88,23 @@ package struct Proposals: Hashable, Sendable {
 
     package private(set) var all: [UInt64: Proposal] = [:]
     package private(set) var nextNumber: UInt64 = 1
+    /// Those of `all` that are open: few, where the finished ones are a thousand, and each entry of the ledger asks.
+    private var openNumbers: Set<UInt64> = []
 
     package init() {}
 
-    package var open: [Proposal] { all.values.filter(\.isOpen).sorted { $0.number < $1.number } }
+    package var open: [Proposal] { openNumbers.sorted().compactMap { all[$0] } }
 
     /// Opens a proposal. `needed` below two counts as two: more takes two, whoever asks.
     package mutating func propose(
         _ hash: ProposalHash, by name: String, of operators: Operators, needed: Int = signaturesMin, at now: WallTime, until: WallTime
     ) throws(ProposalRefused) -> Proposal {
         expire(at: now)
-        guard let proposer = operators[name] else { throw .unknownOperator(name) }
-        guard until > now, until <= now + Proposals.validityMax else { throw .badExpiry(until) }
-        if let known = all.values.first(where: { $0.hash == hash }) { throw .alreadyProposed(number: known.number) }
-        guard all.values.count(where: \.isOpen) < Proposals.openMax else { throw .tooManyOpen(max: Proposals.openMax) }
+        let proposer = try proposer(hash, name, of: operators, at: now, until: until)
         let proposal = Proposal(
             number: nextNumber, hash: hash, proposer: proposer, at: now, until: until, needed: max(Proposals.signaturesMin, needed), state: .open([]))
         all[nextNumber] = proposal
+        openNumbers.insert(nextNumber)
         nextNumber += 1
         return proposal
     }
@@ -116,11 +116,42 @@ package struct Proposals: Hashable, Sendable {
         _ number: UInt64, _ hash: ProposalHash, by name: String, of operators: Operators, at now: WallTime
     ) throws(ApprovalRefused) -> Int {
         expire(at: now)
+        let (approvals, missing) = try approvals(number, hash, by: name, of: operators, at: now)
+        all[number]?.state = missing == 0 ? .applied(by: approvals, at: now) : .open(approvals)
+        if missing == 0 { openNumbers.remove(number) }
+        return missing
+    }
+
+    /// Whether ``propose(_:by:of:needed:at:until:)`` would succeed, and under which number. Copies nothing: a ledger of years asks often.
+    package func number(of hash: ProposalHash, by name: String, of operators: Operators, at now: WallTime, until: WallTime) throws(ProposalRefused) -> UInt64 {
+        _ = try proposer(hash, name, of: operators, at: now, until: until)
+        return nextNumber
+    }
+
+    /// Whether ``approve(_:_:by:of:at:)`` would succeed. Copies nothing.
+    package func check(_ number: UInt64, _ hash: ProposalHash, by name: String, of operators: Operators, at now: WallTime) throws(ApprovalRefused) {
+        _ = try approvals(number, hash, by: name, of: operators, at: now)
+    }
+
+    private func proposer(_ hash: ProposalHash, _ name: String, of operators: Operators, at now: WallTime, until: WallTime) throws(ProposalRefused) -> Operator {
+        guard let proposer = operators[name] else { throw .unknownOperator(name) }
+        guard until > now, until <= now + Proposals.validityMax else { throw .badExpiry(until) }
+        if let known = all.values.first(where: { $0.hash == hash }) { throw .alreadyProposed(number: known.number) }
+        guard openNumbers.count(where: { all[$0].map { now < $0.until } ?? false }) < Proposals.openMax else { throw .tooManyOpen(max: Proposals.openMax) }
+        return proposer
+    }
+
+    /// With the new one, and how many more persons it takes.
+    private func approvals(
+        _ number: UInt64, _ hash: ProposalHash, by name: String, of operators: Operators, at now: WallTime
+    ) throws(ApprovalRefused) -> ([Operator], missing: Int) {
         guard let proposal = all[number] else { throw .unknownProposal(number: number) }
         guard proposal.hash == hash else { throw .changed(number: number) }
         var approvals: [Operator]
         switch proposal.state {
-        case .open(let earlier): approvals = earlier
+        case .open(let earlier):
+            guard now < proposal.until else { throw .expired(proposal.until) }
+            approvals = earlier
         case .applied(_, let at): throw .alreadyApplied(at: at)
         case .expired: throw .expired(proposal.until)
         case .withdrawn(let by): throw .withdrawn(by: by)
@@ -136,9 +167,7 @@ package struct Proposals: Hashable, Sendable {
             throw same.name == approver.name ? .alreadyApproved : .samePerson(as: same.name)
         }
         approvals.append(approver)
-        let missing = max(0, proposal.needed - 1 - approvals.count)
-        all[number]?.state = missing == 0 ? .applied(by: approvals, at: now) : .open(approvals)
-        return missing
+        return (approvals, max(0, proposal.needed - 1 - approvals.count))
     }
 
     /// Takes an open proposal off the table. Less takes one: any operator may, also who did not propose it.
@@ -147,7 +176,9 @@ package struct Proposals: Hashable, Sendable {
         guard let proposal = all[number] else { throw .unknownProposal(number: number) }
         guard operators[name] != nil else { throw .unknownOperator(name) }
         switch proposal.state {
-        case .open: all[number]?.state = .withdrawn(by: name)
+        case .open:
+            all[number]?.state = .withdrawn(by: name)
+            openNumbers.remove(number)
         case .applied(_, let at): throw .alreadyApplied(at: at)
         case .expired: throw .expired(proposal.until)
         case .withdrawn(let by): throw .withdrawn(by: by)
@@ -156,8 +187,10 @@ package struct Proposals: Hashable, Sendable {
 
     /// Lets time pass. What has expired stays so, whatever a clock says later.
     package mutating func expire(at now: WallTime) {
-        for (number, proposal) in all where proposal.isOpen && now >= proposal.until { all[number]?.state = .expired }
-        let finished = all.values.filter { !$0.isOpen }.map(\.number).sorted()
-        for number in finished.dropLast(Proposals.finishedMax) { all[number] = nil }
+        for number in openNumbers where all[number].map({ now >= $0.until }) ?? true {
+            all[number]?.state = .expired
+            openNumbers.remove(number)
+        }
+        while all.count - openNumbers.count > Proposals.finishedMax, let oldest = all.keys.filter({ !openNumbers.contains($0) }).min() { all[oldest] = nil }
     }
 }

@@ -29,12 +29,14 @@ extension LedgerStore {
     /// Reads the whole ledger in one snapshot. A database in which everything was changed to agree shows only against a checkpoint; the more
     /// checkpoints, the shorter the range that is named.
     ///
-    /// - Parameter checkpoints: Of this ledger, verified, in any order.
+    /// - Parameters:
+    ///   - checkpoints: Of this ledger, verified, in any order.
+    ///   - each: Called for each entry that is as it was recorded, in order; nil: erased.
     /// - Throws: `database`. What is wrong with the content is no error but the answer.
-    package func verify(against checkpoints: [Checkpoint]) throws(LedgerError) -> LedgerVerdict {
+    package func verify(against checkpoints: [Checkpoint], each: (UInt64, LedgerEntry?) -> Void = { _, _ in }) throws(LedgerError) -> LedgerVerdict {
         try reading { db in
-            var audit = Audit(db: db, checkpoints: checkpoints.sorted { $0.size < $1.size })
-            return try audit.verdict()
+            var audit = try Audit(db: db, checkpoints: checkpoints.sorted { $0.size < $1.size })
+            return try audit.verdict(each)
         }
     }
 }
@@ -48,17 +50,25 @@ private struct Audit {
     var erased: UInt64 = 0
     /// The size of the last checkpoint that agreed.
     var agreed: UInt64 = 0
+    /// Stored hashes of each level, in order: one pass over the table, where to ask for each would take longer than all the hashing.
+    private var levels: [RowCursor] = []
 
-    init(db: Database, checkpoints: [Checkpoint]) {
+    init(db: Database, checkpoints: [Checkpoint]) throws {
         self.db = db
         self.checkpoints = checkpoints
+        let height = try Int.fetchOne(db, sql: "SELECT MAX(level) FROM ledger_hash") ?? -1
+        for level in 0..<min(max(height + 1, 0), 63) {
+            levels.append(try Row.fetchCursor(db, sql: "SELECT number, hash FROM ledger_hash WHERE level = ? ORDER BY number", arguments: [level]))
+        }
     }
 
-    mutating func verdict() throws -> LedgerVerdict {
+    mutating func verdict(_ each: (UInt64, LedgerEntry?) -> Void) throws -> LedgerVerdict {
         let rows = try Row.fetchCursor(db, sql: "\(LedgerStore.joined) ORDER BY l.number")
         if let fault = compareRoot() { return .faulty(fault) }
         while let row = try rows.next() {
-            if let fault = try fault(of: StoredEntry(row)) ?? compareRoot() { return .faulty(fault) }
+            let stored = StoredEntry(row)
+            if let fault = try fault(of: stored) ?? compareRoot() { return .faulty(fault) }
+            if case .there(let entry) = stored.body { each(stored.index, entry) } else { each(stored.index, nil) }
         }
         if let fault = try faultBehindTheEnd() { return .faulty(fault) }
         return .whole(size: frontier.size, root: frontier.root, erased: erased)
@@ -109,8 +119,10 @@ private struct Audit {
         return nil
     }
 
+    /// Subtrees of one level are asked for in order, and each once.
     private func recorded(_ subtree: Subtree) throws -> TreeHash? {
-        do { return try LedgerStore.hash(subtree, in: db) } catch LedgerError.hashMissing { return nil }
+        guard subtree.level < levels.count, let row = try levels[subtree.level].next(), row[0] as Int64 == Int64(subtree.index) else { return nil }
+        return try row.withUnsafeData(atIndex: 1) { $0.flatMap { TreeHash(bytes: $0) } }
     }
 
     private func place(_ sql: String, _ bytes: [UInt8]) throws -> UInt64? {

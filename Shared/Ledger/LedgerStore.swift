@@ -34,16 +34,7 @@ package struct LedgerStore: Sendable {
     package init(in database: any DatabaseWriter) { self.database = database }
 
     /// To be called by one migration of the service. Frozen.
-    package static func createTables(in db: Database) throws {
-        try db.execute(
-            sql: """
-                CREATE TABLE ledger_leaf (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
-                CREATE TABLE ledger_body (number INTEGER PRIMARY KEY, salt BLOB, body BLOB) STRICT;
-                CREATE TABLE ledger_hash (
-                    level INTEGER NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
-                    PRIMARY KEY (level, number)) STRICT, WITHOUT ROWID;
-                """)
-    }
+    package static func createTables(in db: Database) throws { try SQLiteStore.createLedgerTables(in: db) }
 
     // MARK: Writing
 
@@ -132,6 +123,9 @@ package struct LedgerStore: Sendable {
             return try MerkleTree.root(size: size) { try LedgerStore.hash($0, in: db) }
         }
     }
+
+    /// Within a transaction of the caller's.
+    package func size(in db: Database) throws -> UInt64 { try LedgerStore.size(in: db) }
 
     /// Size and root of one moment.
     package func checkpoint(origin: KeyName) throws(LedgerError) -> Checkpoint {

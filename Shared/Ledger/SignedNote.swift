@@ -61,16 +61,18 @@ package struct SignedNote: Hashable, Sendable {
     package let text: String
     package private(set) var signatures: [NoteSignature]
 
-    package init(text: String, signatures: [NoteSignature]) throws(NoteRefused) {
-        try SignedNote.check(text: text)
+    package init(text: String, signatures: [NoteSignature], bytesMax: Int = bytesMax) throws(NoteRefused) {
+        try SignedNote.check(text: text, bytesMax)
         guard signatures.count <= SignedNote.signaturesMax else { throw .tooManySignatures(signatures.count) }
         self.text = text
         self.signatures = signatures
     }
 
     /// One signature at least. What is read is what would be written, byte for byte.
-    package init(parsing bytes: [UInt8]) throws(NoteRefused) {
-        guard bytes.count <= SignedNote.bytesMax else { throw .tooLong(bytes: bytes.count) }
+    ///
+    /// - Parameter bytesMax: More for a text of ours that C2SP's bound is not for.
+    package init(parsing bytes: [UInt8], bytesMax: Int = bytesMax) throws(NoteRefused) {
+        guard bytes.count <= bytesMax else { throw .tooLong(bytes: bytes.count) }
         guard String(validating: bytes, as: UTF8.self) != nil else { throw .notUTF8 }
         // The last empty line divides: a text may have some of its own.
         guard bytes.count > 2, let blank = bytes.indices.dropLast().last(where: { bytes[$0] == 0x0a && bytes[$0 + 1] == 0x0a }),
@@ -82,7 +84,7 @@ package struct SignedNote: Hashable, Sendable {
             guard let signature = NoteSignature(line: line) else { throw .signatureLine(number) }
             signatures.append(signature)
         }
-        try self.init(text: String(decoding: bytes[...blank], as: UTF8.self), signatures: signatures)
+        try self.init(text: String(decoding: bytes[...blank], as: UTF8.self), signatures: signatures, bytesMax: bytesMax)
     }
 
     package mutating func add(_ signature: NoteSignature) throws(NoteRefused) {
@@ -109,7 +111,7 @@ package struct SignedNote: Hashable, Sendable {
         return signatories
     }
 
-    static func check(text: String) throws(NoteRefused) {
+    static func check(text: String, _ bytesMax: Int = bytesMax) throws(NoteRefused) {
         guard text.utf8.count <= bytesMax else { throw .tooLong(bytes: text.utf8.count) }
         guard text.utf8.last == 0x0a else { throw .shape }
         for byte in text.utf8 where byte < 0x20 && byte != 0x0a { throw .controlCharacter(byte) }

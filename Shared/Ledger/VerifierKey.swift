@@ -112,9 +112,12 @@ package struct NoteSigner: Sendable, CustomStringConvertible, CustomDebugStringC
         verifier = try VerifierKey(name: name, algorithm: algorithm, publicKey: Array(key.publicKey.rawRepresentation))
     }
 
+    /// The same key under another name: what it signs so is no checkpoint to anybody who knows the first name.
+    package func named(_ name: KeyName) throws(VerifierKeyRefused) -> NoteSigner { try NoteSigner(name: name, algorithm: verifier.algorithm, key: key) }
+
     /// - Parameter time: Seconds since 1970; counts for a cosignature alone.
-    package func sign(_ text: String, at time: UInt64) throws(NoteRefused) -> NoteSignature {
-        try SignedNote.check(text: text)
+    package func sign(_ text: String, at time: UInt64, bytesMax: Int = SignedNote.bytesMax) throws(NoteRefused) -> NoteSignature {
+        try SignedNote.check(text: text, bytesMax)
         let message = verifier.algorithm == .note ? Array(text.utf8) : NoteSigner.cosigned(text, at: time)
         let signature: [UInt8]
         do { signature = Array(try key.signature(for: message)) } catch { throw .unsignable }

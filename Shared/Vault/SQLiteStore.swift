@@ -89,6 +89,18 @@ package enum SQLiteStore {
         } catch let error as DatabaseError where error.isFull {}
     }
 
+    /// The tables of a Merkle log (`Ledger`), which lie beside what has to agree with it. To be called by one migration of the service. Frozen.
+    package static func createLedgerTables(in db: Database) throws {
+        try db.execute(
+            sql: """
+                CREATE TABLE ledger_leaf (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
+                CREATE TABLE ledger_body (number INTEGER PRIMARY KEY, salt BLOB, body BLOB) STRICT;
+                CREATE TABLE ledger_hash (
+                    level INTEGER NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
+                    PRIMARY KEY (level, number)) STRICT, WITHOUT ROWID;
+                """)
+    }
+
     /// Runs `body`, and names the file in what it throws.
     package static func naming<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
         do {

@@ -1,11 +1,13 @@
 package import Foundation
-import GRDB
+package import GRDB
 import Gate
 
 /// The vault in one SQLite file: WAL, FULL, one connection that writes, readers beside it. Blobs are encrypted on their way in, and opened on their way out.
 package final class SQLiteVault: Vault {
     private let pool: any DatabaseWriter
     private let keys: DataKeys
+    /// For the read ledger, which lies in the same file, so that a read and its record are one transaction.
+    package var database: any DatabaseWriter { pool }
     private let path: String
     /// A checkpoint costs a commit its 25 ms when it runs inside; so it runs between commits, from this size of the log on.
     private static let logBytesMin = 4 << 20
@@ -16,8 +18,9 @@ package final class SQLiteVault: Vault {
     package init(path: String, master: MasterKey) throws {
         self.path = path
         keys = DataKeys(master: master)
-        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, version: 2) { step, db in
+        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, version: 3) { step, db in
             if step == 2 { try SQLiteVault.encrypt(db, path) }
+            if step == 3 { try SQLiteVault.addReadLedger(db) }
             guard step == 1 else { return }
             try db.execute(
                 sql: """
@@ -62,6 +65,16 @@ package final class SQLiteVault: Vault {
                 CREATE INDEX segment_batch ON segment (stream, sequence);
                 """)
         try DataKeys.createTable(in: db)
+    }
+
+    /// Version 3 has the ledger of reads, and what it is anchored by.
+    private static func addReadLedger(_ db: Database) throws {
+        try SQLiteStore.createLedgerTables(in: db)
+        try db.execute(
+            sql: """
+                CREATE TABLE anchor (only INTEGER PRIMARY KEY CHECK (only = 1), seen BLOB, cosigned BLOB) STRICT;
+                INSERT INTO anchor VALUES (1, NULL, NULL);
+                """)
     }
 
     package func transaction(_ body: (any VaultTransaction) throws -> Bool) throws {
@@ -165,7 +178,7 @@ package final class SQLiteVault: Vault {
 
     package func isFull(_ error: any Error) -> Bool { (error as? DatabaseError)?.isFull ?? false }
 
-    private struct Transaction: VaultTransaction {
+    private struct Transaction: SQLiteVaultTransaction {
         let db: Database
         let keys: DataKeys
         let made: DataKeys.Made
@@ -268,4 +281,9 @@ extension SegmentColumns {
         hash = row[13]
         key = row[14]
     }
+}
+
+/// A transaction that the read ledger can be appended to as well.
+package protocol SQLiteVaultTransaction: VaultTransaction {
+    var db: Database { get }
 }

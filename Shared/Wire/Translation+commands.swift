@@ -112,6 +112,11 @@ extension WireCommand {
         case .withdraw(let number):
             withdraw = WireWithdraw()
             withdraw.proposal = number
+        case .restoreReads(let abandons, let adopts, let reason):
+            restoreReads = WireRestoreReads()
+            restoreReads.abandons = Data(abandons)
+            restoreReads.adopts = Data(adopts)
+            restoreReads.reason = reason
         }
     }
 
@@ -136,6 +141,7 @@ extension WireCommand {
             let enrolment = Enrolment(number: 0, name: body.name, scope: scope, token: [UInt8](body.token), until: .distantPast)
             return .enrol(enrolment, validSeconds: body.validS)
         case .withdraw(let body): return .withdraw(proposal: body.proposal)
+        case .restoreReads(let body): return .restoreReads(abandons: [UInt8](body.abandons), adopts: [UInt8](body.adopts), reason: body.reason)
         case nil: return nil
         }
     }

@@ -245,11 +245,17 @@ extension WireEntry {
             incidentMoved.state = state.rawValue
         case .certified(let certificate):
             certified = WireCertificate(certificate)
-        case .unsealed(let epoch, let dropped, let reason):
+        case .readsRestored(let abandons, let adopts, let reason):
+            readsRestored = WireReadsRestored()
+            readsRestored.abandons = Data(abandons)
+            readsRestored.adopts = Data(adopts)
+            readsRestored.reason = reason
+        case .unsealed(let epoch, let dropped, let reason, let abandons):
             unsealed = WireUnsealed()
             unsealed.epoch = epoch.number
             unsealed.dropped = dropped.map(\.number)
             unsealed.reason = reason
+            unsealed.abandons = Data(abandons)
         }
     }
 
@@ -290,7 +296,9 @@ extension WireEntry {
             guard let state = IncidentState(rawValue: body.state) else { return nil }
             deed = .incidentMoved(number: body.incident, to: state)
         case .certified(let body): deed = .certified(body.value)
-        case .unsealed(let body): deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason)
+        case .unsealed(let body):
+            deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason, abandons: [UInt8](body.abandons))
+        case .readsRestored(let body): deed = .readsRestored(abandons: [UInt8](body.abandons), adopts: [UInt8](body.adopts), reason: body.reason)
         case nil: return nil
         }
         return Entry(

@@ -263,6 +263,14 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .enrolmentOpened(newValue)}
   }
 
+  package var readsRestored: WireReadsRestored {
+    get {
+      if case .readsRestored(let v)? = _storage._deed {return v}
+      return WireReadsRestored()
+    }
+    set {_uniqueStorage()._deed = .readsRestored(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -281,6 +289,7 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case approved(WireApproved)
     case withdrawn(WireWithdrawn)
     case enrolmentOpened(WireEnrolmentOpened)
+    case readsRestored(WireReadsRestored)
 
   }
 
@@ -552,6 +561,25 @@ package nonisolated struct WireUnsealed: Sendable {
   package init() {}
 }
 
+/// The vault was put back, and policy's ledger with it: control's witness may believe it from here on. What was recorded as read may be lost.
+package nonisolated struct WireReadsRestored: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Checkpoint (text) that control had cosigned.
+  package var abandons: Data = Data()
+
+  /// Checkpoint (text) that policy offers in its place.
+  package var adopts: Data = Data()
+
+  package var reason: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// An entry as it was recorded. Its leaf in the Merkle tree is 0x01 and SHA-256(salt, body).
 package nonisolated struct WireRecordedEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -681,6 +709,14 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .withdraw(newValue)}
   }
 
+  package var restoreReads: WireRestoreReads {
+    get {
+      if case .restoreReads(let v)? = deed {return v}
+      return WireRestoreReads()
+    }
+    set {deed = .restoreReads(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -694,8 +730,26 @@ package nonisolated struct WireCommand: Sendable {
     case announceVaultKey(WireAnnounceVaultKey)
     case enrol(WireEnrol)
     case withdraw(WireWithdraw)
+    case restoreReads(WireRestoreReads)
 
   }
+
+  package init() {}
+}
+
+/// As in `ReadsRestored`, from `LedgerStatus`.
+package nonisolated struct WireRestoreReads: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var abandons: Data = Data()
+
+  package var adopts: Data = Data()
+
+  package var reason: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1097,6 +1151,15 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .vaultKey(newValue)}
   }
 
+  /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
+  package var certificateFile: UInt64 {
+    get {
+      if case .certificateFile(let v)? = about {return v}
+      return 0
+    }
+    set {about = .certificateFile(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -1112,6 +1175,8 @@ package nonisolated struct WireQuery: Sendable {
     case operators(WireOperatorsQuery)
     case proof(WireProofQuery)
     case vaultKey(WireVaultKeyQuery)
+    /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
+    case certificateFile(UInt64)
 
   }
 
@@ -1382,6 +1447,12 @@ package nonisolated struct WireLedgerStatus: Sendable {
   /// Not empty: why it is not believed.
   package var trouble: String = String()
 
+  /// In trouble: the checkpoint (text) that was cosigned,
+  package var abandons: Data = Data()
+
+  /// and the one that is offered in its place.
+  package var adopts: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1561,6 +1632,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .proof(newValue)}
   }
 
+  package var certificateFile: Data {
+    get {
+      if case .certificateFile(let v)? = about {return v}
+      return Data()
+    }
+    set {about = .certificateFile(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -1573,6 +1652,7 @@ package nonisolated struct WireAnswer: Sendable {
     case proposals(WireProposals)
     case operators(WireOperators)
     case proof(WireEntryProof)
+    case certificateFile(Data)
 
   }
 
@@ -1749,7 +1829,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -1992,6 +2072,19 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         }()
         case 20: try { try decoder.decodeSingularMessageField(value: &_storage._signed) }()
         case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._proposal) }()
+        case 22: try {
+          var v: WireReadsRestored?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .readsRestored(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .readsRestored(v)
+          }
+        }()
         default: break
         }
       }
@@ -2074,7 +2167,7 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         guard case .enrolmentOpened(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
       }()
-      case nil: break
+      default: break
       }
       try { if let v = _storage._signed {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -2082,6 +2175,9 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if _storage._proposal != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._proposal, fieldNumber: 21)
       }
+      try { if case .readsRestored(let v)? = _storage._deed {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2706,6 +2802,46 @@ nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._Messag
   }
 }
 
+nonisolated extension WireReadsRestored: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadsRestored"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}abandons\0\u{1}adopts\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.adopts) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.abandons.isEmpty {
+      try visitor.visitSingularBytesField(value: self.abandons, fieldNumber: 1)
+    }
+    if !self.adopts.isEmpty {
+      try visitor.visitSingularBytesField(value: self.adopts, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadsRestored, rhs: WireReadsRestored) -> Bool {
+    if lhs.abandons != rhs.abandons {return false}
+    if lhs.adopts != rhs.adopts {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireRecordedEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RecordedEntry"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}salt\0\u{1}body\0")
@@ -2788,7 +2924,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2927,6 +3063,19 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .withdraw(v)
         }
       }()
+      case 15: try {
+        var v: WireRestoreReads?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .restoreReads(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .restoreReads(v)
+        }
+      }()
       default: break
       }
     }
@@ -2981,6 +3130,10 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
       guard case .withdraw(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
+    case .restoreReads?: try {
+      guard case .restoreReads(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2989,6 +3142,46 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
   package static func ==(lhs: WireCommand, rhs: WireCommand) -> Bool {
     if lhs.id != rhs.id {return false}
     if lhs.deed != rhs.deed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRestoreReads: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RestoreReads"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}abandons\0\u{1}adopts\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.adopts) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.abandons.isEmpty {
+      try visitor.visitSingularBytesField(value: self.abandons, fieldNumber: 1)
+    }
+    if !self.adopts.isEmpty {
+      try visitor.visitSingularBytesField(value: self.adopts, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRestoreReads, rhs: WireRestoreReads) -> Bool {
+    if lhs.abandons != rhs.abandons {return false}
+    if lhs.adopts != rhs.adopts {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3633,7 +3826,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3779,6 +3972,14 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .vaultKey(v)
         }
       }()
+      case 15: try {
+        var v: UInt64?
+        try decoder.decodeSingularUInt64Field(value: &v)
+        if let v = v {
+          if self.about != nil {try decoder.handleConflictingOneOf()}
+          self.about = .certificateFile(v)
+        }
+      }()
       default: break
       }
     }
@@ -3833,6 +4034,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .vaultKey?: try {
       guard case .vaultKey(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .certificateFile?: try {
+      guard case .certificateFile(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 15)
     }()
     case nil: break
     }
@@ -4331,7 +4536,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LedgerStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0\u{1}witnessed\0\u{1}trouble\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0\u{1}witnessed\0\u{1}trouble\0\u{1}abandons\0\u{1}adopts\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4343,6 +4548,8 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.witnessed) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.adopts) }()
       default: break
       }
     }
@@ -4361,6 +4568,12 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.trouble.isEmpty {
       try visitor.visitSingularStringField(value: self.trouble, fieldNumber: 4)
     }
+    if !self.abandons.isEmpty {
+      try visitor.visitSingularBytesField(value: self.abandons, fieldNumber: 5)
+    }
+    if !self.adopts.isEmpty {
+      try visitor.visitSingularBytesField(value: self.adopts, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4369,6 +4582,8 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.size != rhs.size {return false}
     if lhs.witnessed != rhs.witnessed {return false}
     if lhs.trouble != rhs.trouble {return false}
+    if lhs.abandons != rhs.abandons {return false}
+    if lhs.adopts != rhs.adopts {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4590,7 +4805,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4715,6 +4930,14 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .proof(v)
         }
       }()
+      case 15: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.about != nil {try decoder.handleConflictingOneOf()}
+          self.about = .certificateFile(v)
+        }
+      }()
       default: break
       }
     }
@@ -4761,6 +4984,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     case .proof?: try {
       guard case .proof(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .certificateFile?: try {
+      guard case .certificateFile(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 15)
     }()
     case nil: break
     }

@@ -150,6 +150,102 @@ package nonisolated struct WireReleaseEnded: Sendable {
   package init() {}
 }
 
+/// An entry of policy's ledger (draft). Its leaf in the Merkle tree, at number - 1, is 0x01 and SHA-256(salt, body), as in control's.
+package nonisolated struct WireReadEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// From 1, without gaps.
+  package var number: UInt64 = 0
+
+  package var atUs: Int64 = 0
+
+  package var what: WireReadEntry.OneOf_What? = nil
+
+  package var opened: WireReadOpened {
+    get {
+      if case .opened(let v)? = what {return v}
+      return WireReadOpened()
+    }
+    set {what = .opened(newValue)}
+  }
+
+  package var ended: WireReadEnded {
+    get {
+      if case .ended(let v)? = what {return v}
+      return WireReadEnded()
+    }
+    set {what = .ended(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_What: Equatable, Sendable {
+    case opened(WireReadOpened)
+    case ended(WireReadEnded)
+
+  }
+
+  package init() {}
+}
+
+/// Durable before the first byte is released.
+package nonisolated struct WireReadOpened: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var release: UInt64 = 0
+
+  package var reader: String = String()
+
+  package var purpose: String = String()
+
+  package var justification: String = String()
+
+  package var classes: [String] = []
+
+  /// Opaque ids; as in ReleaseRequest.
+  package var subjects: [String] = []
+
+  package var teams: [String] = []
+
+  package var fromUs: Int64 = 0
+
+  package var untilUs: Int64 = 0
+
+  package var epoch: UInt64 = 0
+
+  /// That had something in it.
+  package var subjectCount: UInt32 = 0
+
+  package var eventsMax: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireReadEnded: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var release: UInt64 = 0
+
+  package var chunks: UInt64 = 0
+
+  package var events: UInt64 = 0
+
+  /// 0: all of it. Else a refusal code: what cut it off.
+  package var code: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
@@ -429,6 +525,213 @@ nonisolated extension WireReleaseEnded: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.code != rhs.code {return false}
     if lhs.text != rhs.text {return false}
     if lhs.epoch != rhs.epoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadEntry"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}at_us\0\u{1}opened\0\u{1}ended\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      case 3: try {
+        var v: WireReadOpened?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .opened(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .opened(v)
+        }
+      }()
+      case 4: try {
+        var v: WireReadEnded?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .ended(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .ended(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if self.atUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 2)
+    }
+    switch self.what {
+    case .opened?: try {
+      guard case .opened(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .ended?: try {
+      guard case .ended(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadEntry, rhs: WireReadEntry) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.atUs != rhs.atUs {return false}
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadOpened"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.release) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reader) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.justification) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.classes) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.teams) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.fromUs) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.subjectCount) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.eventsMax) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.release != 0 {
+      try visitor.visitSingularUInt64Field(value: self.release, fieldNumber: 1)
+    }
+    if !self.reader.isEmpty {
+      try visitor.visitSingularStringField(value: self.reader, fieldNumber: 2)
+    }
+    if !self.purpose.isEmpty {
+      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 3)
+    }
+    if !self.justification.isEmpty {
+      try visitor.visitSingularStringField(value: self.justification, fieldNumber: 4)
+    }
+    if !self.classes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.classes, fieldNumber: 5)
+    }
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 6)
+    }
+    if !self.teams.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.teams, fieldNumber: 7)
+    }
+    if self.fromUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.fromUs, fieldNumber: 8)
+    }
+    if self.untilUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 9)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 10)
+    }
+    if self.subjectCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.subjectCount, fieldNumber: 11)
+    }
+    if self.eventsMax != 0 {
+      try visitor.visitSingularUInt64Field(value: self.eventsMax, fieldNumber: 12)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadOpened, rhs: WireReadOpened) -> Bool {
+    if lhs.release != rhs.release {return false}
+    if lhs.reader != rhs.reader {return false}
+    if lhs.purpose != rhs.purpose {return false}
+    if lhs.justification != rhs.justification {return false}
+    if lhs.classes != rhs.classes {return false}
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs.teams != rhs.teams {return false}
+    if lhs.fromUs != rhs.fromUs {return false}
+    if lhs.untilUs != rhs.untilUs {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.subjectCount != rhs.subjectCount {return false}
+    if lhs.eventsMax != rhs.eventsMax {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadEnded"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}chunks\0\u{1}events\0\u{1}code\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.release) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.chunks) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.code) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.release != 0 {
+      try visitor.visitSingularUInt64Field(value: self.release, fieldNumber: 1)
+    }
+    if self.chunks != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chunks, fieldNumber: 2)
+    }
+    if self.events != 0 {
+      try visitor.visitSingularUInt64Field(value: self.events, fieldNumber: 3)
+    }
+    if self.code != 0 {
+      try visitor.visitSingularUInt32Field(value: self.code, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadEnded, rhs: WireReadEnded) -> Bool {
+    if lhs.release != rhs.release {return false}
+    if lhs.chunks != rhs.chunks {return false}
+    if lhs.events != rhs.events {return false}
+    if lhs.code != rhs.code {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -329,16 +329,16 @@ package nonisolated struct WireRenew: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-/// How a service's ledger stands, and what it has seen of the other's. Each keeps the other from going back.
+/// How a service's ledger stands, and what it has seen of the other's. Each keeps the other from going back. SPEC.md, section 16.
 package nonisolated struct WireAnchor: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Signed note, of the sender's own ledger.
+  /// Signed note, of the sender's own ledger. From control empty: it is `Grant.checkpoint`.
   package var checkpoint: Data = Data()
 
-  /// Consistency, from the size that the receiver has last cosigned.
+  /// Consistency, from `from` to the checkpoint. From control empty: who has every entry computes the root.
   package var proof: [Data] = []
 
   /// Of the receiver's ledger: the size that the sender has last cosigned.
@@ -349,6 +349,9 @@ package nonisolated struct WireAnchor: Sendable {
 
   /// Not empty: why the sender does not believe the receiver's ledger. It acts as stopped.
   package var trouble: String = String()
+
+  /// Where the proof begins: the size that the receiver has said to have cosigned.
+  package var from: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1127,7 +1130,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Anchor"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0\u{1}seen\0\u{1}cosigned\0\u{1}trouble\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0\u{1}seen\0\u{1}cosigned\0\u{1}trouble\0\u{1}from\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1140,6 +1143,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.seen) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.cosigned) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.from) }()
       default: break
       }
     }
@@ -1161,6 +1165,9 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.trouble.isEmpty {
       try visitor.visitSingularStringField(value: self.trouble, fieldNumber: 5)
     }
+    if self.from != 0 {
+      try visitor.visitSingularUInt64Field(value: self.from, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1170,6 +1177,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.seen != rhs.seen {return false}
     if lhs.cosigned != rhs.cosigned {return false}
     if lhs.trouble != rhs.trouble {return false}
+    if lhs.from != rhs.from {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

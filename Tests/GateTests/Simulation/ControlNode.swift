@@ -38,7 +38,7 @@ final class ControlNode {
         settled = .none
         for entry in journal {
             governance.apply(entry)
-            if case .unsealed(let epoch, _, _) = entry.deed { settled = epoch }
+            if case .unsealed(let epoch, _, _, _) = entry.deed { settled = epoch }
         }
         latest = governance.gate.epoch
         governance.seal("policy has not been heard")
@@ -104,7 +104,7 @@ final class ControlNode {
             governance.apply(entry)
             for closure in governance.lifted { world.monitor.lifted(closure, at: world.now) }
             trackers.removeAll { tracker in !governance.gate.closures.contains { $0.epoch == tracker.closure.epoch } }
-        case .unsealed(let epoch, _, _):
+        case .unsealed(let epoch, _, _, _):
             governance.apply(entry)
             settled = epoch
             needsOperators = false

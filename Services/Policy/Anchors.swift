@@ -1,0 +1,82 @@
+import Foundation
+import Ledger
+import Wire
+
+/// What policy and control say to each other of their ledgers, seen from policy: what to send with the next renewal, and what the writer is to make.
+///
+/// One offer at a time: the next begins where control says that it has cosigned, so that a proof never has a beginning that control does not know.
+/// Holds nothing but what was made elsewhere; costs nothing when nothing has changed.
+struct Anchors {
+    private var offer: ReadLedger.Offer
+    /// Entries in policy's own ledger.
+    private var size: UInt64
+    /// Of it, as control has last said.
+    private var witnessed: UInt64?
+    private var isAsked = false
+    /// Why control does not believe policy's ledger; empty: it does.
+    private(set) var controlsTrouble = ""
+    private var seen: (size: UInt64, note: Data)
+    private var kept: UInt64
+
+    /// - Parameters:
+    ///   - seen: what policy has cosigned of control's ledger.
+    ///   - kept: the size of its own whose cosignature it has on disk.
+    init(offer: ReadLedger.Offer, seen: SignedNote?, kept: UInt64) {
+        self.offer = offer
+        size = offer.size
+        self.seen = (seen.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0, seen.map { Data($0.bytes) } ?? Data())
+        self.kept = kept
+    }
+
+    /// With the next renewal.
+    func renewal(trouble: String?) -> WireAnchor {
+        var body = WireAnchor()
+        body.checkpoint = offer.note
+        body.proof = offer.proof
+        body.from = offer.from
+        body.seen = seen.size
+        body.cosigned = seen.note
+        body.trouble = trouble ?? ""
+        return body
+    }
+
+    /// What there is to do on the writer's thread, if anything.
+    struct Errand {
+        var offerFrom: UInt64?
+        /// Control's cosignature of ours, not on disk yet.
+        var keep: Data?
+    }
+
+    mutating func hear(_ answer: WireAnchor) -> Errand {
+        controlsTrouble = answer.trouble
+        witnessed = answer.seen
+        var errand = Errand(offerFrom: next())
+        if answer.seen > kept, !answer.cosigned.isEmpty {
+            kept = answer.seen
+            errand.keep = answer.cosigned
+        }
+        return errand
+    }
+
+    /// The ledger has grown.
+    mutating func grew(to size: UInt64) -> UInt64? {
+        self.size = size
+        return next()
+    }
+
+    mutating func made(_ offer: ReadLedger.Offer) -> UInt64? {
+        self.offer = offer
+        isAsked = false
+        return next()
+    }
+
+    mutating func cosigned(_ size: UInt64, _ note: Data) { seen = (size, note) }
+
+    private mutating func next() -> UInt64? {
+        guard !isAsked, let witnessed else { return nil }
+        let isAnswered = witnessed == offer.size
+        guard isAnswered ? size > offer.size : witnessed != offer.from else { return nil }
+        isAsked = true
+        return witnessed
+    }
+}

@@ -1,0 +1,122 @@
+package import Foundation
+package import Gate
+package import Ledger
+package import Wire
+import Identity
+import SwiftProtobuf
+
+/// Why control's ledger is followed no more. Each may be an error of the disk, or control telling two stories.
+package enum NotFollowed: Error, Hashable, Sendable, CustomStringConvertible {
+    /// No note, or not signed by the key that this node was given.
+    case unsigned(NoteRefused)
+    case checkpoint(CheckpointRefused)
+    /// Of another ledger, or of another size than the message says.
+    case otherLedger(KeyName)
+    case putBack(size: UInt64, had: UInt64)
+    case unreadable(UInt64)
+    case entry(FoldFault)
+    case otherHistory(FoldFault)
+
+    package var description: String {
+        switch self {
+        case .unsigned(let why): "control's checkpoint is not signed as it must be: \(why)"
+        case .checkpoint(let why): "control's checkpoint cannot be read: \(why)"
+        case .otherLedger(let name): "control's checkpoint is of another ledger (\(name)), or of another size than it says"
+        case .putBack(let size, let had): "control's ledger has \(size) entries and had \(had): it was put back"
+        case .unreadable(let index): "entry \(index) of control's ledger cannot be read"
+        case .entry(let fault): "control's ledger is not believed: \(fault)"
+        case .otherHistory(let fault): "control's ledger has another history than was followed: \(fault)"
+        }
+    }
+}
+
+/// What a node believes of control's ledger: the entries, each checked, and what control has signed for them. Reads no clock, touches no socket and no disk.
+///
+/// A node that is a witness also knows what it has cosigned in earlier runs (``witnessed``). It needs no proof that this continues: it has every entry, and
+/// computes the root at that size itself.
+package struct FollowedLedger: Sendable {
+    package private(set) var fold = GovernanceFold()
+    /// The last checkpoint that this node has cosigned, in this run or before.
+    package private(set) var witnessed: Checkpoint?
+    /// Signed by control, and all of it here and right: what may be cosigned next.
+    package private(set) var confirmed: (note: SignedNote, checkpoint: Checkpoint)?
+    private let controlKey: VerifierKey
+    /// Whether the first entries are those that were cosigned; nil: they are not all here yet.
+    private var continues: Bool?
+    /// Signed for more entries than are here: compared when they are.
+    private var awaited: (note: SignedNote, checkpoint: Checkpoint)?
+    private var believed: (note: Data, size: UInt64) = (Data(), 0)
+
+    package init(controlKey: VerifierKey, witnessed: Checkpoint? = nil) {
+        self.controlKey = controlKey
+        self.witnessed = witnessed
+        continues = witnessed.map { $0.size == 0 } == true ? true : nil
+    }
+
+    /// Entries taken.
+    package var applied: UInt64 { fold.size }
+
+    /// Why this node does not believe control's ledger, though each entry of it is in order; nil: it does, or cannot say yet.
+    package var trouble: String? {
+        guard let witnessed, !fold.governance.abandoned.contains(Array(witnessed.text.utf8)) else { return nil }
+        if continues == false { return "the first \(witnessed.size) entries are others than those that were cosigned: 'sluice ledger restore governance' says what to do" }
+        guard continues == nil, believed.size > 0, believed.size < witnessed.size else { return nil }
+        return "\(witnessed.size) entries were cosigned, and there are fewer: it was put back; 'sluice ledger restore governance' says what to do"
+    }
+
+    /// What was cosigned is kept on disk.
+    package mutating func cosigned(_ checkpoint: Checkpoint) {
+        guard checkpoint.size <= applied else { return }
+        witnessed = checkpoint
+        continues = true
+    }
+
+    /// What is to be cosigned now, if anything: what was cosigned last is continued by it, or was given up.
+    package var next: (note: SignedNote, checkpoint: Checkpoint)? {
+        guard let confirmed, trouble == nil, continues != nil || witnessed == nil || isAbandoned, confirmed.checkpoint != witnessed else { return nil }
+        return confirmed
+    }
+
+    private var isAbandoned: Bool { witnessed.map { fold.governance.abandoned.contains(Array($0.text.utf8)) } ?? false }
+
+    /// Takes control's word for how its ledger stands.
+    ///
+    /// - Returns: false: what it says, and the message's size, do not go together; nothing rests on it.
+    package mutating func believe(_ note: Data, of size: UInt64) throws(NotFollowed) -> Bool {
+        guard note != believed.note else { return size == believed.size }
+        let signed: SignedNote
+        do throws(NoteRefused) {
+            signed = try SignedNote(parsing: [UInt8](note))
+            _ = try signed.verify([], required: [controlKey])
+        } catch { throw .unsigned(error) }
+        let checkpoint: Checkpoint
+        do throws(CheckpointRefused) { checkpoint = try Checkpoint(parsing: signed.text) } catch { throw .checkpoint(error) }
+        guard checkpoint.origin == controlKey.name, checkpoint.size == size else { throw .otherLedger(checkpoint.origin) }
+        guard size >= applied else { throw .putBack(size: size, had: applied) }
+        believed = (note, size)
+        awaited = (signed, checkpoint)
+        try compare()
+        return true
+    }
+
+    private mutating func compare() throws(NotFollowed) {
+        guard let (note, checkpoint) = awaited, checkpoint.size == applied else { return }
+        awaited = nil
+        do throws(FoldFault) { try fold.compare(checkpoint) } catch { throw .otherHistory(error) }
+        confirmed = (note, checkpoint)
+    }
+
+    /// Takes what follows on what is here; what is known already is skipped.
+    package mutating func take(_ body: WireEntries) throws(NotFollowed) -> [Entry] {
+        var next: [Entry] = []
+        for recorded in body.recorded {
+            guard let wire = try? WireEntry(serializedBytes: recorded.body) else { throw .unreadable(applied + 1) }
+            guard wire.index > applied else { continue }
+            guard wire.index == applied + 1 else { break }
+            do throws(FoldFault) { next.append(try fold.take(recorded)) } catch { throw .entry(error) }
+            if let witnessed, witnessed.size == applied, continues == nil { continues = fold.frontier.root == witnessed.root }
+            try compare()
+        }
+        return next
+    }
+}
