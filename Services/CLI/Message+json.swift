@@ -79,3 +79,5 @@ extension WireProposals: SwiftProtobufJSON { static var zeros: [String: Any] { [
 extension WireOperators: SwiftProtobufJSON {
     static var zeros: [String: Any] { ["operators": [Any](), "origin": "", "current_from": 0, "last": 0] }
 }
+extension WireEntry: SwiftProtobufJSON {}
+extension WireReadEntry: SwiftProtobufJSON {}

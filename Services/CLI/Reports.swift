@@ -33,11 +33,14 @@ struct StatusView {
     private func service(_ name: String) -> WireServiceStatus { status.services.first { $0.name == name } ?? WireServiceStatus() }
 
     var lines: [String] {
-        var lines = [gate, agents, flow, vault]
+        var lines = [gate, agents, flow, vault, ledgers]
         for closure in status.gate.closures.prefix(10) {
             lines.append("CLOSED  \(closure.epoch) since \(Show.time(microseconds: closure.fromUs))   \(Show.selector(closure))   \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author))")
         }
         if !status.gate.sealed.isEmpty { lines.append("SEALED  \(Terminal.safe(status.gate.sealed))") }
+        for ledger in status.ledgers where !ledger.trouble.isEmpty {
+            lines.append(terminal.red("LEDGER") + "  \(Terminal.safe(ledger.origin)) is not believed: \(Terminal.safe(ledger.trouble))")
+        }
         let missing = status.services.filter { !$0.connected }.map(\.name)
         if !missing.isEmpty { lines.append(terminal.red("MISSING") + " \(missing.joined(separator: ", "))   no lease: what they guard is stopped") }
         if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
@@ -75,6 +78,16 @@ struct StatusView {
         let refused = policy.counters.filter { $0.key.hasPrefix("refused.") }.values.reduce(0.0) { $0 + Double($1) }
             + ingest.counters.filter { $0.key.hasPrefix("agents.events.refused.") || $0.key.hasPrefix("refused.") }.values.reduce(0.0) { $0 + Double($1) }
         return "FLOW    \(Show.number(ingest.gauges["events.rate"] ?? 0)) events/s in   \(Figures.number(refused, decimals: 0)) refused   ack p50 \(Show.span(microseconds: ingest.gauges["ack.p50.us"] ?? 0))  p99 \(Show.span(microseconds: ingest.gauges["ack.p99.us"] ?? 0))"
+    }
+
+    /// Both of them: how many entries, and how many of these the other service has cosigned.
+    private var ledgers: String {
+        let parts = status.ledgers.map { ledger in
+            let name = ledger.origin.split(separator: "/").last.map(String.init) ?? "?"
+            let witnessed = ledger.witnessed >= ledger.size ? "all cosigned" : "\(Show.number(ledger.witnessed)) cosigned"
+            return "\(Terminal.safe(name)) \(Show.number(ledger.size)), \(ledger.trouble.isEmpty ? witnessed : terminal.red("NOT BELIEVED"))"
+        }
+        return "LEDGERS \(parts.joined(separator: "   "))"
     }
 
     private var vault: String {
@@ -118,46 +131,6 @@ struct Incidents: ParsableCommand {
         for incident in incidents.incidents {
             print("\(incident.incident)   \(incident.state)   opened \(Show.time(microseconds: incident.openedUs)) by \(Terminal.safe(incident.author))   \(incident.leak ? "leak\(incident.class.isEmpty ? "" : " of \(incident.class)")" : "pause")   \"\(Terminal.safe(incident.title))\"   \(incident.certificates.first.map { "certificate \($0)" } ?? "no certificate yet")")
         }
-    }
-}
-
-struct CertificateCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "certificate", abstract: "Show the proof of a stop: every node, and how it is known to have stopped.",
-        discussion: "EXAMPLE\n  sluice certificate 42\n\nExit code 1 when it is not complete.")
-    @OptionGroup var connection: Connection
-    @Argument(help: "The epoch of the pause.") var epoch: UInt64
-
-    func run() throws {
-        let certificate = try connection.client().query(.certificate(epoch)).certificate
-        if connection.json { try Show.json(certificate) } else { show(certificate) }
-        if !certificate.complete { throw ExitCode(1) }
-    }
-
-    private func show(_ certificate: WireCertificate) {
-        let closure = certificate.closure
-        let terminal = Terminal()
-        print("certificate \(certificate.epoch)   \(certificate.complete ? terminal.green("complete") : terminal.red("NOT COMPLETE"))   issued \(Show.time(microseconds: certificate.issuedUs, milliseconds: true))")
-        print("  scope      \(Show.selector(closure))")
-        print("  reason     \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author)), \(Show.time(microseconds: closure.fromUs, milliseconds: true))   incident \(closure.incident)")
-        print("  complete   \(Show.span(microseconds: certificate.completeAfterUs)) after the command")
-        if closure.direction != .capture { print("  reading    stopped after \(Show.span(microseconds: certificate.readingAfterUs))") }
-        print("  recorded   \(certificate.durableIn.isEmpty ? "nowhere" : certificate.durableIn.joined(separator: ", "))")
-        for stop in certificate.services { print("  service    \(name(stop))") }
-        let held = certificate.agents.filter { $0.how != .noLease }
-        for stop in held { print("  agent      \(name(stop))") }
-        if certificate.agents.count > held.count { print("  agents     \(certificate.agents.count - held.count) held no lease when the command arrived") }
-        for line in certificate.unconfirmed { print("  missing    \(Terminal.safe(line))") }
-    }
-
-    private func name(_ stop: WireNodeStop) -> String {
-        let how =
-            switch stop.how {
-            case .acknowledged: "acknowledged after \(Show.span(microseconds: stop.afterUs))"
-            case .noLease: "held no lease when the command arrived"
-            default: "silent; its lease ended by \(Show.span(microseconds: stop.afterUs))"
-            }
-        return Terminal.safe(stop.node).padding(toLength: max(24, stop.node.count), withPad: " ", startingAt: 0) + "  " + how
     }
 }
 

@@ -1,0 +1,57 @@
+import Gate
+import Wire
+
+/// Entries of the two ledgers as lines for people.
+enum EntryWords {
+    static func line(_ wire: WireEntry) -> String {
+        let signed = wire.hasSigned ? "   signed" : ""
+        let carried = wire.proposal == 0 ? "" : "   carries out proposal \(wire.proposal)"
+        return "\(Show.time(microseconds: wire.atUs, milliseconds: true))   \(Terminal.safe(wire.author))   \(wire.value.map { Terminal.safe(words($0.deed)) } ?? "unknown to this version")\(carried)\(signed)"
+    }
+
+    private static func words(_ deed: Entry.Deed) -> String {
+        switch deed {
+        case .began(let beginning): "the ledger begins, with \(list(beginning.operators.map(\.name)))"
+        case .operatorsChanged(let removed, let added): "operators: \((added.map { "+\($0.name)" } + removed.map { "-\($0)" }).joined(separator: " "))"
+        case .vaultKeyAnnounced: "the vault's key is announced"
+        case .proposed(let number, _, _, let command): "proposes \(number): \(ProposalView.text(of: command))"
+        case .approved(let number): "approves proposal \(number)"
+        case .withdrawn(let number): "withdraws proposal \(number)"
+        case .enrolmentOpened(let enrolment): "invites an agent of \(enrolment.scope.subject), by token \(enrolment.number)"
+        case .registered(let nodes, let enrolment): "registers \(list(nodes.map(\.name)))\(enrolment.map { ", by token \($0)" } ?? "")"
+        case .removed(let ordinals): "removes agents \(list(ordinals.map { "\($0)" }))"
+        case .paused(let closure): "pauses at epoch \(closure.epoch.number): \(Show.selector(WireClosure(closure)))   \"\(closure.reason)\""
+        case .resumed(let epoch, let closures, let reason): "resumes \(list(closures.map { "\($0.number)" })) at epoch \(epoch.number)   \"\(reason)\""
+        case .incidentOpened(let number, let title, _, _, let isLeak): "opens incident \(number)\(isLeak ? ", a leak" : "")   \"\(title)\""
+        case .incidentMoved(let number, let state): "incident \(number) is \(state.rawValue)"
+        case .certified(let certificate): "certificate \(certificate.epoch.number), \(certificate.isComplete ? "complete" : "not complete"): \(certificate.services.count) services, \(certificate.agents.count) agents"
+        case .unsealed(let epoch, let dropped, let reason, let abandons):
+            "unseals at epoch \(epoch.number)\(dropped.isEmpty ? "" : ", drops closures \(list(dropped.map { "\($0.number)" }))")\(abandons.isEmpty ? "" : ", gives up the history of \(size(abandons)) entries that policy had cosigned")   \"\(reason)\""
+        case .readsRestored(let abandons, let adopts, let reason): "gives up \(size(abandons)) entries of the read ledger for the \(size(adopts)) that are there   \"\(reason)\""
+        }
+    }
+
+    static func line(_ wire: WireReadEntry) -> String {
+        let time = Show.time(microseconds: wire.atUs, milliseconds: true)
+        switch wire.what {
+        case .opened(let read):
+            let who = read.subjects.isEmpty && read.teams.isEmpty ? "everyone" : list(read.subjects + read.teams.map { "team \($0)" })
+            let extent = "\(Show.time(microseconds: read.fromUs)) to \(Show.time(microseconds: read.untilUs))"
+            return Terminal.safe(
+                "\(time)   \(read.reader)   opens release \(read.release): \(list(read.classes)) of \(who), \(extent), for \(read.purpose), \(read.eventsMax) events of \(read.subjectCount) subjects at most, epoch \(read.epoch)   \"\(read.justification)\"")
+        case .ended(let read):
+            return "\(time)   release \(read.release) ended: \(read.events) events in \(read.chunks) chunks\(read.code == 0 ? "" : ", cut off (\(Refusal(rawValue: read.code)?.word ?? "\(read.code)"))")"
+        case nil: return "\(time)   unknown to this version"
+        }
+    }
+
+    private static func list(_ names: [String]) -> String {
+        names.count > 8 ? "\(names.prefix(8).joined(separator: ", ")) and \(names.count - 8) more" : names.joined(separator: ", ")
+    }
+
+    /// The second line of a checkpoint.
+    private static func size(_ checkpoint: [UInt8]) -> String {
+        let lines = String(decoding: checkpoint, as: UTF8.self).split(separator: "\n")
+        return lines.count > 1 ? String(lines[1]) : "?"
+    }
+}
