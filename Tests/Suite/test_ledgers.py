@@ -1,0 +1,420 @@
+"""The two ledgers, edited, cut, put back and forked on disk: what is not as it was recorded is refused, named, counted and shown, and serves nobody.
+
+Each has its control: the same without the damage is believed.
+"""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness import binaries, wait_until
+
+
+def ledger(suite, name):
+    """As `sluice status` shows it."""
+    return next(one for one in suite.status()["ledgers"] if one["origin"].endswith("/" + name))
+
+
+def expect_cosigned(suite, name, at_least=1, within=30):
+    """Waits until the other service has cosigned all of it."""
+    return wait_until(
+        lambda: (one := ledger(suite, name)).get("size", 0) >= at_least and one.get("witnessed", 0) == one["size"] and not one.get("trouble") and one,
+        f"{name} is cosigned", within)
+
+
+def expect_no_lease(suite):
+    """What its earlier run was granted ends; nothing is granted to this one."""
+    wait_until(lambda: not suite.service_status("policy").get("connected"), "policy holds no lease")
+
+
+def log_lines(suite, service, words):
+    return [line for line in suite.log(service).read_text(errors="replace").splitlines() if words in line]
+
+
+def verify(home, *more):
+    done = subprocess.run([binaries() / "sluice", "ledger", "verify", "--json", "--home", str(home), *more], capture_output=True, text=True, timeout=60)
+    return done.returncode, {one["ledger"]: one for one in map(json.loads, done.stdout.splitlines())}
+
+
+def populated(make_suite, **more):
+    """A suite in which somebody was paused, registered and read."""
+    suite = make_suite(**more)
+    agent = suite.agent("ann", "E-ann").run().expect(capturing=True)
+    agent.type("a", "b", "c")
+    wait_until(lambda: suite.vault_count() == 3, "three keys are stored")
+    suite.pause("--all")
+    suite.resume()
+    for _ in range(3):
+        assert len(suite.read(classes=("activity",)).lines) == 3
+    return suite
+
+
+def opened(suite):
+    """The entries of the read ledger, as JSON."""
+    return [json.loads(line) for line in suite.cli("ledger", "show", "1..", "--ledger", "reads", "--json").out.splitlines()]
+
+
+# Recorded before released
+
+
+def test_every_read_is_in_the_ledger_before_its_first_byte_and_so_is_its_end(make_suite):
+    suite = populated(make_suite)
+    expect_cosigned(suite, "reads", 6)
+    entries = opened(suite)
+    assert [("opened" in e, "ended" in e) for e in entries] == [(True, False), (False, True)] * 3
+    first = entries[0]["opened"]
+    assert (first["release"], first["reader"], first["purpose"], first["classes"], first["events_max"]) == (1, "ops-1", "test", ["activity"], 3)
+    assert entries[1]["ended"] == {"release": 1, "chunks": entries[1]["ended"]["chunks"], "events": 3}
+    # The ledger and the table are one transaction: neither has what the other has not.
+    assert [n for n, in suite.vault("SELECT number FROM release ORDER BY number")] == [e["opened"]["release"] for e in entries if "opened" in e]
+    assert json.loads(suite.cli("certificate", "1", "--json").out)["complete"]
+
+
+def test_of_readers_who_race_each_has_a_record_of_their_own_before_its_end(make_suite):
+    suite = populated(make_suite)
+    before = len(opened(suite))
+    racing = [suite.begin("read", "--purpose", "race", "--why", f"reader {n}", "--class", "activity", output=f"race-{n}.log") for n in range(12)]
+    assert [process.wait(60) for process in racing] == [0] * 12
+    entries = wait_until(lambda: len(e := opened(suite)[before:]) == 24 and e, "twelve records and twelve ends")
+    records = {e["opened"]["justification"]: e["opened"]["release"] for e in entries if "opened" in e}
+    assert sorted(records) == sorted(f"reader {n}" for n in range(12)) and len(set(records.values())) == 12
+    place = {(kind, e[kind]["release"]): n for n, e in enumerate(entries) for kind in ("opened", "ended") if kind in e}
+    assert all(place["opened", n] < place["ended", n] for n in records.values())
+    assert [int(e["number"]) for e in entries] == list(range(before + 1, before + 25)), "ordered by index, whatever clocks say"
+
+
+def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record(make_suite):
+    suite = populated(make_suite)
+    before = len(opened(suite))
+    suite.restart("policy", env={"SLUICE_FAULT": "after-release-record:1"})
+    outcome = suite.cli("read", "--purpose", "killed", "--why", "a test", "--class", "activity", check=False)
+    assert outcome.code != 0 and outcome.out == ""
+    suite.services["policy"].wait(10)
+    suite.start("policy")
+    entries = opened(suite)[before:]
+    assert [e["opened"]["purpose"] for e in entries] == ["killed"], "recorded, and nothing was released"
+
+
+# On disk
+
+
+TAMPERING = {
+    "governance": "control/ledger.sqlite",
+    "reads": "policy/vault.sqlite",
+}
+
+
+@pytest.fixture(scope="module")
+def stopped_home(make_module_suite):
+    """The home of a suite that was stopped in order when both ledgers were cosigned."""
+    suite = populated(make_module_suite)
+    expect_cosigned(suite, "reads", 6)
+    expect_cosigned(suite, "governance", 6)
+    suite.terminate_all()
+    return suite.home
+
+
+def copied(home, folder):
+    """What `ledger verify` reads: the two databases, and the keys that are public."""
+    for part in ("control", "policy"):
+        shutil.copytree(home / part, folder / part)
+    shutil.copy(home / "registry.json", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", list(TAMPERING))
+def test_what_is_whole_verifies_and_says_how_much_it_is(stopped_home, tmp_path, name):
+    code, report = verify(copied(stopped_home, tmp_path / "copy"))
+    assert code == 0 and report[name]["whole"]
+    assert report[name]["entries"] >= 6 and report[name]["cosigned"] == report[name]["entries"]
+    assert report["governance"]["signatures"] >= 4
+
+
+@pytest.mark.parametrize("name", list(TAMPERING))
+@pytest.mark.parametrize("deed, sql, entry, words", [
+    ("edited", "UPDATE ledger_body SET body = CAST(body || x'00' AS BLOB) WHERE number = 3", 4, "entry 4 is not what was recorded"),
+    ("edited-leaf", "UPDATE ledger_leaf SET leaf = CAST(x'01' || zeroblob(32) AS BLOB) WHERE number = 3", 4, "entry 4"),
+    ("salted", "UPDATE ledger_body SET salt = zeroblob(32) WHERE number = 2", 3, "entry 3 is not what was recorded"),
+    ("deleted", "DELETE FROM ledger_leaf WHERE number = 2; DELETE FROM ledger_body WHERE number = 2", 3, "entry 3 is missing"),
+    ("body-deleted", "DELETE FROM ledger_body WHERE number = 2", 3, "entry 3 is missing"),
+    ("reordered",
+     "UPDATE ledger_body SET number = -1 WHERE number = 2; UPDATE ledger_body SET number = 2 WHERE number = 3; UPDATE ledger_body SET number = 3 WHERE number = -1",
+     3, "entry 3 holds what was recorded as entry 4"),
+    ("truncated", "DELETE FROM ledger_leaf WHERE number >= 4; DELETE FROM ledger_body WHERE number >= 4; DELETE FROM ledger_hash WHERE level = 0 AND number >= 4", 5,
+     "missing"),
+], ids=["edited", "edited-leaf", "salted", "deleted", "body-deleted", "reordered", "truncated"])
+def test_a_row_that_was_changed_on_disk_is_named(stopped_home, tmp_path, name, deed, sql, entry, words):
+    home = copied(stopped_home, tmp_path / "copy")
+    with sqlite3.connect(home / TAMPERING[name]) as database:
+        database.executescript(sql)
+    database.close()
+    code, report = verify(home)
+    assert code == 1 and not report[name]["whole"]
+    assert (report[name]["entry"], words in report[name]["fault"]) == (entry, True), report[name]
+    other = next(one for one in TAMPERING if one != name)
+    assert report[other]["whole"], "the other is as it was"
+
+
+def rebuilt(path, change):
+    """Writes a ledger anew, hashes and all, as somebody would who knows how it is made."""
+    import hashlib
+
+    def sha(data):
+        return hashlib.sha256(data).digest()
+
+    database = sqlite3.connect(path)
+    rows = change(database.execute("SELECT salt, body FROM ledger_body ORDER BY number").fetchall())
+    for table in ("ledger_leaf", "ledger_body", "ledger_hash"):
+        database.execute(f"DELETE FROM {table}")
+    level = []
+    for number, (salt, body) in enumerate(rows):
+        leaf = b"\x01" + sha(salt + body)
+        database.execute("INSERT INTO ledger_leaf VALUES (?, ?)", (number, leaf))
+        database.execute("INSERT INTO ledger_body VALUES (?, ?, ?)", (number, salt, body))
+        level.append(sha(b"\x00" + leaf))
+    height = 0
+    while level:
+        database.executemany("INSERT INTO ledger_hash VALUES (?, ?, ?)", [(height, n, h) for n, h in enumerate(level)])
+        level = [sha(b"\x01" + level[n] + level[n + 1]) for n in range(0, len(level) - 1, 2)]
+        height += 1
+    database.commit()
+    database.close()
+
+
+@pytest.mark.parametrize("name", list(TAMPERING))
+def test_a_ledger_that_was_written_anew_to_agree_with_itself_is_another_than_was_cosigned(stopped_home, tmp_path, name):
+    # Control: written anew as it was, it is the same ledger.
+    same = copied(stopped_home, tmp_path / "same")
+    rebuilt(same / TAMPERING[name], lambda rows: rows)
+    assert verify(same)[0] == 0
+    for deed, change in {
+        "salted anew": lambda rows: [*rows[:-1], (b"\x07" * 32, rows[-1][1])],
+        "shorter": lambda rows: rows[:-1],
+        "an entry left out": lambda rows: [*rows[:3], *rows[4:]],
+    }.items():
+        home = copied(stopped_home, tmp_path / deed.replace(" ", "-"))
+        rebuilt(home / TAMPERING[name], change)
+        code, report = verify(home)
+        assert code == 1 and not report[name]["whole"], deed
+
+
+def test_an_edited_ledger_of_control_does_not_start_and_says_which_entry(make_suite):
+    suite = populated(make_suite)
+    suite.terminate("control")
+    with sqlite3.connect(suite.home / "control" / "ledger.sqlite") as database:
+        database.execute("UPDATE ledger_body SET body = CAST(body || x'00' AS BLOB) WHERE number = 4")
+    database.close()
+    suite.start("control", wait=False)
+    suite.services["control"].wait(20)
+    assert log_lines(suite, "control", "entry 5") or "entry 5" in suite.services["control"].said
+
+
+# Put back
+
+
+def put_back(suite, name, service, folder):
+    """Ends the service, and brings its database back as it was saved in `folder`."""
+    suite.kill(service)
+    for file in (suite.home / Path(TAMPERING[name])).parent.glob(Path(TAMPERING[name]).name + "*"):
+        file.unlink()
+    for file in folder.iterdir():
+        shutil.copy(file, (suite.home / TAMPERING[name]).parent)
+
+
+def saved(suite, name, folder):
+    """A copy as a backup makes it, while the service runs."""
+    folder.mkdir()
+    source = sqlite3.connect(f"file:{suite.home / TAMPERING[name]}?mode=ro", uri=True)
+    source.execute("VACUUM INTO ?", (str(folder / Path(TAMPERING[name]).name),))
+    source.close()
+    return folder
+
+
+def test_a_vault_from_yesterdays_backup_gets_no_lease_until_two_operators_say_so(make_suite, tmp_path):
+    suite = populated(make_suite)
+    before = expect_cosigned(suite, "reads", 6)["size"]
+    backup = saved(suite, "reads", tmp_path / "backup")
+    # Control: what has lost nothing is believed after a restart.
+    suite.restart("policy")
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    after = expect_cosigned(suite, "reads", before + 2)["size"]
+
+    put_back(suite, "reads", "policy", backup)
+    suite.start("policy", wait=False)
+    trouble = wait_until(lambda: ledger(suite, "reads").get("trouble"), "control does not believe it")
+    assert f"it has {before} entries, and {after} were cosigned" in trouble
+    expect_no_lease(suite)
+    assert "LEDGER" in suite.cli("status").out and "NOT BELIEVED" in suite.cli("status").out
+    refused = suite.read(classes=("activity",), check=False)
+    assert refused.code == 1 and "lease" in refused.err
+    assert suite.status()["counters"]["ledger.reads.refused"] == 1
+    assert len(log_lines(suite, "control", "policy's ledger is not believed")) == 1, "said once, however often it is asked"
+    assert len(wait_until(lambda: log_lines(suite, "policy", "control does not believe the read ledger"), "policy says so too")) == 1
+    code, report = verify(suite.home, "--ledger", "reads")
+    assert code == 1 and "missing" in report["reads"]["fault"]
+    # A pause does not wait for any of it.
+    suite.expect_in_time(suite.pause("--all"))
+    suite.resume()
+
+    # One operator cannot; two can, and it stands in the ledger for good.
+    proposed = suite.cli("ledger", "restore", "reads", "--reason", "a test", "--json").json["proposal"]
+    assert proposed["state"] == "open" and not suite.service_status("policy").get("connected")
+    suite.cli("approve", proposed["proposal"], "--as", "ops-2")
+    suite.expect_serving(("policy",))
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    expect_cosigned(suite, "reads", before + 2)
+    assert any(f"gives up {after} entries of the read ledger for the {before}" in line for line in suite.cli("ledger", "show", "1..").out.splitlines())
+    assert verify(suite.home)[0] == 0
+    for service in ("policy", "control"):
+        suite.restart(service)
+        suite.expect_serving()
+
+
+def test_a_read_ledger_that_was_rewritten_gets_no_lease(make_suite):
+    suite = populated(make_suite)
+    size = expect_cosigned(suite, "reads", 6)["size"]
+    suite.kill("policy")
+    path = suite.home / TAMPERING["reads"]
+    rebuilt(path, lambda rows: [(b"\x07" * 32, rows[0][1]), *rows[1:]])
+    with sqlite3.connect(path) as database:
+        # Who can write the vault takes its own memory away as well: control's is out of reach.
+        database.execute("UPDATE anchor SET cosigned = NULL")
+    database.close()
+    suite.start("policy", wait=False)
+    trouble = wait_until(lambda: ledger(suite, "reads").get("trouble"), "control does not believe it")
+    assert f"its {size} entries are others than those that were cosigned" in trouble
+    expect_no_lease(suite)
+
+
+def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witness_until_two_operators_give_the_other_up(make_suite, tmp_path):
+    suite = populated(make_suite)
+    before = expect_cosigned(suite, "governance")["size"]
+    backup = saved(suite, "governance", tmp_path / "backup")
+    suite.pause("--all")
+    suite.resume()
+    after = expect_cosigned(suite, "governance", before + 4)["size"]
+    # Everybody begins anew: nothing but policy's own disk remembers what was cosigned.
+    for name in ("ingest", "notify", "policy"):
+        suite.kill(name)
+    put_back(suite, "governance", "control", backup)
+    suite.start(wait=False)
+    wait_until(lambda: "entries were lost" in (suite.status()["gate"].get("sealed") or ""), "control is sealed")
+    expect_no_lease(suite)
+    trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "policy does not believe it")
+    assert "was put back" in trouble or "others than those" in trouble
+    assert len(wait_until(lambda: log_lines(suite, "policy", "control's ledger is not believed"), "policy says so")) == 1
+    assert suite.cli("read", "--purpose", "t", "--why", "t", "--class", "activity", check=False).code == 1
+    # Pausing goes on.
+    assert suite.pause("--all", check=False) is not None
+
+    proposed = suite.cli("ledger", "restore", "governance", "--reason", "a test", "--json").json["proposal"]
+    assert wait_until(lambda: ledger(suite, "governance").get("trouble"), "one operator changes nothing")
+    suite.cli("approve", proposed["proposal"], "--as", "ops-2")
+    # Notify has delivered entries that are gone, and says for itself that it does not go on.
+    suite.expect_serving(("control", "policy", "ingest"))
+    assert not ledger(suite, "governance").get("trouble")
+    suite.resume(*[str(c["epoch"]) for c in suite.status()["gate"]["closures"]])
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    expect_cosigned(suite, "governance")
+    assert f"gives up the history of {after} entries" in suite.cli("ledger", "show", "1..").out
+    assert verify(suite.home)[0] == 0
+
+
+def test_a_witness_that_was_away_catches_up_with_what_it_missed(make_suite):
+    suite = populated(make_suite)
+    size = expect_cosigned(suite, "governance")["size"]
+    suite.kill("policy")
+    for _ in range(3):
+        suite.cli("pause", "--all", "--capture-only", "--reason", "while the witness is away", "--json", check=False)
+        suite.resume()
+    behind = ledger(suite, "governance")
+    assert behind["witnessed"] <= size < behind["size"] and not behind.get("trouble"), "shown, and no reason to stop control"
+    suite.start("policy")
+    expect_cosigned(suite, "governance", behind["size"])
+
+
+# Keys
+
+
+def test_a_witness_with_a_key_that_nobody_knows_vouches_for_nothing(make_suite, tmp_path):
+    suite = make_suite(start=False)
+    # Policy with a registry of its own, that names other keys than the suite began with.
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(suite.home, elsewhere)
+    suite.start()
+    expect_cosigned(suite, "governance")
+    suite.kill("policy")
+    registry = json.loads((elsewhere / "registry.json").read_text())
+    strange = strangers_key(tmp_path, registry["anchors"]["policyWitness"])
+    registry["anchors"]["policyWitness"] = strange["verifier"]
+    (elsewhere / "registry.json").write_text(json.dumps(registry))
+    shutil.copy(strange["path"], elsewhere / "keys" / "policy.witness")
+    (elsewhere / "keys" / "policy.witness").chmod(0o600)
+    shutil.rmtree(elsewhere / "policy", ignore_errors=True)
+    shutil.copytree(suite.home / "policy", elsewhere / "policy")
+    with sqlite3.connect(elsewhere / "policy" / "vault.sqlite") as database:
+        database.execute("UPDATE anchor SET seen = NULL")
+    database.close()
+    home, suite.home = suite.home, elsewhere
+    suite.start("policy", wait=False)
+    suite.home = home
+    suite.cli("pause", "--all", "--reason", "something to cosign", "--json", check=False)
+    trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "the strange cosignature is refused")
+    assert "not by the key" in trouble
+    assert suite.status()["counters"]["ledger.governance.refused"] == 1
+    assert len(log_lines(suite, "control", "does not vouch for this ledger")) == 1
+    assert ledger(suite, "governance")["witnessed"] < ledger(suite, "governance")["size"]
+
+
+def strangers_key(folder, verifier):
+    """A key under the same name as another's, that this suite did not begin with."""
+    import base64
+    import hashlib
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    name = verifier.split("+", 1)[0]
+    algorithm = base64.b64decode(verifier.split("+", 2)[2])[:1]
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    number = hashlib.sha256(name.encode() + b"\n" + algorithm + public).digest()[:4].hex()
+    path = folder / "strange.pem"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    return {"path": path, "verifier": f"{name}+{number}+{base64.b64encode(algorithm + public).decode()}"}
+
+
+# Certificates
+
+
+def test_a_stop_certificate_is_a_file_that_anybody_can_check_and_one_letter_less_is_none(make_suite, tmp_path):
+    suite = populated(make_suite)
+    path = tmp_path / "pause.certificate"
+    text = suite.cli("certificate", "1", "--file").out
+    path.write_text(text)
+    vkey = json.loads((suite.home / "registry.json").read_text())["anchors"]["control"]
+    suite.terminate_all()
+
+    def check(content, key=vkey):
+        path.write_text(content)
+        return subprocess.run([binaries() / "sluice", "certificate", "verify", str(path), "--key", key], capture_output=True, text=True, timeout=20)
+
+    done = check(text)
+    assert done.returncode == 0 and "verified" in done.stdout, done
+    assert text.startswith("sluice stop certificate v1\n") and "\ncomplete yes\n" in text
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        for changed in (line[:-2] + ("x" if line[-2:-1] != "x" else "y") + "\n", ""):
+            assert check("".join([*lines[:number], changed, *lines[number + 1:]])).returncode == 1, line
+    strange = strangers_key(tmp_path, vkey)
+    assert check(text, strange["verifier"]).returncode == 1
+    # Nor is a checkpoint a certificate, though the same key has signed it.
+    with sqlite3.connect(suite.home / "control" / "ledger.sqlite") as database:
+        note, = database.execute("SELECT cosigned FROM journal").fetchone()
+    database.close()
+    assert check(note.decode()).returncode == 1
+    assert check(text).returncode == 0
