@@ -345,18 +345,23 @@ final class Journal: Sendable {
     // MARK: The other ledger
 
     private func judge(_ anchor: WireAnchor, _ restored: [[UInt8]: [UInt8]], _ abandoned: Set<[UInt8]>) throws {
-        let isGood = try anchor.cosigned.isEmpty || take(cosigned: anchor.cosigned, abandoned)
         let before = witness.withLock { $0 }
         var next = before
         var (judgement, note) = next.judge(anchor, restored: restored)
-        if next.state != before.state, let held = next.state.last {
-            // Kept before it is said: a witness that forgets is none.
-            try database.write { db in try db.execute(sql: "UPDATE journal SET witnessed = ?", arguments: [Data(held.text.utf8)]) }
-            let kept = next
-            witness.withLock { $0 = kept }
+        do {
+            judgement.isBadlyCosigned = try !anchor.cosigned.isEmpty && !take(cosigned: anchor.cosigned, abandoned)
+            if next.state != before.state, let held = next.state.last {
+                // Kept before it is said: a witness that forgets is none.
+                try database.write { db in try db.execute(sql: "UPDATE journal SET witnessed = ?", arguments: [Data(held.text.utf8)]) }
+                let kept = next
+                witness.withLock { $0 = kept }
+            }
+            if let note { judgement.cosigned = try next.cosign(note, at: Clock.wall()) }
+        } catch let error as DatabaseError where error.isFull {
+            // Policy goes on: what it showed is right. What was cosigned stays where it was until there is room.
+            judgement.isUnkept = true
+            judgement.held = before.state.last
         }
-        judgement.isBadlyCosigned = !isGood
-        if let note { judgement.cosigned = try next.cosign(note, at: Clock.wall()) }
         news.post(.anchored(anchor, judgement))
     }
 

@@ -27,6 +27,8 @@ struct PolicyWitness: Sendable {
         var trouble = ""
         /// Its proof begins elsewhere than control has come to: policy is told where that is, and gets no lease before it shows the rest.
         var isUnproven = false
+        /// There was no room to keep it, so nothing was cosigned: to be judged again.
+        var isUnkept = false
         /// What came as policy's cosignature of control's ledger is none.
         var isBadlyCosigned = false
     }

@@ -249,6 +249,7 @@ final class Sessions {
     private func take(_ judgement: PolicyWitness.Judgement, _ policysTrouble: String) {
         let wasBelieved = anchor.isBelieved
         anchor.judgement = judgement
+        if judgement.isUnkept { anchor.heard = nil }
         let policysTrouble = judgement.isBadlyCosigned ? "what comes as policy's cosignature is not by the key that this suite began with" : policysTrouble
         anchor.policysTrouble = policysTrouble
         let inTrouble = !judgement.trouble.isEmpty
