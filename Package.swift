@@ -93,6 +93,7 @@ let package = Package(
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", crypto, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
+        tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Wire", crypto, protobuf]),
         tests("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -604,6 +604,17 @@ final class Authority {
         }
     }
 
+    /// What narrowed while something that widens waited for the disk was applied before it, and must not be undone by it: an agent that was removed
+    /// before its registration was durable stays removed.
+    private func catchUp() {
+        let (seal, commanded) = (governance.gate.seal, governance.operators)
+        governance = planned
+        if let seal { governance.seal(seal) }
+        guard governance.operators != commanded else { return }
+        known = KnownOperators(governance.operators)
+        operatorsChanged()
+    }
+
     func becameDurable(_ upTo: UInt64) {
         journalTrouble = nil
         let before = durable
@@ -613,6 +624,7 @@ final class Authority {
         for index in stride(from: before + 1, through: upTo, by: 1) {
             guard let (entry, done) = widenings.removeValue(forKey: index) else { continue }
             apply(entry)
+            if widenings.isEmpty { catchUp() }
             done()
         }
         for (epoch, stopping) in stoppings where stopping.entry <= upTo { stoppings[epoch]?.tracker.durable(in: .journal) }

@@ -8,6 +8,9 @@ package import SwiftProtobuf
 package struct Route: Hashable, Sendable {
     fileprivate var number: UInt32
 
+    /// For tests of what is decided, which have no socket.
+    package init(number: UInt32) { self.number = number }
+
     fileprivate init?(_ frame: borrowing Message) {
         guard let number = frame.withUnsafeBytes({ bytes -> UInt32? in
             guard bytes.count == 5, bytes[0] == 0 else { return nil }

@@ -1,0 +1,1 @@
+../ChassisTests/Scribe.swift
