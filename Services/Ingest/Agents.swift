@@ -416,9 +416,12 @@ final class Agents {
         acknowledged[epoch, default: []].append(session.node.ordinal)
     }
 
-    /// Tells control who has stopped: what has come in since the last time, in one message. Of ten thousand, a few hundred at once.
+    /// Tells control who has stopped: what has come in since the last time, in one message.
+    ///
+    /// Of a few agents within a millisecond; of ten thousand some hundreds at once: each message costs control and ingest the processor that the
+    /// others' answers need.
     func flush(at now: Instant) {
-        guard !acknowledged.isEmpty, now - flushed >= .milliseconds(1) else { return }
+        guard !acknowledged.isEmpty, now - flushed >= .microseconds(min(5_000, max(1_000, Int64(sessions.count) / 2))) else { return }
         flushed = now
         for (epoch, ordinals) in acknowledged {
             var body = WireStopped()
