@@ -29,6 +29,8 @@ final class Agents {
     /// Agents that have acknowledged, not yet told to control, by epoch.
     private var acknowledged: [Epoch: [UInt32]] = [:]
     private var flushed = Instant(nanoseconds: 0)
+    /// Agents that were told to stop by the last gate and have not answered: when there is none, control need not wait for more.
+    private var unanswered = 0
     private var permits = PermitTable(classes: Agents.classes)
     private var counters = Counters()
     /// Sessions whose renewal waits for its answer, oldest first.
@@ -357,6 +359,7 @@ final class Agents {
         }
         if let newest = gate.closures.last(where: \.stopsCapture) { tellWhoIsLeased(gate, newest.epoch, now) } else { acknowledgeOwn(gate) }
         var wider: [AgentSession] = []
+        unanswered = 0
         for (_, session) in sessions.all {
             let allowed = permits.number(for: session.node.scope)
             narrow(session, gate, allowed)
@@ -398,7 +401,10 @@ final class Agents {
         session.permit = permits.intersection(allowed, session.permit)
         let result = binder?.send(permits.narrowFrame(session.permit), to: session.route)
         // Who could not be told hears it with its next grant, and that one must not wait.
-        if session.permit == PermitTable.nothing, result == .sent { session.isToldToStop = true }
+        if session.permit == PermitTable.nothing, result == .sent {
+            session.isToldToStop = true
+            unanswered += 1
+        }
     }
 
     private func stopped(_ session: AgentSession, _ epoch: Epoch) { acknowledge(session, epoch) }
@@ -406,7 +412,10 @@ final class Agents {
     private func acknowledge(_ session: AgentSession, _ claimed: Epoch) {
         // Nobody acknowledges what has not been said: an agent that claims more would never be asked again.
         let epoch = min(claimed, follower.gate.epoch)
-        if epoch == follower.gate.epoch { session.isToldToStop = false }
+        if epoch == follower.gate.epoch, session.isToldToStop {
+            session.isToldToStop = false
+            unanswered -= 1
+        }
         guard epoch > session.acknowledged else { return }
         session.acknowledged = epoch
         // Two machines may have one key: the last of them that can hold a lease makes it true.
@@ -421,7 +430,9 @@ final class Agents {
     /// Of a few agents within a millisecond; of ten thousand some hundreds at once: each message costs control and ingest the processor that the
     /// others' answers need.
     func flush(at now: Instant) {
-        guard !acknowledged.isEmpty, now - flushed >= .microseconds(min(5_000, max(1_000, Int64(sessions.count) / 2))) else { return }
+        guard !acknowledged.isEmpty,
+            unanswered == 0 || now - flushed >= .microseconds(min(5_000, max(1_000, Int64(sessions.count) / 2)))
+        else { return }
         flushed = now
         for (epoch, ordinals) in acknowledged {
             var body = WireStopped()
