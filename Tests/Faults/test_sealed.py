@@ -1,11 +1,12 @@
 """Batches that were changed on their way, or sealed for somebody else: refused by name, counted, and quarantined when they go on (FAULTS: A03, I01)."""
 
 import base64
+import queue
 import threading
 
 import pytest
 import zmq
-from hostile import Agent, Heard, Refusal, batch, body, frame, new_stream, sealing, seeded, wait_until, wire
+from hostile import Agent, Heard, Refusal, batch, body, frame, new_stream, nonce, sealing, seeded, wait_until, wire
 
 UNSEALABLE_MAX = 8  # Limits.unsealableMax
 
@@ -130,7 +131,8 @@ class FalseIngest(threading.Thread):
     def __init__(self, keys, node, vault):
         super().__init__(daemon=True)
         self.node, self.vault = node, vault
-        self.heard = []
+        self.permit = {"epoch": 1, "classes": ["activity", "content"]}
+        self.heard, self.pushes, self.route = [], queue.SimpleQueue(), None
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
@@ -140,17 +142,27 @@ class FalseIngest(threading.Thread):
 
     def run(self):
         while not self.ending.is_set():
-            if not self.socket.poll(50):
+            while self.route and not self.pushes.empty():
+                kind, fields = self.pushes.get()
+                self._say(self.route, kind, **fields)
+            if not self.socket.poll(20):
                 continue
             route, *frames = self.socket.recv_multipart()
             heard = Heard(frames)
+            self.route = route
             self.heard.append(heard.kind)
             if heard.kind == "hello":
                 welcome = {"node": self.node, "ordinal": 1, "lease_ms": 3_000, "start": bytes(16), "window": 8}
                 self._say(route, "welcome", **welcome, **({"vault": self.vault} if self.vault else {}))
             elif heard.kind == "renew":
-                self._say(route, "grant", nonce=heard.body.nonce, lease_ms=3_000, permit={"epoch": 1, "classes": ["activity", "content"]})
+                self._say(route, "grant", nonce=heard.body.nonce, lease_ms=3_000, permit=self.permit)
+            elif heard.kind == "stopped":
+                self.heard.append(heard.body.epoch)
         self.socket.close(0)
+
+    def push(self, kind, **fields):
+        """Says something unasked."""
+        self.pushes.put((kind, fields))
 
     def _say(self, route, kind, **fields):
         self.socket.send_multipart([route, frame(kind, body(kind, **fields))])
@@ -174,11 +186,14 @@ def test_an_agent_that_is_given_a_false_vault_key_captures_nothing(suite):
     operator = suite.peer("control", suite.operator("ops-1")).greet()
     other = operator.ask("query", body("query", proof={"index": 1})).body.proof
     operator.close()
-    # A checkpoint that somebody else signed: its last line.
+    # A checkpoint that somebody else signed: control's line is the first, policy's cosignature may stand below it.
     resigned = type(proof)()
     resigned.CopyFrom(proof)
-    line = resigned.proof.rindex(b" ") + 1
-    resigned.proof = resigned.proof[:line] + base64.b64encode(base64.b64decode(resigned.proof[line:])[:4] + bytes(64)) + b"\n"
+    lines = proof.proof.split(b"\n")
+    own = next(number for number, line in enumerate(lines) if line.startswith("— ".encode()))
+    words = lines[own].split(b" ")
+    lines[own] = b" ".join([*words[:2], base64.b64encode(base64.b64decode(words[2])[:4] + bytes(64))])
+    resigned.proof = b"\n".join(lines)
 
     keys = suite.keys_of("ingest")
 
@@ -210,3 +225,42 @@ def test_an_agent_that_is_given_a_false_vault_key_captures_nothing(suite):
         for agent, false in [*agents.values(), control]:
             agent.process.end()
             false.close()
+
+
+def test_nothing_that_is_pushed_unasked_widens_a_permit_or_lengthens_a_lease(suite):
+    """A11, by somebody who holds ingest's own key: an open permit, an older epoch, an answer to nobody's question."""
+    service = suite.peer("control", suite.keys_of("ingest")).greet()
+    proof = service.ask("query", body("query", vault_key={})).body.proof
+    service.close()
+    agent = Agent(suite, "pushed")
+    false = FalseIngest(suite.keys_of("ingest"), "pushed", proof)
+    everything = ["activity", "content", "conversation", "review"]
+    try:
+        agent.configure(ingest=false.endpoint).run()
+        agent.expect_capturing()
+        wait_until(lambda: agent.status["classes"] == ["activity", "content"], "it may capture what it was granted")
+        false.push("narrow", permit={"epoch": 7, "classes": ["activity"]})
+        wait_until(lambda: 7 in false.heard, "the narrower permit is acknowledged")
+        # From here on every answer to its renewals has an epoch that is older than the one it knows.
+        for kind, fields in (
+            ("narrow", {"permit": {"epoch": 8, "classes": everything}}), ("narrow", {"permit": {"epoch": 2, "classes": everything}}),
+            ("grant", {"nonce": nonce(), "lease_ms": 600_000, "permit": {"epoch": 9, "classes": everything}}),
+            ("grant", {"nonce": b"", "lease_ms": 600_000, "permit": {"epoch": 9, "classes": everything}}),
+            ("nudge", {}),
+        ):
+            false.push(kind, **fields)
+        wait_until(lambda: 8 in false.heard, "the open permit was heard")
+        # `status.json` is written twice a second.
+        wait_until(lambda: agent.status["epoch"] >= 8, "its status says so")
+        assert set(agent.status["classes"]) <= {"activity"}, agent.status
+        wait_until(lambda: not agent.status["classes"], "its lease ends, whatever was pushed", within=20)
+        before = agent.status
+        agent.type("never", "captured")
+        wait_until(lambda: agent.status["refused"].get("no-lease", 0) >= before["refused"].get("no-lease", 0) + 2, "what is typed is refused")
+        assert agent.status["accepted"] == before["accepted"]
+        # The control: what it asks for itself may widen.
+        false.permit = {"epoch": 9, "classes": everything}
+        wait_until(lambda: agent.status["classes"] == sorted(everything), "the answer to its own renewal opens", within=20)
+    finally:
+        agent.process.end()
+        false.close()

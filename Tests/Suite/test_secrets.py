@@ -229,3 +229,23 @@ def test_a_lost_key_is_exchanged_while_everything_is_paused(make_suite, tmp_path
     number = suite.cli("resume", epoch, "--reason", "x", "--json").json["proposal"]["proposal"]
     suite.cli("approve", number, "--as", "ops-2b", *with_passphrase)
     agent.expect(capturing=True)
+
+
+def test_a_control_that_crashes_at_each_start_leaves_everything_closed(make_suite):
+    """P10."""
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    path = suite.home / "keys" / "control.ledger"
+    good = path.read_bytes()
+    path.write_bytes(b"")
+    suite.kill("control")
+    for _ in range(3):
+        ended = subprocess.run([binaries() / "sluice-control", "--home", suite.home], capture_output=True, text=True, timeout=30)
+        lines = [line for line in ended.stderr.splitlines() if line.startswith("Error")]
+        assert ended.returncode not in (0, -signal.SIGSEGV) and len(lines) == 1 and str(path) in lines[0], ended
+    agent.expect(capturing=False)
+    assert suite.read(check=False).code == 1, "nothing is read either"
+    # The control: with its key it starts, and everything goes on.
+    path.write_bytes(good)
+    suite.start("control")
+    agent.expect(capturing=True)
