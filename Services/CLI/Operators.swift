@@ -84,7 +84,7 @@ struct Approve: ParsableCommand {
         let client = try connection.client()
         let signer = try connection.signer()
         var asked = WireProposalsQuery()
-        asked.all = true
+        asked.number = number
         // The index first: whatever comes later makes the approval stale, and not something that was not shown.
         let index = try client.query(.operators(WireOperatorsQuery())).operators.last
         guard let proposal = try client.query(.proposals(asked)).proposals.proposals.first(where: { $0.proposal == number }) else {

@@ -25,8 +25,8 @@ final class Authority {
     var leases: LeaseGrantor<String>
     let lease: Span
 
-    /// A new entry that is to be made durable, and what was signed for it.
-    var append: (Entry, WireSignedCommand?) -> Void = { _, _ in }
+    /// New entries that are to be made durable together, and what was signed for each.
+    var append: ([(Entry, WireSignedCommand?)]) -> Void = { _ in }
     /// Who commands has changed: others may connect.
     var operatorsChanged: () -> Void = {}
     /// The gate is narrower: push it to every service.
@@ -109,7 +109,8 @@ final class Authority {
             governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --unseal' by two operators opens again")
             pendingEpoch = max(pendingEpoch, epoch)
             lostEpoch = max(lostEpoch ?? epoch, epoch)
-            if let lost { lostClosures.insert(lost) }
+            // One peer must not make an entry that is too long to be sent.
+            if let lost, lostClosures.count < Authority.lostClosuresMax { lostClosures.insert(lost) }
             pushNarrower(governance.gate)
             return
         }
@@ -132,6 +133,7 @@ final class Authority {
     /// What policy has cosigned of a history that this ledger does not continue, as its text.
     private var abandoned: [UInt8]?
 
+    private static let lostClosuresMax = 1_000
     private static let believedMax = Epoch(1 << 62)
 
     /// After a restart: opens when policy has been heard, and ingest too, or every lease has ended that it could know a pause by.
@@ -164,12 +166,16 @@ final class Authority {
     /// Takes a command: what narrows acts at once; what widens becomes a proposal.
     ///
     /// Sent again as it is, by the same operator's tools, it is answered again and not done again.
-    func perform(_ wire: WireSignedCommand, in session: String, from route: Route, at now: Instant, wall: WallTime) throws(Refused) {
+    func perform(_ wire: WireSignedCommand, in session: String, from route: Route, at now: Instant, wall exact: WallTime) throws(Refused) {
+        // As the ledger will have it: what is judged by a finer time here would be judged otherwise there.
+        let wall = WallTime(microseconds: exact.microseconds)
         guard let key = KeyID([UInt8](wire.key)) else { throw Refused(.malformed, "a command has the id of the key that signed it, 32 bytes") }
         let signed = SignedCommand(bytes: [UInt8](wire.statement), signature: [UInt8](wire.signature), key: key)
         let isApproval = wire.statement.starts(with: Array((Statement.Purpose.approval.rawValue + "\n").utf8))
         let verified: VerifiedCommand
         do throws(CommandRefused) { verified = try signed.verified(as: isApproval ? .approval : .command, by: known) } catch { throw Refused(error) }
+        // What is not durable yet counts as well: a key that is being taken away commands no more, and approves nothing under its holder's new one.
+        guard planned.operators[verified.author.name] == verified.author else { throw Refused(CommandRefused.revokedKey(of: verified.author.name)) }
         let order = Order(wire: wire, verified: verified, session: session, route: route, now: now, wall: wall)
         if let done = outcomes[verified.hash] {
             guard done.session == session else { throw Refused(CommandRefused.replayed) }
@@ -182,7 +188,6 @@ final class Authority {
             underWay[verified.hash] = (route, session)
             return
         }
-        seen.forget(at: wall)
         if isApproval { return try approve(order) }
         guard let command = (try? WireCommand(serializedBytes: verified.statement.body))?.value else {
             throw Refused(.invalid, "this command is not known here, or is not whole; control may be older than the sender")
@@ -190,7 +195,8 @@ final class Authority {
         let deeds = try plan(command, order.author, wall)
         let consequence = consequence(of: deeds, by: order.author, wall)
         try admit(order, narrows: consequence.narrows)
-        seen.remember(verified)
+        // Only for what is recorded: whoever reads the ledger sees no other.
+        if !deeds.isEmpty { seen.remember(verified, at: wall) }
         if consequence.narrows { act(command, deeds, order) } else { try propose(command, order) }
     }
 
@@ -208,9 +214,10 @@ final class Authority {
         for (number, deed) in deeds.enumerated() { after.apply(Entry(index: index + 1 + UInt64(number), at: wall, author: author, deed: deed)) }
         let consequence = Powers(planned).consequence(of: Powers(after))
         // The seal that an unsealing lifts is this run's, and stands in no entry.
-        guard deeds.contains(where: { if case .unsealed = $0 { true } else { false } }) else { return consequence }
-        if case .widens(let gains) = consequence { return .widens([.unseals] + gains) }
-        return .widens([.unseals])
+        guard deeds.contains(where: \.alwaysTakesTwo) else { return consequence }
+        let isUnsealing = deeds.contains { if case .unsealed = $0 { true } else { false } }
+        if case .widens(let gains) = consequence { return .widens((isUnsealing ? [.unseals] : []) + gains) }
+        return .widens(isUnsealing ? [.unseals] : [])
     }
 
     /// What would be recorded if the command were carried out now. Changes nothing.
@@ -263,6 +270,7 @@ final class Authority {
             guard let held = readsInTrouble, Array(held.abandons.utf8) == abandons, Array(held.adopts.utf8) == adopts else {
                 throw Refused(.notFound, "policy's ledger is not in trouble, or by other checkpoints than these: 'sluice status' shows it")
             }
+            if planned.readsRestored[abandons] == adopts { return [] }
             return [.readsRestored(abandons: abandons, adopts: adopts, reason: reason)]
         case .withdraw(let number):
             var trial = planned.proposals
@@ -417,6 +425,10 @@ final class Authority {
         do throws(ProposalRefused) {
             made = try trial.propose(order.verified.hash, by: order.author, of: planned.operators, at: order.wall, until: order.wall + Authority.proposalOpen)
         } catch { throw Refused(error) }
+        let kept = statements.values.reduce(0) { $0 + $1.statement.count }
+        guard kept + order.wire.statement.count <= Authority.statementBytesMax else {
+            throw Refused(.notApproved, "what waits for a second person has \(kept) bytes already: approve or withdraw some ('sluice proposals')")
+        }
         underWay[order.verified.hash] = (order.route, order.session)
         widen([(.proposed(number: made.number, made.hash, until: made.until, command), nil)], order.author, order.wall, order.wire) { [self] in
             var outcome = WireOutcome()
@@ -443,8 +455,10 @@ final class Authority {
             }
             // Judged anew: what was right when it was proposed may not be any more.
             for deed in try plan(command, proposer, order.wall) { deeds.append((deed, approved.number)) }
+            // Approved and never carried out, it could be carried out at any later time.
+            guard deeds.count > 1 else { throw Refused(.notFound, "there is nothing left to do of proposal \(approved.number): withdraw it") }
         }
-        seen.remember(order.verified)
+        seen.remember(order.verified, at: order.wall)
         underWay[order.verified.hash] = (order.route, order.session)
         let lifted = lifted(by: deeds.map(\.0))
         for (deed, _) in deeds {
@@ -481,6 +495,8 @@ final class Authority {
         return planned.gate.closures.filter { epochs.contains($0.epoch) }
     }
 
+    /// Of all that is open: nobody can be shown more, and control keeps it in memory.
+    static let statementBytesMax = 16 << 20
     /// A day for the second person.
     static let proposalOpen = Span.seconds(24 * 3_600)
 
@@ -574,7 +590,7 @@ final class Authority {
     }
 
     private func flush() {
-        for (entry, signed) in unflushed { append(entry, signed) }
+        if !unflushed.isEmpty { append(unflushed) }
         unflushed = []
     }
 
@@ -582,15 +598,18 @@ final class Authority {
     private func widen(
         _ deeds: [(Entry.Deed, proposal: UInt64?)], _ author: String, _ wall: WallTime, _ signed: WireSignedCommand? = nil, done: @escaping () -> Void
     ) {
+        var made: [(Entry, WireSignedCommand?)] = []
         for (number, (deed, proposal)) in deeds.enumerated() {
             index += 1
             let entry = Entry(index: index, at: wall, author: author, proposal: proposal, deed: deed)
             planned.apply(entry)
-            if case .proposed(let made, _, _, _) = deed, let signed { statements[made] = signed }
+            if case .proposed(let proposed, _, _, _) = deed, let signed { statements[proposed] = signed }
             widenings[index] = (entry, number == deeds.count - 1 ? done : {})
-            append(entry, number == 0 ? signed : nil)
+            made.append((entry, number == 0 ? signed : nil))
         }
-        if statements.count > 2 * Proposals.finishedMax { statements = statements.filter { planned.proposals.all[$0.key] != nil } }
+        // In one transaction: an approval without what it approved could be carried out by nobody, or by anybody.
+        append(made)
+        statements = statements.filter { planned.proposals.all[$0.key]?.isOpen ?? false }
     }
 
     private func apply(_ entry: Entry) {
@@ -714,5 +733,16 @@ extension WireProgress {
         silent = UInt32(clamping: progress.silent)
         elapsedUs = UInt32(clamping: progress.elapsed.microseconds)
         leaseUs = UInt32(clamping: progress.ended.microseconds)
+    }
+}
+
+extension Entry.Deed {
+    /// Whatever it seems to change, it takes two persons: what it gives up stands in no state that could be compared. ``GovernanceFold`` asks for
+    /// the same.
+    fileprivate var alwaysTakesTwo: Bool {
+        switch self {
+        case .unsealed, .readsRestored: true
+        default: false
+        }
     }
 }

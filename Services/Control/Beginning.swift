@@ -36,8 +36,16 @@ struct Statements {
     private(set) var all: [UInt64: WireSignedCommand] = [:]
 
     mutating func note(_ recorded: WireRecordedEntry, _ entry: Entry) {
-        guard case .proposed(let number, _, _, _) = entry.deed, let wire = try? WireEntry(serializedBytes: recorded.body) else { return }
-        all[number] = wire.signed
-        all[number &- UInt64(Proposals.finishedMax)] = nil
+        if let number = entry.proposal { all[number] = nil }
+        switch entry.deed {
+        case .withdrawn(let number): all[number] = nil
+        case .proposed(let number, _, _, _):
+            guard let wire = try? WireEntry(serializedBytes: recorded.body) else { return }
+            all[number] = wire.signed
+        default: break
+        }
     }
+
+    /// What has expired is approved by nobody any more.
+    mutating func keep(_ proposals: Proposals) { all = all.filter { proposals.all[$0.key]?.isOpen ?? false } }
 }

@@ -34,7 +34,9 @@ final class Joining {
         suite = body
     }
 
-    func take(_ request: WireJoinRequest, from route: Route, wall: WallTime) throws(Refused) {
+    func take(_ request: WireJoinRequest, from route: Route, wall exact: WallTime) throws(Refused) {
+        // As the ledger will have it.
+        let wall = WallTime(microseconds: exact.microseconds)
         guard request.id.count == 16, request.key.count == 32, request.token.count == 32 else {
             throw Refused(.invalid, "a request to join has an id of 16 bytes, a key of 32 and a token's hash of 32")
         }

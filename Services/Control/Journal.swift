@@ -144,6 +144,7 @@ final class Journal: Sendable {
                 do { statements.note(wire, try fold.take(wire)) } catch { throw StoreError.damaged(path: path, "\(error)") }
             }
             from = page.upperBound
+            statements.keep(fold.governance.proposals)
         }
         guard try naming({ try ledger.root(at: size) }) == fold.frontier.root else {
             throw StoreError.damaged(path: path, "its hashes are not those of its entries")
@@ -198,7 +199,11 @@ final class Journal: Sendable {
     private static let epochsReserved: UInt64 = 100
     private let reserved = Mutex<UInt64>(0)
 
-    func append(_ entry: Recorded) { post(.append(entry)) }
+    /// Together: they become durable in one transaction, or not at all.
+    func append(_ entries: [Recorded]) {
+        queue.withLock { $0 += entries.map { .append($0) } }
+        waiting.signal()
+    }
     func proof(for route: Route, _ index: UInt64) { post(.proof(route, index)) }
     /// Adds the entry that announced the vault's key, by its index.
     func complete(_ joined: WireJoined, for route: Route, vaultKey: UInt64) { post(.joined(route, joined, vaultKey: vaultKey)) }

@@ -63,14 +63,14 @@ final class Sessions {
         self.logger = logger
         checkpoint = journal.checkpoint
         binder.received = { [unowned self] route, message in receive(route, message) }
-        authority.append = { [unowned self] entry, signed in
+        authority.append = { [unowned self] entries in
             do {
-                let recorded = try Recorded(entry, signed: signed)
-                remember(recorded)
+                let recorded = try entries.map { try Recorded($0, signed: $1) }
+                for entry in recorded { remember(entry) }
                 self.journal.append(recorded)
             } catch {
                 // Protobuf refuses nothing that these values can hold; if it did, an index would be missing and the journal's thread would end us.
-                self.logger.critical("entry \(entry.index) cannot be written: \(error)")
+                self.logger.critical("entry \(entries[0].0.index) cannot be written: \(error)")
             }
         }
         authority.readsRestored = { [unowned self] in judgeAgain() }
@@ -362,10 +362,16 @@ final class Sessions {
         guard !peer.paging, peer.sent < authority.durable else { return }
         if let first = recent.first, first.index <= peer.sent + 1 {
             var body = WireEntries()
-            body.recorded = recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)].map(\.wire)
+            var bytes = 0
+            for entry in recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)] {
+                bytes += entry.wire.body.count
+                // More than a frame holds would be sent again and again, and never arrive: the follower asks for the rest.
+                guard body.recorded.isEmpty || bytes < Limits.bodyBytesMax / 2 else { break }
+                body.recorded.append(entry.wire)
+            }
             body.last = authority.durable
             body.checkpoint = checkpoint
-            if binder.send(.entries, body, to: peer.route) == .sent { peer.sent = authority.durable }
+            if binder.send(.entries, body, to: peer.route) == .sent { peer.sent += UInt64(body.recorded.count) }
             return
         }
         peer.paging = true
@@ -478,8 +484,17 @@ final class Sessions {
             return journal.page(for: peer.route, after: asked.after)
         case .proposals(let asked):
             answer.proposals = WireProposals()
-            let numbers = asked.all ? Array(authority.planned.proposals.all.keys) : authority.planned.proposals.open.map(\.number)
-            answer.proposals.proposals = numbers.sorted().suffix(1_000).map { authority.proposal($0, at: Clock.wall()) }
+            let numbers =
+                if asked.number > 0 { [asked.number] } else if asked.all { Array(authority.planned.proposals.all.keys) } else { authority.planned.proposals.open.map(\.number) }
+            var bytes = 0
+            for number in numbers.sorted().suffix(1_000) {
+                var proposal = authority.proposal(number, at: Clock.wall())
+                guard proposal.proposal == number else { continue }
+                bytes += proposal.signed.statement.count
+                // A list must arrive; each can be asked for by its number.
+                if bytes > Sessions.statementsShownMax, numbers.count > 1 { proposal.clearSigned() }
+                answer.proposals.proposals.append(proposal)
+            }
         case .operators:
             answer.operators = WireOperators()
             answer.operators.operators = authority.governance.operators.current.values.sorted { $0.name < $1.name }.map { WireOperator($0) }
@@ -562,6 +577,7 @@ final class Sessions {
     }
 
     private static let agentsPerPage = 2_000
+    private static let statementsShownMax = 2 << 20
 
     private func agents(_ asked: WireAgentsQuery) -> WireAgents {
         let selector = asked.selector.value

@@ -89,8 +89,7 @@ package struct GovernanceFold: Sendable {
         }
         if let verified {
             signatures += 1
-            seen.forget(at: entry.at)
-            seen.remember(verified)
+            seen.remember(verified, at: entry.at)
         }
         _ = frontier.append(ledgerEntry.leaf.hash)
         return entry

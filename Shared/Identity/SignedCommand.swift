@@ -149,7 +149,7 @@ package struct VerifiedCommand: Hashable, Sendable {
         guard from <= now + Self.aheadMax else { throw .notYetValid(from: from, now: now) }
         guard until - from <= Self.validityMax else { throw .validTooLong(until - from) }
         guard now < until, until > seen.forgottenUntil else { throw .expired(until: until, now: now) }
-        guard !seen.contains(self) else { throw .replayed }
+        guard !seen.contains(self, at: now) else { throw .replayed }
         guard !narrows else { return }
         guard statement.index >= ledger.current.lowerBound else {
             throw .staleIndex(written: statement.index, oldest: ledger.current.lowerBound)
@@ -157,7 +157,7 @@ package struct VerifiedCommand: Hashable, Sendable {
         guard statement.index <= ledger.current.upperBound else {
             throw .indexAhead(written: statement.index, newest: ledger.current.upperBound)
         }
-        guard !seen.isFull else { throw .tooMany }
+        guard !seen.isFull(at: now) else { throw .tooMany }
     }
 
     package var from: WallTime { WallTime(microseconds: Int64(statement.from) * 1_000) }
@@ -178,14 +178,27 @@ package struct SeenNonces: Hashable, Sendable {
 
     package init(countMax: Int = countMax) { self.countMax = countMax }
 
-    package var isFull: Bool { until.count >= countMax }
     package var count: Int { until.count }
 
-    package func contains(_ command: VerifiedCommand) -> Bool { until[Name(key: command.key, nonce: command.statement.nonce)] != nil }
+    /// What has ended by `now` counts no more, whether it was forgotten yet or not: who reads the ledger later forgets at other moments, and must come
+    /// to the same.
+    package func isFull(at now: WallTime) -> Bool {
+        guard until.count >= countMax else { return false }
+        let end = max(now, forgottenUntil)
+        return until.values.count { $0 > end } >= countMax
+    }
 
+    package func contains(_ command: VerifiedCommand, at now: WallTime) -> Bool {
+        guard let end = until[Name(key: command.key, nonce: command.statement.nonce)] else { return false }
+        return end > max(now, forgottenUntil)
+    }
+
+    /// Forgets what has ended, and keeps this. To be called for what is recorded, with its entry's time, and for nothing else.
+    ///
     /// When it is full nothing is added: only what narrows is taken then, and a pause that comes twice is still a pause.
-    package mutating func remember(_ command: VerifiedCommand) {
-        guard !isFull else { return }
+    package mutating func remember(_ command: VerifiedCommand, at now: WallTime) {
+        forget(at: now)
+        guard until.count < countMax else { return }
         until[Name(key: command.key, nonce: command.statement.nonce)] = command.until
     }
 

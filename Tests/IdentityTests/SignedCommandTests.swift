@@ -198,7 +198,7 @@ private let origin = "sluice.example/governance"
         var seen = SeenNonces()
         let command = try verified(statement())
         try command.admit(to: ledger, at: wall(noon), seen: seen, narrows: false)
-        seen.remember(command)
+        seen.remember(command, at: wall(noon))
         for narrows in [true, false] {
             #expect(throws: CommandRefused.replayed) { try command.admit(to: ledger, at: wall(noon), seen: seen, narrows: narrows) }
         }
@@ -211,7 +211,7 @@ private let origin = "sluice.example/governance"
     @Test func `a nonce that was forgotten does not come back with the clock`() throws {
         var seen = SeenNonces()
         let command = try verified(statement())
-        seen.remember(command)
+        seen.remember(command, at: wall(noon))
         seen.forget(at: wall(noon + 299_999))
         #expect(seen.count == 1)
         seen.forget(at: wall(noon + 300_000))
@@ -223,11 +223,25 @@ private let origin = "sluice.example/governance"
 
     @Test func `a flood of commands does not hold up a pause`() throws {
         var seen = SeenNonces(countMax: 3)
-        for nonce in 1...3 as ClosedRange<UInt8> { seen.remember(try verified(statement(nonce: nonce))) }
-        #expect(seen.isFull)
+        for nonce in 1...3 as ClosedRange<UInt8> { seen.remember(try verified(statement(nonce: nonce)), at: wall(noon)) }
+        #expect(seen.isFull(at: wall(noon)) && !seen.isFull(at: wall(noon + 300_000)))
         #expect(throws: CommandRefused.tooMany) { try admit(statement(nonce: 4), seen: seen) }
         try admit(statement(nonce: 4), seen: seen, narrows: true)
-        seen.remember(try verified(statement(nonce: 4)))
+        seen.remember(try verified(statement(nonce: 4)), at: wall(noon))
         #expect(seen.count == 3)
+    }
+
+    @Test func `a nonce whose command has ended counts no more, whether it was forgotten or not`() throws {
+        var (kept, forgotten) = (SeenNonces(), SeenNonces())
+        let first = try verified(statement())
+        kept.remember(first, at: wall(noon))
+        forgotten.remember(first, at: wall(noon))
+        forgotten.forget(at: wall(noon + 300_000))
+        let again = try verified(statement(from: noon + 300_000, until: noon + 600_000))
+        for seen in [kept, forgotten] {
+            #expect(!seen.contains(again, at: wall(noon + 300_000)))
+            try again.admit(to: ledger, at: wall(noon + 300_000), seen: seen, narrows: true)
+        }
+        #expect(kept.contains(again, at: wall(noon + 299_999)), "the control: before its end it counts")
     }
 }
