@@ -142,7 +142,8 @@ def test_a_question_with_numbers_at_their_ends_is_answered_and_ends_nothing(suit
             heard = operator.receive(8)
             suite.expect_alive()
             assert heard and heard.kind == kind, (question, heard)
-            assert kind != "entries" or not heard.body.entries, "there are none so far on"
+            assert kind != "entries" or not heard.body.recorded, "there are none so far on"
+        assert operator.send("query", body("query", journal={"after": 0})).receive(8).body.recorded, "the control: from the beginning there are some"
         operator.close()
 
 
