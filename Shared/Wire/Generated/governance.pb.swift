@@ -603,8 +603,6 @@ package nonisolated struct WireEntries: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var entries: [WireEntry] = []
-
   package var recorded: [WireRecordedEntry] = []
 
   /// Index of the newest durable entry.
@@ -623,9 +621,6 @@ package nonisolated struct WireCommand: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
-
-  /// 16 random bytes.
-  package var id: Data = Data()
 
   package var deed: WireCommand.OneOf_Deed? = nil
 
@@ -2883,7 +2878,7 @@ nonisolated extension WireRecordedEntry: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entries"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{1}last\0\u{1}recorded\0\u{1}checkpoint\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}last\0\u{1}recorded\0\u{1}checkpoint\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2891,7 +2886,6 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.last) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.recorded) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
@@ -2901,9 +2895,6 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.entries.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.entries, fieldNumber: 1)
-    }
     if self.last != 0 {
       try visitor.visitSingularUInt64Field(value: self.last, fieldNumber: 2)
     }
@@ -2917,7 +2908,6 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
   }
 
   package static func ==(lhs: WireEntries, rhs: WireEntries) -> Bool {
-    if lhs.entries != rhs.entries {return false}
     if lhs.recorded != rhs.recorded {return false}
     if lhs.last != rhs.last {return false}
     if lhs.checkpoint != rhs.checkpoint {return false}
@@ -2928,7 +2918,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2936,7 +2926,6 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
       case 2: try {
         var v: WirePause?
         var hadOneofValue = false
@@ -3090,9 +3079,6 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.id.isEmpty {
-      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
-    }
     switch self.deed {
     case .pause?: try {
       guard case .pause(let v)? = self.deed else { preconditionFailure() }
@@ -3144,7 +3130,6 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
   }
 
   package static func ==(lhs: WireCommand, rhs: WireCommand) -> Bool {
-    if lhs.id != rhs.id {return false}
     if lhs.deed != rhs.deed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
