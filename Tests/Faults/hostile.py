@@ -281,7 +281,9 @@ def keys_event(times, names=None):
     return columns, first, max(times), len(times)
 
 
-compressor = zstandard.ZstdCompressor(level=1)
+def compress(columns):
+    """One compressor each time: the library's own are for one thread, and the healthy peer has its own."""
+    return zstandard.ZstdCompressor(level=1).compress(columns)
 
 
 class Header:
@@ -313,7 +315,7 @@ def batch(stream, sequence, times=None, names=None, columns=None, payload=None, 
         times = [now - 2_000, now - 1_000, now]
     made, first, last, count = keys_event(times, names)
     raw = (columns or made).SerializeToString() if not isinstance(columns, bytes) else columns
-    payload = compressor.compress(raw) if payload is None else payload
+    payload = compress(raw) if payload is None else payload
     header = dict(
         {"stream": stream, "sequence": sequence, "class": "activity", "first_ns": first, "last_ns": last, "count": count, "epoch": 0,
          "payload_bytes": len(payload) + sealing.OVERHEAD, "columns_bytes": len(raw)}, **fields)

@@ -10,7 +10,7 @@ import time
 import pytest
 import zmq
 from hostile import (
-    FACTOR, SERVICES, Kind, MiB, Process, Refusal, at_each_port, batch, body, compressor, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
+    FACTOR, SERVICES, Kind, MiB, Process, Refusal, at_each_port, batch, body, compress, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
 
 # What each port takes from the peer of `guest` below; the rest is `notAllowed`.
 TAKEN = {
@@ -345,9 +345,9 @@ LIES = [
     lie("an empty payload", "unreadable", payload=b""),
     lie("a payload that is not zstd", "unreadable", payload=os.urandom(500)),
     lie("a payload in the clear", "unreadable", payload=columns().SerializeToString()),
-    lie("a zstd frame cut short", "unreadable", payload=compressor.compress(columns().SerializeToString())[:-3]),
-    lie("two zstd frames", "unreadable", payload=compressor.compress(columns().SerializeToString()) * 2),
-    lie("a skippable frame in front", "unreadable", payload=b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + compressor.compress(columns().SerializeToString())),
+    lie("a zstd frame cut short", "unreadable", payload=compress(columns().SerializeToString())[:-3]),
+    lie("two zstd frames", "unreadable", payload=compress(columns().SerializeToString()) * 2),
+    lie("a skippable frame in front", "unreadable", payload=b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + compress(columns().SerializeToString())),
     lie("a zstd bomb that says its size", "unreadable", **BOMB),
     lie("a zstd bomb that does not", "unreadable", **BOMB, columns_bytes=100),
     lie("a zstd bomb of 4 GiB by the header", "unreadable", columns=b"\0" * 1_000, columns_bytes=4_294_967_295),
