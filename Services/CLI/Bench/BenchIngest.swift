@@ -44,6 +44,16 @@ struct BenchIngest: ParsableCommand {
         var p50: Double?
         var p99: Double?
         var detail: String
+        var memory: [Memory] = []
+    }
+
+    /// Whether a service's memory stays flat: medians of the first and the last tenth of the samples, in bytes.
+    struct Memory: Encodable {
+        var service: String
+        var samples: Int
+        var first: Int
+        var last: Int
+        var most: Int
     }
 
     func run() throws {
@@ -68,6 +78,9 @@ struct BenchIngest: ParsableCommand {
                 row.eventsPerSecond.map { Show.count(Int64($0)) } ?? "", row.p50.map { "\(Figures.number($0)) ms" } ?? "", row.p99.map { "\(Figures.number($0)) ms" } ?? "", row.detail)
         }
         print(table.formatted())
+        for row in rows where !row.memory.isEmpty {
+            print("memory, window \(row.window), first tenth → last tenth of \(row.memory[0].samples) samples: \(row.memory.map(Self.words).joined(separator: "; "))")
+        }
         #endif
     }
 
@@ -75,6 +88,7 @@ struct BenchIngest: ParsableCommand {
     private func measure(_ batches: [BenchBatch], window: Int) throws -> Row {
         var results: [SwarmResult] = []
         var details: [String] = []
+        var memory: [Memory] = []
         for run in 1...runs {
             progress("window \(window), run \(run) of \(runs)")
             let bench = try BenchSuite(below: folder, libzmq: libzmq)
@@ -85,7 +99,16 @@ struct BenchIngest: ParsableCommand {
             let before = bench.usage()
             let started = Stopwatch.now()
             let (process, output) = try bench.startSwarm(0..<agents, arguments: ["--batches", file, "--window", "\(window)", "--seconds", "\(seconds)"])
-            guard process.wait(seconds: seconds + 60) else { throw Complaint("the load did not end: \(output)") }
+            var held: [String: [Int]] = [:]
+            // After the second of warming up, a sample a second, and an hour is told of every minute.
+            var ended = process.wait(seconds: 1)
+            while !ended, Stopwatch.now() - started < seconds + 60 {
+                for (name, usage) in bench.usage() { held[name, default: []].append(usage.resident) }
+                ended = process.wait(seconds: 1)
+                if let count = held["policy"]?.count, count % 60 == 0 { progress("\(count / 60) min: \(self.memory(held).map(Self.words).joined(separator: ", "))") }
+            }
+            guard ended else { throw Complaint("the load did not end: \(output)") }
+            if run == runs { memory = self.memory(held) }
             let elapsed = Stopwatch.now() - started
             let text = String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self)
             guard let line = text.split(separator: "\n").last, let result = try? JSONDecoder().decode(SwarmResult.self, from: Data(line.utf8)) else {
@@ -103,8 +126,24 @@ struct BenchIngest: ParsableCommand {
         return Row(
             what: "Sluice", window: window, batchesPerSecond: rates.median, range: [rates.min, rates.max],
             eventsPerSecond: Figures(results.map { Double($0.events) / $0.seconds }).median, p50: Figures(results.map(\.p50)).median,
-            p99: Figures(results.map(\.p99)).median, detail: details.last ?? "")
+            p99: Figures(results.map(\.p99)).median, detail: details.last ?? "", memory: memory)
     }
+
+    private func memory(_ held: [String: [Int]]) -> [Memory] {
+        ["ingest", "policy", "control"].compactMap { name in
+            guard let samples = held[name], !samples.isEmpty else { return nil }
+            let tenth = max(1, samples.count / 10)
+            return Memory(service: name, samples: samples.count, first: Self.median(samples.prefix(tenth)), last: Self.median(samples.suffix(tenth)), most: samples.max() ?? 0)
+        }
+    }
+
+    private static func median(_ samples: ArraySlice<Int>) -> Int { samples.sorted()[samples.count / 2] }
+
+    private static func words(_ memory: Memory) -> String {
+        "\(memory.service) \(mebibytes(memory.first)) → \(mebibytes(memory.last)) MiB, most \(mebibytes(memory.most))"
+    }
+
+    private static func mebibytes(_ bytes: Int) -> String { Figures.number(Double(bytes) / 1_048_576) }
 
     private func reference(_ batches: [BenchBatch], window: Int) -> [Row] {
         let payloads = batches.map(\.payload)
