@@ -215,14 +215,6 @@ package struct Governance: Sendable {
 }
 
 extension Entry {
-    /// Whether applying it can only take away what may flow. Such an entry acts at once; any other is durable first.
-    package var onlyNarrows: Bool {
-        switch deed {
-        case .paused, .removed, .incidentOpened, .incidentMoved, .certified, .withdrawn: true
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .enrolmentOpened, .registered, .resumed, .unsealed, .readsRestored: false
-        }
-    }
-
     /// Whether it may change what anybody may do. A command that widens must have been written after the last such entry.
     package var changesPowers: Bool {
         switch deed {

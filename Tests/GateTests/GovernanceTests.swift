@@ -73,18 +73,7 @@ import Testing
     private func settle(_ waiting: inout [Entry], _ journal: inout [Entry], _ live: inout Governance) {
         let entry = waiting.removeFirst()
         journal.append(entry)
-        if !entry.onlyNarrows { live.apply(entry) }
-    }
-
-    @Test func `only what takes away may act before it is durable`() {
-        let certificate = StopTracker(closure: closure(1), at: at(0), lease: lease, services: [], agents: []).certificate(issued: wall(0))
-        let narrowing: [Entry.Deed] = [
-            .paused(closure(1)), .removed([1]), .incidentOpened(number: 1, title: "", closure: Epoch(1), dataClass: "", isLeak: true),
-            .incidentMoved(number: 1, to: .closed), .certified(certificate),
-        ]
-        let widening: [Entry.Deed] = [.registered([], enrolment: nil), .resumed(to: Epoch(2), closures: [], reason: ""), .unsealed(Epoch(1), dropped: [], reason: "")]
-        for deed in narrowing { #expect(entry(1, deed).onlyNarrows) }
-        for deed in widening { #expect(!entry(1, deed).onlyNarrows) }
+        if case .resumed = entry.deed { live.apply(entry) }
     }
 
     @Test func `the next epoch is later than anything decided, applied or not`() {
