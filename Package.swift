@@ -79,7 +79,7 @@ let package = Package(
         service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
-        service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Vault", "CCurl", grdb, crypto]),
+        service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
@@ -92,7 +92,7 @@ let package = Package(
         tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", crypto, protobuf]),
-        tests("NotifyTests", ["sluice-notify", "Gate", grdb]),
+        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Wire", crypto, protobuf]),
         tests("TidyTests", []),
     ],

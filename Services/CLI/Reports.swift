@@ -45,6 +45,9 @@ struct StatusView {
         if !missing.isEmpty { lines.append(terminal.red("MISSING") + " \(missing.joined(separator: ", "))   no lease: what they guard is stopped") }
         if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
         let notify = service("notify")
+        if notify.gauges["ledger.trouble"] == 1 {
+            lines.append(terminal.red("NOTIFY") + "  control's ledger is not the one that was delivered: nothing new is told until two operators say so (sluice ledger restore governance)")
+        }
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }

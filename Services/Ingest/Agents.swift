@@ -64,7 +64,7 @@ final class Agents {
         self.logger = logger
         self.bind = bind
         leases = LeaseGrantor(lease: lease, startedAt: Clock.now())
-        follower.apply = { [unowned self] in apply($0) }
+        follower.apply = { [unowned self] in apply($0.map(\.entry)) }
         follower.removed = { [unowned self] ordinals in
             removed.formUnion(ordinals)
             for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }

@@ -1,9 +1,11 @@
+import Chassis
 import Foundation
 import Gate
+import Ledger
 
 /// One thing to tell, in the bytes that are signed and sent.
 struct Message: Hashable, Sendable {
-    /// The same on every attempt and after every restart, so that a receiver can drop what it has.
+    /// The same on every attempt and after every restart, so that a receiver can drop what it has; never the same for anything else.
     var id: String
     var type: String
     var body: Data
@@ -14,60 +16,49 @@ struct Message: Hashable, Sendable {
 ///
 /// The shape is Standard Webhooks' `{"type", "timestamp", "data"}`. Same entry, same bytes: a message that is made twice is one
 /// message. People are named by their opaque ids only.
-struct Bodies: Hashable, Sendable {
-    enum Refused: Error, Hashable, Sendable {
-        /// The journal's id cannot be part of a `webhook-id`.
-        case journal(String)
+///
+/// A message is named after its entry's leaf, not after its place: when a ledger was put back, its places are given out a second time. Whoever has a
+/// `tlog-proof` of the entry can compare. So an entry gives one message at most.
+enum Bodies {
+    static func id(of hash: TreeHash) -> String {
+        "msg_" + hash.bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
     }
 
-    let journal: String
-
-    /// - Parameter journal: what tells this journal's entries from another's; part of every message's id.
-    init(journal: String) throws(Refused) {
-        guard StandardWebhook.isID("msg_\(journal)_\(UInt64.max)"), !journal.isEmpty else { throw .journal(journal) }
-        self.journal = journal
-    }
-
-    /// What an entry gives to tell. Empty: it concerns nobody outside.
-    func messages(for entry: Entry) -> [Message] {
-        switch entry.deed {
+    /// What an entry gives to tell. Nil: it concerns nobody outside.
+    static func message(for followed: FollowedEntry) -> Message? {
+        let entry = followed.entry
+        return switch entry.deed {
         case .incidentOpened(let number, let title, let closure, let dataClass, let isLeak):
-            [
-                message(
-                    "incident.opened", entry,
-                    IncidentOpened(
-                        entry: entry.index, incident: number, title: title, closure: closure.optional,
-                        dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
-            ]
+            message(
+                "incident.opened", followed,
+                IncidentOpened(
+                    entry: entry.index, incident: number, title: title, closure: closure.optional,
+                    dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
         case .paused(let closure):
-            [message("gate.paused", entry, Paused(entry: entry.index, closure: ClosureBody(closure)))]
+            message("gate.paused", followed, Paused(entry: entry.index, closure: ClosureBody(closure)))
         case .resumed(let epoch, let closures, let reason):
-            [
-                message(
-                    "gate.resumed", entry,
-                    Resumed(
-                        entry: entry.index, epoch: epoch.number, closures: closures.map(\.number).sorted(), reason: reason,
-                        author: entry.author))
-            ]
+            message(
+                "gate.resumed", followed,
+                Resumed(
+                    entry: entry.index, epoch: epoch.number, closures: closures.map(\.number).sorted(), reason: reason,
+                    author: entry.author))
         case .certified(let certificate):
             // Never called completed when it is not: whoever waits for the stop must hear that it could not be confirmed.
-            [
-                message(
-                    certificate.isComplete ? "certificate.completed" : "certificate.incomplete", entry,
-                    Certified(entry: entry.index, certificate: certificate))
-            ]
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored: []
+            message(
+                certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
+                Certified(entry: entry.index, certificate: certificate))
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored: nil
         }
     }
 
-    private func message(_ type: String, _ entry: Entry, _ data: some Encodable) -> Message {
+    private static func message(_ type: String, _ followed: FollowedEntry, _ data: some Encodable) -> Message {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        let envelope = Envelope(type: type, timestamp: entry.at.rfc3339, data: data)
+        let envelope = Envelope(type: type, timestamp: followed.entry.at.rfc3339, data: data)
         // These types hold strings and integers alone, which always encode.
         guard let body = try? encoder.encode(envelope) else { preconditionFailure("\(type) holds a value that is not JSON") }
-        return Message(id: "msg_\(journal)_\(entry.index)", type: type, body: body, created: entry.at)
+        return Message(id: id(of: followed.hash), type: type, body: body, created: followed.entry.at)
     }
 }
 

@@ -11,40 +11,37 @@ final class Desk {
     private let binder: Binder
     private let follower: Follower
     private let hooks: Hooks
-    private let outbox: Outbox
-    private let delivery: Delivery
-    private let news: Mailbox<OutboxThread.News>
+    private let outbox: OutboxThread
     private let journals: JournalMark
     private let admission: Admission
     private let trusted: TrustedNodes
-    /// Entries up to this one were taken by an earlier run.
-    private let cursor: UInt64
-    /// Nothing more can be taken, and why.
-    private let refusesLedger: (String) -> Void
+    /// Entries up to this one were taken by an earlier run, of the ledger that is followed.
+    private var cursor: UInt64
     private let lease: Span
     private let logger: Logger
     private let start = Nonce.random()
     private var peers = SessionTable<User>()
-    /// Made when control has said which journal it is: message ids name it.
-    private var thread: OutboxThread?
     private var counts = WireDeliveries()
+    /// Entries of control's ledger that the outbox has compared in this run.
+    private var read: UInt64 = 0
+    /// Where control's ledger forks from what was delivered; nil: nowhere, as far as it was read.
+    private var fork: UInt64?
+    /// Why nothing new is taken from control's ledger; empty: it is.
+    private var trouble = ""
+    private var refusals: UInt64 = 0
 
     init(
-        binder: Binder, follower: Follower, hooks: Hooks, outbox: Outbox, delivery: Delivery, news: Mailbox<OutboxThread.News>,
-        journals: JournalMark, admission: Admission, trusted: TrustedNodes, cursor: UInt64, lease: Span, logger: Logger,
-        refusesLedger: @escaping (String) -> Void
+        binder: Binder, follower: Follower, hooks: Hooks, outbox: OutboxThread, journals: JournalMark, admission: Admission, trusted: TrustedNodes,
+        cursor: UInt64, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
         self.hooks = hooks
         self.outbox = outbox
-        self.delivery = delivery
-        self.news = news
         self.journals = journals
         self.admission = admission
         self.trusted = trusted
         self.cursor = cursor
-        self.refusesLedger = refusesLedger
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -52,24 +49,22 @@ final class Desk {
         follower.welcomed = { [unowned self] in welcomed($0) }
         // The outbox takes them in its own time and in order; after a crash its cursor says how far it came.
         follower.apply = { [unowned self] entries in
-            if let table = follower.admitted(trusted, roles: ["service"], after: entries) { self.admission.admit(table) }
-            let news = entries.filter { $0.index > self.cursor }
-            if !news.isEmpty { thread?.put(.take(news)) }
+            if let table = follower.admitted(trusted, roles: ["service"], after: entries.map(\.entry)) { self.admission.admit(table) }
+            self.outbox.put(.take(entries))
         }
-        follower.granted = { [unowned self] in
-            guard follower.isHeld(at: Clock.now()), follower.applied < self.cursor else { return }
-            refusesLedger("control's ledger has \(follower.applied) entries, and \(self.cursor) were delivered: it was put back")
-        }
+        follower.granted = { [unowned self] in judge() }
         follower.gateChanged = { [unowned follower] gate, _ in
             var body = WireStopped()
             body.epoch = gate.epoch.number
             follower.link.send(.stopped, body)
         }
         follower.report = { [unowned self] in
-            thread?.put(.count)
+            self.outbox.put(.count)
             var report = WireServiceReport()
             report.counters["delivered"] = counts.delivered
             report.counters["handshakes.refused"] = self.admission.refusals
+            report.counters["ledger.governance.refused"] = refusals
+            report.gauges["ledger.trouble"] = trouble.isEmpty ? 0 : 1
             for (word, count) in self.binder.refusals { report.counters["refused.\(word)"] = count }
             report.gauges["waiting"] = Int64(counts.waiting)
             report.gauges["held"] = Int64(counts.held)
@@ -85,17 +80,23 @@ final class Desk {
             logger.critical("control has another journal than the one whose entries were delivered: nothing more is taken. Move \(journals.path) and the outbox away to begin anew")
             return false
         }
-        guard thread == nil else { return true }
-        do {
-            let bodies = try Bodies(journal: id.map { String(format: "%02x", $0) }.joined())
-            let made = OutboxThread(outbox: outbox, bodies: bodies, channels: hooks.all.map(\.name), delivery: delivery, news: news)
-            made.start()
-            thread = made
-            return true
-        } catch {
-            logger.critical("\(error)")
-            return false
-        }
+        return true
+    }
+
+    /// Whether control's ledger is the one that was delivered: asked when every entry is here and compared that a lease rests on, not before.
+    private func judge() {
+        let held = follower.applied
+        guard follower.isHeld(at: Clock.now()), read == held else { return }
+        let next =
+            if let fork { "control's ledger is another than the one that was delivered, from entry \(fork + 1) on (\(cursor) were taken)" } else if held < cursor {
+                "control's ledger has \(held) entries, and \(cursor) were delivered: it was put back"
+            } else { "" }
+        guard next != trouble else { return }
+        if trouble.isEmpty {
+            refusals += 1
+            logger.critical("\(next); nothing new is told until two operators give the other history up: 'sluice ledger restore governance'")
+        } else if next.isEmpty { logger.notice("control's ledger is followed again") }
+        trouble = next
     }
 
     private func receive(_ route: Route, _ message: consuming Inbound) {
@@ -123,10 +124,10 @@ final class Desk {
             guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name) else {
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
-            guard case .deliveries? = try message.body(WireQuery.self).about, let thread else {
+            guard case .deliveries? = try message.body(WireQuery.self).about else {
                 return binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
             }
-            thread.put(.deliveries(route))
+            outbox.put(.deliveries(route))
         } catch {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
         }
@@ -139,6 +140,13 @@ final class Desk {
             answer.deliveries = body
             binder.send(.answer, answer, to: route)
         case .counts(let body): counts = body
+        case .read(let index):
+            read = index
+            judge()
+        case .forked(let after, let taken): (fork, cursor) = (after, taken)
+        case .restored(let after, let taken):
+            logger.notice("control's ledger was restored: \(taken) entries were delivered, those after entry \(after) are given up, and the ledger goes on from there")
+            (fork, cursor) = (nil, 0)
         case .failed(let why):
             logger.critical("the outbox has failed: \(why); notify ends and takes it up again at its next start")
             return false
@@ -151,5 +159,5 @@ final class Desk {
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 
-    func stop() { thread?.stop() }
+    func stop() { outbox.stop() }
 }

@@ -35,6 +35,7 @@ struct NotifyService: ParsableCommand {
         let delivery = try Delivery(from: outbox, to: hooks, now: { Clock.wall() })
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
+        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), delivery: delivery, news: news)
         let journals = JournalMark(path: host.folder() + "/journal")
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
@@ -42,6 +43,7 @@ struct NotifyService: ParsableCommand {
 
         // Connect, and run until a signal or a failure.
         let deliveries = DispatchSemaphore(value: 0)
+        taker.start()
         // Awaited below, after the reactor has ended; ended by delivery.stop().
         Task {
             do { try await delivery.run() } catch { news.post(.failed("\(error)")) }
@@ -57,15 +59,14 @@ struct NotifyService: ParsableCommand {
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
             var failure = false
-            let fail = { (why: String) in
+            follower.broke = { why in
                 host.logger.critical("\(why): notify ends, and follows anew when it is started again")
                 failure = true
                 wakeup.wake()
             }
-            follower.broke = fail
             let desk = Desk(
-                binder: binder, follower: follower, hooks: hooks, outbox: outbox, delivery: delivery, news: news, journals: journals,
-                admission: admission, trusted: trusted, cursor: cursor, lease: lease, logger: host.logger, refusesLedger: fail)
+                binder: binder, follower: follower, hooks: hooks, outbox: taker, journals: journals, admission: admission, trusted: trusted, cursor: cursor,
+                lease: lease, logger: host.logger)
             let reactor = reactorOf { stop in
                 if failure { stop(1) }
                 for item in news.take() where !desk.take(item) { stop(1) }

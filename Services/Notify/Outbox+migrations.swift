@@ -34,6 +34,10 @@ extension Outbox {
                     INSERT INTO cursor (one, entry) VALUES (1, 0);
                     """)
         }
+        migrator.registerMigration("002-entries") { db in
+            // What was taken, by its place: the hash of its leaf. So a ledger that was put back is told from the one that was followed.
+            try db.execute(sql: "CREATE TABLE entry (number INTEGER PRIMARY KEY NOT NULL, hash BLOB NOT NULL) STRICT")
+        }
         return migrator
     }
 

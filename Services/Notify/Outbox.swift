@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Gate
+import Ledger
 
 #if canImport(Glibc)
 import Glibc
@@ -43,29 +44,76 @@ struct Outbox: Sendable {
         }
     }
 
-    /// Takes over one entry of the journal, with what it gives to tell: all of it, or nothing, and never twice.
+    /// Takes over entries of control's ledger, in order, with what they give to tell: all of it, or nothing, and never twice.
     ///
-    /// - Parameter now: our own clock, from which the first attempt counts; `created` is control's.
-    /// - Returns: false if an entry at or above this index was taken before; nothing was changed then.
+    /// Of an entry at or below the cursor the hash alone is kept, if there is none yet: an older Sluice kept none.
+    ///
+    /// - Parameters:
+    ///   - fork: after which entry the ledger goes on otherwise than it was taken: what was taken after it is forgotten in the same transaction, so that
+    ///     a kill leaves the one history or the other. What was to be told stays. Nil: it goes on as it was.
+    ///   - now: our own clock, from which the first attempt counts; `created` is control's.
+    /// - Returns: messages that are new. One whose id is known has been told, or is being told.
     @discardableResult
-    func take(index: UInt64, messages: [Message], channels: [String], at now: WallTime) throws(OutboxError) -> Bool {
-        guard let index = Int64(exactly: index) else { throw .index(index) }
-        for message in messages where !StandardWebhook.isID(message.id) { throw .badID(message.id) }
+    func take(_ entries: [Told], from fork: UInt64? = nil, channels: [String], at now: WallTime) throws(OutboxError) -> Int {
+        for entry in entries {
+            guard Int64(exactly: entry.index) != nil else { throw .index(entry.index) }
+            if let message = entry.message, !StandardWebhook.isID(message.id) { throw .badID(message.id) }
+        }
         return try writing { db in
-            guard try index > Outbox.cursor(db) else { return false }
-            for message in messages {
-                try db.execute(
-                    sql: "INSERT INTO message (id, type, body, created) VALUES (?, ?, ?, ?)",
-                    arguments: [message.id, message.type, message.body, message.created.microseconds])
-                for channel in channels {
-                    try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [channel])
-                    try db.execute(
-                        sql: "INSERT INTO delivery (message, channel, next_at) VALUES (?, ?, ?)",
-                        arguments: [message.id, channel, now.microseconds])
-                }
+            var cursor = try Outbox.cursor(db)
+            if let fork = fork.map(Int64.init(clamping:)), fork < cursor {
+                try db.execute(sql: "DELETE FROM entry WHERE number > ?", arguments: [fork])
+                cursor = fork
             }
-            try db.execute(sql: "UPDATE cursor SET entry = ?", arguments: [index])
-            return true
+            var new = 0
+            for entry in entries {
+                let index = Int64(entry.index)
+                try db.execute(sql: "INSERT OR IGNORE INTO entry (number, hash) VALUES (?, ?)", arguments: [index, Data(entry.hash.bytes)])
+                guard index > cursor else { continue }
+                cursor = index
+                if let message = entry.message, try Outbox.insert(message, channels, now, db) { new += 1 }
+            }
+            try db.execute(sql: "UPDATE cursor SET entry = ?", arguments: [cursor])
+            return new
+        }
+    }
+
+    /// - Returns: false: it is there already.
+    private static func insert(_ message: Message, _ channels: [String], _ now: WallTime, _ db: Database) throws -> Bool {
+        try db.execute(
+            sql: "INSERT INTO message (id, type, body, created) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            arguments: [message.id, message.type, message.body, message.created.microseconds])
+        guard db.changesCount > 0 else { return false }
+        for channel in channels {
+            try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [channel])
+            try db.execute(
+                sql: "INSERT INTO delivery (message, channel, next_at) VALUES (?, ?, ?)", arguments: [message.id, channel, now.microseconds])
+        }
+        return true
+    }
+
+    /// The hashes of entries that were taken, by their index. An older Sluice kept none.
+    func hashes(_ range: ClosedRange<UInt64>) throws(OutboxError) -> [UInt64: TreeHash] {
+        try reading { db in
+            let rows = try Row.fetchAll(
+                db, sql: "SELECT number, hash FROM entry WHERE number BETWEEN ? AND ?",
+                arguments: [Int64(clamping: range.lowerBound), Int64(clamping: range.upperBound)])
+            var found: [UInt64: TreeHash] = [:]
+            for row in rows { found[UInt64(row[0] as Int64)] = TreeHash(bytes: row[1] as Data) }
+            return found
+        }
+    }
+
+    /// The root of the first entries that were taken; nil: not all of their hashes are there.
+    func root(at size: UInt64) throws(OutboxError) -> TreeHash? {
+        try reading { db in
+            var frontier = MerkleFrontier()
+            let rows = try Row.fetchCursor(db, sql: "SELECT number, hash FROM entry WHERE number <= ? ORDER BY number", arguments: [Int64(clamping: size)])
+            while let row = try rows.next() {
+                guard UInt64(row[0] as Int64) == frontier.size + 1, let hash = TreeHash(bytes: row[1] as Data) else { return nil }
+                _ = frontier.append(hash)
+            }
+            return frontier.size == size ? frontier.root : nil
         }
     }
 
@@ -257,6 +305,14 @@ struct Outbox: Sendable {
 }
 
 extension Outbox {
+    /// An entry of control's ledger, and what it gives to tell.
+    struct Told: Hashable, Sendable {
+        var index: UInt64
+        /// Of its leaf.
+        var hash: TreeHash
+        var message: Message?
+    }
+
     /// A delivery whose time has come.
     struct Due: Hashable, Sendable {
         var message: Message

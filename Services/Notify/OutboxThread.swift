@@ -10,18 +10,23 @@ final class OutboxThread: Sendable {
     enum News: Sendable {
         case deliveries(Route, WireDeliveries)
         case counts(WireDeliveries)
+        /// Entries up to this one were compared with what was taken.
+        case read(UInt64)
+        /// Control's ledger is another than the one that was taken, from the entry after this one on.
+        case forked(after: UInt64, taken: UInt64)
+        /// Two operators have given up what was taken after the fork.
+        case restored(fork: UInt64, taken: UInt64)
         case failed(String)
     }
 
     enum Work: Sendable {
-        case take([Entry])
+        case take([FollowedEntry])
         case deliveries(Route)
         case count
         case stop
     }
 
     private let outbox: Outbox
-    private let bodies: Bodies
     private let channels: [String]
     private let delivery: Delivery
     private let news: Mailbox<News>
@@ -29,9 +34,8 @@ final class OutboxThread: Sendable {
     private let filled = DispatchSemaphore(value: 0)
     private let ended = DispatchSemaphore(value: 0)
 
-    init(outbox: Outbox, bodies: Bodies, channels: [String], delivery: Delivery, news: Mailbox<News>) {
+    init(outbox: Outbox, channels: [String], delivery: Delivery, news: Mailbox<News>) {
         self.outbox = outbox
-        self.bodies = bodies
         self.channels = channels
         self.delivery = delivery
         self.news = news
@@ -51,6 +55,7 @@ final class OutboxThread: Sendable {
 
     private func run() {
         defer { ended.signal() }
+        var reader = LedgerReader(into: outbox, channels: channels)
         while true {
             filled.wait()
             let items = queue.withLock { list in
@@ -60,7 +65,7 @@ final class OutboxThread: Sendable {
             do {
                 for item in items {
                     switch item {
-                    case .take(let entries): try take(entries)
+                    case .take(let entries): try take(entries, with: &reader)
                     case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
                     case .count: news.post(.counts(try list(limit: 0)))
                     case .stop: return
@@ -72,11 +77,13 @@ final class OutboxThread: Sendable {
         }
     }
 
-    private func take(_ entries: [Entry]) throws {
-        for entry in entries {
-            let messages = bodies.messages(for: entry)
-            if try outbox.take(index: entry.index, messages: messages, channels: channels, at: Clock.wall()), !messages.isEmpty { delivery.wake() }
-        }
+    private func take(_ entries: [FollowedEntry], with reader: inout LedgerReader) throws {
+        let before = reader.fork
+        let outcome = try reader.take(entries, at: Clock.wall())
+        if let (fork, taken) = outcome.restored { news.post(.restored(fork: fork, taken: taken)) }
+        if let fork = reader.fork, before == nil || outcome.restored != nil { news.post(.forked(after: fork, taken: try outbox.cursor())) }
+        if let last = entries.last { news.post(.read(last.index)) }
+        if outcome.new > 0 { delivery.wake() }
     }
 
     private func list(limit: Int) throws -> WireDeliveries {

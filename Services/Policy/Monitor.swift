@@ -76,7 +76,7 @@ final class Monitor {
         self.lease = lease
         self.logger = logger
         binder.received = { [unowned self] route, message in receive(route, message) }
-        follower.apply = { [unowned self] in apply($0) }
+        follower.apply = { [unowned self] in apply($0.map(\.entry)) }
         follower.removed = { [unowned self] ordinals in
             registry.apply(Entry(index: 0, at: Clock.wall(), author: "", deed: .removed(ordinals)))
         }

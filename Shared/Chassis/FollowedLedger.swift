@@ -30,6 +30,20 @@ package enum NotFollowed: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
+/// An entry of control's ledger as it was taken.
+package struct FollowedEntry: Sendable {
+    package let entry: Entry
+    /// Of its leaf. No other entry has it, whatever place it stands at: the salt is its own.
+    package let hash: TreeHash
+
+    package init(_ entry: Entry, hash: TreeHash) {
+        self.entry = entry
+        self.hash = hash
+    }
+
+    package var index: UInt64 { entry.index }
+}
+
 /// What a node believes of control's ledger: the entries, each checked, and what control has signed for them. Reads no clock, touches no socket and no disk.
 ///
 /// A node that is a witness also knows what it has cosigned in earlier runs (``witnessed``). It needs no proof that this continues: it has every entry, and
@@ -107,13 +121,16 @@ package struct FollowedLedger: Sendable {
     }
 
     /// Takes what follows on what is here; what is known already is skipped.
-    package mutating func take(_ body: WireEntries) throws(NotFollowed) -> [Entry] {
-        var next: [Entry] = []
+    package mutating func take(_ body: WireEntries) throws(NotFollowed) -> [FollowedEntry] {
+        var next: [FollowedEntry] = []
         for recorded in body.recorded {
             guard let wire = try? WireEntry(serializedBytes: recorded.body) else { throw .unreadable(applied + 1) }
             guard wire.index > applied else { continue }
             guard wire.index == applied + 1 else { break }
-            do throws(FoldFault) { next.append(try fold.take(recorded)) } catch { throw .entry(error) }
+            let entry: Entry
+            do throws(FoldFault) { entry = try fold.take(recorded) } catch { throw .entry(error) }
+            guard let hash = fold.newest else { throw .unreadable(applied) }
+            next.append(FollowedEntry(entry, hash: hash))
             if let witnessed, witnessed.size == applied, continues == nil { continues = fold.frontier.root == witnessed.root }
             try compare()
         }

@@ -18,7 +18,7 @@ package final class Follower {
     /// The gate has changed. `true`: it was pushed, and `Stopped` is expected when it has taken effect.
     package var gateChanged: (GateState, Bool) -> Void = { _, _ in }
     /// Entries that follow on what was applied, checked.
-    package var apply: ([Entry]) -> Void = { _ in }
+    package var apply: ([FollowedEntry]) -> Void = { _ in }
     /// Agents that are registered no more, before the journal says so.
     package var removed: ([UInt32]) -> Void = { _ in }
     package var report: () -> WireServiceReport = { WireServiceReport() }
@@ -191,7 +191,7 @@ package final class Follower {
 
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
-        let next: [Entry]
+        let next: [FollowedEntry]
         do throws(NotFollowed) { next = try ledger.take(body) } catch {
             broken = "\(error)"
             return

@@ -48,6 +48,8 @@ package enum FoldFault: Error, Hashable, Sendable, CustomStringConvertible {
 package struct GovernanceFold: Sendable {
     package private(set) var governance = Governance()
     package private(set) var frontier = MerkleFrontier()
+    /// The hash of the last entry's leaf; nil: there is no entry yet.
+    package private(set) var newest: TreeHash?
     /// Commands that were taken and may still be replayed.
     package private(set) var seen = SeenNonces()
     package private(set) var known = KnownOperators(Operators())
@@ -91,7 +93,9 @@ package struct GovernanceFold: Sendable {
             signatures += 1
             seen.remember(verified, at: entry.at)
         }
-        _ = frontier.append(ledgerEntry.leaf.hash)
+        let hash = ledgerEntry.leaf.hash
+        _ = frontier.append(hash)
+        newest = hash
         return entry
     }
 

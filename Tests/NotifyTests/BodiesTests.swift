@@ -1,13 +1,13 @@
+import Chassis
 import Foundation
 import Gate
+import Ledger
 import Testing
 
 @testable import sluice_notify
 
 struct BodiesTests {
     let at = WallTime(nanoseconds: 1_614_265_330_017_900_000)
-    let bodies: Bodies
-    init() throws { bodies = try Bodies(journal: "j1") }
 
     var closure: Closure {
         Closure(
@@ -16,8 +16,10 @@ struct BodiesTests {
     }
 
     func text(_ deed: Entry.Deed) -> String? {
-        let messages = bodies.messages(for: Entry(index: 12, at: at, author: "ada", deed: deed))
-        return messages.first.map { String(decoding: $0.body, as: UTF8.self) }
+        message(deed).map { String(decoding: $0.body, as: UTF8.self) }
+    }
+    func message(_ deed: Entry.Deed, index: UInt64 = 12, leaf: String = "a leaf") -> Message? {
+        Bodies.message(for: FollowedEntry(Entry(index: index, at: at, author: "ada", deed: deed), hash: TreeHash(leaf: Array(leaf.utf8))))
     }
 
     @Test func `a pause is told with its scope, and the same way each time`() {
@@ -28,13 +30,15 @@ struct BodiesTests {
         #expect(text(.paused(closure)) == text(.paused(closure)))
     }
 
-    @Test func `a message is named after its journal and entry`() {
-        let message = bodies.messages(for: Entry(index: 12, at: at, author: "ada", deed: .paused(closure))).first
-        #expect(message?.id == "msg_j1_12")
+    @Test func `a message is named after its entry's leaf, so that a place that is given out twice names two`() {
+        let message = message(.paused(closure))
+        // SHA-256 of 0x00 and "a leaf", by another program.
+        #expect(message?.id == "msg_6bea1ff018250a3972bd56eb648b89bf5977abefa715ba37e811821605bc878c")
         #expect(message?.type == "gate.paused")
         #expect(message?.created == at)
-        #expect(throws: Bodies.Refused.journal("a.b")) { try Bodies(journal: "a.b") }
-        #expect(throws: Bodies.Refused.journal("")) { try Bodies(journal: "") }
+        #expect(message.map { StandardWebhook.isID($0.id) } == true)
+        #expect(self.message(.paused(closure), leaf: "another leaf")?.id != message?.id)
+        #expect(self.message(.paused(closure), index: 13)?.id == message?.id, "the control: its place is no part of it")
     }
 
     @Test func `a resume is told with what it lifted`() {

@@ -79,7 +79,7 @@ struct DeliveryTests {
         let wall: @Sendable () -> WallTime = { WallTime(nanoseconds: Int64(Date().timeIntervalSince1970 * 1e9)) }
         let delivery = try Delivery(from: outbox, to: .to(["oncall": receiver.url]), settings: settings, now: wall)
         async let duty: Void = delivery.run()
-        try outbox.take(index: 1, messages: [.test(1)], channels: ["oncall"], at: wall())
+        try outbox.take([.test(1)], channels: ["oncall"], at: wall())
         delivery.wake()
         var arrived = receiver.requests.makeAsyncIterator()
         #expect(await arrived.next()?.id == "msg_j_1")
@@ -243,7 +243,7 @@ struct DeliveryTests {
         let receiver = Receiver()
         let outbox = try Outbox(path: folder["outbox.sqlite"])
         let delivery = try Delivery(from: outbox, to: .to(["oncall": receiver.url]), now: { WallTime(nanoseconds: 0) })
-        try outbox.take(index: 1, messages: [.test(1)], channels: ["oncall"], at: WallTime(nanoseconds: 0))
+        try outbox.take([.test(1)], channels: ["oncall"], at: WallTime(nanoseconds: 0))
         // A disk that refuses every record of a success.
         try await outbox.database.write {
             try $0.execute(sql: "CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT RAISE(FAIL, 'disk is full'); END")

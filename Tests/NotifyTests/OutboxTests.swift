@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Gate
+import Ledger
 import Testing
 
 @testable import sluice_notify
@@ -16,8 +17,8 @@ struct OutboxTests {
         try outbox.configure(["oncall": "1", "audit": "2"])
     }
 
-    func take(_ index: UInt64, channels: [String] = ["oncall"]) throws -> Bool {
-        try outbox.take(index: index, messages: [.test(Int(index), at: now)], channels: channels, at: now)
+    func take(_ index: Int, channels: [String] = ["oncall"]) throws -> Int {
+        try outbox.take([.test(index, at: now)], channels: channels, at: now)
     }
     func due(at time: WallTime? = nil, on channel: String? = nil) throws -> [String] {
         try outbox.due(at: time ?? now, limit: 100, on: channel).map { "\($0.message.id) \($0.channel)" }
@@ -62,24 +63,44 @@ struct OutboxTests {
     }
 
     @Test func `an entry is taken once, with its messages, and older ones are ignored`() throws {
-        #expect(try take(5, channels: ["oncall", "audit"]))
-        #expect(try !take(5))
-        #expect(try !take(4))
-        #expect(try outbox.take(index: 6, messages: [], channels: ["oncall"], at: now))
+        #expect(try take(5, channels: ["oncall", "audit"]) == 1)
+        #expect(try take(5) == 0)
+        #expect(try take(4) == 0)
+        var silent = Outbox.Told.test(6)
+        silent.message = nil
+        #expect(try outbox.take([silent], channels: ["oncall"], at: now) == 0)
         #expect(try outbox.cursor() == 6)
         #expect(try due() == ["msg_j_5 oncall", "msg_j_5 audit"])
         #expect(try Outbox(path: outbox.path).cursor() == 6)
     }
 
     @Test func `an entry that fails halfway leaves nothing behind`() throws {
-        let messages = [Message.test(1, at: now), .test(2, at: now), .test(1, at: now)]
-        #expect(throws: OutboxError.self) { try outbox.take(index: 1, messages: messages, channels: ["oncall"], at: now) }
+        try outbox.database.write { try $0.execute(sql: "CREATE TRIGGER full BEFORE INSERT ON message WHEN NEW.id = 'msg_j_2' BEGIN SELECT RAISE(ABORT, 'full'); END") }
+        #expect(throws: OutboxError.self) { try outbox.take([.test(1, at: now), .test(2, at: now)], channels: ["oncall"], at: now) }
         #expect(try outbox.cursor() == 0)
         #expect(try due() == [])
-        #expect(throws: OutboxError.badID("a.b")) {
-            try outbox.take(index: 1, messages: [Message(id: "a.b", type: "t", body: Data(), created: now)], channels: [], at: now)
-        }
-        #expect(throws: OutboxError.index(.max)) { try outbox.take(index: .max, messages: [], channels: [], at: now) }
+        #expect(try outbox.hashes(1...2) == [:])
+        #expect(try take(1) == 1, "the control")
+        var bad = Outbox.Told.test(2)
+        bad.message?.id = "a.b"
+        #expect(throws: OutboxError.badID("a.b")) { try outbox.take([bad], channels: [], at: now) }
+        bad.index = .max
+        #expect(throws: OutboxError.index(.max)) { try outbox.take([bad], channels: [], at: now) }
+    }
+
+    @Test func `from a fork on the outbox forgets what it took, not what it tells, and tells nothing twice`() throws {
+        for number in 1...5 { _ = try take(number) }
+        try outbox.delivered("msg_j_1", on: "oncall", at: now)
+        let given = try #require(try outbox.root(at: 5))
+        let other = [4, 5].map { Outbox.Told(index: UInt64($0), hash: TreeHash(leaf: [9, UInt8($0)]), message: .test($0 + 90, at: now)) }
+        #expect(try outbox.take(other, from: 3, channels: ["oncall"], at: now) == 2)
+        #expect(try outbox.cursor() == 5)
+        #expect(try outbox.hashes(1...9)[4] == other[0].hash)
+        #expect(try outbox.root(at: 5) != given)
+        #expect(try due() == ["msg_j_2 oncall", "msg_j_3 oncall", "msg_j_4 oncall", "msg_j_5 oncall", "msg_j_94 oncall", "msg_j_95 oncall"])
+        // And the first history back: what it says has been told.
+        #expect(try outbox.take([.test(4, at: now), .test(5, at: now), .test(6, at: now)], from: 3, channels: ["oncall"], at: now) == 1)
+        #expect(try outbox.root(at: 5) == given)
     }
 
     @Test func `a failed delivery comes back at its time, and a given up one stays on the list`() throws {

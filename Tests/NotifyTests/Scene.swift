@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Ledger
 import Synchronization
 
 @testable import sluice_notify
@@ -39,6 +40,13 @@ extension Message {
     }
 }
 
+extension Outbox.Told {
+    /// An entry that tells the message of its number.
+    static func test(_ number: Int, at time: WallTime = WallTime(nanoseconds: 0), leaf: String? = nil) -> Outbox.Told {
+        Outbox.Told(index: UInt64(number), hash: TreeHash(leaf: Array((leaf ?? "\(number)").utf8)), message: .test(number, at: time))
+    }
+}
+
 /// A delivery that runs, over an outbox on a clock that stands still until it is moved.
 struct Scene {
     let folder: Folder
@@ -61,7 +69,7 @@ struct Scene {
 
     func take(_ numbers: ClosedRange<Int>, on channels: [String] = ["oncall"]) throws {
         for number in numbers {
-            try outbox.take(index: UInt64(number), messages: [.test(number, at: clock.now)], channels: channels, at: clock.now)
+            try outbox.take([.test(number, at: clock.now)], channels: channels, at: clock.now)
         }
         delivery.wake()
     }

@@ -3,13 +3,16 @@
 Each has its control: the same without the damage is believed.
 """
 
+import hashlib
 import json
 import shutil
 import sqlite3
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from checks import twice
 from harness import binaries, wait_until
 
 
@@ -313,14 +316,131 @@ def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witnes
     proposed = suite.cli("ledger", "restore", "governance", "--reason", "a test", "--json").json["proposal"]
     assert wait_until(lambda: ledger(suite, "governance").get("trouble"), "one operator changes nothing")
     suite.cli("approve", proposed["proposal"], "--as", "ops-2")
-    # Notify has delivered entries that are gone, and says for itself that it does not go on.
-    suite.expect_serving(("control", "policy", "ingest"))
+    suite.expect_serving()
     assert not ledger(suite, "governance").get("trouble")
     suite.resume(*[str(c["epoch"]) for c in suite.status()["gate"]["closures"]])
     assert len(suite.read(classes=("activity",)).lines) == 3
     expect_cosigned(suite, "governance")
     assert f"gives up the history of {after} entries" in suite.cli("ledger", "show", "1..").out
     assert verify(suite.home)[0] == 0
+
+
+def leaf_ids(suite):
+    """What messages about the entries of control's ledger are called, in order: SPEC, section 16."""
+    return ["msg_" + hashlib.sha256(b"\0" + leaf).hexdigest() for leaf, in suite.journal("SELECT leaf FROM ledger_leaf ORDER BY number")]
+
+
+def expect_told(suite, receiver, pauses, resumes):
+    """Every pause and every resume that ever was has arrived, once, under a name of its own, and nothing waits."""
+    def told():
+        kinds = Counter(content["type"] for _, content in receiver.delivered())
+        return (kinds["gate.paused"], kinds["gate.resumed"]) >= (pauses, resumes) and not suite.cli("deliveries", "--json").json.get("waiting")
+
+    wait_until(told, "all is delivered")
+    ids = [name for name, _ in receiver.delivered()]
+    assert twice(ids) == []
+    kinds = Counter(content["type"] for _, content in receiver.delivered())
+    assert (kinds["gate.paused"], kinds["gate.resumed"]) == (pauses, resumes)
+    return ids
+
+
+def notify_gauges(suite):
+    return {"ledger.trouble": 0, **suite.service_status("notify").get("gauges", {})}
+
+
+def populated_and_told(make_suite, receiver, both=False):
+    """A suite whose hook has heard of three pauses, with a backup of control's ledger from before the last two."""
+    suite = populated(make_suite, hooks=[receiver.hook])
+    expect_cosigned(suite, "governance")
+    backup = saved(suite, "governance", suite.folder / "backup")
+    if both:
+        expect_cosigned(suite, "reads", 6)
+        saved(suite, "reads", suite.folder / "backup-reads")
+    for _ in range(2):
+        suite.pause("--all")
+        suite.resume()
+    expect_cosigned(suite, "governance")
+    ids = expect_told(suite, receiver, 3, 3)
+    assert set(ids) <= set(leaf_ids(suite)), "named after entries"
+    return suite, backup, ids
+
+
+@pytest.mark.parametrize("notify", ["running", "away"])
+def test_after_a_restoration_notify_goes_on_from_the_fork_and_tells_nothing_twice(make_suite, make_receiver, notify):
+    receiver = make_receiver()
+    suite, backup, before = populated_and_told(make_suite, receiver)
+    given_up = leaf_ids(suite)
+    if notify == "away":
+        suite.kill("notify")
+    put_back(suite, "governance", "control", backup)
+    suite.start("control", wait=False)
+    kept = leaf_ids(suite)
+    assert given_up[:len(kept)] == kept and len(given_up) > len(kept)
+    for name in ("notify", "ingest", "policy"):
+        # Who has followed what is gone ends, and begins anew when it is started again.
+        if name in suite.services and (notify == "running" or name != "notify"):
+            suite.services[name].wait(20)
+            suite.start(name, wait=False)
+    wait_until(lambda: "entries were lost" in (suite.status()["gate"].get("sealed") or ""), "control is sealed")
+    proposed = suite.cli("ledger", "restore", "governance", "--reason", "a test", "--json").json["proposal"]
+    assert [name for name, _ in receiver.delivered()] == before, "one operator changes nothing"
+    suite.cli("approve", proposed["proposal"], "--as", "ops-2")
+    suite.expect_serving(("control", "policy", "ingest"))
+    if notify == "away":
+        suite.start("notify", wait=False)
+    suite.expect_serving()
+    # The pauses that were lost are in force nowhere; these are new, and stand where others stood.
+    suite.pause("--all")
+    suite.resume()
+    after = expect_told(suite, receiver, 4, 4)
+    assert after[:len(before)] == before
+    new = after[len(before):]
+    assert set(new) <= set(leaf_ids(suite)[len(kept):]) and not set(new) & set(given_up)
+    places = [int(content["data"]["entry"]) for name, content in receiver.delivered() if name in new]
+    assert min(places) <= len(given_up), "the control: by their places alone they would be other messages again"
+    assert notify_gauges(suite)["ledger.trouble"] == 0
+    assert len(log_lines(suite, "notify", "control's ledger was restored")) == 1
+    # And again at each start.
+    suite.restart("notify")
+    suite.pause("--all")
+    assert expect_told(suite, receiver, 5, 4)[:len(after)] == after
+
+
+def test_a_shorter_ledger_that_nobody_has_approved_is_told_to_nobody_and_shown(make_suite, make_receiver):
+    """Both disks were put back, so that nobody but notify knows what is gone."""
+    receiver = make_receiver()
+    suite, backup, before = populated_and_told(make_suite, receiver, both=True)
+    length = int(suite.status()["entries"])
+    for name in ("notify", "ingest"):
+        suite.kill(name)
+    put_back(suite, "governance", "control", backup)
+    put_back(suite, "reads", "policy", suite.folder / "backup-reads")
+    suite.start()
+    kept = leaf_ids(suite)
+    assert len(kept) < length
+    wait_until(lambda: notify_gauges(suite)["ledger.trouble"] == 1, "notify shows it")
+    assert "nothing new is told" in suite.cli("status").out
+    # Nor does it go on when the ledger is as long again.
+    pauses = 0
+    while int(suite.status()["entries"]) <= length + 4:
+        suite.pause("--all")
+        suite.resume()
+        pauses += 1
+    wait_until(lambda: suite.service_status("notify")["entries"] == suite.status()["entries"], "notify has read them all")
+    begun = suite.status()["wall_us"]
+    wait_until(lambda: suite.service_status("notify")["seen_us"] > begun + 1_000_000, "it has said what it makes of them")
+    assert [name for name, _ in receiver.delivered()] == before and notify_gauges(suite)["ledger.trouble"] == 1
+    assert suite.service_status("notify")["counters"]["ledger.governance.refused"] == 1
+    assert len(log_lines(suite, "notify", "nothing new is told")) == 1, "said once"
+    # The control, and the way out: with an outbox that knows nothing everything is told, what is known under the name that it had.
+    suite.kill("notify")
+    for file in (suite.home / "notify").glob("outbox.sqlite*"):
+        file.unlink()
+    suite.start("notify")
+    wait_until(lambda: [c["type"] for _, c in receiver.delivered()].count("gate.paused") >= 3 + 1 + pauses, "it tells all of it")
+    again = [name for name, _ in receiver.delivered()][len(before):]
+    assert twice(again) == [] and set(again) <= set(leaf_ids(suite))
+    assert set(again) & set(before) == set(before) & set(kept) != set()
 
 
 def test_a_witness_that_was_away_catches_up_with_what_it_missed(make_suite):
