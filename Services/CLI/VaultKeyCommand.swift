@@ -4,14 +4,18 @@ import Foundation
 import Seal
 import Wire
 
-/// Exchanging the key that batches are sealed to. In two steps, because policy must have it before the first batch is sealed to it.
+/// Exchanging the key that batches are sealed to. In two steps, because policy must have it before the first batch is sealed to it: it looks for the file
+/// when the announcement is proposed.
 struct VaultKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vault-key", abstract: "The key that agents seal batches to: make another, announce it.",
         discussion: """
             EXAMPLE
-              sluice vault-key new          # on policy's machine; then start sluice-policy anew
+              sluice vault-key new          # on policy's machine
               sluice vault-key announce     # proposes it; another operator approves, and agents seal to it from then on
+
+            Policy takes the new key up while it runs, as soon as it is proposed. If it cannot read the file, 'sluice status' says so, and what is sealed to the key waits at
+            the agents.
 
             The key before is kept beside it (keys/policy.vault.N): it opens what waits in spools. Take it away when no agent holds such a batch any more,
             and nobody opens what was recorded on its way.
@@ -33,7 +37,7 @@ struct VaultKeyCommand: ParsableCommand {
                 throw Complaint("cannot rename \(path): \(String(cString: strerror(errno)))")
             }
             let key = try VaultKeyFile.loadOrMake(path).publicKey
-            print("made \(path), vault key \(key.id)\nstart sluice-policy anew, then: sluice vault-key announce")
+            print("made \(path), vault key \(key.id)\nthen: sluice vault-key announce")
         }
     }
 

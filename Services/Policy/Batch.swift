@@ -64,13 +64,20 @@ struct BatchRefused: Error, Sendable {
     var expected: UInt64 = 0
     /// Its agent cannot have sealed it so: counted against it.
     var isUnsealable = false
+    /// Sealed to a key that is known to be the vault's, and that policy does not have yet: to be sent again.
+    var awaitsKey = false
 }
 
 /// Takes the seals off: the only place where what agents captured comes into the clear. One thread's.
 struct BatchUnsealer: ~Copyable {
     private var opener: Seal.Opener
+    /// Keys that are the vault's, and that are not here yet.
+    var awaited: Set<VaultKeyID> = []
 
     init(origin: String, keys: [VaultKey]) { opener = Seal.Opener(origin: origin, keys: keys) }
+
+    /// Opens to these keys from now on, and to no others.
+    mutating func use(_ keys: [VaultKey]) { opener.use(keys) }
 
     /// Nothing in the header is believed before this has returned.
     mutating func open(_ sealed: SealedBatch) throws(BatchRefused) -> OpenedBatch {
@@ -80,7 +87,9 @@ struct BatchUnsealer: ~Copyable {
                 sealed.payload, from: batch.name, stream: batch.header.stream, sequence: batch.header.sequence, header: sealed.header)
             return OpenedBatch(batch: batch, packed: Data(packed), hash: Data(SHA256.hash(data: sealed.payload).prefix(16)))
         } catch {
-            throw BatchRefused(error)
+            var refused = BatchRefused(error)
+            if case .unknownVaultKey(let id) = error { refused.awaitsKey = awaited.contains(id) }
+            throw refused
         }
     }
 }

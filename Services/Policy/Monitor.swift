@@ -6,6 +6,7 @@ import Ledger
 import Logging
 import Messaging
 import Rules
+import Seal
 import SwiftProtobuf
 import Vault
 import Wire
@@ -58,12 +59,13 @@ final class Monitor {
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
     private var anchors: Anchors
+    private var keys: KeyWatch
     /// What was last logged of the ledgers.
     private var troubles = (own: "", control: "")
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
-        anchors: Anchors, trusted: TrustedNodes, lease: Span, logger: Logger
+        anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -72,6 +74,7 @@ final class Monitor {
         self.releases = releases
         self.admission = admission
         self.anchors = anchors
+        self.keys = keys
         self.trusted = trusted
         self.lease = lease
         self.logger = logger
@@ -81,7 +84,15 @@ final class Monitor {
             registry.apply(Entry(index: 0, at: Clock.wall(), author: "", deed: .removed(ordinals)))
         }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
-        follower.granted = { [unowned self] in fence.hold(until: self.follower.heldUntil(at: Clock.now())) }
+        follower.granted = { [unowned self] in
+            let now = Clock.now()
+            // Before this node may take anything that rests on what control has said.
+            if self.follower.isHeld(at: now) {
+                self.keys.follow(registry, at: now)
+                lookForKeys(at: now)
+            }
+            fence.hold(until: self.follower.heldUntil(at: now))
+        }
         follower.anchor = { [unowned self] in self.anchors.renewal(trouble: self.follower.trouble) }
         follower.anchored = { [unowned self] in anchored($0) }
         follower.confirmed = { [unowned self] note, checkpoint in self.writer.take(.cosign(note, checkpoint)) }
@@ -124,6 +135,17 @@ final class Monitor {
         if trouble.isEmpty { logger.notice("control's ledger is believed again") } else {
             counters["ledger.governance.refused", default: 0] += 1
             logger.critical("control's ledger is not believed, policy acts as stopped: \(trouble)")
+        }
+    }
+
+    private func lookForKeys(at now: Instant) {
+        if let missing = keys.due(at: now) { writer.look(for: missing) }
+    }
+
+    private func noteKeys(_ found: [VaultKeyID]?, _ why: String) {
+        guard keys.found(found, why: why, at: Clock.now()) else { return }
+        if keys.trouble.isEmpty { logger.notice("batches open to \(keys.held.count) vault keys from now on") } else {
+            logger.error("a vault key that is announced or proposed is missing: batches sealed to it wait at their agents: \(keys.trouble)")
         }
     }
 
@@ -365,6 +387,7 @@ final class Monitor {
             case .releaseRefused(let job, let refusal, let text):
                 counters["reads.refused", default: 0] += 1
                 binder.refuse(refusal, text, kind: .releaseRequest, to: job.route)
+            case .keys(let found, let why): noteKeys(found, why)
             case .failed(let why):
                 logger.critical("the vault has failed: \(why); policy ends, nothing more is stored or released")
                 return false
@@ -447,6 +470,7 @@ final class Monitor {
     func tick(at now: Instant) {
         follower.tick(at: now)
         noteTrouble()
+        lookForKeys(at: now)
         fence.hold(until: follower.heldUntil(at: now))
         if !follower.isHeld(at: now) { for number in streaming.keys { end(number, .leaseEnded, "policy's own lease has ended") } }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
@@ -460,6 +484,9 @@ final class Monitor {
         report.counters = counters
         report.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { report.counters["refused.message.\(word)"] = count }
+        report.counters["vault.keys.refused"] = keys.refusals
+        report.gauges["vault.keys"] = Int64(keys.held.count)
+        report.gauges["vault.keys.missing"] = Int64(keys.missing.count)
         report.gauges["vault.events"] = totals.events
         report.gauges["vault.segments"] = totals.segments
         report.gauges["vault.bytes"] = totals.bytes

@@ -45,7 +45,9 @@ struct PolicyService: ParsableCommand {
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
         let fence = SharedFence()
-        let writer = VaultWriter(vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, news: written)
+        let writer = VaultWriter(
+            vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
+            news: written)
         let releases = Releases(vault: vault, news: read)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)
@@ -65,7 +67,7 @@ struct PolicyService: ParsableCommand {
             }
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
-                anchors: Anchors(offer: offer, seen: seen, kept: anchored), trusted: trusted, lease: lease, logger: host.logger)
+                anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             var failure = false
             follower.broke = { why in
                 host.logger.critical("\(why): policy ends, and follows anew when it is started again")

@@ -34,7 +34,16 @@ final class VaultWriter: Sendable {
         case badCosignature
         case released(ReleaseJob, number: Int64, subjects: Int, events: Int64)
         case releaseRefused(ReleaseJob, Refusal, String)
+        /// What a look at the key files brought; nil: nothing has changed, and why.
+        case keys([VaultKeyID]?, why: String)
         case failed(String)
+    }
+
+    /// What the opener's thread takes, in order.
+    private enum Arrival: Sendable {
+        case batch(SealedBatch)
+        case look(Set<VaultKeyID>)
+        case stop
     }
 
     struct Answer: Sendable {
@@ -68,8 +77,9 @@ final class VaultWriter: Sendable {
     private let fence: SharedFence
     private let origin: String
     private let vaultKeys: [VaultKey]
+    private let loadKeys: @Sendable () throws -> [VaultKey]
     private let news: Mailbox<News>
-    private let arrived = Queue<SealedBatch?>()
+    private let arrived = Queue<Arrival>()
     private let work = Queue<Work>()
     private let ended = DispatchSemaphore(value: 0)
     /// Streams whose mark is kept in memory; more are read again.
@@ -78,12 +88,17 @@ final class VaultWriter: Sendable {
     /// - Parameters:
     ///   - origin: Of control's ledger: which suite batches are sealed for.
     ///   - keys: What opens them: the present key, and earlier ones.
-    init(vault: any Vault, reads: ReadLedger, fence: SharedFence, origin: String, keys: [VaultKey], news: Mailbox<News>) {
+    ///   - loadKeys: Reads them anew from their files. Called on the opener's thread.
+    init(
+        vault: any Vault, reads: ReadLedger, fence: SharedFence, origin: String, keys: [VaultKey], loadKeys: @escaping @Sendable () throws -> [VaultKey],
+        news: Mailbox<News>
+    ) {
         self.vault = vault
         self.reads = reads
         self.fence = fence
         self.origin = origin
         vaultKeys = keys
+        self.loadKeys = loadKeys
         self.news = news
     }
 
@@ -93,11 +108,13 @@ final class VaultWriter: Sendable {
     }
 
     func stop() {
-        arrived.put(nil)
+        arrived.put(.stop)
         _ = ended.wait(timeout: .now() + 4)
     }
 
-    func take(_ batch: SealedBatch) { arrived.put(batch) }
+    func take(_ batch: SealedBatch) { arrived.put(.batch(batch)) }
+    /// Looks for keys that are the vault's and are missing. Until they are here what is sealed to them is answered `busy`, from the next batch on.
+    func look(for keys: Set<VaultKeyID>) { arrived.put(.look(keys)) }
     func take(_ item: Work) { work.put(item) }
 
     // MARK: Opening
@@ -107,8 +124,15 @@ final class VaultWriter: Sendable {
             var unsealer = BatchUnsealer(origin: origin, keys: vaultKeys)
             var cutter = try BatchCutter()
             while true {
-                for sealed in arrived.takeAll() {
-                    guard let sealed else { return work.put(.stop) }
+                for arrival in arrived.takeAll() {
+                    let sealed: SealedBatch
+                    switch arrival {
+                    case .batch(let batch): sealed = batch
+                    case .look(let missing):
+                        look(for: missing, &unsealer)
+                        continue
+                    case .stop: return work.put(.stop)
+                    }
                     FaultPoint.pass("after-recv")
                     guard let fence = fence.current() else {
                         news.post(.refused(sealed.batch, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended")))
@@ -117,12 +141,26 @@ final class VaultWriter: Sendable {
                     do throws(BatchRefused) {
                         work.put(.write(try cutter.prepare(try unsealer.open(sealed), fence: fence, now: Clock.wall())))
                     } catch {
-                        news.post(.refused(sealed.batch, error))
+                        news.post(error.awaitsKey ? .busy(sealed.batch, milliseconds: 1_000) : .refused(sealed.batch, error))
                     }
                 }
             }
         } catch {
             news.post(.failed("\(error)"))
+        }
+    }
+
+    /// All of the files, or none: what cannot be read takes no key away.
+    private func look(for missing: Set<VaultKeyID>, _ unsealer: inout BatchUnsealer) {
+        do {
+            let keys = try loadKeys()
+            let ids = keys.map(\.publicKey.id)
+            unsealer.use(keys)
+            unsealer.awaited = missing.subtracting(ids)
+            news.post(.keys(ids, why: ""))
+        } catch {
+            unsealer.awaited = missing
+            news.post(.keys(nil, why: "\(error)"))
         }
     }
 

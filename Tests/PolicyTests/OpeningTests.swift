@@ -93,6 +93,26 @@ private struct Sent {
         #expect(refusal(try Sent(to: key), [key]) == nil, "the control")
     }
 
+    @Test func `what is sealed to the vault's new key waits until it is here, and is not set aside`() throws {
+        let (key, new) = (try #require(VaultKey.make()), try #require(VaultKey.make()))
+        let sent = try Sent(to: new)
+        var unsealer = BatchUnsealer(origin: origin, keys: [key])
+        func refused() -> BatchRefused? {
+            do throws(BatchRefused) {
+                _ = try unsealer.open(sent.sealed)
+                return nil
+            } catch { return error }
+        }
+        #expect(refused()?.awaitsKey == false, "the control: a key that nobody has announced")
+        unsealer.awaited = [new.publicKey.id]
+        #expect(refused()?.awaitsKey == true && refused()?.isUnsealable == false)
+        unsealer.use([new, key])
+        #expect(refused() == nil)
+        unsealer.use([key])
+        unsealer.awaited = []
+        #expect(refused()?.awaitsKey == false, "and one that was taken away again")
+    }
+
     @Test func `what is sealed for somebody else, to another key, or not at all is refused by its name`() throws {
         let key = try #require(VaultKey.make())
         let other = try #require(VaultKey.make())
