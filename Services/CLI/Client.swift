@@ -117,9 +117,9 @@ final class Client {
         }
     }
 
-    /// Sends what was signed, and waits until it has taken effect or was proposed.
+    /// Sends what was signed, and waits until it has taken effect and is durable, or was proposed.
     func send(_ signed: Signed) throws -> WireOutcome {
-        try ask(.command, signed.wire) { message in
+        try ask(.command, signed.wire, silence: Limits.commandPatience) { message in
             guard message.kind == .outcome else { return nil }
             let outcome = try message.body(WireOutcome.self)
             return outcome.id == signed.id ? outcome : nil

@@ -66,7 +66,7 @@ private struct Stop {
         let command = try connection.signer().sign(Client.command(deed), at: 0)
         var outcome: WireOutcome?
         var shown = 0
-        let certificate = try client.ask(.command, command.wire, silence: .seconds(10)) { message -> WireCertificate? in
+        let certificate = try client.ask(.command, command.wire, silence: Limits.commandPatience) { message -> WireCertificate? in
             switch message.kind {
             case .outcome:
                 let body = try message.body(WireOutcome.self)

@@ -44,6 +44,8 @@ struct StatusView {
         let missing = status.services.filter { !$0.connected }.map(\.name)
         if !missing.isEmpty { lines.append(terminal.red("MISSING") + " \(missing.joined(separator: ", "))   no lease: what they guard is stopped") }
         if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
+        for line in status.pending.prefix(10) { lines.append(terminal.red("PENDING") + " \(Terminal.safe(line))   in force, not durable yet: forgotten if control ends now") }
+        if status.pending.count > 10 { lines.append("        and \(status.pending.count - 10) more") }
         let notify = service("notify")
         if notify.gauges["ledger.trouble"] == 1 {
             lines.append(terminal.red("NOTIFY") + "  control's ledger is not the one that was delivered: nothing new is told until two operators say so (sluice ledger restore governance)")

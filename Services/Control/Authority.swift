@@ -61,12 +61,29 @@ final class Authority {
     private var widenings: [UInt64: (entry: Entry, done: () -> Void)] = [:]
     private var outcomes: [ProposalHash: (outcome: WireOutcome, session: String)] = [:]
     private var outcomeOrder: [ProposalHash] = []
-    /// Commands that wait for the journal, and where they were asked.
-    private var underWay: [ProposalHash: (route: Route, session: String)] = [:]
+    /// Commands that wait for the journal.
+    private var underWay: [ProposalHash: Waiting] = [:]
+    /// What narrowed acts already, and is answered when it is durable: by its last entry.
+    private var answersDue: [UInt64: [() -> Void]] = [:]
     private(set) var recentCertificates: [Epoch: WireCertificate] = [:]
     private var restarted = true
     private var policyHeard = false
     private var ingestHeard = false
+
+    /// A command that is answered when it is durable: told before that it was done, nobody would say it again if it were forgotten.
+    private struct Waiting {
+        /// Where it was asked last.
+        var route: Route
+        let session: String
+        /// What is in force already, for people; nil: it takes effect when it is durable.
+        let acts: String?
+        let since: Instant
+        /// Who asked knows that it is not durable. Said once: `refused` names no command, and would be taken for the answer to their next one.
+        var isTold = false
+    }
+
+    /// What is in force and would be forgotten if control ended now, a line each.
+    var pending: [String] { underWay.values.compactMap(\.acts).sorted() }
 
     static let outcomesMax = 1_024
     static let certificatesMax = 16
@@ -185,7 +202,8 @@ final class Authority {
         // Sent again while the disk is at work: done once, answered where it was asked last.
         if let waiting = underWay[verified.hash] {
             guard waiting.session == session else { throw Refused(CommandRefused.replayed) }
-            underWay[verified.hash] = (route, session)
+            underWay[verified.hash]?.route = route
+            underWay[verified.hash]?.isTold = false
             return
         }
         if isApproval { return try approve(order) }
@@ -341,7 +359,7 @@ final class Authority {
         return added.isEmpty ? [] : [.registered(added, enrolment: nil)]
     }
 
-    /// Carries out what narrows, at once.
+    /// Carries out what narrows, at once. A pause is answered at once as well: its certificate says what is durable. All else is answered when it is.
     private func act(_ command: Command, _ deeds: [Entry.Deed], _ order: Order) {
         var outcome = WireOutcome()
         outcome.epoch = governance.gate.epoch.number
@@ -358,7 +376,12 @@ final class Authority {
             if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
         }
         flush()
-        finish(order.verified.hash, order.session, outcome, order.id, order.route)
+        outcome.entry = index
+        // What it found done already may itself be on its way.
+        let last = index
+        guard last > durable else { return finish(order.verified.hash, order.session, outcome, order.id, order.route) }
+        underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: "\(command.done), by \(order.author)", since: order.now)
+        answersDue[last, default: []].append { [self] in finish(order.verified.hash, order.session, outcome, order.id, order.route) }
     }
 
     private func begin(_ closure: Closure, dataClass: String, isLeak: Bool, _ order: Order) {
@@ -429,7 +452,7 @@ final class Authority {
         guard kept + order.wire.statement.count <= Authority.statementBytesMax else {
             throw Refused(.notApproved, "what waits for a second person has \(kept) bytes already: approve or withdraw some ('sluice proposals')")
         }
-        underWay[order.verified.hash] = (order.route, order.session)
+        underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: nil, since: order.now)
         widen([(.proposed(number: made.number, made.hash, until: made.until, command), nil)], order.author, order.wall, order.wire) { [self] in
             var outcome = WireOutcome()
             outcome.epoch = governance.gate.epoch.number
@@ -459,7 +482,7 @@ final class Authority {
             guard deeds.count > 1 else { throw Refused(.notFound, "there is nothing left to do of proposal \(approved.number): withdraw it") }
         }
         seen.remember(order.verified, at: order.wall)
-        underWay[order.verified.hash] = (order.route, order.session)
+        underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: nil, since: order.now)
         let lifted = lifted(by: deeds.map(\.0))
         for (deed, _) in deeds {
             switch deed {
@@ -641,19 +664,31 @@ final class Authority {
         // Before anybody is told that there is more to have: what a grant rests on is sent before it.
         becameReadable()
         for index in stride(from: before + 1, through: upTo, by: 1) {
-            guard let (entry, done) = widenings.removeValue(forKey: index) else { continue }
-            apply(entry)
-            if widenings.isEmpty { catchUp() }
-            done()
+            if let (entry, done) = widenings.removeValue(forKey: index) {
+                apply(entry)
+                if widenings.isEmpty { catchUp() }
+                done()
+            }
+            for answer in answersDue.removeValue(forKey: index) ?? [] { answer() }
         }
         for (epoch, stopping) in stoppings where stopping.entry <= upTo { stoppings[epoch]?.tracker.durable(in: .journal) }
     }
 
     func journalIsFull(_ why: String) {
         journalTrouble = why
-        for (_, (route, _)) in underWay {
-            refuse(route, .journalFull, "decided, but not in force: the journal cannot be written (\(why)). It takes effect as soon as there is room")
-        }
+        for hash in underWay.keys { tellUndurable(hash, "the ledger cannot be written: \(why); free disk space") }
+    }
+
+    private func tellUndurable(_ hash: ProposalHash, _ why: String) {
+        guard let waiting = underWay[hash], !waiting.isTold else { return }
+        underWay[hash]?.isTold = true
+        let text =
+            if let acts = waiting.acts {
+                "\(acts): IN FORCE, BUT NOT DURABLE: \(why). It is written by itself as soon as that is possible, and stands in 'sluice status' as pending until then. If control ends before, it is forgotten: look, and say it again"
+            } else {
+                "decided, but not in force: \(why). It takes effect as soon as it is written"
+            }
+        refuse(waiting.route, .journalFull, text)
     }
 
     // MARK: Stops
@@ -681,6 +716,11 @@ final class Authority {
     /// Lets time pass, and closes what is complete.
     func advance(at now: Instant, wall: WallTime) {
         openAfterRestart(at: now)
+        if !underWay.isEmpty {
+            for (hash, waiting) in underWay where now - waiting.since > Limits.durableWithin {
+                tellUndurable(hash, "the disk has not confirmed it within \(Limits.durableWithin.milliseconds / 1_000) s")
+            }
+        }
         for (epoch, var stopping) in stoppings {
             stopping.tracker.tick(at: now)
             stoppings[epoch] = stopping

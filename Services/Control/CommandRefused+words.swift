@@ -88,6 +88,22 @@ extension Powers.Gain {
     }
 }
 
+extension Command {
+    /// What is so when it has been carried out, for people: what narrows.
+    var done: String {
+        func list(_ names: some Collection<String>) -> String { names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "") }
+        return switch self {
+        case .remove(let names): "agent \(list(names)) revoked"
+        case .changeOperators(let removed, _): "operator \(list(removed)) removed"
+        case .withdraw(let number): "proposal \(number) withdrawn"
+        case .closeIncident(let number): "incident \(number) closed"
+        case .pause(_, _, let reason), .leak(_, let reason, _): "paused: \(reason)"
+        case .register(let nodes): "agent \(list(nodes.map(\.name))) registered"
+        case .resume, .announceVaultKey, .enrol, .restoreReads: "nothing left to do"
+        }
+    }
+}
+
 extension Selector {
     /// What it matches, for people.
     var line: String {

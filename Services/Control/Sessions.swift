@@ -518,6 +518,7 @@ final class Sessions {
         status.entries = authority.durable
         status.entriesWaiting = authority.entriesWaiting
         status.journal = authority.journalTrouble ?? ""
+        status.pending = Array(authority.pending.prefix(Sessions.pendingShownMax))
         status.wallUs = Clock.wall().microseconds
         status.incidentsOpen = UInt32(governance.incidents.values.count { $0.state != .closed })
         for node in trusted.nodes where node.role == "service" && node.name != "control" {
@@ -578,6 +579,7 @@ final class Sessions {
 
     private static let agentsPerPage = 2_000
     private static let statementsShownMax = 2 << 20
+    private static let pendingShownMax = 1_000
 
     private func agents(_ asked: WireAgentsQuery) -> WireAgents {
         let selector = asked.selector.value

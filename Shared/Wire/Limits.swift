@@ -12,6 +12,10 @@ package enum Limits {
     /// A pause promises to be complete within a lease and this.
     package static let certificateSlack = Span.seconds(1)
 
+    /// After so long whoever waits for control's disk is told that it has not answered; they are patient for longer.
+    package static let durableWithin = Span.seconds(4)
+    package static let commandPatience = Span.seconds(10)
+
     /// One line of NDJSON.
     package static let lineBytesMax = 64 * 1024
     package static let eventsPerBatchMax = 4_096
@@ -67,6 +71,7 @@ package enum Limits {
 
     package static func check() {
         precondition(renewalsPerLease >= 3, "a lease is at least three renewals")
+        precondition(durableWithin < commandPatience, "who waits hears that the disk is slow, and does not take control for dead")
         precondition(batchAge < lease, "a batch is closed before the lease under which it was begun can end twice")
         precondition(payloadBytesMax > columnsBytesMax)
         precondition(lineBytesMax < columnsBytesMax)

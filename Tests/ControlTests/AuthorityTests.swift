@@ -51,6 +51,99 @@ import Wire
 }
 
 extension AuthorityTests {
+    /// What takes one person and is no pause.
+    enum Removal: CaseIterable {
+        case agent, `operator`, proposal, incident
+    }
+
+    private func prepare(_ removal: Removal) throws -> Command {
+        switch removal {
+        case .agent:
+            try scene.approved(.register([Node(name: "desk", ordinal: 0, key: .init(repeating: 3, count: 32), role: .agent, scope: Scope(subject: "E1", site: "", team: ""))]))
+            scene.authority.becameDurable(scene.recorded)
+            return .remove(names: ["desk"])
+        case .operator:
+            try scene.approved(.changeOperators(removing: [], adding: [scene.scribe.member("ops-3")]))
+            scene.authority.becameDurable(scene.recorded)
+            return .changeOperators(removing: ["ops-3"], adding: [])
+        case .proposal:
+            try scene.perform(.changeOperators(removing: [], adding: [scene.scribe.member("ops-3")]), by: "ops-1")
+            scene.authority.becameDurable(scene.recorded)
+            return .withdraw(proposal: try #require(scene.answers.last?.proposal.proposal))
+        case .incident:
+            try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
+            scene.authority.becameDurable(scene.recorded)
+            try scene.approved(.resume(scene.authority.governance.gate.closures.map(\.epoch), reason: "x", unseal: false))
+            scene.authority.becameDurable(scene.recorded)
+            return .closeIncident(1)
+        }
+    }
+
+    private func isDone(_ removal: Removal) -> Bool {
+        switch removal {
+        case .agent: scene.authority.governance.node(named: "desk") == nil
+        case .operator: scene.authority.governance.operators["ops-3"] == nil
+        case .proposal: scene.authority.governance.proposals.open.isEmpty
+        case .incident: scene.authority.governance.incidents[1]?.state == .closed
+        }
+    }
+
+    @Test(arguments: Removal.allCases) func `a removal acts at once and is answered when it is durable`(removal: Removal) throws {
+        let command = try prepare(removal)
+        #expect(!isDone(removal), "the control")
+        let answered = scene.answers.count
+        try scene.perform(command, by: "ops-1")
+        #expect(isDone(removal))
+        #expect(scene.answers.count == answered, "what can still be forgotten is not answered as done")
+        #expect(scene.authority.pending.count == 1)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.count == answered + 1 && scene.answers.last?.entry == scene.recorded)
+        #expect(scene.authority.pending.isEmpty && scene.refused.isEmpty)
+    }
+
+    @Test(arguments: Removal.allCases) func `a removal that cannot be written is told as such, once, and answered when it is written`(removal: Removal) throws {
+        let command = try prepare(removal)
+        let answered = scene.answers.count
+        let signed = try scene.perform(command, by: "ops-1")
+        for _ in 0..<3 { scene.authority.journalIsFull("disk full") }
+        #expect(isDone(removal))
+        #expect(scene.refused.map(\.refusal) == [.journalFull], "a second one would be taken for the answer to the next command")
+        #expect(scene.refused.first?.text.contains("NOT DURABLE") ?? false)
+        // A pause meanwhile is answered as ever.
+        try scene.perform(.pause(Selector(), .both, reason: "meanwhile"), by: "ops-1")
+        #expect(scene.answers.count == answered + 1 && scene.answers.last?.hasClosure ?? false)
+        // Asked again, as it is: told again, and not done again.
+        let recorded = scene.recorded
+        try scene.repeated(signed, by: "ops-1")
+        scene.authority.journalIsFull("disk full")
+        #expect(scene.refused.count == 2 && scene.recorded == recorded)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.count == answered + 2 && scene.authority.pending.isEmpty && scene.authority.journalTrouble == nil)
+    }
+
+    @Test func `a disk that is silent is not taken for a control that is dead`() throws {
+        let command = try prepare(.agent)
+        try scene.perform(command, by: "ops-1")
+        let begun = Instant(nanoseconds: 1)
+        scene.authority.advance(at: begun + Limits.durableWithin, wall: scene.scribe.now)
+        #expect(scene.refused.isEmpty)
+        for more in 1...3 { scene.authority.advance(at: begun + Limits.durableWithin + .milliseconds(Int64(more)), wall: scene.scribe.now) }
+        #expect(scene.refused.map(\.refusal) == [.journalFull])
+    }
+
+    @Test func `what is removed already is answered when that removal is durable`() throws {
+        let command = try prepare(.agent)
+        try scene.perform(command, by: "ops-1")
+        let answered = scene.answers.count
+        try scene.perform(command, by: "ops-2")
+        #expect(scene.answers.count == answered)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.count == answered + 2)
+        // The control: nothing waits, so nothing is waited for.
+        try scene.perform(command, by: "ops-1")
+        #expect(scene.answers.count == answered + 3)
+    }
+
     @Test func `a key that is being exchanged commands no more, and approves nothing under its holder's new one`() throws {
         let exchanged = Operator(name: "ops-2", person: "ops-2", key: try scene.scribe.member("ops-3").key, session: .init(repeating: 9, count: 32))
         try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
@@ -121,6 +214,7 @@ private final class Scene {
     /// The newest entry that was given to the disk.
     private(set) var recorded: UInt64
     private(set) var answers: [WireOutcome] = []
+    private(set) var refused: [(refusal: Refusal, text: String)] = []
 
     init() throws {
         scribe = try Scribe()
@@ -136,6 +230,7 @@ private final class Scene {
             }
         }
         authority.answer = { [unowned self] _, outcome in answers.append(outcome) }
+        authority.refuse = { [unowned self] _, refusal, text in refused.append((refusal, text)) }
         // After its start control opens when both have been heard.
         for (name, releases) in [("ingest", false), ("policy", true)] {
             authority.heard(name, epoch: .none, entries: 0, closures: [], releases: releases, at: Instant(nanoseconds: 0))
@@ -152,6 +247,8 @@ private final class Scene {
     private func perform(_ signed: WireSignedCommand, _ name: String) throws {
         try authority.perform(signed, in: name, from: Route(number: 1), at: Instant(nanoseconds: 1), wall: scribe.now + .seconds(1))
     }
+
+    func repeated(_ signed: WireSignedCommand, by name: String) throws { try perform(signed, name) }
 
     func approve(_ number: UInt64, of signed: WireSignedCommand, by name: String) throws {
         try perform(scribe.approve(number, of: signed, by: name, at: recorded), name)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from checks import out_of_order, twice
-from harness import Process, Typist, missing, on_tmpfs, wait_until
+from harness import Process, Shim, Typist, missing, on_tmpfs, wait_until
 from harness.tools import fill
 
 MEGABYTE = 1 << 20
@@ -99,8 +99,12 @@ def test_an_agent_revoked_while_the_ledger_cannot_be_written_gets_no_new_session
                 if suite.status().get("journal"):
                     break
             agent.expect(capturing=True)
-            suite.cli("revoke", "agent", "ann")
-            assert int(suite.status()["entries_waiting"]) > 0, "the ledger says so already"
+            told = suite.cli("revoke", "agent", "ann", check=False)
+            assert (told.code, told.out) == (1, "") and "NOT DURABLE" in told.err, told
+            status = suite.status()
+            assert int(status["entries_waiting"]) > 0, "the ledger says so already"
+            assert status["pending"] == ["agent ann revoked, by ops-1"]
+            assert "PENDING agent ann revoked" in suite.cli("status").out
             agent.expect(capturing=False)
             begun = time.time_ns() // 1000
             # Three leases, in which it greets and renews again and again.
@@ -108,9 +112,56 @@ def test_an_agent_revoked_while_the_ledger_cannot_be_written_gets_no_new_session
                 assert not status["classes"], "it has got a lease again"
             filler.unlink()
             wait_until(lambda: not suite.status().get("journal"), "the ledger is written again")
+            assert not suite.status().get("pending")
             assert "ann" not in suite.agent_states() and not agent.fresh["classes"]
+            suite.restart("control")
+            assert "ann" not in suite.agent_states(), "it has been written by itself"
         finally:
             suite.close()
+
+
+def test_nobody_is_told_that_a_removal_is_done_which_a_killed_control_has_forgotten(make_suite, tmp_path):
+    """FAULTS P02, killed after the act and before the commit: it acts on everybody at once, and may still be lost."""
+    shim = Shim(tmp_path)
+    suite = make_suite(start=False)
+    suite.start("control", env=shim.env, wait=False)
+    suite.start("policy", "notify", "ingest")
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+
+    def killed(commands, held):
+        """Given in one control, which ends before or after their commits. Returns what was said of each, and what the next control knows."""
+        shim.hold(held)
+        begun = [suite.begin(*command) for command in commands]
+        if held:
+            wait_until(lambda: len(suite.status().get("pending", [])) == len(commands), "all of them act")
+            agent.expect(capturing=False)
+            assert shim.held > 0
+        else:
+            assert [command.wait() for command in begun] == [0] * len(commands)
+        suite.kill("control")
+        for command in begun:
+            # Whoever waits would say it again to the next control.
+            command.kill()
+        said = [command.finish()[1] for command in begun]
+        shim.hold(False)
+        suite.start("control", env=shim.env)
+        known = {o["name"] for o in suite.cli("operator", "list", "--json").json["operators"]} | set(suite.agent_states())
+        return said, known | {int(p["proposal"]) for p in suite.cli("proposals", "--json").json.get("proposals", [])}
+
+    (tmp_path / "pass").write_text("long enough\n")
+    (tmp_path / "pass").chmod(0o600)
+    suite.cli("key", "new", "ops-9", "--passphrase-file", tmp_path / "pass")
+    suite.approved("operator", "add", "ops-9", "--key", suite.home / "keys" / "ops-9.pub")
+    number = int(suite.cli("register", "bob", "--subject", "E2", "--json").json["proposal"]["proposal"])
+    removals = [("revoke", "agent", "ann"), ("operator", "remove", "ops-9"), ("withdraw", number)]
+
+    said, known = killed(removals, held=True)
+    assert known >= {"ann", "ops-9", number}, "they were durable: this shows nothing"
+    assert said == ["", "", ""], "told that it was done, and it is forgotten"
+    # The control: with the commit they are told, and the next control knows.
+    said, known = killed(removals, held=False)
+    assert [text.split()[0] for text in said] == ["revoked", "removed", "withdrawn:"], said
+    assert not known & {"ann", "ops-9", number}
 
 
 def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_nowhere(make_suite):

@@ -1,10 +1,12 @@
-// Loaded before libc (LD_PRELOAD) into a program under test: its clocks run ahead by as much as a file says, and signals interrupt its calls.
+// Loaded before libc (LD_PRELOAD) into a program under test: its clocks run ahead by as much as a file says, signals interrupt its calls, and a
+// database's log is not written.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,8 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-// Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, and signals taken so far: shared with the test.
-static struct { long long boot, monotonic, signals; } *shared;
+// Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, signals taken so far, whether writes to a log wait, and how many have had to:
+// shared with the test.
+static struct { long long boot, monotonic, signals, holding, held; } *shared;
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     long status = syscall(SYS_clock_gettime, clock, time);
@@ -24,6 +27,25 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     time->tv_nsec = nanoseconds % 1000000000;
     return 0;
 }
+
+static void hold(int file) {
+    if (!shared || !__atomic_load_n(&shared->holding, __ATOMIC_ACQUIRE)) return;
+    char link[32], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path);
+    if (length < 4 || memcmp(path + length - 4, "-wal", 4) != 0) return;
+    __atomic_fetch_add(&shared->held, 1, __ATOMIC_ACQ_REL);
+    struct timespec pause = {0, 1000000};
+    while (__atomic_load_n(&shared->holding, __ATOMIC_ACQUIRE)) nanosleep(&pause, NULL);
+}
+
+// Before the first byte, and not at the sync after it: what the kernel has outlives the process.
+ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
+    hold(file);
+    return syscall(SYS_pwrite64, file, bytes, count, at);
+}
+
+ssize_t pwrite(int file, const void *bytes, size_t count, off_t at) { return pwrite64(file, bytes, count, at); }
 
 static void taken(int number) { (void)number; __atomic_fetch_add(&shared->signals, 1, __ATOMIC_RELAXED); }
 

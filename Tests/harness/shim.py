@@ -19,13 +19,13 @@ def _library():
 
 
 class Shim:
-    """Clocks of the programs that run with `env`, and what interrupts them."""
+    """Clocks of the programs that run with `env`, what interrupts them, and whether they may write their databases' logs."""
 
     def __init__(self, folder):
         self.path = Path(folder) / "shim"
-        self.path.write_bytes(bytes(24))
+        self.path.write_bytes(bytes(40))
         with open(self.path, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), 24)
+            self._shared = mmap.mmap(file.fileno(), 40)
         self.env = {"SLUICE_SHIM": str(self.path), "LD_PRELOAD": str(_library())}
         self.stormy = {**self.env, "SLUICE_SHIM_STORM": "1"}
 
@@ -36,3 +36,12 @@ class Shim:
     @property
     def signals(self):
         return struct.unpack_from("q", self._shared, 16)[0]
+
+    def hold(self, holding=True):
+        """From now on no commit gets further than to its first byte; until `hold(False)`."""
+        struct.pack_into("q", self._shared, 24, holding)
+
+    @property
+    def held(self):
+        """Writes that have had to wait, so far."""
+        return struct.unpack_from("q", self._shared, 32)[0]

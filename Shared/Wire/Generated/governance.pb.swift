@@ -907,7 +907,7 @@ package nonisolated struct WireCloseIncident: Sendable {
   package init() {}
 }
 
-/// The answer to a command, at once when it has taken effect, or waits for a second person.
+/// The answer to a command: when a pause is in force, when anything else is in force and durable, or waits for a second person.
 package nonisolated struct WireOutcome: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1422,6 +1422,12 @@ package nonisolated struct WireStatus: @unchecked Sendable {
   package var proposalsOpen: UInt32 {
     get {_storage._proposalsOpen}
     set {_uniqueStorage()._proposalsOpen = newValue}
+  }
+
+  /// In force and not durable yet, pauses excepted: what a control that ended now would forget. A line each, for people.
+  package var pending: [String] {
+    get {_storage._pending}
+    set {_uniqueStorage()._pending = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -4355,7 +4361,7 @@ nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Status"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}gate\0\u{3}lease_ms\0\u{3}up_us\0\u{1}services\0\u{3}agents_registered\0\u{3}agents_connected\0\u{3}agents_current\0\u{1}silent\0\u{1}entries\0\u{3}entries_waiting\0\u{1}journal\0\u{3}incidents_open\0\u{1}counters\0\u{3}wall_us\0\u{1}ledgers\0\u{3}proposals_open\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}gate\0\u{3}lease_ms\0\u{3}up_us\0\u{1}services\0\u{3}agents_registered\0\u{3}agents_connected\0\u{3}agents_current\0\u{1}silent\0\u{1}entries\0\u{3}entries_waiting\0\u{1}journal\0\u{3}incidents_open\0\u{1}counters\0\u{3}wall_us\0\u{1}ledgers\0\u{3}proposals_open\0\u{1}pending\0")
 
   fileprivate class _StorageClass {
     var _gate: WireGateState? = nil
@@ -4374,6 +4380,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _wallUs: Int64 = 0
     var _ledgers: [WireLedgerStatus] = []
     var _proposalsOpen: UInt32 = 0
+    var _pending: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4400,6 +4407,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _wallUs = source._wallUs
       _ledgers = source._ledgers
       _proposalsOpen = source._proposalsOpen
+      _pending = source._pending
     }
   }
 
@@ -4434,6 +4442,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 14: try { try decoder.decodeSingularInt64Field(value: &_storage._wallUs) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._ledgers) }()
         case 16: try { try decoder.decodeSingularUInt32Field(value: &_storage._proposalsOpen) }()
+        case 17: try { try decoder.decodeRepeatedStringField(value: &_storage._pending) }()
         default: break
         }
       }
@@ -4494,6 +4503,9 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       if _storage._proposalsOpen != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._proposalsOpen, fieldNumber: 16)
       }
+      if !_storage._pending.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._pending, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4519,6 +4531,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._wallUs != rhs_storage._wallUs {return false}
         if _storage._ledgers != rhs_storage._ledgers {return false}
         if _storage._proposalsOpen != rhs_storage._proposalsOpen {return false}
+        if _storage._pending != rhs_storage._pending {return false}
         return true
       }
       if !storagesAreEqual {return false}
