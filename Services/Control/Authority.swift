@@ -18,12 +18,11 @@ final class Authority {
     private var seen: SeenNonces
     /// What was signed for each proposal.
     private var statements: [UInt64: WireSignedCommand]
-    private(set) var stoppings: [Epoch: Stopping] = [:]
     private(set) var durable: UInt64
     /// Why the journal cannot be written; nil: it can.
     private(set) var journalTrouble: String?
     var leases: LeaseGrantor<String>
-    let lease: Span
+    let stops: Stops
 
     /// New entries that are to be made durable together, and what was signed for each.
     var append: ([(Entry, WireSignedCommand?)]) -> Void = { _ in }
@@ -31,8 +30,6 @@ final class Authority {
     var operatorsChanged: () -> Void = {}
     /// The gate is narrower: push it to every service.
     var pushNarrower: (GateState) -> Void = { _ in }
-    /// The same again, to those that have not answered.
-    var pushAgain: (GateState, Set<String>) -> Void = { _, _ in }
     /// There is more to have: nudge every service.
     var nudge: () -> Void = {}
     /// Durable entries that followers have not got.
@@ -40,10 +37,7 @@ final class Authority {
     /// Agents that are registered no more: tell every service at once.
     var pushRemoved: ([UInt32]) -> Void = { _ in }
     var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
-    var showProgress: (Route, WireProgress) -> Void = { _, _ in }
-    var showCertificate: (Route, WireCertificate) -> Void = { _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
-    var services: () -> [StopTracker.Service] = { [] }
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     var readsInTrouble: (abandons: String, adopts: String)?
     /// Two operators have said which of them counts.
@@ -65,7 +59,6 @@ final class Authority {
     private var underWay: [ProposalHash: Waiting] = [:]
     /// What narrowed acts already, and is answered when it is durable: by its last entry.
     private var answersDue: [UInt64: [() -> Void]] = [:]
-    private(set) var recentCertificates: [Epoch: WireCertificate] = [:]
     private var restarted = true
     private var policyHeard = false
     private var ingestHeard = false
@@ -86,7 +79,6 @@ final class Authority {
     var pending: [String] { underWay.values.compactMap(\.acts).sorted() }
 
     static let outcomesMax = 1_024
-    static let certificatesMax = 16
 
     /// - Parameters:
     ///   - statements: what was signed for the proposals that stand in `fold`.
@@ -98,7 +90,7 @@ final class Authority {
         seen = fold.seen
         self.statements = statements
         pendingEpoch = max(governance.gate.epoch, floor)
-        self.lease = lease
+        stops = Stops(lease: lease)
         index = fold.size
         durable = fold.size
         leases = LeaseGrantor(lease: lease, startedAt: now)
@@ -115,8 +107,7 @@ final class Authority {
     /// Epochs alone do not tell: a later pause may have hidden one that was lost. So peers name the closures that they hold.
     /// Indexes tell the rest: who has entries that are not here proves that the ledger was put back.
     func heard(_ service: String, epoch claimed: Epoch, entries: UInt64, closures: [UInt64], releases: Bool, at now: Instant) {
-        // Who claims the last epoch that there is leaves none to go on with: so nobody is believed beyond half of what the journal can hold.
-        let epoch = min(claimed, Authority.believedMax)
+        let epoch = min(claimed, Losses.believedMax)
         let epochs = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
         let lost = closures.map { Epoch($0) }.filter { !epochs.contains($0) && !planned.dropped.contains($0) }.max()
         if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) || entries > durable {
@@ -125,9 +116,8 @@ final class Authority {
                 ?? (entries > durable ? "entry \(entries), the ledger only \(durable)" : "epoch \(epoch.number), the ledger only \(governance.gate.epoch.number)")
             governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --unseal' by two operators opens again")
             pendingEpoch = max(pendingEpoch, epoch)
-            lostEpoch = max(lostEpoch ?? epoch, epoch)
-            // One peer must not make an entry that is too long to be sent.
-            if let lost, lostClosures.count < Authority.lostClosuresMax { lostClosures.insert(lost) }
+            losses.epoch = max(losses.epoch ?? epoch, epoch)
+            if let lost, losses.closures.count < Losses.closuresMax { losses.closures.insert(lost) }
             pushNarrower(governance.gate)
             return
         }
@@ -139,31 +129,25 @@ final class Authority {
     /// Policy has cosigned a longer ledger than this, or another one: entries were lost, whatever its epoch says.
     func outrun(by checkpoint: (size: UInt64, text: String)) {
         // Said before two operators gave that history up, and heard after.
-        guard abandoned == nil, !governance.abandoned.contains(Array(checkpoint.text.utf8)) else { return }
+        guard losses.abandoned == nil, !governance.abandoned.contains(Array(checkpoint.text.utf8)) else { return }
         governance.seal(
             "policy has cosigned \(checkpoint.size) entries of this ledger, which has \(durable) or others: entries were lost. 'sluice resume --unseal' by two operators opens again")
-        abandoned = Array(checkpoint.text.utf8)
-        lostEpoch = max(lostEpoch ?? .none, governance.gate.epoch)
+        losses.abandoned = Array(checkpoint.text.utf8)
+        losses.epoch = max(losses.epoch ?? .none, governance.gate.epoch)
         pushNarrower(governance.gate)
     }
 
-    /// What policy has cosigned of a history that this ledger does not continue, as its text.
-    private var abandoned: [UInt8]?
-
-    private static let lostClosuresMax = 1_000
-    private static let believedMax = Epoch(1 << 62)
-
     /// After a restart: opens when policy has been heard, and ingest too, or every lease has ended that it could know a pause by.
     private func openAfterRestart(at now: Instant) {
-        guard restarted, lostEpoch == nil, policyHeard, ingestHeard || now >= leases.unknownUntil else { return }
+        guard restarted, losses.epoch == nil, policyHeard, ingestHeard || now >= leases.unknownUntil else { return }
         restarted = false
         governance.unseal(atLeast: governance.gate.epoch)
         nudge()
     }
 
-    /// What somebody knows and the journal does not. While it is set nothing is granted: a grant would make the peer forget it.
-    private(set) var lostEpoch: Epoch?
-    private var lostClosures: Set<Epoch> = []
+    private var losses = Losses()
+    /// Something is lost: nothing is granted.
+    var hasLost: Bool { losses.epoch != nil }
 
     // MARK: Commands
 
@@ -197,7 +181,8 @@ final class Authority {
         if let done = outcomes[verified.hash] {
             guard done.session == session else { throw Refused(CommandRefused.replayed) }
             answer(route, done.outcome)
-            return follow(done.outcome, route, wall)
+            if done.outcome.hasClosure { stops.follow(Epoch(done.outcome.epoch), route, wall) }
+            return
         }
         // Sent again while the disk is at work: done once, answered where it was asked last.
         if let waiting = underWay[verified.hash] {
@@ -210,12 +195,16 @@ final class Authority {
         guard let command = (try? WireCommand(serializedBytes: verified.statement.body))?.value else {
             throw Refused(.invalid, "this command is not known here, or is not whole; control may be older than the sender")
         }
-        let deeds = try plan(command, order.author, wall)
-        let consequence = consequence(of: deeds, by: order.author, wall)
+        let deeds = try planning.deeds(of: command, by: order.author, at: wall)
+        let consequence = planning.consequence(of: deeds, by: order.author, at: wall)
         try admit(order, narrows: consequence.narrows)
         // Only for what is recorded: whoever reads the ledger sees no other.
         if !deeds.isEmpty { seen.remember(verified, at: wall) }
         if consequence.narrows { act(command, deeds, order) } else { try propose(command, order) }
+    }
+
+    private var planning: Planning {
+        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble)
     }
 
     private func admit(_ order: Order, narrows: Bool) throws(Refused) {
@@ -224,139 +213,6 @@ final class Authority {
         if let journalTrouble, !narrows {
             throw Refused(.journalFull, "nothing widens while the ledger cannot be written: \(journalTrouble); free disk space")
         }
-    }
-
-    /// Which side a command is on: the state before it is compared with the state after it.
-    private func consequence(of deeds: [Entry.Deed], by author: String, _ wall: WallTime) -> Powers.Consequence {
-        var after = planned
-        for (number, deed) in deeds.enumerated() { after.apply(Entry(index: index + 1 + UInt64(number), at: wall, author: author, deed: deed)) }
-        let consequence = Powers(planned).consequence(of: Powers(after))
-        // The seal that an unsealing lifts is this run's, and stands in no entry.
-        guard deeds.contains(where: \.alwaysTakesTwo) else { return consequence }
-        let isUnsealing = deeds.contains { if case .unsealed = $0 { true } else { false } }
-        if case .widens(let gains) = consequence { return .widens((isUnsealing ? [.unseals] : []) + gains) }
-        return .widens(isUnsealing ? [.unseals] : [])
-    }
-
-    /// What would be recorded if the command were carried out now. Changes nothing.
-    private func plan(_ command: Command, _ author: String, _ wall: WallTime) throws(Refused) -> [Entry.Deed] {
-        switch command {
-        case .pause(let selector, let direction, let reason):
-            try Authority.check(reason: reason)
-            try check(selector)
-            return [.paused(closure(selector, direction, reason, author, wall))]
-        case .leak(let dataClass, let reason, let source):
-            try Authority.check(reason: reason)
-            guard source.utf8.count <= Limits.nameBytesMax else {
-                throw Refused(.invalid, "the source of a leak has at most \(Limits.nameBytesMax) bytes")
-            }
-            let selector = Selector(classes: dataClass.isEmpty ? [] : [DataClass(dataClass)])
-            try check(selector)
-            let title = source.isEmpty || source == "operator" ? reason : "\(reason) (noticed by \(source))"
-            return [.paused(closure(selector, .both, title, author, wall))]
-        case .resume(let closures, let reason, let unseal): return try planResume(closures, reason, unseal)
-        case .register(let nodes): return try planRegistration(nodes)
-        case .remove(let names):
-            let gone = names.compactMap { planned.node(named: $0)?.ordinal }
-            return gone.isEmpty ? [] : [.removed(gone)]
-        case .closeIncident(let number):
-            guard let incident = planned.incidents[number] else { throw Refused(.notFound, "there is no incident \(number)") }
-            guard !planned.gate.closures.contains(where: { $0.epoch == incident.closure }) else {
-                throw Refused(.invalid, "incident \(number) has closure \(incident.closure.number) in force: resume it first")
-            }
-            return incident.state == .closed ? [] : [.incidentMoved(number: number, to: .closed)]
-        case .changeOperators(let removing, let adding):
-            guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
-            for new in adding {
-                do throws(PublicKeyError) { _ = try OperatorPublicKey(raw: new.key) } catch { throw Refused(.invalid, "the key of \(new.name) \(error)") }
-            }
-            var trial = planned.operators
-            do throws(OperatorsRefused) { try trial.change(removing: Set(removing), adding: adding) } catch { throw Refused(error) }
-            return [.operatorsChanged(removed: removing, added: adding)]
-        case .announceVaultKey(let key):
-            return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
-        case .enrol(let asked, let seconds):
-            guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),
-                (1...Limits.nameBytesMax).contains(asked.scope.subject.utf8.count), (1...86_400).contains(seconds)
-            else { throw Refused(.invalid, "an enrolment has a subject, perhaps a site, a team and a name, of at most \(Limits.nameBytesMax) bytes each, and is good for at most a day") }
-            var enrolment = asked
-            enrolment.number = planned.nextEnrolment
-            enrolment.until = wall + .seconds(Int64(seconds))
-            return [.enrolmentOpened(enrolment)]
-        case .restoreReads(let abandons, let adopts, let reason):
-            try Authority.check(reason: reason)
-            guard let held = readsInTrouble, Array(held.abandons.utf8) == abandons, Array(held.adopts.utf8) == adopts else {
-                throw Refused(.notFound, "policy's ledger is not in trouble, or by other checkpoints than these: 'sluice status' shows it")
-            }
-            if planned.readsRestored[abandons] == adopts { return [] }
-            return [.readsRestored(abandons: abandons, adopts: adopts, reason: reason)]
-        case .withdraw(let number):
-            var trial = planned.proposals
-            do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
-            return [.withdrawn(number: number)]
-        }
-    }
-
-    private func closure(_ selector: Selector, _ direction: Direction, _ title: String, _ author: String, _ wall: WallTime) -> Closure {
-        Closure(
-            epoch: planned.nextEpoch(after: pendingEpoch), direction: direction, selector: selector, reason: title, author: author,
-            incident: planned.nextIncident, from: wall)
-    }
-
-    private func planResume(_ asked: [Epoch], _ reason: String, _ unseal: Bool) throws(Refused) -> [Entry.Deed] {
-        try Authority.check(reason: reason)
-        if governance.gate.seal != nil {
-            guard unseal else { throw Refused(.sealed, governance.gate.seal ?? "") }
-            guard lostEpoch != nil else {
-                throw Refused(.sealed, "policy has not been heard since control started: start it, it opens by itself")
-            }
-        }
-        let inForce = Set(planned.gate.closures.map(\.epoch))
-        if let unknown = Set(asked).subtracting(inForce).min() {
-            let list = inForce.map { "\($0.number)" }.sorted().joined(separator: ", ")
-            throw Refused(.notFound, "no closure \(unknown.number) is in force\(list.isEmpty ? "; none is" : "; in force: \(list)")")
-        }
-        let unseals = unseal && lostEpoch != nil
-        guard !asked.isEmpty || unseals else { throw Refused(.notFound, inForce.isEmpty ? "nothing is closed" : "name the closures to lift: who approves must see which") }
-        var deeds: [Entry.Deed] = []
-        var epoch = planned.nextEpoch(after: pendingEpoch)
-        if unseals {
-            deeds.append(.unsealed(epoch, dropped: lostClosures.sorted(), reason: reason, abandons: abandoned ?? []))
-            epoch = epoch.next
-        }
-        if !asked.isEmpty { deeds.append(.resumed(to: epoch, closures: Set(asked).sorted(), reason: reason)) }
-        return deeds
-    }
-
-    /// Those that are not registered as they are.
-    private func planRegistration(_ asked: [Node]) throws(Refused) -> [Entry.Deed] {
-        guard !asked.isEmpty, asked.count <= Limits.nodesPerEntryMax else {
-            throw Refused(.invalid, "1 to \(Limits.nodesPerEntryMax) nodes are registered at once, not \(asked.count)")
-        }
-        var added: [Node] = []
-        var keyHolders = Dictionary(planned.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
-        var ordinal = planned.nextOrdinal
-        for var node in asked {
-            guard node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
-                [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
-            else {
-                throw Refused(
-                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
-            }
-            guard !planned.revokedKeys.contains(node.key) else {
-                throw Refused(.revokedKey, "the key of '\(node.name)' was taken away with an agent: it never comes back, make a new one")
-            }
-            if let holder = keyHolders[node.key], holder != node.name {
-                throw Refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
-            }
-            keyHolders[node.key] = node.name
-            // The same again is the same agent: a second start registers nothing new.
-            if let known = planned.node(named: node.name), known.key == node.key, known.scope == node.scope { continue }
-            node.ordinal = ordinal
-            ordinal += 1
-            added.append(node)
-        }
-        return added.isEmpty ? [] : [.registered(added, enrolment: nil)]
     }
 
     /// Carries out what narrows, at once. A pause is answered at once as well: its certificate says what is durable. All else is answered when it is.
@@ -396,9 +252,7 @@ final class Authority {
         let agents =
             closure.stopsCapture
             ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && closure.selector.matches($0.scope) }.map(\.name)) : []
-        stoppings[closure.epoch] = Stopping(
-            tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
-            entry: entry, asker: order.route, shown: now, pushed: now)
+        stops.begin(closure, entry: entry, agents: agents, asker: order.route, at: now)
         narrow(
             .incidentOpened(number: closure.incident, title: closure.reason, closure: closure.epoch, dataClass: dataClass, isLeak: isLeak), order.author,
             order.wall)
@@ -408,20 +262,6 @@ final class Authority {
         outcome.incident = closure.incident
         outcome.closure = WireClosure(closure)
         finish(order.verified.hash, order.session, outcome, order.id, order.route)
-    }
-
-    /// Who asks again, on a new connection perhaps, is shown the same pause to its end: what went to the old one is lost.
-    private func follow(_ outcome: WireOutcome, _ route: Route, _ wall: WallTime) {
-        guard outcome.hasClosure else { return }
-        let epoch = Epoch(outcome.epoch)
-        if stoppings[epoch] != nil {
-            stoppings[epoch]?.asker = route
-            if let stopping = stoppings[epoch], stopping.overdue {
-                showCertificate(route, WireCertificate(stopping.tracker.certificate(issued: wall)))
-            }
-        } else if let certificate = recentCertificates[epoch] {
-            showCertificate(route, certificate)
-        }
     }
 
     private func issue(_ epoch: Epoch) {
@@ -477,7 +317,7 @@ final class Authority {
                 throw Refused(.notFound, "what proposal \(approved.number) asked for is not there any more")
             }
             // Judged anew: what was right when it was proposed may not be any more.
-            for deed in try plan(command, proposer, order.wall) { deeds.append((deed, approved.number)) }
+            for deed in try planning.deeds(of: command, by: proposer, at: order.wall) { deeds.append((deed, approved.number)) }
             // Approved and never carried out, it could be carried out at any later time.
             guard deeds.count > 1 else { throw Refused(.notFound, "there is nothing left to do of proposal \(approved.number): withdraw it") }
         }
@@ -497,9 +337,7 @@ final class Authority {
                 switch deed {
                 case .registered(let nodes, _): outcome.nodes += nodes.map { WireNode($0) }
                 case .unsealed:
-                    lostEpoch = nil
-                    lostClosures = []
-                    abandoned = nil
+                    losses = Losses()
                     restarted = false
                 default: break
                 }
@@ -538,8 +376,8 @@ final class Authority {
         switch proposal.state {
         case .open:
             wire.state = wall < proposal.until ? "open" : "expired"
-            if let command = planned.proposed[number], let deeds = try? plan(command, proposal.proposer.name, wall),
-                case .widens(let gains) = consequence(of: deeds, by: proposal.proposer.name, wall)
+            if let command = planned.proposed[number], let deeds = try? planning.deeds(of: command, by: proposal.proposer.name, at: wall),
+                case .widens(let gains) = planning.consequence(of: deeds, by: proposal.proposer.name, at: wall)
             {
                 wire.gains = gains.prefix(100).map(\.line)
                 if gains.count > 100 { wire.gains.append("and \(gains.count - 100) more") }
@@ -561,43 +399,6 @@ final class Authority {
         if outcomeOrder.count > Authority.outcomesMax { outcomes[outcomeOrder.removeFirst()] = nil }
         answer(route, outcome)
     }
-
-    private static func check(reason: String) throws(Refused) {
-        guard !reason.isEmpty, reason.utf8.count <= Limits.reasonBytesMax else {
-            throw Refused(.invalid, "a reason has 1 to \(Limits.reasonBytesMax) bytes: it is what people will read")
-        }
-    }
-
-    /// A pause of something that does not exist would stop nothing and look like a success.
-    private func check(_ selector: Selector) throws(Refused) {
-        let values = selector.sites.count + selector.teams.count + selector.subjects.count + selector.classes.count
-        guard values + selector.readers.count + selector.purposes.count <= Limits.selectorValuesMax else {
-            throw Refused(.invalid, "a selector names at most \(Limits.selectorValuesMax) values")
-        }
-        // Every closure in force is in every grant: one of megabytes would cost each service its lease.
-        let names = [selector.sites, selector.teams, selector.subjects, Set(selector.classes.map(\.name)), selector.readers, selector.purposes]
-        guard names.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else {
-            throw Refused(.invalid, "a value of a selector has at most \(Limits.nameBytesMax) bytes")
-        }
-        func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws(Refused) {
-            guard !asked.isEmpty else { return }
-            let there = Set(governance.nodes.values.map(known))
-            if let unknown = asked.subtracting(there).min() {
-                throw Refused(.notFound, "no agent has the \(what) '\(unknown)': nothing was stopped; 'sluice agents' lists them")
-            }
-        }
-        try missing(selector.sites, "site") { $0.scope.site }
-        try missing(selector.teams, "team") { $0.scope.team }
-        try missing(selector.subjects, "subject") { $0.scope.subject }
-        let known = Set(Authority.classes.map { DataClass($0) })
-        if let unknown = selector.classes.subtracting(known).min() {
-            throw Refused(
-                .notFound, "there is no class '\(unknown.name)': nothing was stopped; there are \(Authority.classes.joined(separator: ", "))")
-        }
-    }
-
-    /// The policy document will name them.
-    static let classes = ["activity", "content", "conversation", "review"]
 
     // MARK: The ledger
 
@@ -671,7 +472,7 @@ final class Authority {
             }
             for answer in answersDue.removeValue(forKey: index) ?? [] { answer() }
         }
-        for (epoch, stopping) in stoppings where stopping.entry <= upTo { stoppings[epoch]?.tracker.durable(in: .journal) }
+        stops.becameDurable(upTo)
     }
 
     func journalIsFull(_ why: String) {
@@ -693,25 +494,11 @@ final class Authority {
 
     // MARK: Stops
 
-    func stopped(service: String, epoch: Epoch, isDurable: Bool, at now: Instant) {
-        for started in stoppings.keys where started <= epoch {
-            stoppings[started]!.tracker.acknowledged(service: service, at: now)
-            if isDurable { stoppings[started]!.tracker.durable(in: .vault) }
-        }
-    }
+    func reported(by ingest: String, epoch: Epoch, leased: [UInt32]) { stops.reported(by: ingest, epoch: epoch, leased: names(leased)) }
 
-    func reported(by ingest: String, epoch: Epoch, leased: [UInt32]) {
-        let names = leased.compactMap { governance.nodes[$0]?.name }
-        for started in stoppings.keys where started <= epoch { stoppings[started]!.tracker.reported(by: ingest, leased: names) }
-    }
+    func stopped(agents: [UInt32], epoch: Epoch, at now: Instant) { stops.stopped(agents: names(agents), epoch: epoch, at: now) }
 
-    func stopped(agents: [UInt32], epoch: Epoch, at now: Instant) {
-        for started in stoppings.keys where started <= epoch {
-            for ordinal in agents {
-                if let name = governance.nodes[ordinal]?.name { stoppings[started]!.tracker.acknowledged(agent: name, at: now) }
-            }
-        }
-    }
+    private func names(_ ordinals: [UInt32]) -> [String] { ordinals.compactMap { governance.nodes[$0]?.name } }
 
     /// Lets time pass, and closes what is complete.
     func advance(at now: Instant, wall: WallTime) {
@@ -721,25 +508,7 @@ final class Authority {
                 tellUndurable(hash, "the disk has not confirmed it within \(Limits.durableWithin.milliseconds / 1_000) s")
             }
         }
-        for (epoch, var stopping) in stoppings {
-            stopping.tracker.tick(at: now)
-            stoppings[epoch] = stopping
-            if stopping.tracker.isComplete {
-                stoppings[epoch] = nil
-                certify(stopping, wall)
-            } else if !stopping.overdue, now - stopping.tracker.start > StopTracker.withDrift(lease) + Limits.certificateSlack {
-                stoppings[epoch]!.overdue = true
-                if let asker = stopping.asker { showCertificate(asker, WireCertificate(stopping.tracker.certificate(issued: wall))) }
-            } else if let asker = stopping.asker, now - stopping.shown > .milliseconds(50) {
-                stoppings[epoch]!.shown = now
-                showProgress(asker, WireProgress(stopping.tracker.progress(at: now), epoch: epoch))
-            }
-            let awaited = stopping.tracker.awaited
-            if !awaited.isEmpty, now - stopping.pushed > .milliseconds(200) {
-                stoppings[epoch]?.pushed = now
-                pushAgain(governance.gate, awaited)
-            }
-        }
+        for stopping in stops.advance(at: now, wall: wall) { certify(stopping, wall) }
     }
 
     private func certify(_ stopping: Stopping, _ wall: WallTime) {
@@ -748,41 +517,6 @@ final class Authority {
         let incident = certificate.closure.incident
         if governance.incidents[incident]?.state == .open { narrow(.incidentMoved(number: incident, to: .contained), "control", wall) }
         flush()
-        let wire = WireCertificate(certificate)
-        recentCertificates[certificate.epoch] = wire
-        if recentCertificates.count > Authority.certificatesMax, let oldest = recentCertificates.keys.min() {
-            recentCertificates[oldest] = nil
-        }
-        if let asker = stopping.asker {
-            showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: certificate.epoch))
-            showCertificate(asker, wire)
-        }
-    }
-}
-
-extension WireProgress {
-    init(_ progress: StopTracker.Progress, epoch: Epoch) {
-        self.init()
-        self.epoch = epoch.number
-        services = UInt32(clamping: progress.services)
-        servicesAll = UInt32(clamping: progress.servicesAll)
-        servicesUs = UInt32(clamping: progress.servicesAfter.microseconds)
-        agents = UInt32(clamping: progress.agents)
-        agentsAll = UInt32(clamping: progress.agentsAll)
-        agentsUs = UInt32(clamping: progress.agentsAfter.microseconds)
-        silent = UInt32(clamping: progress.silent)
-        elapsedUs = UInt32(clamping: progress.elapsed.microseconds)
-        leaseUs = UInt32(clamping: progress.ended.microseconds)
-    }
-}
-
-extension Entry.Deed {
-    /// Whatever it seems to change, it takes two persons: what it gives up stands in no state that could be compared. ``GovernanceFold`` asks for
-    /// the same.
-    fileprivate var alwaysTakesTwo: Bool {
-        switch self {
-        case .unsealed, .readsRestored: true
-        default: false
-        }
+        stops.certified(certificate, of: stopping)
     }
 }

@@ -40,7 +40,7 @@ final class Joining {
         guard request.id.count == 16, request.key.count == 32, request.token.count == 32 else {
             throw Refused(.invalid, "a request to join has an id of 16 bytes, a key of 32 and a token's hash of 32")
         }
-        if authority.lostEpoch != nil { throw Refused(.sealed, "control's ledger has lost entries: operators must open it first") }
+        if authority.hasLost { throw Refused(.sealed, "control's ledger has lost entries: operators must open it first") }
         let key = [UInt8](request.key)
         let decision: JoinDecision
         do throws(JoinRefused) {

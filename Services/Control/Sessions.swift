@@ -10,7 +10,7 @@ import Wire
 /// Control's sessions with services and operators.
 final class Sessions {
     /// A peer that has said `Hello`.
-    private final class Peer {
+    final class Peer {
         let user: User
         let route: Route
         /// Services: index of the last entry sent or had.
@@ -26,20 +26,23 @@ final class Sessions {
         }
     }
 
-    private let binder: Binder
-    private let authority: Authority
-    private let journal: Journal
+    let binder: Binder
+    let authority: Authority
+    let journal: Journal
     private let joining: Joining
-    private let trusted: TrustedNodes
-    private let admission: Admission
-    private let lease: Span
-    private let started = Clock.now()
+    let trusted: TrustedNodes
+    let admission: Admission
+    let lease: Span
+    let started = Clock.now()
     private let start = Nonce.random()
     private let logger: Logger
     private var peers = SessionTable<Peer>()
     /// The newest session of each service.
-    private var services: [String: Peer] = [:]
-    private var silent: [String: [WireSilence]] = [:]
+    private(set) var services: [String: Peer] = [:]
+    /// As the ingests last said: whose session is there without a lease, and, by ordinal, who holds one.
+    private(set) var silent: [String: [WireSilence]] = [:]
+    private(set) var current: [String: [UInt32]] = [:]
+    let anchors: Anchors
     /// The newest entries, so that a slow disk delays no follower's. A grant rests on entries that were sent before it.
     private var recent: [Recorded] = []
     private var recentNodes = 0
@@ -48,7 +51,6 @@ final class Sessions {
     private static let recentMax = 256
     /// Of their certificates: 30 bytes a node.
     private static let recentNodesMax = 500_000
-    private var current: [String: [UInt32]] = [:]
 
     init(
         binder: Binder, authority: Authority, journal: Journal, joining: Joining, trusted: TrustedNodes, admission: Admission, lease: Span, logger: Logger
@@ -62,6 +64,7 @@ final class Sessions {
         self.lease = lease
         self.logger = logger
         checkpoint = journal.checkpoint
+        anchors = Anchors(authority: authority, journal: journal, logger: logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
         authority.append = { [unowned self] entries in
             do {
@@ -73,11 +76,14 @@ final class Sessions {
                 self.logger.critical("entry \(entries[0].0.index) cannot be written: \(error)")
             }
         }
-        authority.readsRestored = { [unowned self] in judgeAgain() }
+        authority.readsRestored = { [unowned self] in anchors.judgeAgain() }
+        anchors.nudgePolicy = { [unowned self] in
+            if let peer = services["policy"] { self.binder.send(.nudge, WireNudge(), to: peer.route) }
+        }
         authority.operatorsChanged = { [unowned self] in admitOperators() }
         admitOperators()
         authority.reserve = { [unowned journal] in journal.gave($0) }
-        authority.pushAgain = { [unowned self] gate, names in push(gate, to: names) }
+        authority.stops.pushAgain = { [unowned self] names in push(self.authority.governance.gate, to: names) }
         authority.pushNarrower = { [unowned self] gate in push(gate) }
         authority.becameReadable = { [unowned self] in for peer in services.values { page(peer) } }
         authority.pushRemoved = { [unowned self] ordinals in
@@ -89,12 +95,12 @@ final class Sessions {
         authority.refuse = { [unowned binder] route, refusal, text in binder.refuse(refusal, text, kind: .command, to: route) }
         authority.nudge = { [unowned self] in nudge() }
         authority.answer = { [unowned binder] route, outcome in binder.send(.outcome, outcome, to: route) }
-        authority.showProgress = { [unowned binder] route, progress in binder.send(.progress, progress, to: route) }
-        authority.showCertificate = { [unowned self] route, certificate in
+        authority.stops.showProgress = { [unowned binder] route, progress in binder.send(.progress, progress, to: route) }
+        authority.stops.showCertificate = { [unowned self] route, certificate in
             binder.send(.certificate, certificate, to: route)
             self.logger.info("certificate \(certificate.epoch): \(certificate.complete ? "complete" : "NOT complete") after \(certificate.completeAfterUs / 1000) ms")
         }
-        authority.services = { [unowned self] in stopServices() }
+        authority.stops.services = { [unowned self] in stopServices() }
         joining.joined = { [unowned self] route, body in
             logger.info("\(body.name) has joined, number \(body.ordinal)")
             self.journal.complete(body, for: route, vaultKey: self.authority.governance.vaultKeyIndex)
@@ -160,7 +166,7 @@ final class Sessions {
             logger.info("\(user.name) is here, at entry \(hello.entries), epoch \(hello.epoch)")
             authority.heard(user.name, epoch: Epoch(hello.epoch), entries: hello.entries, closures: hello.closures, releases: false, at: now)
             // It may have begun anew on another vault: it shows its ledger before it gets a lease.
-            if user.name == "policy" { hear(nil) }
+            if user.name == "policy" { anchors.hear(nil) }
         }
         var welcome = WireWelcome()
         welcome.node = user.name
@@ -185,9 +191,9 @@ final class Sessions {
             current[name] = body.service.current
             silent[name] = body.service.silent
         }
-        if name == "policy" { hear(body.hasAnchor ? body.anchor : nil) }
+        if name == "policy" { anchors.hear(body.hasAnchor ? body.anchor : nil) }
         authority.heard(
-            name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy" && anchor.isJudged, at: now)
+            name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy" && anchors.isJudged, at: now)
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
@@ -196,10 +202,10 @@ final class Sessions {
         grant.wallUs = Clock.wall().microseconds
         grant.entries = authority.durable
         grant.checkpoint = checkpoint
-        if name == "policy" { grant.anchor = anchor.answer }
-        if name == "policy", !anchor.isBelieved {
+        if name == "policy" { grant.anchor = anchors.answer }
+        if name == "policy", !anchors.isBelieved {
             grant.gate = WireGateState(authority.governance.gate)
-        } else if authority.lostEpoch == nil {
+        } else if !authority.hasLost {
             let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
             grant.leaseMs = UInt32(clamping: span.milliseconds)
             peer.isGranted = true
@@ -208,99 +214,13 @@ final class Sessions {
         binder.send(.grant, grant, to: peer.route)
     }
 
-    // MARK: Anchors
-
-    /// What control knows of policy's ledger, and policy of control's.
-    private struct AnchorState {
-        /// The last that was handed to the journal's thread: the same again costs nothing.
-        var heard: WireAnchor?
-        var judgement: PolicyWitness.Judgement?
-        /// Why policy does not believe control's ledger; empty: it does.
-        var policysTrouble = ""
-        /// What was last logged.
-        var logged = (reads: "", governance: "")
-        /// In this run of control.
-        var isJudged: Bool { judgement != nil }
-        var isBelieved: Bool { judgement.map { $0.trouble.isEmpty && !$0.isUnproven } ?? false }
-        var answer: WireAnchor {
-            var body = WireAnchor()
-            body.seen = judgement?.held?.size ?? 0
-            body.cosigned = judgement?.cosigned ?? Data()
-            body.trouble = judgement?.trouble ?? ""
-            return body
-        }
-    }
-
-    private var anchor = AnchorState()
-    private var anchorsRefused: [String: UInt64] = [:]
-
-    /// Policy shows its ledger with each renewal. What is new goes to the journal's thread: nothing waits for it but policy's own lease.
-    private func hear(_ offered: WireAnchor?) {
-        guard let offered else {
-            anchor.judgement = nil
-            anchor.heard = nil
-            return
-        }
-        guard offered != anchor.heard else { return }
-        anchor.heard = offered
-        journal.judge(offered, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
-    }
-
-    private func take(_ judgement: PolicyWitness.Judgement, _ policysTrouble: String) {
-        let wasBelieved = anchor.isBelieved
-        anchor.judgement = judgement
-        if judgement.isUnkept { anchor.heard = nil }
-        let policysTrouble = judgement.isBadlyCosigned ? "what comes as policy's cosignature is not by the key that this suite began with" : policysTrouble
-        anchor.policysTrouble = policysTrouble
-        let inTrouble = !judgement.trouble.isEmpty
-        authority.readsInTrouble =
-            if inTrouble, let held = judgement.held, let offered = judgement.offered { (held.text, offered.text) } else { nil }
-        // Once for each trouble: policy renews three times in each lease.
-        note(judgement.trouble, "reads", "policy's ledger is not believed, policy gets no lease", \.reads)
-        note(policysTrouble, "governance", "policy does not vouch for this ledger", \.governance)
-        // It waits for its lease.
-        if anchor.isBelieved != wasBelieved || judgement.isUnproven, let peer = services["policy"] { binder.send(.nudge, WireNudge(), to: peer.route) }
-    }
-
-    private func note(_ trouble: String, _ ledger: String, _ what: String, _ logged: WritableKeyPath<(reads: String, governance: String), String>) {
-        guard anchor.logged[keyPath: logged] != trouble else { return }
-        anchor.logged[keyPath: logged] = trouble
-        guard !trouble.isEmpty else { return logger.notice("the \(ledger) ledger is believed again") }
-        anchorsRefused[ledger, default: 0] += 1
-        logger.critical("\(what): \(trouble)")
-    }
-
-    /// Two operators have restored policy's ledger: it is judged anew, without waiting for a change.
-    private func judgeAgain() {
-        guard let heard = anchor.heard else { return }
-        journal.judge(heard, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
-    }
-
-    private var ledgers: [WireLedgerStatus] {
-        var governance = WireLedgerStatus()
-        governance.origin = authority.governance.beginning?.origin ?? ""
-        governance.size = authority.durable
-        governance.witnessed = journal.witnessed
-        governance.trouble = anchor.policysTrouble
-        var reads = WireLedgerStatus()
-        reads.origin = authority.governance.beginning.map { String($0.policyKey.prefix { $0 != "+" }) } ?? ""
-        reads.size = anchor.judgement?.offered?.size ?? 0
-        reads.witnessed = anchor.judgement?.held?.size ?? 0
-        reads.trouble = anchor.judgement?.trouble ?? ""
-        if let held = authority.readsInTrouble {
-            reads.abandons = Data(held.abandons.utf8)
-            reads.adopts = Data(held.adopts.utf8)
-        }
-        return [governance, reads]
-    }
-
     private func stopped(_ peer: Peer, _ body: WireStopped, _ now: Instant) {
         let epoch = Epoch(body.epoch)
         let name = peer.user.name
         let isIngest = name.hasPrefix("ingest")
         if body.first, isIngest { authority.reported(by: name, epoch: epoch, leased: body.unknownMs > 0 ? everyAgent : body.leased) }
         if !body.agents.isEmpty, isIngest { return authority.stopped(agents: body.agents, epoch: epoch, at: now) }
-        authority.stopped(service: name, epoch: epoch, isDurable: body.durable && name == "policy", at: now)
+        authority.stops.stopped(service: name, epoch: epoch, isDurable: body.durable && name == "policy", at: now)
     }
 
     /// An ingest that has just started cannot say which leases its earlier run granted: all of them, then.
@@ -330,8 +250,8 @@ final class Sessions {
         }
     }
 
-    private var refusedJoins: [String: UInt64] = [:]
-    private var refusedCommands: [String: UInt64] = [:]
+    private(set) var refusedJoins: [String: UInt64] = [:]
+    private(set) var refusedCommands: [String: UInt64] = [:]
     private var loggedRefusals: [String: Int64] = [:]
 
     // MARK: Pushes
@@ -398,7 +318,7 @@ final class Sessions {
             body.last = last
             body.checkpoint = checkpoint
             if binder.send(.entries, body, to: route) == .sent { peer.sent += UInt64(entries.count) }
-        case .anchored(let judged, let judgement): if judged == anchor.heard { take(judgement, judged.trouble) }
+        case .anchored(let judged, let judgement): anchors.take(judgement, of: judged)
         case .outrun(let checkpoint): authority.outrun(by: (checkpoint.size, checkpoint.text))
         case .certificateFile(let route, let found):
             guard let found else {
@@ -451,164 +371,5 @@ final class Sessions {
             return StopTracker.Service(
                 name: node.name, leaseUntil: until, grantsAgents: node.name.hasPrefix("ingest"), releases: node.name == "policy")
         }
-    }
-
-    // MARK: Questions
-
-    private func query(_ peer: Peer, _ body: WireQuery, _ now: Instant) {
-        var answer = WireAnswer()
-        switch body.about {
-        case .status: answer.status = status(now)
-        case .certificate(let epoch):
-            guard let recent = authority.recentCertificates[Epoch(epoch)] else {
-                if let stopping = authority.stoppings[Epoch(epoch)] {
-                    answer.certificate = WireCertificate(stopping.tracker.certificate(issued: Clock.wall()))
-                    break
-                }
-                return journal.certificate(for: peer.route, epoch)
-            }
-            answer.certificate = recent
-        case .incidents:
-            answer.incidents = WireIncidents()
-            answer.incidents.incidents = authority.governance.incidents.values.sorted { $0.number < $1.number }.suffix(1_000).map { incident in
-                var wire = WireIncident(incident)
-                if authority.governance.certified[incident.closure] != nil { wire.certificates = [incident.closure.number] }
-                return wire
-            }
-        case .agents(let asked): answer.agents = agents(asked)
-        case .closures:
-            answer.closures = WireClosures()
-            answer.closures.closures = authority.governance.gate.closures.map { WireClosure($0) }
-        case .journal(let asked):
-            peer.sent = asked.after
-            return journal.page(for: peer.route, after: asked.after)
-        case .proposals(let asked):
-            answer.proposals = WireProposals()
-            let numbers =
-                if asked.number > 0 { [asked.number] } else if asked.all { Array(authority.planned.proposals.all.keys) } else { authority.planned.proposals.open.map(\.number) }
-            var bytes = 0
-            for number in numbers.sorted().suffix(1_000) {
-                var proposal = authority.proposal(number, at: Clock.wall())
-                guard proposal.proposal == number else { continue }
-                bytes += proposal.signed.statement.count
-                // A list must arrive; each can be asked for by its number.
-                if bytes > Sessions.statementsShownMax, numbers.count > 1 { proposal.clearSigned() }
-                answer.proposals.proposals.append(proposal)
-            }
-        case .operators:
-            answer.operators = WireOperators()
-            answer.operators.operators = authority.governance.operators.current.values.sorted { $0.name < $1.name }.map { WireOperator($0) }
-            answer.operators.origin = authority.governance.beginning?.origin ?? ""
-            answer.operators.currentFrom = authority.planned.powersIndex
-            answer.operators.last = authority.durable
-        case .proof(let asked): return journal.proof(for: peer.route, asked.index)
-        case .certificateFile(let epoch): return journal.certificateFile(for: peer.route, epoch)
-        case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)
-        default: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
-        }
-        binder.send(.answer, answer, to: peer.route)
-    }
-
-    private func status(_ now: Instant) -> WireStatus {
-        var status = WireStatus()
-        let governance = authority.governance
-        status.gate = WireGateState(governance.gate)
-        status.leaseMs = UInt32(lease.milliseconds)
-        status.upUs = (now - started).microseconds
-        status.entries = authority.durable
-        status.entriesWaiting = authority.entriesWaiting
-        status.journal = authority.journalTrouble ?? ""
-        status.pending = Array(authority.pending.prefix(Sessions.pendingShownMax))
-        status.wallUs = Clock.wall().microseconds
-        status.incidentsOpen = UInt32(governance.incidents.values.count { $0.state != .closed })
-        for node in trusted.nodes where node.role == "service" && node.name != "control" {
-            var service = services[node.name]?.status ?? WireServiceStatus()
-            service.name = node.name
-            if let until = authority.leases.granted[node.name], until > now {
-                service.leaseLeftMs = UInt32(clamping: (until - now).milliseconds)
-            }
-            service.connected = (services[node.name]?.isGranted ?? false) && service.leaseLeftMs > 0
-            status.services.append(service)
-        }
-        status.agentsRegistered = UInt32(governance.nodes.values.count { $0.role == .agent })
-        status.agentsCurrent = UInt32(currentAgents.count)
-        let silences = silentAgents
-        status.agentsConnected = status.agentsCurrent + UInt32(silences.count)
-        status.silent = silences.sorted { $0.key < $1.key }.prefix(50).compactMap { ordinal, since in
-            governance.nodes[ordinal].map { AgentState(node: $0, state: "silent", since: since).wire }
-        }
-        status.counters["handshakes.refused"] = admission.refusals
-        for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
-        for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
-        for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
-        for (ledger, count) in anchorsRefused { status.counters["ledger.\(ledger).refused"] = count }
-        status.ledgers = ledgers
-        status.proposalsOpen = UInt32(authority.planned.proposals.open.count)
-        return status
-    }
-
-    /// Ordinals whose lease is live, as the ingests that hold one themselves last said.
-    private var currentAgents: Set<UInt32> {
-        let now = Clock.now()
-        var all: Set<UInt32> = []
-        for (name, ordinals) in current where authority.leases.isHeld(name, at: now) { all.formUnion(ordinals) }
-        return all
-    }
-
-    private var silentAgents: [UInt32: Int64] {
-        let now = Clock.now()
-        var all: [UInt32: Int64] = [:]
-        for (name, list) in silent where authority.leases.isHeld(name, at: now) {
-            for silence in list { all[silence.agent] = silence.sinceUs }
-        }
-        return all
-    }
-
-    private struct AgentState {
-        var node: Node
-        var state: String
-        var since: Int64
-        var wire: WireAgentStatus {
-            var wire = WireAgentStatus()
-            wire.node = WireNode(node)
-            wire.state = state
-            wire.sinceUs = since
-            return wire
-        }
-    }
-
-    private static let agentsPerPage = 2_000
-    private static let statementsShownMax = 2 << 20
-    private static let pendingShownMax = 1_000
-
-    private func agents(_ asked: WireAgentsQuery) -> WireAgents {
-        let selector = asked.selector.value
-        let current = currentAgents
-        let silent = silentAgents
-        var answer = WireAgents()
-        let nodes = authority.governance.nodes.values
-            .filter { $0.role == .agent && selector.matches($0.scope) && $0.name > asked.after }.sorted { $0.name < $1.name }
-        answer.agents = nodes.prefix(Sessions.agentsPerPage).map { node in
-            if current.contains(node.ordinal) { return AgentState(node: node, state: "current", since: 0).wire }
-            if let since = silent[node.ordinal] { return AgentState(node: node, state: "silent", since: since).wire }
-            return AgentState(node: node, state: "absent", since: 0).wire
-        }
-        answer.more = nodes.count > Sessions.agentsPerPage
-        return answer
-    }
-}
-
-extension WireIncident {
-    init(_ incident: Incident) {
-        self.init()
-        self.incident = incident.number
-        title = incident.title
-        state = incident.state.rawValue
-        openedUs = incident.opened.microseconds
-        movedUs = incident.moved.microseconds
-        closure = incident.closure.number
-        self.class = incident.dataClass
-        author = incident.author
-        leak = incident.isLeak
     }
 }

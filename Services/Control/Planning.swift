@@ -1,0 +1,201 @@
+import Gate
+import Identity
+import Wire
+
+/// What a command would do if it were carried out now: what would be recorded, and what would be allowed then that is not.
+///
+/// A view of the state for the length of one question. It changes nothing, and nobody keeps it: while it is there, whatever changes the state copies it.
+struct Planning {
+    /// The fold of all entries, also of those that are not durable yet.
+    let planned: Governance
+    /// What is in force.
+    let inForce: Governance
+    /// Of the newest entry, durable or not.
+    let index: UInt64
+    /// Epochs are given from above this one.
+    let issued: Epoch
+    let losses: Losses
+    /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
+    let readsInTrouble: (abandons: String, adopts: String)?
+
+    /// What would be recorded if the command were carried out now. Changes nothing.
+    func deeds(of command: Command, by author: String, at wall: WallTime) throws(Refused) -> [Entry.Deed] {
+        switch command {
+        case .pause(let selector, let direction, let reason):
+            try Planning.check(reason: reason)
+            try check(selector)
+            return [.paused(closure(selector, direction, reason, author, wall))]
+        case .leak(let dataClass, let reason, let source):
+            try Planning.check(reason: reason)
+            guard source.utf8.count <= Limits.nameBytesMax else {
+                throw Refused(.invalid, "the source of a leak has at most \(Limits.nameBytesMax) bytes")
+            }
+            let selector = Selector(classes: dataClass.isEmpty ? [] : [DataClass(dataClass)])
+            try check(selector)
+            let title = source.isEmpty || source == "operator" ? reason : "\(reason) (noticed by \(source))"
+            return [.paused(closure(selector, .both, title, author, wall))]
+        case .resume(let closures, let reason, let unseal): return try planResume(closures, reason, unseal)
+        case .register(let nodes): return try planRegistration(nodes)
+        case .remove(let names):
+            let gone = names.compactMap { planned.node(named: $0)?.ordinal }
+            return gone.isEmpty ? [] : [.removed(gone)]
+        case .closeIncident(let number):
+            guard let incident = planned.incidents[number] else { throw Refused(.notFound, "there is no incident \(number)") }
+            guard !planned.gate.closures.contains(where: { $0.epoch == incident.closure }) else {
+                throw Refused(.invalid, "incident \(number) has closure \(incident.closure.number) in force: resume it first")
+            }
+            return incident.state == .closed ? [] : [.incidentMoved(number: number, to: .closed)]
+        case .changeOperators(let removing, let adding):
+            guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
+            for new in adding {
+                do throws(PublicKeyError) { _ = try OperatorPublicKey(raw: new.key) } catch { throw Refused(.invalid, "the key of \(new.name) \(error)") }
+            }
+            var trial = planned.operators
+            do throws(OperatorsRefused) { try trial.change(removing: Set(removing), adding: adding) } catch { throw Refused(error) }
+            return [.operatorsChanged(removed: removing, added: adding)]
+        case .announceVaultKey(let key):
+            return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
+        case .enrol(let asked, let seconds):
+            guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),
+                (1...Limits.nameBytesMax).contains(asked.scope.subject.utf8.count), (1...86_400).contains(seconds)
+            else { throw Refused(.invalid, "an enrolment has a subject, perhaps a site, a team and a name, of at most \(Limits.nameBytesMax) bytes each, and is good for at most a day") }
+            var enrolment = asked
+            enrolment.number = planned.nextEnrolment
+            enrolment.until = wall + .seconds(Int64(seconds))
+            return [.enrolmentOpened(enrolment)]
+        case .restoreReads(let abandons, let adopts, let reason):
+            try Planning.check(reason: reason)
+            guard let held = readsInTrouble, Array(held.abandons.utf8) == abandons, Array(held.adopts.utf8) == adopts else {
+                throw Refused(.notFound, "policy's ledger is not in trouble, or by other checkpoints than these: 'sluice status' shows it")
+            }
+            if planned.readsRestored[abandons] == adopts { return [] }
+            return [.readsRestored(abandons: abandons, adopts: adopts, reason: reason)]
+        case .withdraw(let number):
+            var trial = planned.proposals
+            do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
+            return [.withdrawn(number: number)]
+        }
+    }
+
+    private func closure(_ selector: Selector, _ direction: Direction, _ title: String, _ author: String, _ wall: WallTime) -> Closure {
+        Closure(
+            epoch: planned.nextEpoch(after: issued), direction: direction, selector: selector, reason: title, author: author,
+            incident: planned.nextIncident, from: wall)
+    }
+
+    private func planResume(_ asked: [Epoch], _ reason: String, _ unseal: Bool) throws(Refused) -> [Entry.Deed] {
+        try Planning.check(reason: reason)
+        if inForce.gate.seal != nil {
+            guard unseal else { throw Refused(.sealed, inForce.gate.seal ?? "") }
+            guard losses.epoch != nil else {
+                throw Refused(.sealed, "policy has not been heard since control started: start it, it opens by itself")
+            }
+        }
+        let inForce = Set(planned.gate.closures.map(\.epoch))
+        if let unknown = Set(asked).subtracting(inForce).min() {
+            let list = inForce.map { "\($0.number)" }.sorted().joined(separator: ", ")
+            throw Refused(.notFound, "no closure \(unknown.number) is in force\(list.isEmpty ? "; none is" : "; in force: \(list)")")
+        }
+        let unseals = unseal && losses.epoch != nil
+        guard !asked.isEmpty || unseals else { throw Refused(.notFound, inForce.isEmpty ? "nothing is closed" : "name the closures to lift: who approves must see which") }
+        var deeds: [Entry.Deed] = []
+        var epoch = planned.nextEpoch(after: issued)
+        if unseals {
+            deeds.append(.unsealed(epoch, dropped: losses.closures.sorted(), reason: reason, abandons: losses.abandoned ?? []))
+            epoch = epoch.next
+        }
+        if !asked.isEmpty { deeds.append(.resumed(to: epoch, closures: Set(asked).sorted(), reason: reason)) }
+        return deeds
+    }
+
+    /// Those that are not registered as they are.
+    private func planRegistration(_ asked: [Node]) throws(Refused) -> [Entry.Deed] {
+        guard !asked.isEmpty, asked.count <= Limits.nodesPerEntryMax else {
+            throw Refused(.invalid, "1 to \(Limits.nodesPerEntryMax) nodes are registered at once, not \(asked.count)")
+        }
+        var added: [Node] = []
+        var keyHolders = Dictionary(planned.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
+        var ordinal = planned.nextOrdinal
+        for var node in asked {
+            guard node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
+                [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
+            else {
+                throw Refused(
+                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
+            }
+            guard !planned.revokedKeys.contains(node.key) else {
+                throw Refused(.revokedKey, "the key of '\(node.name)' was taken away with an agent: it never comes back, make a new one")
+            }
+            if let holder = keyHolders[node.key], holder != node.name {
+                throw Refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
+            }
+            keyHolders[node.key] = node.name
+            // The same again is the same agent: a second start registers nothing new.
+            if let known = planned.node(named: node.name), known.key == node.key, known.scope == node.scope { continue }
+            node.ordinal = ordinal
+            ordinal += 1
+            added.append(node)
+        }
+        return added.isEmpty ? [] : [.registered(added, enrolment: nil)]
+    }
+
+    /// Which side a command is on: the state before it is compared with the state after it.
+    func consequence(of deeds: [Entry.Deed], by author: String, at wall: WallTime) -> Powers.Consequence {
+        var after = planned
+        for (number, deed) in deeds.enumerated() { after.apply(Entry(index: index + 1 + UInt64(number), at: wall, author: author, deed: deed)) }
+        let consequence = Powers(planned).consequence(of: Powers(after))
+        // The seal that an unsealing lifts is this run's, and stands in no entry.
+        guard deeds.contains(where: \.alwaysTakesTwo) else { return consequence }
+        let isUnsealing = deeds.contains { if case .unsealed = $0 { true } else { false } }
+        if case .widens(let gains) = consequence { return .widens((isUnsealing ? [.unseals] : []) + gains) }
+        return .widens(isUnsealing ? [.unseals] : [])
+    }
+
+    private static func check(reason: String) throws(Refused) {
+        guard !reason.isEmpty, reason.utf8.count <= Limits.reasonBytesMax else {
+            throw Refused(.invalid, "a reason has 1 to \(Limits.reasonBytesMax) bytes: it is what people will read")
+        }
+    }
+
+    /// A pause of something that does not exist would stop nothing and look like a success.
+    private func check(_ selector: Selector) throws(Refused) {
+        let values = selector.sites.count + selector.teams.count + selector.subjects.count + selector.classes.count
+        guard values + selector.readers.count + selector.purposes.count <= Limits.selectorValuesMax else {
+            throw Refused(.invalid, "a selector names at most \(Limits.selectorValuesMax) values")
+        }
+        // Every closure in force is in every grant: one of megabytes would cost each service its lease.
+        let names = [selector.sites, selector.teams, selector.subjects, Set(selector.classes.map(\.name)), selector.readers, selector.purposes]
+        guard names.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else {
+            throw Refused(.invalid, "a value of a selector has at most \(Limits.nameBytesMax) bytes")
+        }
+        func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws(Refused) {
+            guard !asked.isEmpty else { return }
+            let there = Set(inForce.nodes.values.map(known))
+            if let unknown = asked.subtracting(there).min() {
+                throw Refused(.notFound, "no agent has the \(what) '\(unknown)': nothing was stopped; 'sluice agents' lists them")
+            }
+        }
+        try missing(selector.sites, "site") { $0.scope.site }
+        try missing(selector.teams, "team") { $0.scope.team }
+        try missing(selector.subjects, "subject") { $0.scope.subject }
+        let known = Set(Planning.classes.map { DataClass($0) })
+        if let unknown = selector.classes.subtracting(known).min() {
+            throw Refused(
+                .notFound, "there is no class '\(unknown.name)': nothing was stopped; there are \(Planning.classes.joined(separator: ", "))")
+        }
+    }
+
+    /// The policy document will name them.
+    static let classes = ["activity", "content", "conversation", "review"]
+}
+
+extension Entry.Deed {
+    /// Whatever it seems to change, it takes two persons: what it gives up stands in no state that could be compared. ``GovernanceFold`` asks for
+    /// the same.
+    fileprivate var alwaysTakesTwo: Bool {
+        switch self {
+        case .unsealed, .readsRestored: true
+        default: false
+        }
+    }
+}

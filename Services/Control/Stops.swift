@@ -1,0 +1,141 @@
+import Chassis
+import Gate
+import Messaging
+import Wire
+
+/// The pauses on their way to their certificates: who has stopped, who is asked again, and who is shown how far it has come.
+///
+/// Lives on the reactor's thread. Decides nothing about what is closed: ``Authority`` has done that, and pushed it, before a stop begins here.
+final class Stops {
+    private(set) var underWay: [Epoch: Stopping] = [:]
+    private(set) var recent: [Epoch: WireCertificate] = [:]
+    private let lease: Span
+
+    /// The gate once more, to those that have not answered.
+    var pushAgain: (Set<String>) -> Void = { _ in }
+    var showProgress: (Route, WireProgress) -> Void = { _, _ in }
+    var showCertificate: (Route, WireCertificate) -> Void = { _, _ in }
+    var services: () -> [StopTracker.Service] = { [] }
+
+    static let certificatesMax = 16
+
+    init(lease: Span) { self.lease = lease }
+
+    /// - Parameters:
+    ///   - entry: the closure's, in the journal.
+    ///   - agents: the names of those that it stops.
+    func begin(_ closure: Closure, entry: UInt64, agents: Set<String>, asker: Route, at now: Instant) {
+        underWay[closure.epoch] = Stopping(
+            tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
+            entry: entry, asker: asker, shown: now, pushed: now)
+    }
+
+    /// Who asks again, on a new connection perhaps, is shown the same pause to its end: what went to the old one is lost.
+    func follow(_ epoch: Epoch, _ route: Route, _ wall: WallTime) {
+        if underWay[epoch] != nil {
+            underWay[epoch]?.asker = route
+            if let stopping = underWay[epoch], stopping.overdue {
+                showCertificate(route, WireCertificate(stopping.tracker.certificate(issued: wall)))
+            }
+        } else if let certificate = recent[epoch] {
+            showCertificate(route, certificate)
+        }
+    }
+
+    /// As it is now; nil: it is neither under way nor one of the newest.
+    func certificate(_ epoch: Epoch, at wall: WallTime) -> WireCertificate? {
+        recent[epoch] ?? underWay[epoch].map { WireCertificate($0.tracker.certificate(issued: wall)) }
+    }
+
+    // MARK: What is heard
+
+    func stopped(service: String, epoch: Epoch, isDurable: Bool, at now: Instant) {
+        for started in underWay.keys where started <= epoch {
+            underWay[started]!.tracker.acknowledged(service: service, at: now)
+            if isDurable { underWay[started]!.tracker.durable(in: .vault) }
+        }
+    }
+
+    func reported(by ingest: String, epoch: Epoch, leased: [String]) {
+        for started in underWay.keys where started <= epoch { underWay[started]!.tracker.reported(by: ingest, leased: leased) }
+    }
+
+    func stopped(agents: [String], epoch: Epoch, at now: Instant) {
+        for started in underWay.keys where started <= epoch {
+            for name in agents { underWay[started]!.tracker.acknowledged(agent: name, at: now) }
+        }
+    }
+
+    /// The journal holds all entries up to this one.
+    func becameDurable(_ upTo: UInt64) {
+        for (epoch, stopping) in underWay where stopping.entry <= upTo { underWay[epoch]?.tracker.durable(in: .journal) }
+    }
+
+    // MARK: Time
+
+    /// Lets time pass: shows how far each has come, and asks those again that are silent.
+    ///
+    /// - Returns: what is complete and under way no more; to be recorded, and then handed to ``certified(_:of:)``.
+    func advance(at now: Instant, wall: WallTime) -> [Stopping] {
+        var complete: [Stopping] = []
+        for (epoch, var stopping) in underWay {
+            stopping.tracker.tick(at: now)
+            underWay[epoch] = stopping
+            if stopping.tracker.isComplete {
+                underWay[epoch] = nil
+                complete.append(stopping)
+            } else if !stopping.overdue, now - stopping.tracker.start > StopTracker.withDrift(lease) + Limits.certificateSlack {
+                underWay[epoch]!.overdue = true
+                if let asker = stopping.asker { showCertificate(asker, WireCertificate(stopping.tracker.certificate(issued: wall))) }
+            } else if let asker = stopping.asker, now - stopping.shown > .milliseconds(50) {
+                underWay[epoch]!.shown = now
+                showProgress(asker, WireProgress(stopping.tracker.progress(at: now), epoch: epoch))
+            }
+            let awaited = stopping.tracker.awaited
+            if !awaited.isEmpty, now - stopping.pushed > .milliseconds(200) {
+                underWay[epoch]?.pushed = now
+                pushAgain(awaited)
+            }
+        }
+        return complete
+    }
+
+    func certified(_ certificate: Certificate, of stopping: Stopping) {
+        let wire = WireCertificate(certificate)
+        recent[certificate.epoch] = wire
+        if recent.count > Stops.certificatesMax, let oldest = recent.keys.min() { recent[oldest] = nil }
+        guard let asker = stopping.asker else { return }
+        showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: certificate.epoch))
+        showCertificate(asker, wire)
+    }
+}
+
+/// A pause on its way to its certificate, and who wants to know.
+struct Stopping {
+    var tracker: StopTracker
+    /// Its entry in the journal.
+    let entry: UInt64
+    /// Who commanded it and is shown progress.
+    var asker: Route?
+    var shown: Instant
+    /// Told that it could not be completed in time; it goes on being tried.
+    var overdue = false
+    /// When the closure was last pushed to services that have not answered.
+    var pushed: Instant
+}
+
+extension WireProgress {
+    init(_ progress: StopTracker.Progress, epoch: Epoch) {
+        self.init()
+        self.epoch = epoch.number
+        services = UInt32(clamping: progress.services)
+        servicesAll = UInt32(clamping: progress.servicesAll)
+        servicesUs = UInt32(clamping: progress.servicesAfter.microseconds)
+        agents = UInt32(clamping: progress.agents)
+        agentsAll = UInt32(clamping: progress.agentsAll)
+        agentsUs = UInt32(clamping: progress.agentsAfter.microseconds)
+        silent = UInt32(clamping: progress.silent)
+        elapsedUs = UInt32(clamping: progress.elapsed.microseconds)
+        leaseUs = UInt32(clamping: progress.ended.microseconds)
+    }
+}
