@@ -93,7 +93,7 @@ let package = Package(
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Wire", crypto, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),
-        tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Wire", crypto, protobuf]),
+        tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -19,8 +19,8 @@ final class Authority {
     /// What was signed for each proposal.
     private var statements: [UInt64: WireSignedCommand]
     private(set) var durable: UInt64
-    /// Why the journal cannot be written; nil: it can.
-    private(set) var journalTrouble: String?
+    /// Why the journal cannot be written, or epochs not be reserved in it; nil: they can.
+    var journalTrouble: String?
     var leases: LeaseGrantor<String>
     let stops: Stops
 

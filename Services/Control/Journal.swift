@@ -44,6 +44,10 @@ final class Journal: Sendable {
         case durable(UInt64, checkpoint: Data)
         /// The disk is full: entries wait, pauses are in force all the same.
         case full(String)
+        /// The disk is full: no entry waits, but epochs cannot be reserved, and the next one that does wait will not be written either.
+        case unreserved(String)
+        /// They are reserved again, and no entry waits.
+        case reserved
         /// Entries for a follower.
         case page(Route, [WireRecordedEntry], last: UInt64, checkpoint: Data)
         case certificate(Route, WireCertificate?)
@@ -68,11 +72,11 @@ final class Journal: Sendable {
         case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>)
         case certificate(Route, UInt64)
         case certificateFile(Route, UInt64)
-        case reserve(UInt64)
         case stop
     }
 
-    private let database: any DatabaseWriter
+    /// For tests, which make it full.
+    let database: any DatabaseWriter
     private let ledger: LedgerStore
     private let signer: NoteSigner
     private let reserve: String
@@ -187,7 +191,26 @@ final class Journal: Sendable {
     /// An epoch was given. Extends what is reserved in time; a disk that is full does not stop a pause.
     func gave(_ epoch: Epoch) {
         guard epoch.number + Journal.epochsReserved / 2 > reserved.withLock({ $0 }) else { return }
-        post(.reserve(epoch.number))
+        owed.withLock { $0 = max($0 ?? 0, epoch.number) }
+        waiting.signal()
+    }
+
+    /// Reserves what is owed. What finds no room stays owed, and is tried again.
+    ///
+    /// - Returns: false: there was no room.
+    private func reserveOwed() -> Bool {
+        guard let epoch = owed.withLock({ $0 }) else { return true }
+        do {
+            try extendReserve(beyond: epoch)
+        } catch let error as DatabaseError where error.isFull {
+            news.post(.unreserved(error.message ?? "disk full"))
+            return false
+        } catch {
+            news.post(.failed("\(error)"))
+            return false
+        }
+        owed.withLock { if $0 == epoch { $0 = nil } }
+        return true
     }
 
     private func extendReserve(beyond epoch: UInt64) throws {
@@ -198,6 +221,8 @@ final class Journal: Sendable {
 
     private static let epochsReserved: UInt64 = 100
     private let reserved = Mutex<UInt64>(0)
+    /// The epoch that was given last, while too few are reserved beyond it.
+    private let owed = Mutex<UInt64?>(nil)
 
     /// Together: they become durable in one transaction, or not at all.
     func append(_ entries: [Recorded]) {
@@ -232,10 +257,11 @@ final class Journal: Sendable {
 
     private func run() {
         var unwritten: [Recorded] = []
+        var isReserved = true
         var stopping = false
         while !stopping || !unwritten.isEmpty {
             // When the disk is full, try again soon; it is not an event that anybody reports.
-            _ = unwritten.isEmpty ? waiting.wait(timeout: .distantFuture) : waiting.wait(timeout: .now() + .milliseconds(250))
+            _ = unwritten.isEmpty && isReserved ? waiting.wait(timeout: .distantFuture) : waiting.wait(timeout: .now() + .milliseconds(250))
             let work = queue.withLock { list in
                 defer { list = [] }
                 return list
@@ -244,10 +270,13 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate, .certificateFile, .reserve, .proof, .joined, .anchor: break
+                case .page, .certificate, .certificateFile, .proof, .joined, .anchor: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
+            let wasReserved = isReserved
+            isReserved = reserveOwed()
+            if isReserved, !wasReserved, unwritten.isEmpty { news.post(.reserved) }
             for item in work { answer(item) }
         }
         try? SQLiteStore.checkpoint(database)
@@ -322,11 +351,8 @@ final class Journal: Sendable {
                 if let found = try proof(of: index) { body.vault = found }
                 news.post(.joined(route, body))
             case .anchor(let anchor, let restored, let abandoned): try judge(anchor, restored, abandoned)
-            case .reserve(let epoch): try extendReserve(beyond: epoch)
             case .append, .stop: break
             }
-        } catch let error as DatabaseError where error.isFull {
-            news.post(.full(error.message ?? "disk full"))
         } catch {
             news.post(.failed("\(error)"))
         }

@@ -310,6 +310,12 @@ final class Sessions {
         case .full(let why):
             if authority.journalTrouble == nil { logger.error("the journal cannot be written: \(why); pauses act all the same, nothing widens until there is room") }
             authority.journalIsFull(why)
+        case .unreserved(let why):
+            if authority.journalTrouble == nil { logger.error("no epochs can be reserved: \(why); pauses act all the same, nothing widens until there is room") }
+            authority.journalTrouble = why
+        case .reserved:
+            logger.notice("epochs are reserved again")
+            authority.journalTrouble = nil
         case .page(let route, let entries, let last, let checkpoint):
             guard let peer = peers.hear(route, at: Clock.now()) else { break }
             peer.paging = false
