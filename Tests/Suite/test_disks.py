@@ -62,9 +62,10 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
                 (disk / "reserve").unlink(missing_ok=True)
                 fill_more(filler)
                 certificates.append(suite.expect_in_time(suite.pause("--all", reason=f"{number} " + "x" * 1500)))
-                if certificates[-1]["durable_in"] == ["vault"]:
+                # The vault may also have been the faster of the two.
+                if certificates[-1]["durable_in"] == ["vault"] and suite.status().get("journal"):
                     break
-            assert certificates[-1]["durable_in"] == ["vault"], "the journal was never full"
+            assert certificates[-1]["durable_in"] == ["vault"] and suite.status()["journal"], "the journal was never full"
             agent.expect(capturing=False)
             assert "JOURNAL" in suite.cli("status").out
             # What widens is durable first: it does not act.
