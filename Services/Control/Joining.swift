@@ -59,6 +59,7 @@ final class Joining {
                 throw Refused(.journalFull, "nobody joins while control's ledger cannot be written: \(trouble)")
             }
             let node = Node(name: name, ordinal: authority.planned.nextOrdinal, key: key, role: .agent, scope: enrolment.scope)
+            try authority.planned.checkCertifiable(with: [node])
             underWay[key] = [waiter]
             authority.register(node, by: enrolment.number, wall: wall) { [self] in
                 for waiter in underWay.removeValue(forKey: key) ?? [] { answer(node, waiter) }

@@ -330,7 +330,7 @@ final class Journal: Sendable {
                         var entry = WireRecordedEntry()
                         entry.salt = row[0] as Data? ?? Data()
                         entry.body = row[1] as Data? ?? Data()
-                        guard page.isEmpty || bytes + entry.body.count < Limits.bodyBytesMax / 2 else { break }
+                        guard page.isEmpty || bytes + entry.body.count < Limits.entryBytesMax else { break }
                         bytes += entry.body.count
                         page.append(entry)
                     }

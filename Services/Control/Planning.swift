@@ -136,7 +136,9 @@ struct Planning {
             ordinal += 1
             added.append(node)
         }
-        return added.isEmpty ? [] : [.registered(added, enrolment: nil)]
+        guard !added.isEmpty else { return [] }
+        try planned.checkCertifiable(with: added)
+        return [.registered(added, enrolment: nil)]
     }
 
     /// Which side a command is on: the state before it is compared with the state after it.
@@ -187,6 +189,22 @@ struct Planning {
 
     /// The policy document will name them.
     static let classes = ["activity", "content", "conversation", "review"]
+}
+
+extension Governance {
+    /// A pause of everybody must have a certificate, and that is one entry: who does not fit into it is not registered.
+    ///
+    /// - Throws: `tooLarge`.
+    func checkCertifiable(with added: [Node]) throws(Refused) {
+        let added = added.filter { ordinals[$0.name] == nil }
+        // However long all names are: nothing to count in most suites, because somebody joins fifty times a second.
+        guard !added.isEmpty, (nodes.count + added.count) * (Limits.nameBytesMax + Limits.certifiedAgentBytes) > Limits.certifiedBytesMax else { return }
+        func bytes(_ nodes: some Sequence<Node>) -> Int { nodes.reduce(0) { $0 + $1.name.utf8.count + Limits.certifiedAgentBytes } }
+        let bytes = bytes(nodes.values) + bytes(added)
+        guard bytes > Limits.certifiedBytesMax else { return }
+        throw Refused(
+            .tooLarge, "\(nodes.count) agents are registered, and with these the certificate of a pause would have \(bytes) bytes of names; \(Limits.certifiedBytesMax) fit: remove agents that are gone, use shorter names, or begin another suite")
+    }
 }
 
 extension Entry.Deed {

@@ -286,7 +286,7 @@ final class Sessions {
             for entry in recent[Int(peer.sent + 1 - first.index)..<Int(authority.durable + 1 - first.index)] {
                 bytes += entry.wire.body.count
                 // More than a frame holds would be sent again and again, and never arrive: the follower asks for the rest.
-                guard body.recorded.isEmpty || bytes < Limits.bodyBytesMax / 2 else { break }
+                guard body.recorded.isEmpty || bytes < Limits.entryBytesMax else { break }
                 body.recorded.append(entry.wire)
             }
             body.last = authority.durable

@@ -44,6 +44,14 @@ package enum Limits {
     /// What one commit takes at most.
     package static let commitBatchesMax = 512
 
+    /// An entry of control's ledger. What is larger may not fit into a frame with what goes along, would be sent again and again, and no follower
+    /// would ever come past it. No command makes one: a statement has 1 MiB. The certificate of a pause of everybody may, so that what
+    /// is bounded is who is registered: a pause is refused to nobody.
+    package static let entryBytesMax = bodyBytesMax / 2
+    /// Of that, what the agents of a certificate may take: the rest is its closure, a thousand names, and what is unconfirmed.
+    package static let certifiedBytesMax = entryBytesMax - 1024 * 1024
+    /// What an agent takes in a certificate beside its name: three fields with tags and lengths, and how long it took.
+    package static let certifiedAgentBytes = 16
     /// Nodes in one entry.
     package static let nodesPerEntryMax = 1_000
     package static let entriesPerPageMax = 64
@@ -76,5 +84,6 @@ package enum Limits {
         precondition(payloadBytesMax > columnsBytesMax)
         precondition(lineBytesMax < columnsBytesMax)
         precondition(commitBatchesMax <= pendingMax)
+        precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")
     }
 }

@@ -1,0 +1,73 @@
+import Chassis
+import Gate
+import Identity
+import SwiftProtobuf
+import Testing
+import Wire
+
+@testable import sluice_control
+
+/// What is refused when it is planned, because it could not be carried out, or recorded, later.
+@Suite struct PlanningTests {
+    private let wall = WallTime(microseconds: 1_764_000_000_000_000)
+
+    private func name(_ number: Int) -> String { String(repeating: "x", count: Limits.nameBytesMax - 8) + String(10_000_000 + number) }
+
+    private func nodes(_ numbers: Range<Int>) -> [Node] {
+        numbers.map { number in
+            Node(
+                name: name(number), ordinal: UInt32(number + 1), key: (0..<32).map { UInt8(truncatingIfNeeded: number >> (8 * ($0 % 4))) }, role: .agent,
+                scope: Scope(subject: "E\(number)", site: "", team: ""))
+        }
+    }
+
+    private func planning(_ governance: Governance) -> Planning {
+        Planning(planned: governance, inForce: governance, index: 1, issued: .none, losses: Losses(), readsInTrouble: nil)
+    }
+
+    private func bytes(_ deed: Entry.Deed) throws -> Int {
+        try WireEntry(Entry(index: .max, at: wall, author: "control", deed: deed)).serializedData().count
+    }
+
+    @Test func `nobody is registered who would not fit into the certificate of a pause of everybody`() throws {
+        let fit = Limits.certifiedBytesMax / (Limits.nameBytesMax + Limits.certifiedAgentBytes)
+        var governance = Governance()
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .registered(nodes(0..<fit - 10), enrolment: nil)))
+        let command = { (numbers: Range<Int>) in Command.register(nodes(numbers)) }
+        // The control: what still fits is taken.
+        #expect(try planning(governance).deeds(of: command(fit - 10..<fit), by: "ops-1", at: wall).count == 1)
+        let refused = #expect(throws: Refused.self) { try planning(governance).deeds(of: command(fit - 10..<fit + 1), by: "ops-1", at: wall) }
+        #expect(refused?.refusal == .tooLarge)
+        // Who is there already may always be given another key.
+        var moved = nodes(0..<100)
+        for index in moved.indices { moved[index].key = .init(repeating: 255, count: 31) + [UInt8(index)] }
+        #expect(try planning(governance).deeds(of: .register(moved), by: "ops-1", at: wall).count == 1)
+
+        // What all of this is for: the largest certificate is an entry that can be sent.
+        governance.apply(Entry(index: 2, at: wall, author: "ops-1", deed: .registered(nodes(fit - 10..<fit), enrolment: nil)))
+        let selector = Selector(subjects: Set((0..<Limits.selectorValuesMax).map { name($0) }))
+        let closure = Closure(
+            epoch: Epoch(.max), direction: .both, selector: selector, reason: String(repeating: "r", count: Limits.reasonBytesMax), author: "ops-1", incident: .max, from: wall)
+        let longest = Stop.leaseEnded(by: .seconds(3_600))
+        let certificate = Certificate(
+            closure: closure, lease: .seconds(3), issued: wall, services: ["ingest": longest, "policy": longest, "notify": longest],
+            agents: Dictionary(uniqueKeysWithValues: governance.nodes.values.map { ($0.name, longest) }), completeAfter: .seconds(3_600), readingAfter: .seconds(3_600),
+            durableIn: [.journal, .vault], unconfirmed: (0..<101).map { "agent \(name($0)) has not answered and its lease has not ended" })
+        #expect(try bytes(.certified(certificate)) <= Limits.entryBytesMax)
+        #expect(certificate.agents.count == fit)
+    }
+
+    /// With what was signed, which is in the same entry.
+    @Test func `no command makes an entry that is too large to be sent`() throws {
+        var governance = Governance()
+        var node = nodes(0..<1)[0]
+        (node.name, node.ordinal) = ("a", .max - 1)
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .registered([node], enrolment: nil)))
+        // Three bytes of a command become five of an entry: nothing else grows as much.
+        let names = [String](repeating: "a", count: Statement.bytesMax / 3)
+        for deed in try planning(governance).deeds(of: .remove(names: names), by: "ops-1", at: wall) {
+            #expect(try bytes(deed) > Statement.bytesMax, "the control: it does grow")
+            #expect(try bytes(deed) + Statement.bytesMax + 1_024 <= Limits.entryBytesMax)
+        }
+    }
+}
