@@ -43,6 +43,9 @@ struct StatusView {
         }
         let missing = status.services.filter { !$0.connected }.map(\.name)
         if !missing.isEmpty { lines.append(terminal.red("MISSING") + " \(missing.joined(separator: ", "))   no lease: what they guard is stopped") }
+        for service in status.services where !service.trouble.isEmpty {
+            lines.append(terminal.red("CLAIMS") + "  \(Terminal.safe(service.trouble)): it gets no lease; look at its host and its key, or start control anew to have it believed")
+        }
         if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
         for line in status.pending.prefix(10) { lines.append(terminal.red("PENDING") + " \(Terminal.safe(line))   in force, not durable yet: forgotten if control ends now") }
         if status.pending.count > 10 { lines.append("        and \(status.pending.count - 10) more") }

@@ -101,30 +101,29 @@ final class Authority {
 
     // MARK: What peers know
 
-    /// A service has said which epoch it knows. After a restart policy must be heard before anything opens; who knows
-    /// a later epoch than the journal proves that the journal has lost something.
-    ///
-    /// Epochs alone do not tell: a later pause may have hidden one that was lost. So peers name the closures that they hold.
-    /// Indexes tell the rest: who has entries that are not here proves that the ledger was put back.
-    func heard(_ service: String, epoch claimed: Epoch, entries: UInt64, closures: [UInt64], releases: Bool, at now: Instant) {
-        let epoch = min(claimed, Losses.believedMax)
+    /// A service has said what it knows. After a restart policy must be heard before anything opens; who knows more than the journal proves that the
+    /// journal has lost something, until two operators have decided about that.
+    func heard(_ service: String, epoch: Epoch, entries: UInt64, closures: [UInt64], releases: Bool, at now: Instant) {
         let epochs = Set(governance.gate.closures.map(\.epoch) + governance.lifted.map(\.epoch))
-        let lost = closures.map { Epoch($0) }.filter { !epochs.contains($0) && !planned.dropped.contains($0) }.max()
-        if lost != nil || epoch > max(governance.gate.epoch, issuedEpoch) || entries > durable {
-            let what =
-                lost.map { "closure \($0.number), which the ledger does not hold" }
-                ?? (entries > durable ? "entry \(entries), the ledger only \(durable)" : "epoch \(epoch.number), the ledger only \(governance.gate.epoch.number)")
-            governance.seal("\(service) knows \(what): entries were lost. 'sluice resume --unseal' by two operators opens again")
-            pendingEpoch = max(pendingEpoch, epoch)
-            losses.epoch = max(losses.epoch ?? epoch, epoch)
-            if let lost, losses.closures.count < Losses.closuresMax { losses.closures.insert(lost) }
-            pushNarrower(governance.gate)
-            return
+        let claim = Losses.Claim(epoch: epoch, entries: entries, closures: closures.map { Epoch($0) })
+        let verdict = losses.hear(claim, by: service, known: max(governance.gate.epoch, issuedEpoch), durable: durable) {
+            epochs.contains($0) || planned.dropped.contains($0)
         }
-        if releases { policyHeard = true }
-        if service.hasPrefix("ingest") { ingestHeard = true }
-        openAfterRestart(at: now)
+        switch verdict {
+        case .disbelieved: return
+        case .lost(let what):
+            governance.seal("\(what): entries were lost. 'sluice resume --unseal' by two operators opens again")
+            pendingEpoch = max(pendingEpoch, min(epoch, Losses.believedMax))
+            pushNarrower(governance.gate)
+        case .known:
+            if releases { policyHeard = true }
+            if service.hasPrefix("ingest") { ingestHeard = true }
+            openAfterRestart(at: now)
+        }
     }
+
+    /// What a service claims and is not believed: it gets no lease; nil: it claims nothing of that kind.
+    func disbelieved(_ service: String) -> String? { losses.disbelieved[service] }
 
     /// Policy has cosigned a longer ledger than this, or another one: entries were lost, whatever its epoch says.
     func outrun(by checkpoint: (size: UInt64, text: String)) {
@@ -132,8 +131,7 @@ final class Authority {
         guard losses.abandoned == nil, !governance.abandoned.contains(Array(checkpoint.text.utf8)) else { return }
         governance.seal(
             "policy has cosigned \(checkpoint.size) entries of this ledger, which has \(durable) or others: entries were lost. 'sluice resume --unseal' by two operators opens again")
-        losses.abandoned = Array(checkpoint.text.utf8)
-        losses.epoch = max(losses.epoch ?? .none, governance.gate.epoch)
+        losses.outrun(Array(checkpoint.text.utf8), at: governance.gate.epoch)
         pushNarrower(governance.gate)
     }
 
@@ -324,6 +322,8 @@ final class Authority {
         seen.remember(order.verified, at: order.wall)
         underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: nil, since: order.now)
         let lifted = lifted(by: deeds.map(\.0))
+        // Who claims something after this was decided about by nobody.
+        let claimants = losses.claimants
         for (deed, _) in deeds {
             switch deed {
             case .resumed(let epoch, _, _), .unsealed(let epoch, _, _, _): issue(epoch)
@@ -337,7 +337,7 @@ final class Authority {
                 switch deed {
                 case .registered(let nodes, _): outcome.nodes += nodes.map { WireNode($0) }
                 case .unsealed:
-                    losses = Losses()
+                    losses.settle(claimants)
                     restarted = false
                 default: break
                 }

@@ -88,6 +88,7 @@ extension Sessions {
         for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
         for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
         for (ledger, count) in anchors.refused { status.counters["ledger.\(ledger).refused"] = count }
+        if claimsRefused > 0 { status.counters["claims.refused"] = claimsRefused }
         status.ledgers = anchors.ledgers
         status.proposalsOpen = UInt32(authority.planned.proposals.open.count)
         return status

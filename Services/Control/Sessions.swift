@@ -194,6 +194,12 @@ final class Sessions {
         if name == "policy" { anchors.hear(body.hasAnchor ? body.anchor : nil) }
         authority.heard(
             name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy" && anchors.isJudged, at: now)
+        let disbelieved = authority.disbelieved(name)
+        if let disbelieved, peer.status.trouble.isEmpty {
+            claimsRefused += 1
+            logger.critical("\(disbelieved); it gets no lease")
+        }
+        peer.status.trouble = disbelieved ?? ""
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
@@ -205,7 +211,7 @@ final class Sessions {
         if name == "policy" { grant.anchor = anchors.answer }
         if name == "policy", !anchors.isBelieved {
             grant.gate = WireGateState(authority.governance.gate)
-        } else if !authority.hasLost {
+        } else if !authority.hasLost, disbelieved == nil {
             let span = authority.leases.grant(name, ownUntil: Instant(nanoseconds: .max), at: now) ?? .zero
             grant.leaseMs = UInt32(clamping: span.milliseconds)
             peer.isGranted = true
@@ -250,6 +256,8 @@ final class Sessions {
         }
     }
 
+    /// Of services that two operators had decided about already.
+    private(set) var claimsRefused: UInt64 = 0
     private(set) var refusedJoins: [String: UInt64] = [:]
     private(set) var refusedCommands: [String: UInt64] = [:]
     private var loggedRefusals: [String: Int64] = [:]

@@ -144,6 +144,59 @@ extension AuthorityTests {
         #expect(scene.answers.count == answered + 3)
     }
 
+    /// As a service would, at each renewal. Returns whether control is sealed then.
+    private func claims(_ service: String, epoch: UInt64 = 0, entries: UInt64 = 0, closures: [UInt64] = []) -> Bool {
+        scene.authority.heard(service, epoch: Epoch(epoch), entries: entries, closures: closures, releases: service == "policy", at: Instant(nanoseconds: 2))
+        return scene.authority.hasLost
+    }
+
+    private func unseal() throws {
+        try scene.approved(.resume([], reason: "x", unseal: true))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(!scene.authority.hasLost && scene.authority.governance.gate.seal == nil, "two operators open it")
+    }
+
+    @Test func `a service seals control once, and after that it loses its own lease alone`() throws {
+        #expect(claims("notify", epoch: 50))
+        #expect(scene.authority.governance.gate.seal?.contains("notify knows epoch 50") ?? false)
+        try unseal()
+        #expect(scene.authority.disbelieved("notify") == nil)
+        for number in UInt64(1)...20 {
+            #expect(!claims("notify", epoch: 1_000 * number))
+            #expect(!claims("notify", entries: 1_000 * number))
+            #expect(!claims("notify", closures: [1_000 * number]))
+            #expect(scene.authority.disbelieved("notify")?.contains("closure \(1_000 * number)") ?? false)
+        }
+        #expect(scene.authority.governance.gate.seal == nil && scene.authority.disbelieved("ingest") == nil)
+        // What it says without a claim is heard as ever.
+        #expect(!claims("notify", epoch: scene.authority.governance.gate.epoch.number))
+        #expect(scene.authority.disbelieved("notify") == nil)
+        // The control: nobody has decided about what another one knows.
+        #expect(claims("ingest", epoch: 2_000))
+        try unseal()
+        #expect(!claims("ingest", epoch: 3_000) && !claims("notify", epoch: 3_000))
+    }
+
+    @Test func `an unsealing decides about all closures that were lost, and believes whoever held them`() throws {
+        #expect(claims("policy", epoch: 9, closures: [7, 8, 9]))
+        try unseal()
+        #expect(scene.authority.governance.dropped == [Epoch(7), Epoch(8), Epoch(9)])
+        // It has not heard of the unsealing yet.
+        #expect(!claims("policy", epoch: 9, closures: [7, 8, 9]) && scene.authority.disbelieved("policy") == nil)
+    }
+
+    @Test func `who claims something while an unsealing is made durable was decided about by nobody`() throws {
+        #expect(claims("notify", epoch: 50))
+        try scene.approved(.resume([], reason: "x", unseal: true))
+        #expect(claims("ingest", epoch: 60, closures: [60]))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(claims("ingest", epoch: 60, closures: [60]), "its closure is not dropped, and it says so again")
+        #expect(scene.authority.disbelieved("ingest") == nil)
+        try unseal()
+        #expect(scene.authority.governance.dropped == [Epoch(60)])
+        #expect(!claims("ingest", epoch: 60, closures: [60]) && scene.authority.disbelieved("ingest") == nil)
+    }
+
     @Test func `a key that is being exchanged commands no more, and approves nothing under its holder's new one`() throws {
         let exchanged = Operator(name: "ops-2", person: "ops-2", key: try scene.scribe.member("ops-3").key, session: .init(repeating: 9, count: 32))
         try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")

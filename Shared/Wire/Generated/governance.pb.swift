@@ -1326,6 +1326,9 @@ package nonisolated struct WireServiceStatus: Sendable {
 
   package var leaseLeftMs: UInt32 = 0
 
+  /// Not empty: what it claims and is not believed, so that it gets no lease. SPEC.md, section 11.
+  package var trouble: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -4296,7 +4299,7 @@ nonisolated extension WireJournalQuery: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServiceStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}connected\0\u{3}seen_us\0\u{1}epoch\0\u{1}entries\0\u{1}counters\0\u{1}gauges\0\u{3}lease_left_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}connected\0\u{3}seen_us\0\u{1}epoch\0\u{1}entries\0\u{1}counters\0\u{1}gauges\0\u{3}lease_left_ms\0\u{1}trouble\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4312,6 +4315,7 @@ nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._M
       case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.counters) }()
       case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufInt64>.self, value: &self.gauges) }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.leaseLeftMs) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
       default: break
       }
     }
@@ -4342,6 +4346,9 @@ nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.leaseLeftMs != 0 {
       try visitor.visitSingularUInt32Field(value: self.leaseLeftMs, fieldNumber: 8)
     }
+    if !self.trouble.isEmpty {
+      try visitor.visitSingularStringField(value: self.trouble, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4354,6 +4361,7 @@ nonisolated extension WireServiceStatus: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.counters != rhs.counters {return false}
     if lhs.gauges != rhs.gauges {return false}
     if lhs.leaseLeftMs != rhs.leaseLeftMs {return false}
+    if lhs.trouble != rhs.trouble {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
