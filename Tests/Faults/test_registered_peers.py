@@ -10,7 +10,7 @@ import time
 import pytest
 import zmq
 from hostile import (
-    FACTOR, SERVICES, Kind, MiB, Process, Refusal, at_each_port, batch, body, compress, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
+    FACTOR, SERVICES, Kind, MiB, Process, Refusal, Suite, at_each_port, batch, body, compress, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
 
 # What each port takes from the peer of `guest` below; the rest is `notAllowed`.
 TAKEN = {
@@ -748,3 +748,36 @@ def test_more_releases_than_run_at_once_are_refused_until_one_ends(suite, guest,
             return heard.kind == "release"
 
         wait_until(served, "a release after the others have gone", 90, every=0.5)
+
+
+def test_a_services_key_seals_control_once_and_then_takes_its_own_lease_alone(tmp_path):
+    """What a service claims to know proves nothing; it stops everything until two operators have looked, and not again and again."""
+    suite = Suite(tmp_path)
+    thief = None
+    try:
+        thief = suite.peer("control", suite.keys_of("notify")).greet()
+
+        def claim(epoch, **fields):
+            asked = nonce()
+            thief.send("renew", body("renew", nonce=asked, epoch=epoch, **fields))
+            return thief.expect("grant", where=lambda heard: heard.body.nonce == asked).body
+
+        assert claim(1 << 40).lease_ms == 0
+        # The control: the first time it is believed.
+        sealed = suite.status()["gate"].get("sealed") or ""
+        assert f"notify knows epoch {1 << 40}" in sealed, sealed
+        suite.approved("resume", "--unseal", "--reason", "that was no service of ours")
+        assert not suite.status()["gate"].get("sealed")
+        for number in range(1, 11):
+            assert claim((1 << 41) + number).lease_ms == 0
+            assert claim(0, entries=number << 41).lease_ms == 0
+            assert claim(0, closures=[number << 41]).lease_ms == 0
+        status = suite.status()
+        assert not status["gate"].get("sealed") and int(status["counters"]["claims.refused"]) >= 1
+        # Everybody else goes on, and so does the service itself when it claims nothing.
+        wait_until(lambda: {s["name"] for s in suite.status()["services"] if s.get("connected")} >= {"ingest", "policy"}, "they hold leases")
+        assert claim(int(status["gate"]["epoch"])).lease_ms > 0
+    finally:
+        if thief:
+            thief.close()
+        suite.close()
