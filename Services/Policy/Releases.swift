@@ -102,6 +102,7 @@ final class Releases: Sendable {
                 guard !running.isRead else { return true }
                 // A page at a time: a read transaction that stays open would hold the write-ahead log.
                 let page = try vault.segments(selection, after: running.cursor, limit: Releases.page)
+                FaultPoint.pass("after-release-read")
                 running.cursor = page.next
                 running.isRead = page.segments.count < Releases.page
                 running.waiting = page.segments.reversed()

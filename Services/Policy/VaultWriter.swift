@@ -395,6 +395,7 @@ final class VaultWriter: Sendable {
             try vault.transaction { transaction in
                 number = try transaction.open(job.record, subjects: extent.subjects, events: extent.events)
                 try reads.opened(job.record, number, subjects: extent.subjects, events: extent.events, in: transaction)
+                FaultPoint.pass("before-release-record")
                 return true
             }
             FaultPoint.pass("after-release-record")

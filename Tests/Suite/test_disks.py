@@ -1,6 +1,7 @@
 """Disks that are full: nothing is lost, nothing is released unrecorded, and a pause acts all the same."""
 
 import re
+import sqlite3
 import time
 
 import pytest
@@ -192,6 +193,78 @@ def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_n
             wait_until(lambda: suite.cli("certificate", epoch, check=False).code == 0, "with room it is recorded, and complete")
         finally:
             suite.close()
+
+
+def ledger(suite, name):
+    return next(one for one in suite.status()["ledgers"] if one["origin"].endswith("/" + name))
+
+
+def expect_cosigned(suite, name, at_least=1):
+    return wait_until(
+        lambda: (one := ledger(suite, name)).get("size", 0) >= at_least and one.get("witnessed", 0) == one["size"] and not one.get("trouble") and one,
+        f"{name} is cosigned")
+
+
+def test_policy_cosigns_what_it_had_no_room_to_keep_once_there_is_room(make_suite):
+    """Kept before it is said: with its disk full policy says nothing, and loses nothing of what it is to say."""
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as disk:
+        try:
+            suite.start()
+            expect_cosigned(suite, "governance")
+            filler = fill(disk)
+            while suite.service_status("policy")["gauges"].get("vault.full") != 1:
+                fill_more(filler)
+                suite.pause("--all")
+                suite.resume()
+            cosigned = ledger(suite, "governance")["witnessed"]
+            size = 0
+            for _ in range(3):
+                suite.pause("--all")
+                suite.resume()
+                held = ledger(suite, "governance")
+                assert held["witnessed"] == cosigned < held["size"] and held["size"] > size, "it cosigns what it cannot keep"
+                assert not held.get("trouble"), "shown as waiting, and no reason to stop anybody"
+                size = held["size"]
+            filler.unlink()
+            # Nobody does anything: the one that waited is retried, and the newest follows.
+            assert expect_cosigned(suite, "governance", size)["size"] == size
+            suite.terminate("policy")
+            with sqlite3.connect(disk / "vault.sqlite") as database:
+                note, = database.execute("SELECT seen FROM anchor").fetchone()
+            database.close()
+            assert int(note.split(b"\n")[1]) == size, "it keeps what it has said"
+        finally:
+            suite.close()
+
+
+def test_control_cosigns_reads_that_it_had_no_room_to_keep_once_there_is_room(make_suite):
+    """Its answers fit into pages that a full disk leaves it; so here not one page is taken."""
+    suite = make_suite(start=False)
+    shim = Shim(suite.folder)
+    suite.start("control", env=shim.env, wait=False)
+    suite.start("policy", "notify", "ingest")
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("a")
+    agent.expect_drained()
+    assert len(suite.read(classes=("activity",)).lines) == 1
+    cosigned = expect_cosigned(suite, "reads", 2)["size"]
+    assert shim.refused == 0
+    shim.full()
+    for _ in range(3):
+        assert len(suite.read(classes=("activity",)).lines) == 1, "reads go on: what policy showed is right"
+        refused = shim.refused
+        wait_until(lambda: shim.refused >= refused + 3, "it is tried again with each renewal")
+    held = ledger(suite, "reads")
+    assert held["witnessed"] == cosigned < held["size"] and not held.get("trouble"), "it cosigns what it cannot keep"
+    shim.full(False)
+    # What policy had shown, and then what it could not show before that was answered.
+    assert expect_cosigned(suite, "reads", cosigned + 6)["size"] == cosigned + 6
+    suite.terminate("control")
+    with sqlite3.connect(suite.home / "control" / "ledger.sqlite") as database:
+        kept, = database.execute("SELECT witnessed FROM journal").fetchone()
+    database.close()
+    assert int(kept.split(b"\n")[1]) == cosigned + 6, "it keeps what it has said"
 
 
 def fill_more(filler):

@@ -3,11 +3,15 @@
 Each has its control: the same without the damage is believed.
 """
 
+import base64
 import hashlib
 import json
+import os
+import random
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -89,16 +93,53 @@ def test_of_readers_who_race_each_has_a_record_of_their_own_before_its_end(make_
     assert [int(e["number"]) for e in entries] == list(range(before + 1, before + 25)), "ordered by index, whatever clocks say"
 
 
-def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record(make_suite):
+def unrecorded(got, entries):
+    """Reads, by their reason, that have brought something and stand in no entry."""
+    records = {e["opened"]["justification"] for e in entries if "opened" in e}
+    return sorted(why for why, out in got.items() if out and why not in records)
+
+
+@pytest.mark.parametrize("point, is_recorded", [("before-release-record", False), ("after-release-record", True), ("after-release-read", True)])
+def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record_before_a_row_is_read(make_suite, point, is_recorded):
+    """FAULTS L02: policy ends inside the transaction that records, after its commit, and when rows were read and nothing was sent."""
     suite = populated(make_suite)
     before = len(opened(suite))
-    suite.restart("policy", env={"SLUICE_FAULT": "after-release-record:1"})
+    suite.restart("policy", env={"SLUICE_FAULT": f"{point}:1"})
     outcome = suite.cli("read", "--purpose", "killed", "--why", "a test", "--class", "activity", check=False)
-    assert outcome.code != 0 and outcome.out == ""
-    suite.services["policy"].wait(10)
+    assert outcome.code != 0 and outcome.out == "", "nobody got a byte"
+    assert suite.services["policy"].wait(10) == 137, "it has come to that point"
+    # What it says at its next start is what was durable then.
     suite.start("policy")
     entries = opened(suite)[before:]
-    assert [e["opened"]["purpose"] for e in entries] == ["killed"], "recorded, and nothing was released"
+    assert [e["opened"]["purpose"] for e in entries] == ["killed"] * is_recorded
+    assert [number for number, in suite.vault("SELECT number FROM release ORDER BY number")] == list(range(1, 4 + is_recorded)), "table and ledger agree"
+
+
+def test_of_reads_that_are_killed_at_any_moment_none_has_a_byte_without_a_record(make_suite):
+    """FAULTS L02, from outside: whatever a reader has got, the ledger knows of it after the kill."""
+    seed = int(os.environ.get("SLUICE_SEED") or random.randrange(1 << 32))
+    print(f"seed {seed}: again with SLUICE_SEED={seed}")
+    rng = random.Random(seed)
+    suite = populated(make_suite)
+    got, rounds = {}, 0
+    # Until there were some of both: who had got it all, and who had got nothing.
+    while rounds < 5 or rounds < 25 and not (any(got.values()) and not all(got.values())):
+        rounds += 1
+        readers = {
+            f"round {rounds}, reader {n}": suite.begin("read", "--purpose", "killed", "--why", f"round {rounds}, reader {n}", "--class", "activity", output=f"r{rounds}-{n}.log")
+            for n in range(4)}
+        # The first ends: so the others are anywhere.
+        wait_until(lambda: not all(reader.is_running for reader in readers.values()), "one has read")
+        time.sleep(rng.random() * 0.02)
+        suite.kill("policy")
+        for why, reader in readers.items():
+            got[why] = reader.finish()[1]
+        suite.start("policy")
+    entries = opened(suite)
+    assert any(got.values()) and unrecorded(got, entries) == []
+    # The control: the same check misses a record that is taken away.
+    last = max((e for e in entries if got.get(e.get("opened", {}).get("justification"))), key=lambda e: int(e["number"]))
+    assert unrecorded(got, [e for e in entries if e is not last]) == [last["opened"]["justification"]]
 
 
 # On disk
@@ -454,6 +495,60 @@ def test_a_witness_that_was_away_catches_up_with_what_it_missed(make_suite):
     assert behind["witnessed"] <= size < behind["size"] and not behind.get("trouble"), "shown, and no reason to stop control"
     suite.start("policy")
     expect_cosigned(suite, "governance", behind["size"])
+
+
+MEMORY = {  # Of each witness: where it keeps what it has cosigned last, and of which ledger that is.
+    "policy": ("reads", "UPDATE anchor SET seen = ?", "SELECT seen FROM anchor", "governance"),
+    "control": ("governance", "UPDATE journal SET witnessed = ?", "SELECT witnessed FROM journal", "reads"),
+}
+
+
+def remembered(suite, witness):
+    """The checkpoint that a witness has kept, as bytes, and its size."""
+    note, = suite._database(suite.home / TAMPERING[MEMORY[witness][0]], MEMORY[witness][2], ())[0]
+    return note, int(note.split(b"\n")[1])
+
+
+def remember(suite, witness, note):
+    """Puts back the memory of a witness, and nothing else."""
+    suite.kill(witness)
+    with sqlite3.connect(suite.home / TAMPERING[MEMORY[witness][0]]) as database:
+        database.execute(MEMORY[witness][1], (note,))
+    database.close()
+
+
+@pytest.mark.parametrize("witness", list(MEMORY))
+def test_a_witness_that_was_put_back_alone_catches_up_and_stops_nobody(make_suite, witness):
+    """FAULTS L05: it remembers less than it has said; the other's ledger continues that."""
+    suite = populated(make_suite)
+    other = MEMORY[witness][3]
+    expect_cosigned(suite, "reads", 6)
+    expect_cosigned(suite, other)
+    early, size = remembered(suite, witness)
+    suite.pause("--all")
+    suite.resume()
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    late = expect_cosigned(suite, other, size + 2)["size"]
+    remember(suite, witness, early)
+    assert remembered(suite, witness)[1] == size < late
+    suite.start(witness)
+    wait_until(lambda: remembered(suite, witness)[1] == late, "it has cosigned all of it again")
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    suite.pause("--all")
+    suite.resume()
+    expect_cosigned(suite, other, late + 2)
+    status = suite.status()
+    assert not any(one.get("trouble") for one in status["ledgers"])
+    assert not [name for name in status.get("counters", {}) if name.startswith("ledger.")]
+    # The control: what it remembers counts. With another root at that size it believes nobody.
+    note, held = remembered(suite, witness)
+    lines = note.split(b"\n")
+    lines[2] = base64.b64encode(hashlib.sha256(b"another history").digest())
+    remember(suite, witness, b"\n".join(lines))
+    suite.start(witness, wait=False)
+    wait_until(lambda: ledger(suite, other).get("trouble"), "it believes nobody")
+    [said] = wait_until(lambda: log_lines(suite, witness, "others than those that were cosigned"), "it says why")
+    assert f"{held} entries" in said
 
 
 # Keys

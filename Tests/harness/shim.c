@@ -1,5 +1,5 @@
 // Loaded before libc (LD_PRELOAD) into a program under test: its clocks run ahead by as much as a file says, signals interrupt its calls, and a
-// database's log is not written.
+// database's log is not written, or finds no room.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-// Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, signals taken so far, whether writes to a log wait, and how many have had to:
-// shared with the test.
-static struct { long long boot, monotonic, signals, holding, held; } *shared;
+// Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, signals taken so far, whether writes to a log wait, how many have had to,
+// whether they find no room, and how many did not: shared with the test.
+static struct { long long boot, monotonic, signals, holding, held, full, refused; } *shared;
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     long status = syscall(SYS_clock_gettime, clock, time);
@@ -28,12 +28,15 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     return 0;
 }
 
-static void hold(int file) {
-    if (!shared || !__atomic_load_n(&shared->holding, __ATOMIC_ACQUIRE)) return;
+static int is_log(int file) {
     char link[32], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path);
-    if (length < 4 || memcmp(path + length - 4, "-wal", 4) != 0) return;
+    return length >= 4 && memcmp(path + length - 4, "-wal", 4) == 0;
+}
+
+static void hold(int file) {
+    if (!shared || !__atomic_load_n(&shared->holding, __ATOMIC_ACQUIRE) || !is_log(file)) return;
     __atomic_fetch_add(&shared->held, 1, __ATOMIC_ACQ_REL);
     struct timespec pause = {0, 1000000};
     while (__atomic_load_n(&shared->holding, __ATOMIC_ACQUIRE)) nanosleep(&pause, NULL);
@@ -42,6 +45,12 @@ static void hold(int file) {
 // Before the first byte, and not at the sync after it: what the kernel has outlives the process.
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
     hold(file);
+    // A disk that is full to the last page: on a real one SQLite finds room in pages that it had before.
+    if (shared && __atomic_load_n(&shared->full, __ATOMIC_ACQUIRE) && is_log(file)) {
+        __atomic_fetch_add(&shared->refused, 1, __ATOMIC_ACQ_REL);
+        errno = ENOSPC;
+        return -1;
+    }
     return syscall(SYS_pwrite64, file, bytes, count, at);
 }
 

@@ -23,9 +23,9 @@ class Shim:
 
     def __init__(self, folder):
         self.path = Path(folder) / "shim"
-        self.path.write_bytes(bytes(40))
+        self.path.write_bytes(bytes(56))
         with open(self.path, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), 40)
+            self._shared = mmap.mmap(file.fileno(), 56)
         self.env = {"SLUICE_SHIM": str(self.path), "LD_PRELOAD": str(_library())}
         self.stormy = {**self.env, "SLUICE_SHIM_STORM": "1"}
 
@@ -45,3 +45,12 @@ class Shim:
     def held(self):
         """Writes that have had to wait, so far."""
         return struct.unpack_from("q", self._shared, 32)[0]
+
+    def full(self, is_full=True):
+        """From now on no commit finds room for another page; until `full(False)`."""
+        struct.pack_into("q", self._shared, 40, is_full)
+
+    @property
+    def refused(self):
+        """Writes that found no room, so far."""
+        return struct.unpack_from("q", self._shared, 48)[0]
