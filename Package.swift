@@ -90,6 +90,7 @@ let package = Package(
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
+        tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
         tests("VaultTests", ["Gate", "Vault", grdb]),

@@ -195,6 +195,30 @@ def suite_process(suite, name):
     return Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.log(name))
 
 
+# A01
+
+
+@pytest.mark.parametrize("fault", [None, "handler", "domain"])
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_whose_port_lets_strangers_in_notices_it_and_ends(make_suite, tmp_path, name, fault):
+    suite = make_suite(start=False)
+    env = Shim(tmp_path).env
+    if name == "ingest":
+        # It opens its port when it has heard control.
+        suite.start("control", "policy", wait=False)
+    # A log of its own: the home has one already, of when it was made.
+    process = suite.adopt(Process(
+        [binaries() / f"sluice-{name}", "--home", suite.home], tmp_path / "service.log", env | ({"SLUICE_SHIM_DOOR": fault} if fault else {})))
+    if not fault:
+        # The control: with the same library before it, and its guard in order, it serves.
+        wait_until(lambda: "closed to unknown keys" in process.said or not process.is_running, f"{name} opens its port")
+        assert process.is_running, process.said
+        return
+    assert process.wait(40) > 0
+    assert f"{suite.settings[name]} let an unknown key in: the service does not start" in process.said
+    assert "closed to unknown keys" not in process.said
+
+
 def test_up_on_a_taken_port_says_so_in_one_line_and_ends(make_suite):
     suite = make_suite(start=False)
     with socket.socket() as other:
