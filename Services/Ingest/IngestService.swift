@@ -59,6 +59,7 @@ struct IngestService: ParsableCommand {
             }
             var failure = false
             let reactor = reactorOf { stop in if failure { stop(1) } }
+            follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             follower.broke = { why in
                 host.logger.critical("\(why): ingest ends, and follows anew when it is started again")
                 failure = true

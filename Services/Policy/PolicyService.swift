@@ -69,6 +69,7 @@ struct PolicyService: ParsableCommand {
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
                 anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             var failure = false
+            follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             follower.broke = { why in
                 host.logger.critical("\(why): policy ends, and follows anew when it is started again")
                 failure = true

@@ -54,6 +54,8 @@ package struct FollowedLedger: Sendable {
     package private(set) var witnessed: Checkpoint?
     /// Signed by control, and all of it here and right: what may be cosigned next.
     package private(set) var confirmed: (note: SignedNote, checkpoint: Checkpoint)?
+    /// Messages whose entries do not follow on those before them. What is missing is asked for again.
+    package private(set) var gaps: UInt64 = 0
     private let controlKey: VerifierKey
     /// Whether the first entries are those that were cosigned; nil: they are not all here yet.
     private var continues: Bool?
@@ -126,7 +128,10 @@ package struct FollowedLedger: Sendable {
         for recorded in body.recorded {
             guard let wire = try? WireEntry(serializedBytes: recorded.body) else { throw .unreadable(applied + 1) }
             guard wire.index > applied else { continue }
-            guard wire.index == applied + 1 else { break }
+            guard wire.index == applied + 1 else {
+                gaps += 1
+                break
+            }
             let entry: Entry
             do throws(FoldFault) { entry = try fold.take(recorded) } catch { throw .entry(error) }
             guard let hash = fold.newest else { throw .unreadable(applied) }

@@ -45,6 +45,9 @@ package final class Follower {
     package private(set) var broken: String? {
         didSet { if oldValue == nil, let broken { broke(broken) } }
     }
+    /// An entry did not come, and those after it did: said once, until what was missing is here.
+    package var missed: (UInt64) -> Void = { _ in }
+    private var hasMissed = false
     private var renewed: Instant?
     private var reported: Instant?
 
@@ -127,6 +130,7 @@ package final class Follower {
         // Reports are for people; a nudge must not make them more frequent.
         if reported.map({ now - $0 >= .milliseconds(300) }) ?? true {
             body.service = report()
+            body.service.counters["entries.gaps"] = ledger.gaps
             reported = now
         }
         if let anchor = anchor() { body.anchor = anchor }
@@ -192,13 +196,21 @@ package final class Follower {
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
         let next: [FollowedEntry]
+        let gaps = ledger.gaps
         do throws(NotFollowed) { next = try ledger.take(body) } catch {
             broken = "\(error)"
             return
         }
+        if ledger.gaps > gaps {
+            if !hasMissed { missed(applied + 1) }
+            hasMissed = true
+        } else if !next.isEmpty {
+            hasMissed = false
+        }
         guard !next.isEmpty else { return }
-        apply(next)
+        // The root first: what is not believed is not handed on, and notify tells nobody of it.
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
+        apply(next)
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()

@@ -1,0 +1,396 @@
+"""Control's own keys in the wrong hands, or control with a broken disk: what it tells those who follow its ledger is checked, and who
+cannot believe it acts as stopped (A10, L01)."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import shutil
+import sqlite3
+import threading
+import time
+
+import pytest
+import zmq
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from hostile import Heard, Peer, Process, Refusal, Suite, binaries, body, frame, free_port_base, nonce, wait_until, wire
+
+LEASE_MS = 1_000
+FOLLOWERS = ("ingest", "policy", "notify")
+
+
+# The ledger, from RFC 6962 and C2SP's documents alone
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def root(leaves):
+    if not leaves:
+        return sha256(b"")
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    middle = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return sha256(b"\x01" + root(leaves[:middle]) + root(leaves[middle:]))
+
+
+class Ledger:
+    """Entries as control has recorded them, and its key."""
+
+    def __init__(self, entries, key, origin, proof):
+        self.entries, self.key, self.origin, self.proof = list(entries), key, origin, proof
+
+    def but(self, entries):
+        return Ledger(entries, self.key, self.origin, self.proof)
+
+    def note(self, size, root_hash=None, key=None):
+        """A signed checkpoint of the first `size` entries."""
+        leaves = [b"\x01" + sha256(e.salt + e.body) for e in self.entries[:size]]
+        text = f"{self.origin}\n{size}\n{base64.b64encode(root_hash or root(leaves)).decode()}\n"
+        public = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        number = sha256(self.origin.encode() + b"\n\x01" + public)[:4]
+        signature = base64.b64encode(number + (key or self.key).sign(text.encode())).decode()
+        return f"{text}\n— {self.origin} {signature}\n".encode()
+
+
+class Story:
+    """What control says: honest, but for what a test changes."""
+
+    def __init__(self, ledger, shown):
+        self.ledger, self.shown = ledger, shown
+        self.is_silent = False
+        # What is sent to who has so many entries; and the note beside it.
+        self.page = lambda applied: self.ledger.entries[applied:self.shown]
+        self.note = lambda: self.ledger.note(self.shown)
+
+
+class FalseControl(threading.Thread):
+    """Control's ROUTER, by its own key. One follower."""
+
+    def __init__(self, keys, endpoint, story):
+        super().__init__(daemon=True)
+        self.story = story
+        self.renewals, self.stopped = [], []
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
+        self.socket.bind(endpoint)
+        self.ending = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ending.is_set():
+            if not self.socket.poll(20):
+                continue
+            route, *frames = self.socket.recv_multipart()
+            heard, story = Heard(frames), self.story
+            if heard.kind == "renew":
+                self.renewals.append(heard.body)
+            elif heard.kind == "stopped":
+                self.stopped.append(heard.body.epoch)
+            if story.is_silent:
+                continue
+            if heard.kind == "hello":
+                self._say(route, "welcome", node="follower", lease_ms=LEASE_MS, start=bytes(16), journal=bytes(16))
+            elif heard.kind == "renew":
+                note, sent = story.note(), story.page(heard.body.entries)
+                if sent:
+                    self._say(route, "entries", recorded=sent, last=story.shown, checkpoint=note)
+                self._say(route, "grant", nonce=heard.body.nonce, lease_ms=LEASE_MS, gate={"epoch": 2}, entries=story.shown, checkpoint=note)
+            elif heard.kind == "query":
+                self._say(route, "answer", proof=story.ledger.proof)
+        self.socket.close(0)
+
+    def _say(self, route, kind, **fields):
+        self.socket.send_multipart([route, frame(kind, body(kind, **fields))])
+
+    @property
+    def counters(self):
+        return next((r.service.counters for r in reversed(self.renewals) if r.HasField("service")), {})
+
+    @property
+    def applied(self):
+        return self.renewals[-1].entries if self.renewals else 0
+
+    def close(self):
+        self.ending.set()
+        self.join(5)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """What a real control has recorded: registrations, a pause, a resume, an incident that is closed."""
+    folder = tmp_path_factory.mktemp("history")
+    suite = Suite(folder, lease_ms=LEASE_MS)
+    try:
+        desk = suite.enrol("desk")
+        suite.cli("pause", "--all", "--reason", "a test")
+        suite.resume()
+        for name in ("desk-2", "desk-3"):
+            suite.enrol(name)
+        asker = suite.peer("control", suite.keys_of("ingest")).greet()
+        proof = asker.ask("query", body("query", vault_key={})).body.proof
+        asker.send("query", body("query", journal={"after": 0}))
+        recorded = asker.expect("entries", where=lambda h: h.kind == "entries" and len(h.body.recorded) > 8).body.recorded
+        asker.close()
+        key = load_pem_private_key((suite.home / "keys" / "control.ledger").read_bytes(), None)
+        return suite, desk, Ledger(recorded, key, suite.origin, proof)
+    finally:
+        suite.close()
+
+
+class Following:
+    """One service that follows a false control, in a home of its own."""
+
+    def __init__(self, name, history, folder, story):
+        suite, self.desk, _ = history
+        self.name, self.suite, self.peer = name, suite, None
+        self.home = folder / "home"
+        shutil.copytree(suite.home, self.home, ignore=lambda at, names: [n for n in names if n in ("lock",)])
+        for part in ("control", "policy", "notify", "ingest"):
+            shutil.rmtree(self.home / part, ignore_errors=True)
+        base = free_port_base()
+        self.endpoints = {part: f"tcp://127.0.0.1:{base + n}" for n, part in enumerate(("ingest", "policy", "control", "notify", "join"), 1)}
+        settings = json.loads((self.home / "suite.json").read_text())
+        (self.home / "suite.json").write_text(json.dumps({**settings, **self.endpoints}))
+        self.control = FalseControl(suite.keys_of("control"), self.endpoints["control"], story)
+        self.process = Process([binaries() / f"sluice-{name}", "--home", self.home], folder / "service.log")
+
+    def _ask(self, keys, kind, message):
+        """The answer to a question in a session that is made when there is none; None: nobody answers."""
+        if self.peer is None:
+            self.peer = Peer(self.endpoints[self.name], self.suite.public[self.name], keys)
+            self.peer.send("hello", body("hello", protocol=1, software="test", start=nonce()))
+            heard = self.peer.receive(1)
+            if heard is None or heard.kind != "welcome":
+                self.peer.close()
+                self.peer = None
+                return None
+        self.peer.send(kind, message)
+        while (heard := self.peer.receive(1)) is not None:
+            if heard.kind in ("grant", "release", "refused"):
+                return heard
+        return None
+
+    def acts(self):
+        """Whether it allows anything: a lease to an agent, a release to a reader; of notify: whether it has taken all that was shown."""
+        if self.name == "ingest":
+            heard = self._ask(self.desk, "renew", body("renew", nonce=nonce(), wall_us=time.time_ns() // 1000))
+            return heard is not None and heard.kind == "grant" and heard.body.lease_ms > 0
+        if self.name == "policy":
+            asked = body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"])
+            heard = self._ask(self.suite.operator("ops-1"), "releaseRequest", asked)
+            assert heard is None or heard.kind == "release" or heard.code in (Refusal.leaseEnded, Refusal.paused, Refusal.unknownNode), heard
+            return heard is not None and heard.kind == "release"
+        return self.taken == self.control.story.shown
+
+    @property
+    def taken(self):
+        """Of notify: entries that its outbox has."""
+        path = self.home / "notify" / "outbox.sqlite"
+        if not path.exists():
+            return 0
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database, contextlib.suppress(sqlite3.OperationalError):
+            return database.execute("SELECT entry FROM cursor").fetchone()[0]
+        return 0
+
+    def expect_acting(self):
+        wait_until(lambda: self.acts() or not self.process.is_running, f"{self.name} follows")
+        assert self.process.is_running, self.process.said
+        return self
+
+    def expect_stopped(self, for_leases=2):
+        """From some moment on it allows nothing, for as long as that."""
+        wait_until(lambda: not self.acts(), f"{self.name} stops", within=10)
+        end = time.monotonic() + for_leases * LEASE_MS / 1000
+        while time.monotonic() < end:
+            assert not self.acts()
+        return self
+
+    def expect_ended(self, words):
+        """It has ended by itself, and its log says why, once."""
+        assert self.process.popen.wait(30) == 1, self.process.said
+        lines = [line for line in self.process.said.splitlines() if " critical " in line]
+        assert len(lines) == 1 and words in lines[0] and "follows anew when it is started again" in lines[0], self.process.said
+        return self
+
+    def close(self):
+        if self.peer:
+            self.peer.close()
+        self.process.end()
+        self.control.close()
+
+
+@pytest.fixture
+def follow(history, tmp_path):
+    made = []
+
+    def begin(name, story):
+        made.append(Following(name, history, tmp_path, story))
+        return made[-1]
+
+    yield begin
+    for following in made:
+        following.close()
+
+
+@pytest.fixture
+def ledger(history):
+    return history[2]
+
+
+def resalted(entry):
+    other = type(entry)()
+    other.CopyFrom(entry)
+    other.salt = bytes(32)
+    return other
+
+
+def forged(entry):
+    """The same deed, with one bit of its author's signature changed."""
+    other, parsed = type(entry)(), wire().Entry.FromString(entry.body)
+    other.CopyFrom(entry)
+    signature = bytearray(parsed.signed.signature)
+    signature[7] ^= 1
+    parsed.signed.signature = bytes(signature)
+    other.body = parsed.SerializeToString()
+    return other
+
+
+def of_a_fork(story, ledger):
+    story.ledger = ledger.but([*ledger.entries[:story.shown - 1], resalted(ledger.entries[story.shown - 1]), *ledger.entries[story.shown:]])
+
+
+def of_a_longer_fork(story, ledger):
+    of_a_fork(story, ledger)
+    story.shown += 1
+
+
+def of_fewer(story, ledger):
+    story.shown -= 1
+
+
+def of_another_root(story, ledger):
+    story.shown += 1
+    story.note = lambda: ledger.note(story.shown, root_hash=sha256(b"another"))
+
+
+def by_another_key(story, ledger):
+    key = Ed25519PrivateKey.generate()
+    story.note = lambda: ledger.note(story.shown, key=key)
+
+
+def of_a_forged_command(story, ledger):
+    place = next(n for n in range(story.shown, len(ledger.entries)) if wire().Entry.FromString(ledger.entries[n].body).signed.signature)
+    story.ledger = ledger.but([*ledger.entries[:place], forged(ledger.entries[place]), *ledger.entries[place + 1:]])
+    story.shown = place + 1
+
+
+@pytest.mark.parametrize("deed, words", [
+    (of_a_fork, "another history than was followed"), (of_a_longer_fork, "another history than was followed"), (of_fewer, "it was put back"),
+    (of_another_root, "another history than was followed"), (by_another_key, "not signed as it must be"), (of_a_forged_command, "is not believed"),
+], ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_who_follows_a_ledger_that_is_not_the_one_it_was_ends_and_says_why_once(follow, ledger, name, deed, words):
+    story = Story(ledger, len(ledger.entries) - 4)
+    following = follow(name, story).expect_acting()
+    before = story.shown
+    told = Story(ledger, before)
+    deed(told, ledger)
+    following.control.story = told
+    following.expect_ended(words)
+    if name == "notify":
+        assert following.taken <= before, "nothing of what is not believed is told to anybody"
+
+
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_the_control_who_follows_a_ledger_that_grows_goes_on(follow, ledger, name):
+    story = Story(ledger, len(ledger.entries) - 4)
+    following = follow(name, story).expect_acting()
+    for shown in range(len(ledger.entries) - 3, len(ledger.entries) + 1):
+        following.control.story = Story(ledger, shown)
+        wait_until(lambda: following.control.applied == shown, "the next entry is followed")
+        following.expect_acting()
+    assert " critical " not in following.process.said and following.control.counters["entries.gaps"] == 0
+
+
+def without_the_next(entries):
+    return entries[1:]
+
+
+def in_another_order(entries):
+    return [*entries[1:2], *entries[:1], *entries[2:]]
+
+
+@pytest.mark.parametrize("pages", [without_the_next, in_another_order], ids=lambda pages: pages.__name__)
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_who_gets_entries_with_a_gap_acts_as_stopped_counts_it_says_so_once_and_goes_on_when_they_come(follow, ledger, name, pages):
+    story = Story(ledger, len(ledger.entries) - 4)
+    following = follow(name, story).expect_acting()
+    applied = story.shown
+    broken = Story(ledger, len(ledger.entries))
+    broken.page = lambda had: pages(ledger.entries[had:])
+    following.control.story = broken
+    following.expect_stopped()
+    assert following.control.applied == applied
+    wait_until(lambda: following.control.counters["entries.gaps"] >= 2, "it is counted")
+    assert following.process.said.count(f"entry {applied + 1} of control's ledger has not come") == 1
+    # The control: what was missing comes.
+    following.control.story = Story(ledger, len(ledger.entries))
+    following.expect_acting()
+    wait_until(lambda: following.control.applied == len(ledger.entries), "it says so")
+    assert following.process.is_running
+
+
+@pytest.mark.parametrize("name", ["ingest", "policy"])
+def test_who_hears_nothing_acts_as_stopped_when_its_lease_ends_and_goes_on_when_control_is_back(follow, ledger, name):
+    following = follow(name, Story(ledger, len(ledger.entries))).expect_acting()
+    silent = Story(ledger, len(ledger.entries))
+    silent.is_silent = True
+    following.control.story = silent
+    following.expect_stopped()
+    assert following.process.is_running and " critical " not in following.process.said
+    following.control.story = Story(ledger, len(ledger.entries))
+    following.expect_acting()
+
+
+@pytest.mark.parametrize("name", ["ingest", "policy"])
+def test_who_is_behind_for_more_than_a_lease_acts_as_stopped_and_asks_again_for_what_it_misses(follow, ledger, name):
+    """Each entries message is lost; grants come, and rest on entries that are not here."""
+    following = follow(name, Story(ledger, len(ledger.entries) - 2)).expect_acting()
+    behind = Story(ledger, len(ledger.entries))
+    behind.page = lambda had: []
+    following.control.story = behind
+    following.expect_stopped()
+    asked = len(following.control.renewals)
+    wait_until(lambda: len(following.control.renewals) >= asked + 3, "it renews")
+    assert {r.entries for r in following.control.renewals[asked:]} == {len(ledger.entries) - 2}, "each says how far it is"
+    following.control.story = Story(ledger, len(ledger.entries))
+    following.expect_acting()
+
+
+def test_control_sends_entries_again_to_who_says_that_it_has_fewer(make_suite):
+    """The other half of a lost push: the real control, and a follower that has heard nothing of what it was sent."""
+    suite = make_suite()
+    number = suite.newest()
+    assert number >= 4
+    follower = suite.peer("control", suite.keys_of("notify")).greet(entries=number)
+
+    def sent(had):
+        asked = nonce()
+        follower.send("renew", body("renew", nonce=asked, entries=had))
+        indices = []
+        while True:
+            heard = follower.expect("entries", "grant")
+            if heard.kind == "grant" and heard.body.nonce == asked:
+                return indices
+            if heard.kind == "entries":
+                indices += [wire().Entry.FromString(e.body).index for e in heard.body.recorded]
+
+    assert sent(number) == [], "nothing is missing"
+    for _ in range(2):
+        assert sent(number - 3) == [number - 2, number - 1, number]
+    assert sent(number) == []
+    follower.close()
