@@ -203,10 +203,17 @@ struct BenchPause: ParsableCommand {
 struct BenchRestart: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "restart", abstract: "From ingest's death to the moment when every agent holds a permit again.",
-        discussion: "EXAMPLE\n  sluice bench restart --agents 10000 --rounds 5")
+        discussion: """
+            EXAMPLE
+              sluice bench restart --agents 10000 --rounds 5
+              sluice bench restart --agents 10000 --rounds 5 --pause
+
+            With --pause everything is paused when half of the agents are back: the certificate must be complete within a lease and a second.
+            """)
 
     @Option(help: "Agents.") var agents = 10_000
     @Option(help: "Restarts.") var rounds = 5
+    @Flag(help: "Pause everything in the middle of the storm, and resume.") var pause = false
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(help: "Print JSON.") var json = false
@@ -223,22 +230,71 @@ struct BenchRestart: ParsableCommand {
         let held = try bench.waitUntilHeld(outputs, since: 1, seconds: 180)
         progress("first: \(Figures.number(Double(held - begun) / 1e6)) s")
         var seconds: [Double] = []
+        var stops: [Stop] = []
         for _ in 1...rounds {
             guard let ingest = bench.suite.id(of: "ingest") else { continue }
             let killed = Clock.wall().microseconds
             kill(ingest, SIGKILL)
+            if pause { stops.append(try stop(bench, killed)) }
             // A lease may outlive ingest: only what was granted after the new one counts.
-            let all = try bench.waitUntilHeld(outputs, since: killed + 500_000, seconds: 180)
+            let all = try bench.waitUntilHeld(outputs, since: max(killed + 500_000, pause ? Clock.wall().microseconds : 0), seconds: 180)
             seconds.append(Double(all - killed) / 1e6)
             progress("\(Figures.number(seconds.last ?? 0)) s")
         }
         let figures = Figures(seconds)
+        let late = stops.filter { !$0.complete || $0.certificateMs > Double(bench.made.settings.leaseMilliseconds) * 1.002 + 1_000 }
         if json {
-            return print("{\"agents\":\(agents),\"rounds\":\(rounds),\"median_s\":\(figures.median),\"min_s\":\(figures.min),\"max_s\":\(figures.max)}")
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            let told = Told(agents: agents, rounds: rounds, medianS: figures.median, minS: figures.min, maxS: figures.max, stops: stops, late: late.count)
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            print(String(decoding: try encoder.encode(told), as: UTF8.self))
+        } else {
+            print("\(agents) agents hold a permit again after \(figures.formatted()) s, \(rounds) restarts")
+            if pause {
+                let complete = Figures(stops.map(\.certificateMs))
+                print("paused with \(stops.map { "\($0.connected)" }.joined(separator: ", ")) agents back: certificates complete after \(complete.formatted()) ms; late or incomplete: \(late.count)")
+            }
         }
-        print("\(agents) agents hold a permit again after \(figures.formatted()) s, \(rounds) restarts")
+        if !late.isEmpty { throw ExitCode(1) }
         #endif
     }
+
+    #if os(Linux)
+    /// A pause in the middle of the storm.
+    private struct Stop: Encodable {
+        /// Agents that ingest had a session with, as control last heard.
+        var connected: UInt32
+        var certificateMs: Double
+        var complete: Bool
+    }
+
+    private struct Told: Encodable {
+        var agents: Int
+        var rounds: Int
+        var medianS: Double
+        var minS: Double
+        var maxS: Double
+        var stops: [Stop]
+        var late: Int
+    }
+
+    /// Waits until half of the agents are back with the new ingest, pauses everything, and resumes.
+    private func stop(_ bench: BenchSuite, _ killed: Int64) throws -> Stop {
+        let deadline = Stopwatch.now() + 120
+        var status = WireStatus()
+        repeat {
+            guard Stopwatch.now() < deadline else { throw Complaint("half of the agents are not back after 120 s") }
+            try bench.suite.watch(isServing: true)
+            usleep(10_000)
+            status = try bench.status()
+            // What the ingest that was killed had said does not count.
+        } while status.services.first { $0.name == "ingest" }.map { $0.seenUs < killed + 50_000 } ?? true || status.agentsConnected * 2 < agents
+        let certificate = try bench.pause()
+        try bench.resume()
+        return Stop(connected: status.agentsConnected, certificateMs: Double(certificate.completeAfterUs) / 1e3, complete: certificate.complete)
+    }
+    #endif
 }
 
 /// Set by one thread, seen by another.
