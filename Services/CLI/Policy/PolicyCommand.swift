@@ -15,7 +15,7 @@ struct PolicyCommand: ParsableCommand {
 
             deploy/policy has an example with its cases, and a JSON Schema for editors.
             """,
-        subcommands: [Check.self, Test.self])
+        subcommands: [Check.self, Test.self, Diff.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -1,0 +1,62 @@
+import Chassis
+import Foundation
+import Rules
+
+/// The directory as a file: CSV whose first line names `id`, `site` and `team` among its columns, or a JSON list of such objects.
+enum PeopleFile {
+    static func read(_ path: String) throws -> [Person] {
+        guard let data = FileManager.default.contents(atPath: path) else { throw Complaint("cannot read \(path)") }
+        return path.hasSuffix(".json") ? try json(data, path) : try csv(data, path)
+    }
+
+    private static func json(_ data: Data, _ path: String) throws -> [Person] {
+        struct Row: Decodable {
+            var id: String
+            var site: String
+            var team: String
+        }
+        do { return try JSONDecoder().decode([Row].self, from: data).map { Person($0.id, site: $0.site, team: $0.team) } } catch {
+            throw Complaint("\(path) is no list of objects with id, site and team")
+        }
+    }
+
+    /// RFC 4180: a quoted field may hold commas, quotes that are doubled, and ends of lines.
+    private static func csv(_ data: Data, _ path: String) throws -> [Person] {
+        var rows: [[String]] = []
+        var row: [String] = []
+        var field: [UInt8] = []
+        var isQuoted = false
+        var bytes = data.makeIterator()
+        var pending: UInt8?
+        func next() -> UInt8? {
+            defer { pending = nil }
+            return pending ?? bytes.next()
+        }
+        func endField() { row.append(String(decoding: field, as: UTF8.self)); field = [] }
+        func endRow() {
+            endField()
+            if row != [""] { rows.append(row) }
+            row = []
+        }
+        while let byte = next() {
+            switch byte {
+            case UInt8(ascii: "\"") where isQuoted:
+                pending = bytes.next()
+                if pending == UInt8(ascii: "\"") { field.append(byte); pending = nil } else { isQuoted = false }
+            case UInt8(ascii: "\"") where field.isEmpty: isQuoted = true
+            case UInt8(ascii: ",") where !isQuoted: endField()
+            case UInt8(ascii: "\n") where !isQuoted: endRow()
+            case UInt8(ascii: "\r") where !isQuoted: break
+            default: field.append(byte)
+            }
+        }
+        if !field.isEmpty || !row.isEmpty { endRow() }
+        guard let head = rows.first, let id = head.firstIndex(of: "id") ?? head.firstIndex(of: "subject"), let site = head.firstIndex(of: "site"),
+            let team = head.firstIndex(of: "team")
+        else { throw Complaint("\(path):1:1: the first line names columns, and id, site and team are not all among them") }
+        return try rows.enumerated().dropFirst().map { number, row in
+            guard row.count == head.count else { throw Complaint("\(path): row \(number + 1) has \(row.count) fields, and the first \(head.count)") }
+            return Person(row[id], site: row[site], team: row[team])
+        }
+    }
+}

@@ -1,0 +1,103 @@
+/// A set of small numbers, one bit each. All that meet have the same length.
+struct Bits: Hashable, Sendable {
+    private(set) var words: [UInt64]
+
+    init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
+
+    mutating func insert(_ number: Int) { words[number >> 6] |= 1 << UInt64(number & 63) }
+    func contains(_ number: Int) -> Bool { words[number >> 6] >> UInt64(number & 63) & 1 == 1 }
+
+    var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+    var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
+    mutating func formUnion(_ other: Bits) { for index in words.indices { words[index] |= other.words[index] } }
+    mutating func formIntersection(_ other: Bits) { for index in words.indices { words[index] &= other.words[index] } }
+    mutating func subtract(_ other: Bits) { for index in words.indices { words[index] &= ~other.words[index] } }
+
+    func subtracting(_ other: Bits) -> Bits {
+        var left = self
+        left.subtract(other)
+        return left
+    }
+
+    func isSubset(of other: Bits) -> Bool {
+        for index in words.indices where words[index] & ~other.words[index] != 0 { return false }
+        return true
+    }
+
+    func isDisjoint(with other: Bits) -> Bool {
+        for index in words.indices where words[index] & other.words[index] != 0 { return false }
+        return true
+    }
+
+    /// In order.
+    var numbers: [Int] {
+        var numbers: [Int] = []
+        for (index, word) in words.enumerated() {
+            var rest = word
+            while rest != 0 {
+                numbers.append(index << 6 + rest.trailingZeroBitCount)
+                rest &= rest - 1
+            }
+        }
+        return numbers
+    }
+}
+
+/// People who are alike in every one of some sets, taken together: what holds for one holds for all of them.
+///
+/// Ten thousand people in forty teams with five roles are a few hundred blocks. In the worst case every person is one, and nothing is lost but time.
+struct Partition: Sendable {
+    /// Of each person.
+    private(set) var block: [Int]
+    /// How many people are in each.
+    private(set) var sizes: [Int]
+
+    init(people: Int, by sets: some Sequence<Bits>) {
+        block = Array(repeating: 0, count: people)
+        sizes = people > 0 ? [people] : []
+        var hits: [Int] = Array(repeating: 0, count: sizes.count)
+        for set in sets {
+            let members = set.numbers
+            for member in members { hits[block[member]] += 1 }
+            // A block that is wholly in the set stays one; of any other, what is in the set leaves.
+            var successor: [Int: Int] = [:]
+            for member in members {
+                let old = block[member]
+                if let new = successor[old] {
+                    block[member] = new
+                } else if hits[old] < sizes[old] {
+                    let new = sizes.count
+                    successor[old] = new
+                    sizes.append(hits[old])
+                    hits.append(0)
+                    block[member] = new
+                } else {
+                    successor[old] = old
+                }
+            }
+            for (old, new) in successor {
+                if new != old { sizes[old] -= hits[old] }
+                hits[old] = 0
+            }
+        }
+    }
+
+    var count: Int { sizes.count }
+
+    /// A set that was among those it was made by, as blocks.
+    func blocks(of set: Bits) -> Bits {
+        var blocks = Bits(count: count)
+        for member in set.numbers { blocks.insert(block[member]) }
+        return blocks
+    }
+
+    func people(in blocks: Bits) -> Int { blocks.numbers.reduce(0) { $0 + sizes[$1] } }
+
+    /// One person of each block.
+    var representatives: [Int] {
+        var all = Array(repeating: 0, count: count)
+        for (person, block) in block.enumerated() { all[block] = person }
+        return all
+    }
+}

@@ -1,0 +1,111 @@
+/// Everybody whom a diff speaks of: the directory, and whoever a document names who is not in it.
+package struct Population: Sendable {
+    /// The directory first, in its order.
+    package let people: [Person]
+    let places: [String: Int]
+    let listed: Bits
+    private let sites: [String: Bits]
+    private let teams: [String: Bits]
+
+    /// - Parameter directory: Of two entries with one id the first counts.
+    package init(_ directory: [Person], and documents: [PolicyDocument]) {
+        var people: [Person] = []
+        var places: [String: Int] = [:]
+        for person in directory where places[person.id] == nil {
+            places[person.id] = people.count
+            people.append(person)
+        }
+        var named: Set<String> = []
+        for document in documents {
+            for role in document.roles { named.formUnion(role.members) }
+            let groups = document.grants.map(\.subjects) + document.capture.map(\.people) + document.roles.compactMap(\.people)
+            for group in groups { named.formUnion(group.only?.subjects ?? []) }
+        }
+        for id in named.sorted() where places[id] == nil {
+            places[id] = people.count
+            people.append(Person(id))
+        }
+        var listed = Bits(count: people.count)
+        var sites: [String: [Int]] = [:]
+        var teams: [String: [Int]] = [:]
+        for (index, person) in people.enumerated() {
+            if person.isListed { listed.insert(index) }
+            if let site = person.site { sites[site, default: []].append(index) }
+            if let team = person.team { teams[team, default: []].append(index) }
+        }
+        let count = people.count
+        func bits(_ members: [Int]) -> Bits {
+            var bits = Bits(count: count)
+            for member in members { bits.insert(member) }
+            return bits
+        }
+        self.people = people
+        self.places = places
+        self.listed = listed
+        self.sites = sites.mapValues(bits)
+        self.teams = teams.mapValues(bits)
+    }
+
+    /// The sets of one document. What ``Group/contains(_:roles:)`` says of one person, this says of all at once.
+    struct Sets {
+        let population: Population
+        private var roles: [String: Bits] = [:]
+        private var groups: [Group: Bits] = [:]
+
+        init(_ population: Population, _ document: PolicyDocument) {
+            self.population = population
+            roles[PolicyDocument.everyone] = population.listed
+            let byName = Dictionary(document.roles.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            // Included before including, without recursion: a chain may be long.
+            for name in byName.keys where roles[name] == nil {
+                var waiting = [name]
+                while let top = waiting.last {
+                    guard roles[top] == nil, let role = byName[top] else {
+                        waiting.removeLast()
+                        continue
+                    }
+                    let missing = role.includes.filter { roles[$0] == nil && byName[$0] != nil }
+                    guard missing.isEmpty else {
+                        waiting += missing
+                        continue
+                    }
+                    var bits = Bits(count: population.people.count)
+                    for member in role.members { if let place = population.places[member] { bits.insert(place) } }
+                    if let people = role.people { bits.formUnion(group(people)) }
+                    for included in role.includes { if let included = roles[included] { bits.formUnion(included) } }
+                    roles[top] = bits
+                    waiting.removeLast()
+                }
+            }
+        }
+
+        func role(_ name: String) -> Bits { roles[name] ?? Bits(count: population.people.count) }
+
+        mutating func group(_ group: Group) -> Bits {
+            if let known = groups[group] { return known }
+            var bits = group.only.map { match($0) } ?? population.listed
+            if let except = group.except { bits.subtract(match(except)) }
+            groups[group] = bits
+            return bits
+        }
+
+        private func match(_ match: Group.Match) -> Bits {
+            var bits: Bits?
+            func narrow(_ values: Set<String>, _ set: (String) -> Bits?) {
+                guard !values.isEmpty else { return }
+                var any = Bits(count: population.people.count)
+                for value in values { if let more = set(value) { any.formUnion(more) } }
+                if bits == nil { bits = any } else { bits?.formIntersection(any) }
+            }
+            narrow(match.sites) { population.sites[$0] }
+            narrow(match.teams) { population.teams[$0] }
+            narrow(match.roles) { roles[$0] }
+            if !match.subjects.isEmpty {
+                var named = Bits(count: population.people.count)
+                for id in match.subjects { if let place = population.places[id] { named.insert(place) } }
+                if bits == nil { bits = named } else { bits?.formIntersection(named) }
+            }
+            return bits ?? Bits(count: population.people.count)
+        }
+    }
+}
