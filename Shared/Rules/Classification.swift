@@ -15,8 +15,8 @@ extension DataClass {
 
 /// Which data belongs to which class, in what order of sensitivity.
 ///
-/// The place of the policy document: it will bring the classes and rules on application, title, URL, label and detected
-/// content. Until then there is one value, ``standard``, which looks at kind and source alone.
+/// What is used until a ``PolicyDocument`` is in force, which brings classes and rules on application, title, URL, label and detected
+/// content. There is one value, ``standard``, which looks at kind and source alone; ``PolicyDocument/standard`` says the same.
 package struct Classification: Hashable, Sendable {
     /// From the least sensitive. The last is never stored.
     package let classes: [DataClass] = [.activity, .content, .conversation, .review, .credential]

@@ -38,7 +38,8 @@ package struct PolicyDiff: Sendable {
 
     /// What agents do otherwise with some events of some people.
     package struct Capture: Sendable {
-        package let shape: EventShape
+        /// All to which it happens alike.
+        package fileprivate(set) var shapes: [EventShape]
         /// Nil: no rule gives it a class.
         package let classBefore: String?
         package let classAfter: String?
@@ -55,7 +56,7 @@ package struct PolicyDiff: Sendable {
         case terms(grant: String, dataClass: String, people: Int)
         case retention(dataClass: String)
         case audienceLimit(dataClass: String)
-        case capture(EventShape, people: Int)
+        case capture([EventShape], people: Int)
         /// Some who were not told, or did not agree, are captured.
         case records(dataClass: String)
         /// A purpose asks its subjects for less than before.
@@ -163,12 +164,17 @@ package struct PolicyDiff: Sendable {
             let (stays, moves) = Moves(shape, from: old.document, to: new.document).all
             for move in stays + moves {
                 let after = new.capture(shape, move.to, subjects)
-                captures += changes(shape, move, from: old.capture(shape, move.from, subjects), to: after)
+                for change in changes(shape, move, from: old.capture(shape, move.from, subjects), to: after) {
+                    let same = captures.firstIndex {
+                        ($0.classBefore, $0.classAfter, $0.before, $0.after, $0.subjects) == (change.classBefore, change.classAfter, change.before, change.after, change.subjects)
+                    }
+                    if let same { captures[same].shapes.append(shape) } else { captures.append(change) }
+                }
                 if let to = move.to, after.contains(where: { $0 != .drop }) { captured.insert(to) }
                 if move.from != move.to { moved.insert(move) }
             }
         }
-        for capture in captures where capture.isWider { widenings.append(.capture(capture.shape, people: subjects.people(in: capture.subjects))) }
+        for capture in captures where capture.isWider { widenings.append(.capture(capture.shapes, people: subjects.people(in: capture.subjects))) }
         moves = moved.sorted { ($0.from ?? "", $0.to ?? "") < ($1.from ?? "", $1.to ?? "") }.map { ($0.from, $0.to) }
         for move in moved.sorted(by: { ($0.from ?? "", $0.to ?? "") < ($1.from ?? "", $1.to ?? "") }) {
             guard let from = move.from, let to = move.to, let is_ = new.classes[to]?.retention else { continue }
@@ -190,7 +196,7 @@ package struct PolicyDiff: Sendable {
         for block in 0..<subjects.count where was[block] != is_[block] {
             found[[was[block], is_[block]], default: Bits(count: subjects.count)].insert(block)
         }
-        return found.map { .init(shape: shape, classBefore: move.from, classAfter: move.to, before: $0[0], after: $0[1], subjects: $1) }
+        return found.map { .init(shapes: [shape], classBefore: move.from, classAfter: move.to, before: $0[0], after: $0[1], subjects: $1) }
             .sorted { ($0.before.word, $0.after.word, $0.subjects.words.description) < ($1.before.word, $1.after.word, $1.subjects.words.description) }
     }
 

@@ -116,7 +116,7 @@ extension PolicyDocument.LeakReaction {
     }
 }
 
-extension Rate {
+extension GrantRate {
     fileprivate var canonical: CanonicalJSON {
         .table([("events", events.map { CanonicalJSON("\($0)") }), ("per", .string(per.rawValue)), ("subjects", subjects.map { CanonicalJSON("\($0)") })])
     }

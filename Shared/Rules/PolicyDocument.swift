@@ -137,10 +137,10 @@ extension PolicyDocument {
         /// The first moment at which it is none any more; nil: never, and the document says so.
         package var expires: WallTime?
         /// Nil: no limit, and the document says so.
-        package var rate: Rate?
+        package var rate: GrantRate?
 
         package init(
-            _ name: String, role: String, purpose: String, classes: Set<String>, subjects: Group = .everyone, expires: WallTime? = nil, rate: Rate? = nil
+            _ name: String, role: String, purpose: String, classes: Set<String>, subjects: Group = .everyone, expires: WallTime? = nil, rate: GrantRate? = nil
         ) {
             self.name = name
             self.role = role
@@ -235,7 +235,7 @@ package enum Minimisation: Hashable, Sendable {
 }
 
 /// How much a reader may take by one grant, in any stretch of `period`. Several grants do not add up: the most generous one counts.
-package struct Rate: Hashable, Sendable {
+package struct GrantRate: Hashable, Sendable {
     package enum Period: String, Hashable, Sendable, CaseIterable {
         case hour, day, week
 
@@ -254,7 +254,7 @@ package struct Rate: Hashable, Sendable {
     }
 
     /// Whoever keeps to this keeps to the other as well.
-    package func isWithin(_ other: Rate) -> Bool {
+    package func isWithin(_ other: GrantRate) -> Bool {
         // A longer stretch bounds each shorter one within it; of shorter ones, so many make a longer one.
         let factor = per.hours >= other.per.hours ? 1 : other.per.hours / per.hours
         func isWithin(_ mine: Int?, _ others: Int?) -> Bool {

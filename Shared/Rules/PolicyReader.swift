@@ -306,7 +306,7 @@ private struct Reading {
         return all
     }
 
-    private mutating func rate(_ tree: Tree?) -> Rate? {
+    private mutating func rate(_ tree: Tree?) -> GrantRate? {
         guard let tree, tree.content != .text("unlimited") else { return nil }
         guard case .table = tree.content else {
             reader.complain(.expected("a rate: {events, subjects, per}, or 'unlimited'", found: TreeReader.describe(tree)), at: tree.place)
@@ -316,8 +316,8 @@ private struct Reading {
         if fields["events"] == nil, fields["subjects"] == nil { reader.complain(.missingKey("events' or 'subjects", of: "a rate"), at: tree.place) }
         let events = reader.count(fields["events"], "a number of events")
         let subjects = reader.count(fields["subjects"], "a number of subjects")
-        guard let per = reader.choice(fields["per"], "period", of: Rate.Period.self) else { return nil }
-        return Rate(events: events, subjects: subjects, per: per)
+        guard let per = reader.choice(fields["per"], "period", of: GrantRate.Period.self) else { return nil }
+        return GrantRate(events: events, subjects: subjects, per: per)
     }
 
     private mutating func leaks(_ tree: Tree?) -> [PolicyDocument.LeakReaction] {

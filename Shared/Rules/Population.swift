@@ -46,6 +46,21 @@ package struct Population: Sendable {
         self.teams = teams.mapValues(bits)
     }
 
+    /// A directory for when there is none: one person of each site and team that the documents name, and of such as they do not. Nobody can
+    /// be in another place, so what nobody of these gains, nobody gains who has no role by name.
+    package static func standIns(for documents: [PolicyDocument]) -> [Person] {
+        var sites: Set<String> = ["elsewhere"]
+        var teams: Set<String> = ["any other"]
+        for document in documents {
+            let groups = document.grants.map(\.subjects) + document.capture.map(\.people) + document.roles.compactMap(\.people)
+            for match in groups.flatMap({ [$0.only, $0.except] }) {
+                sites.formUnion(match?.sites ?? [])
+                teams.formUnion(match?.teams ?? [])
+            }
+        }
+        return sites.sorted().flatMap { site in teams.sorted().map { Person("somebody of \(site), \($0)", site: site, team: $0) } }
+    }
+
     /// The sets of one document. What ``Group/contains(_:roles:)`` says of one person, this says of all at once.
     struct Sets {
         let population: Population

@@ -82,6 +82,11 @@ struct TidyTests {
         #expect(imports("Shared/Rules").subtracting(["Gate"]) == [])
     }
 
+    @Test func `YAML is parsed in one place, and never on a workstation`() {
+        #expect(tree.files.filter { $0.imports.contains("Yams") }.map(\.path).filter { !$0.hasPrefix("Shared/YAML/") } == [])
+        #expect(imports("Services/Agent").isDisjoint(with: ["YAML", "Yams"]))
+    }
+
     @Test func `libzmq is called by Messaging alone`() {
         // Chassis needs the shim's prctl; the bench compares with bare libzmq.
         let callers = tree.files.filter { $0.imports.contains("CZMQ") }.map(\.path)

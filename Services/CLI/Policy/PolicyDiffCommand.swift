@@ -13,7 +13,7 @@ extension PolicyCommand {
                   sluice policy diff policy.yaml --against policy-in-force.yaml --people people.csv
                   sluice policy diff policy.yaml                     against nothing, which allows nothing
 
-                People are a file with id, site and team; without it only those are counted whom the documents name. Changes nothing, and ends with 0 whatever the difference is: --json has
+                People are a file with id, site and team; without it one person of each site and team that the documents name stands for all. Changes nothing, and ends with 0 whatever the difference is: --json has
                 "widens", and "exceeded" for classes that more people could read than the document itself allows.
                 """)
         @Argument(help: "The policy that would be applied.") var file: String
@@ -31,7 +31,7 @@ extension PolicyCommand {
             } else {
                 now = WallTime(microseconds: Int64(Date().timeIntervalSince1970 * 1e6))
             }
-            let directory = try people.map { try PeopleFile.read($0) } ?? []
+            let directory = try people.map { try PeopleFile.read($0) }
             let before: PolicyDocument
             let after: PolicyDocument
             do {
@@ -41,14 +41,14 @@ extension PolicyCommand {
                 PolicyCommand.tell(mistakes)
                 throw ExitCode(1)
             }
-            let diff = PolicyDiff(from: before, to: after, people: directory, at: now)
+            let diff = PolicyDiff(from: before, to: after, people: directory ?? Population.standIns(for: [before, after]), at: now)
             if json { try PolicyCommand.print(diff.json(names: names)) } else { show(diff) }
         }
 
         private func show(_ diff: PolicyDiff) {
             let terminal = Terminal()
             guard !diff.isEmpty else { return Swift.print("nothing changes") }
-            if people == nil { Swift.print(terminal.dim("without --people only those are counted whom the documents name")) }
+            if people == nil { Swift.print(terminal.dim("without --people one person of each site and team that the documents name, and of any other, stands for all")) }
             for audience in diff.audiences { for line in lines(audience, diff, terminal) { Swift.print(Terminal.safe(line)) } }
             for one in diff.retentions {
                 let isLonger = one.after ?? .zero > one.before ?? .zero
@@ -144,7 +144,7 @@ extension PolicyDiff.Widening {
         case .terms(let grant, let name, let count): "\(people(count)) can read \(name) for longer, or more at a time, by grant \"\(grant)\""
         case .retention(let name): "\(name) is kept for longer"
         case .audienceLimit(let name): "the audience limit of \(name) is raised"
-        case .capture(let shape, let count): "more is kept of \(shape) of \(people(count))"
+        case .capture(let shapes, let count): "more is kept of \(shapes.map { "\($0)" }.joined(separator: ", ")) of \(people(count))"
         case .records(let name): "\(name) is captured of some who had not agreed, or were not told"
         case .basis(let purpose): "purpose \(purpose) asks its subjects for less"
         case .moved(let from, let to): "events of \(from) become events of \(to), which somebody reads, or which is kept for longer"
@@ -161,7 +161,7 @@ extension PolicyDiff {
             let verb = one.before == .drop ? "START sending" : one.after == .drop ? "stop sending" : one.isWider ? "send MORE of" : "send less of"
             let named = one.classAfter ?? one.classBefore ?? "no class"
             let name = one.classBefore == one.classAfter || one.classBefore == nil ? named : "\(one.classBefore ?? "no class") → \(one.classAfter ?? "no class")"
-            return "\(verb) \(one.shape) (\(name)) of \(count): \(one.before.words) → \(one.after.words)"
+            return "\(verb) \(one.shapes.map { "\($0)" }.joined(separator: ", ")) (\(name)) of \(count): \(one.before.words) → \(one.after.words)"
         }
     }
 
@@ -191,9 +191,8 @@ extension PolicyDiff {
             "retention": retentions.map { ["class": $0.dataClass, "before_hours": hours($0.before), "after_hours": hours($0.after)] as [String: Any] },
             "capture": captures.map { one -> [String: Any] in
                 var object: [String: Any] = [
-                    "kind": one.shape.kind.word, "before": one.before.words, "after": one.after.words, "subjects": count(of: one), "wider": one.isWider,
+                    "events": one.shapes.map { $0.source?.word ?? $0.kind.word }, "before": one.before.words, "after": one.after.words, "subjects": count(of: one), "wider": one.isWider,
                 ]
-                if let source = one.shape.source { object["source"] = source.word }
                 if let name = one.classBefore { object["class_before"] = name }
                 if let name = one.classAfter { object["class_after"] = name }
                 if names { object["subject_ids"] = self.subjects(of: one).map(\.id) }
