@@ -152,6 +152,7 @@ struct AgentRun {
         // What was accepted once is checked like what comes: the file may be anybody's. Without it no key is too old.
         let accepted = kept.flatMap { try? VaultAnnouncement.check(WireEntryProof(serializedBytes: $0), ledger: ledger, accepted: nil) }
         if kept != nil, accepted == nil { logger.error("the vault key that was kept in the spool is not proven: the next one that is counts, however old") }
+        let pin = ServerPin(folder: folder, pinned: server, ledger: ledger, logger: logger)
         let wakeup = try Wakeup()
         let news = Mailbox<SpoolThread.News>(wakeup: wakeup)
         let ended = EndOfInput(wakeup: wakeup)
@@ -171,9 +172,10 @@ struct AgentRun {
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256)
             let link = try Link(
                 .init(endpoint: settings.ingest, server: server), keys: keys, limits: limits,
-                silence: Span(nanoseconds: lease.nanoseconds * 4), reconnect: 500...2_500, in: context)
+                silence: Span(nanoseconds: lease.nanoseconds * 4), trying: lease, reconnect: 500...2_500, in: context)
+            link.accept(pin.keys, at: Clock.now())
             let uplink = Uplink(
-                link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, lease: lease,
+                link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, pin: pin, lease: lease,
                 logger: logger)
             var endedAt: Instant?
             let reactor = reactorOf { stop in

@@ -10,7 +10,7 @@ struct AgentSettings: Codable, Sendable {
     var name: String
     /// Where ingest listens: `tcp://host:port`.
     var ingest: String
-    /// Ingest's public key, Z85: pinned, so that nobody else can hand out permits.
+    /// Ingest's public key, Z85: pinned, so that nobody else can hand out permits. Exchanged by ``ServerPin`` alone.
     var serverKey: String
     /// Verifier key (C2SP) of control's ledger: pinned, so that nobody else can name the key that batches are sealed to.
     var ledgerKey: String
@@ -60,6 +60,7 @@ struct AgentStatus: Codable {
     var spoolBytesMax: Int
     var spoolOldestMicroseconds: Int64?
     var quarantined: Int
+    var keysRefused: UInt64
 
     init(_ view: Recorder.View, _ extent: Spool.Extent, _ outside: SpoolThread.Outside, _ settings: AgentSettings) {
         name = settings.name
@@ -77,6 +78,7 @@ struct AgentStatus: Codable {
         spoolBytesMax = settings.spoolBytesMax
         spoolOldestMicroseconds = extent.oldest?.microseconds
         quarantined = extent.quarantined
+        keysRefused = outside.keysRefused
     }
 
     /// For people only; that it cannot be written must not stop the agent.

@@ -48,6 +48,8 @@ struct JoinCommand: ParsableCommand {
         // Ask, and write down what counts.
         let joined = try ask(token, keys)
         let known = try JoinedSuite(joined, token: token)
+        // Looked at by every run, like one that comes by another way.
+        if joined.hasServer { try? joined.server.file?.write(to: URL(fileURLWithPath: folder + "/server.proof"), options: .atomic) }
         try known.write(to: settings)
         print("joined as \(known.name)\nsluice-agent run\(options.home.map { " --home \($0)" } ?? "")")
     }

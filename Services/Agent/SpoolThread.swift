@@ -39,6 +39,8 @@ final class SpoolThread: Sendable {
     struct Outside: Sendable {
         var isConnected = false
         var ordinal: UInt32 = 0
+        /// Keys of ingest's that were offered and not taken.
+        var keysRefused: UInt64 = 0
     }
 
     private let recorder: Recorder

@@ -37,6 +37,7 @@ final class Uplink {
     private let ledger: VerifierKey
     private let name: String
     private var accepted: VaultAnnouncement?
+    private let pin: ServerPin
     /// Ingest knows this agent by its name, and has shown a proven key to seal to. Before that nothing is asked for.
     private var isTrusted = false
     private var isNamed = false
@@ -46,13 +47,15 @@ final class Uplink {
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
     init(
-        link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: VerifierKey, accepted: VaultAnnouncement?, lease: Span,
+        link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: VerifierKey, accepted: VaultAnnouncement?, pin: ServerPin,
+        lease: Span,
         logger: Logger
     ) {
         self.link = link
         self.name = name
         self.ledger = ledger
         self.accepted = accepted
+        self.pin = pin
         self.recorder = recorder
         self.spool = spool
         self.lease = lease
@@ -74,6 +77,8 @@ final class Uplink {
 
     private func welcomed(_ welcome: WireWelcome) {
         logger.info("connected as \(welcome.node)")
+        pin.met(link.server)
+        takeServer(welcome.hasServer ? welcome.server : nil)
         isNamed = welcome.node == name
         guard isNamed else {
             return distrust("ingest knows this agent as '\(welcome.node)', and agent.json says '\(name)': what is sealed under one name opens under no other")
@@ -104,6 +109,13 @@ final class Uplink {
         }
     }
 
+    /// Takes another key of ingest's, if control's ledger has announced it. If not, this session is as good as before.
+    private func takeServer(_ proof: WireEntryProof?) {
+        if let proof { pin.take(proof) }
+        link.accept(pin.keys, at: Clock.now())
+        spool.set { $0.keysRefused = self.pin.refused }
+    }
+
     /// Whoever hands out permits and cannot prove which key is the vault's may be anybody: what it permits is not captured.
     private func distrust(_ why: String) {
         if complaint != why { logger.error("\(why); nothing is captured") }
@@ -120,6 +132,9 @@ final class Uplink {
             let wasTrusted = isTrusted
             take(body.vault)
             if !wasTrusted { renew(at: Clock.now()) }
+        case .serverKey:
+            let body = try message.body(WireServerKey.self)
+            if body.hasServer { takeServer(body.server) }
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:
             let body = try message.body(WireNarrow.self)

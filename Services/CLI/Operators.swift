@@ -38,6 +38,8 @@ enum ProposalView {
             ([added.map { "add operator \($0.name) (\(fingerprint($0.key)))" }, removed.map { "remove operator \($0)" }].flatMap { $0 }).joined(separator: ", ")
         case .restoreReads(_, _, let reason): "believe a read ledger that was put back: \"\(reason)\""
         case .announceVaultKey: "seal to another vault key"
+        case .announceServiceKey(let key, let service, _): "take \(CurveKey(key)?.z85 ?? "an unfit key") for \(service)'s too"
+        case .retireServiceKey(let key, let service): "retire the key \(CurveKey(key)?.z85 ?? "?") of \(service)"
         case .enrol(let enrolment, _): "enrol an agent of \(enrolment.scope.subject)"
         case .pause(_, _, let reason): "pause: \"\(reason)\""
         case .leak(_, let reason, _): "leak: \"\(reason)\""

@@ -27,7 +27,7 @@ struct Sluice: ParsableCommand {
         subcommands: [
             Up.self, Status.self, Pause.self, Resume.self, Closures.self, Incidents.self, CertificateCommand.self, LedgerCommand.self, Agents.self, Leak.self,
             Read.self, Deliveries.self, Enrol.self, Register.self, Revoke.self, ProposalsCommand.self, Approve.self, WithdrawCommand.self,
-            OperatorCommand.self, KeyCommand.self, VaultKeyCommand.self, PolicyCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
+            OperatorCommand.self, KeyCommand.self, VaultKeyCommand.self, ServiceKeyCommand.self, PolicyCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self,
         ])
 
     static func main() {

@@ -49,13 +49,7 @@ struct SuiteHome {
         let known = FileManager.default.fileExists(atPath: path) ? try TrustedNodes(contentsOf: path) : nil
         nodes += known?.nodes.filter { node in !nodes.contains { $0.name == node.name } } ?? []
         let anchors = try known?.anchors ?? SuiteHome.anchors(home)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        do {
-            try encoder.encode(TrustedNodes(nodes: nodes, anchors: anchors)).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw Complaint("cannot write \(path): \(TrustedNodes.reason(error))")
-        }
+        try TrustedNodes(nodes: nodes, anchors: anchors).write(to: path)
     }
 
     /// An operator's key as the first start makes it: in the clear, for their owner to protect ('sluice key protect').

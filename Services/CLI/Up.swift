@@ -118,6 +118,7 @@ struct Up: ParsableCommand {
     /// Shows the status once a second until SIGINT or SIGTERM.
     private func live(_ suite: Suite, _ client: Client, _ first: WireStatus) throws {
         let terminal = Terminal()
+        var client = client
         var drawn = 0
         var shownEvents = 0
         var set = sigset_t()
@@ -130,6 +131,8 @@ struct Up: ParsableCommand {
             if sigtimedwait(&set, nil, &wait) > 0 { break }
             try suite.watch(isServing: true)
             let status = try? client.query(.status(WireStatusQuery())).status
+            // Control may go by another key than when this session began.
+            if status == nil, let anew = try? Client("control", home: suite.home.home, as: SuiteHome.operators[0]) { client = anew }
             if json {
                 if let status { try Show.json(status) }
                 continue

@@ -26,7 +26,7 @@ final class Authority {
 
     /// New entries that are to be made durable together, and what was signed for each.
     var append: ([(Entry, WireSignedCommand?)]) -> Void = { _ in }
-    /// Who commands has changed: others may connect.
+    /// Who commands, or a service's key, has changed: others may connect.
     var operatorsChanged: () -> Void = {}
     /// The gate is narrower: push it to every service.
     var pushNarrower: (GateState) -> Void = { _ in }
@@ -38,6 +38,8 @@ final class Authority {
     var pushRemoved: ([UInt32]) -> Void = { _ in }
     var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
+    /// The registry: who is a service, and whose keys are taken.
+    var trusted: TrustedNodes?
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     var readsInTrouble: (abandons: String, adopts: String)?
     /// Two operators have said which of them counts.
@@ -202,7 +204,7 @@ final class Authority {
     }
 
     private var planning: Planning {
-        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble)
+        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted)
     }
 
     private func admit(_ order: Order, narrows: Bool) throws(Refused) {
@@ -443,6 +445,7 @@ final class Authority {
         case .operatorsChanged:
             known = KnownOperators(governance.operators)
             operatorsChanged()
+        case .serviceKeyAnnounced, .serviceKeyRetired: operatorsChanged()
         default: break
         }
     }
@@ -450,10 +453,10 @@ final class Authority {
     /// What narrowed while something that widens waited for the disk was applied before it, and must not be undone by it: an agent that was removed
     /// before its registration was durable stays removed.
     private func catchUp() {
-        let (seal, commanded) = (governance.gate.seal, governance.operators)
+        let (seal, commanded, keys) = (governance.gate.seal, governance.operators, governance.serviceKeys)
         governance = planned
         if let seal { governance.seal(seal) }
-        guard governance.operators != commanded else { return }
+        guard governance.operators != commanded || governance.serviceKeys != keys else { return }
         known = KnownOperators(governance.operators)
         operatorsChanged()
     }

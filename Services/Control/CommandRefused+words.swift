@@ -1,5 +1,6 @@
 import Gate
 import Identity
+import Messaging
 import Wire
 
 /// A command that is not taken, as it goes back to its sender: a number, and one line that says what to do.
@@ -72,6 +73,20 @@ struct Refused: Error {
     }
 }
 
+extension Refused {
+    init(_ error: ServiceKeysRefused, _ service: String) {
+        switch error {
+        case .unfit: self.init(.invalid, "this is no CURVE public key that anything secret can be agreed with")
+        case .underWay: self.init(.invalid, "\(service) has two keys already: retire the older first ('sluice service-key retire \(service)')")
+        case .besideAnother: self.init(.invalid, "\(service) has another key by now than the one that is to be exchanged: look again ('sluice service-key list')")
+        case .keyInUse(let holder): self.init(.invalid, "this key is \(holder)'s already: one key is one node")
+        case .retired: self.init(.revokedKey, "this key was retired or taken away: it never comes back, make a new one")
+        case .unknown: self.init(.notFound, "\(service) has no such key: 'sluice service-key list' shows those that count")
+        case .last: self.init(.notApproved, "\(service) has this key alone: announce another first")
+        }
+    }
+}
+
 extension Powers.Gain {
     /// One line, for whoever is to approve it.
     var line: String {
@@ -82,6 +97,7 @@ extension Powers.Gain {
         case .admits(let node): "admits \(node.name), subject \(node.scope.subject), site \(node.scope.site), team \(node.scope.team)"
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
+        case .actsAs(let service, let key): "takes whoever has the key \(CurveKey(key)?.z85 ?? "?") for \(service)"
         case .forgetsReads: "gives up what was recorded as read and is not in the ledger that is taken in its place"
         case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
         }
@@ -99,7 +115,8 @@ extension Command {
         case .closeIncident(let number): "incident \(number) closed"
         case .pause(_, _, let reason), .leak(_, let reason, _): "paused: \(reason)"
         case .register(let nodes): "agent \(list(nodes.map(\.name))) registered"
-        case .resume, .announceVaultKey, .enrol, .restoreReads: "nothing left to do"
+        case .retireServiceKey(_, let service): "a key of \(service) retired"
+        case .resume, .announceVaultKey, .announceServiceKey, .enrol, .restoreReads: "nothing left to do"
         }
     }
 }

@@ -53,11 +53,22 @@ struct ControlService: ParsableCommand {
             let joining = Joining(authority: authority, ingest: settings.ingest, ingestKey: ingestKey, lease: lease)
             let sessions = Sessions(
                 binder: binder, authority: authority, journal: journal, joining: joining, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
+            let ring = KeyRing(host, keys: session, endpoint: settings.control, trusted: trusted, links: [:], context: context) { authority.governance }
+            ring.binder = binder
+            ring.routes = { sessions.routes }
+            var failure = false
+            ring.failed = { why in
+                host.logger.critical("\(why)")
+                failure = true
+                wakeup.wake()
+            }
             let reactor = reactorOf { stop in
+                if failure { stop(1) }
                 for item in news.take() where !sessions.take(item) { stop(1) }
             }
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
+            reactor.every(.milliseconds(50)) { ring.tick(at: $0) }
             try host.proveClosed(settings.control, session, context)
             return reactor
         }

@@ -12,6 +12,8 @@ final class Joining {
     private let authority: Authority
     /// What everybody is told who joins, but for their own name.
     private let suite: WireJoined
+    /// The key that ingest goes by now.
+    var ingestKey: () -> CurveKey?
     /// Keys whose entry is on its way to the disk, and who waits for it.
     private var underWay: [[UInt8]: [Waiter]] = [:]
     /// The machine is registered, and that is durable.
@@ -29,9 +31,9 @@ final class Joining {
         self.authority = authority
         var body = WireJoined()
         body.ingest = ingest
-        body.ingestKey = Data(ingestKey.bytes)
         body.leaseMs = UInt32(clamping: lease.milliseconds)
         suite = body
+        self.ingestKey = { ingestKey }
     }
 
     func take(_ request: WireJoinRequest, from route: Route, wall exact: WallTime) throws(Refused) {
@@ -70,6 +72,7 @@ final class Joining {
     private func answer(_ node: Node, _ waiter: Waiter) {
         var body = suite
         body.id = waiter.id
+        body.ingestKey = Data(ingestKey()?.bytes ?? [])
         body.name = node.name
         body.ordinal = node.ordinal
         if let beginning = authority.governance.beginning {

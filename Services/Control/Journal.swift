@@ -68,7 +68,7 @@ final class Journal: Sendable {
         case append(Recorded)
         case page(Route, after: UInt64)
         case proof(Route, UInt64)
-        case joined(Route, WireJoined, vaultKey: UInt64)
+        case joined(Route, WireJoined, vaultKey: UInt64, serverKey: UInt64?)
         case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>)
         case certificate(Route, UInt64)
         case certificateFile(Route, UInt64)
@@ -230,8 +230,10 @@ final class Journal: Sendable {
         waiting.signal()
     }
     func proof(for route: Route, _ index: UInt64) { post(.proof(route, index)) }
-    /// Adds the entry that announced the vault's key, by its index.
-    func complete(_ joined: WireJoined, for route: Route, vaultKey: UInt64) { post(.joined(route, joined, vaultKey: vaultKey)) }
+    /// Adds the entries that announced the vault's key, and ingest's if one did, by their indexes.
+    func complete(_ joined: WireJoined, for route: Route, vaultKey: UInt64, serverKey: UInt64?) {
+        post(.joined(route, joined, vaultKey: vaultKey, serverKey: serverKey))
+    }
     /// Judges what policy says of both ledgers, keeps it, and then cosigns.
     func judge(_ anchor: WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>) {
         post(.anchor(anchor, restored: restored, abandoned: abandoned))
@@ -347,8 +349,9 @@ final class Journal: Sendable {
                 news.post(.certificate(route, found))
             case .certificateFile(let route, let epoch): news.post(.certificateFile(route, try certificateFile(epoch)))
             case .proof(let route, let index): news.post(.proof(route, try proof(of: index)))
-            case .joined(let route, var body, let index):
+            case .joined(let route, var body, let index, let server):
                 if let found = try proof(of: index) { body.vault = found }
+                if let server, let found = try proof(of: server) { body.server = found }
                 news.post(.joined(route, body))
             case .anchor(let anchor, let restored, let abandoned): try judge(anchor, restored, abandoned)
             case .append, .stop: break

@@ -17,6 +17,8 @@ struct Planning {
     let losses: Losses
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     let readsInTrouble: (abandons: String, adopts: String)?
+    /// The registry: who is a service, and whose keys are taken.
+    let trusted: TrustedNodes?
 
     /// What would be recorded if the command were carried out now. Changes nothing.
     func deeds(of command: Command, by author: String, at wall: WallTime) throws(Refused) -> [Entry.Deed] {
@@ -55,6 +57,8 @@ struct Planning {
             return [.operatorsChanged(removed: removing, added: adding)]
         case .announceVaultKey(let key):
             return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
+        case .announceServiceKey(let key, let service, let before): return try deeds(announcing: key, for: service, beside: before)
+        case .retireServiceKey(let key, let service): return try deeds(retiring: key, of: service)
         case .enrol(let asked, let seconds):
             guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),
                 (1...Limits.nameBytesMax).contains(asked.scope.subject.utf8.count), (1...86_400).contains(seconds)

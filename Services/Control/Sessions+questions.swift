@@ -47,6 +47,7 @@ extension Sessions {
             answer.operators.origin = authority.governance.beginning?.origin ?? ""
             answer.operators.currentFrom = authority.planned.powersIndex
             answer.operators.last = authority.durable
+        case .serviceKeys: answer.serviceKeys = serviceKeys
         case .proof(let asked): return journal.proof(for: peer.route, asked.index)
         case .certificateFile(let epoch): return journal.certificateFile(for: peer.route, epoch)
         case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)
@@ -85,6 +86,7 @@ extension Sessions {
         }
         status.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
+        status.counters["refused.retired-key"] = retiredKeysRefused
         for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
         for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
         for (ledger, count) in anchors.refused { status.counters["ledger.\(ledger).refused"] = count }

@@ -76,6 +76,8 @@ final class Sessions {
                 self.logger.critical("entry \(entries[0].0.index) cannot be written: \(error)")
             }
         }
+        authority.trusted = trusted
+        joining.ingestKey = { [unowned self] in usedKey(of: "ingest") ?? trusted.keys(of: "ingest", by: authority.governance).first }
         authority.readsRestored = { [unowned self] in anchors.judgeAgain() }
         anchors.nudgePolicy = { [unowned self] in
             if let peer = services["policy"] { self.binder.send(.nudge, WireNudge(), to: peer.route) }
@@ -103,13 +105,14 @@ final class Sessions {
         authority.stops.services = { [unowned self] in stopServices() }
         joining.joined = { [unowned self] route, body in
             logger.info("\(body.name) has joined, number \(body.ordinal)")
-            self.journal.complete(body, for: route, vaultKey: self.authority.governance.vaultKeyIndex)
+            let governance = self.authority.governance
+            self.journal.complete(body, for: route, vaultKey: governance.vaultKeyIndex, serverKey: governance.serviceKeys.announcedAt["ingest"])
         }
     }
 
-    /// Who is an operator, by the ledger: they may connect.
+    /// Who is an operator, and by which keys services are known, by the ledger: they may connect.
     private func admitOperators() {
-        var table = trusted.admitted(["service", "join"])
+        var table = trusted.admitted(["service", "join"], by: authority.governance)
         for member in authority.governance.operators.current.values {
             if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
         }
@@ -128,6 +131,7 @@ final class Sessions {
             if peer.user.role == "operator", authority.governance.operators[peer.user.name] == nil {
                 return binder.refuse(.unknownNode, "\(peer.user.name) is no operator any more", kind: kind, to: route)
             }
+            if !trusted.counts(peer.user, by: authority.governance) { return refuseRetired(peer.user, kind, route) }
             switch (kind, peer.user.role) {
             case (.renew, "service"): try renew(peer, message.body(WireRenew.self), now)
             case (.stopped, "service"): try stopped(peer, message.body(WireStopped.self), now)
@@ -156,6 +160,7 @@ final class Sessions {
         }
         // The handshake admits registered keys only; a message without an owner is still nobody's.
         guard let user = User(message.user) else { return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route) }
+        if !trusted.counts(user, by: authority.governance) { return refuseRetired(user, .hello, route) }
         let peer = Peer(user: user, route: route)
         peers.greet(route, peer, at: now)
         if user.role == "service" {
@@ -176,6 +181,39 @@ final class Sessions {
         welcome.wallUs = Clock.wall().microseconds
         welcome.journal = journal.id
         binder.send(.welcome, welcome, to: route)
+    }
+
+    /// Its connection may stand for as long as it likes.
+    private func refuseRetired(_ user: User, _ kind: Kind, _ route: Route) {
+        retiredKeysRefused += 1
+        binder.refuse(.unknownNode, "this key of \(user.name) was retired", kind: kind, to: route)
+    }
+
+    private(set) var retiredKeysRefused: UInt64 = 0
+
+    /// Everybody who has said `Hello`.
+    var routes: [Route] { peers.all.map(\.0) }
+
+    /// Who was last spoken to, by which of its keys; nil: not in this run.
+    private func usedKey(of service: String) -> CurveKey? {
+        service == "control" ? binder.keys.publicKey : services[service]?.user.key
+    }
+
+    var serviceKeys: WireServiceKeys {
+        var answer = WireServiceKeys()
+        let governance = authority.governance
+        for node in trusted.nodes where node.role == "service" {
+            let keys = trusted.keys(of: node.name, by: governance)
+            for key in keys {
+                var wire = WireServiceKey()
+                wire.service = node.name
+                wire.key = Data(key.bytes)
+                wire.used = usedKey(of: node.name) == key
+                if key == keys.last { wire.entry = governance.serviceKeys.announcedAt[node.name] ?? 0 }
+                answer.keys.append(wire)
+            }
+        }
+        return answer
     }
 
     private func renew(_ peer: Peer, _ body: WireRenew, _ now: Instant) {

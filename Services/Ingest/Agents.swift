@@ -12,6 +12,8 @@ final class Agents {
     private let follower: Follower
     private let relay: PolicyRelay
     private let announced: AnnouncedKey
+    /// This node's own newest key.
+    private let server: AnnouncedKey
     private let admission: Admission
     private let lease: Span
     private let logger: Logger
@@ -53,12 +55,13 @@ final class Agents {
     static let owedAfter = Span.milliseconds(250)
 
     init(
-        follower: Follower, relay: PolicyRelay, announced: AnnouncedKey, admission: Admission, lease: Span, logger: Logger,
+        follower: Follower, relay: PolicyRelay, announced: AnnouncedKey, server: AnnouncedKey, admission: Admission, lease: Span, logger: Logger,
         bind: @escaping () throws -> Binder
     ) {
         self.follower = follower
         self.relay = relay
         self.announced = announced
+        self.server = server
         self.admission = admission
         self.lease = lease
         self.logger = logger
@@ -75,7 +78,16 @@ final class Agents {
         relay.refused = { [unowned self] in refused($0) }
         relay.busy = { [unowned self] in busy($0) }
         relay.lost = { [unowned self] in lost() }
-        announced.changed = { [unowned self] in announce($0) }
+        announced.changed = { [unowned self] proof in
+            var body = WireVaultKey()
+            body.vault = proof
+            tell(.vaultKey, body)
+        }
+        server.changed = { [unowned self] proof in
+            var body = WireServerKey()
+            body.server = proof
+            tell(.serverKey, body)
+        }
     }
 
     // MARK: The registry
@@ -173,16 +185,18 @@ final class Agents {
         welcome.wallUs = Clock.wall().microseconds
         welcome.window = UInt32(Limits.window)
         if let proof = announced.proof { welcome.vault = proof }
+        if let proof = server.proof { welcome.server = proof }
         binder.send(.welcome, welcome, to: route)
     }
 
-    /// Who does not hear it goes on sealing to the key before, and hears of this one when it greets again.
-    private func announce(_ proof: WireEntryProof) {
-        var body = WireVaultKey()
-        body.vault = proof
-        let frame = Frame.bytes(.vaultKey, body)
+    /// Who does not hear of a key goes on with the one before, and hears of it when it greets again.
+    private func tell(_ kind: Kind, _ body: some SwiftProtobuf.Message) {
+        let frame = Frame.bytes(kind, body)
         for (route, _) in sessions.all { binder?.send(frame, to: route) }
     }
+
+    /// Everybody who has said `Hello`.
+    var routes: [Route] { sessions.all.map(\.0) }
 
     private func forget(_ session: AgentSession) {
         let ordinal = session.node.ordinal

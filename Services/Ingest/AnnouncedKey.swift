@@ -4,11 +4,13 @@ import Messaging
 import SwiftProtobuf
 import Wire
 
-/// The entry of control's ledger that announced the vault's key, with its proof: fetched from control, handed to agents. They believe nobody's
+/// The entry of control's ledger that announced a key, with its proof: fetched from control, handed to agents. They believe nobody's
 /// word for which key it is, and this node's neither.
 final class AnnouncedKey {
     private let follower: Follower
     private let lease: Span
+    private let newest: (Governance) -> UInt64
+    private let announces: (WireEntry.OneOf_Deed) -> Bool
     private(set) var proof: WireEntryProof?
     /// Of the entry that `proof` is of.
     private var index: UInt64 = 0
@@ -16,24 +18,43 @@ final class AnnouncedKey {
     /// There is another one.
     var changed: (WireEntryProof) -> Void = { _ in }
 
-    init(follower: Follower, lease: Span) {
+    /// - Parameters:
+    ///   - newest: the entry that announced it, by the ledger; 0: none has.
+    ///   - announces: whether a deed does.
+    init(follower: Follower, lease: Span, newest: @escaping (Governance) -> UInt64, announces: @escaping (WireEntry.OneOf_Deed) -> Bool) {
         self.follower = follower
         self.lease = lease
+        self.newest = newest
+        self.announces = announces
+    }
+
+    /// The vault's, which agents seal to.
+    static func ofVault(_ follower: Follower, lease: Span) -> AnnouncedKey {
+        AnnouncedKey(follower: follower, lease: lease) { $0.vaultKeyIndex } announces: { if case .vaultKeyAnnounced = $0 { true } else { false } }
+    }
+
+    /// This node's own, which agents take beside the one that they know; until one was announced there is none to fetch.
+    static func ofIngest(_ follower: Follower, lease: Span) -> AnnouncedKey {
+        AnnouncedKey(follower: follower, lease: lease) { $0.serviceKeys.announcedAt["ingest"] ?? 0 } announces: {
+            if case .serviceKeyAnnounced(let body) = $0 { body.service == "ingest" } else { false }
+        }
     }
 
     /// Asks control for as long as the newest announcement is not here. Only once what control says is followed to its end: or each key that the
     /// ledger ever announced would be asked for at every start.
     func tick(at now: Instant) {
-        guard follower.isHeld(at: now), index < follower.fold.governance.vaultKeyIndex else { return }
+        guard follower.isHeld(at: now), case let newest = newest(follower.fold.governance), index < newest else { return }
         guard asked.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true else { return }
         asked = now
         var query = WireQuery()
-        query.vaultKey = WireVaultKeyQuery()
+        query.proof.index = newest
         follower.link.send(.query, query)
     }
 
     func take(_ answer: WireAnswer) {
-        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), entry.index > index else { return }
+        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), entry.index > index,
+            let deed = entry.deed, announces(deed)
+        else { return }
         index = entry.index
         proof = found
         changed(found)

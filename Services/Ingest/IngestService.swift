@@ -34,6 +34,8 @@ struct IngestService: ParsableCommand {
         let context = try host.context(admitting: nil, ioThreads: 2, into: admission)
         // An I/O thread of its own: what goes to and from control must not queue behind ten thousand agents.
         let controlContext = try Context()
+        let pins = PinnedKeys(host.folder())
+        let controlKeys = try pins.load(else: controlKey)
 
         // Connect, and run until a signal or a failure.
         try host.run(wakeup) { reactorOf in
@@ -43,25 +45,40 @@ struct IngestService: ParsableCommand {
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: controlContext)
             let policy = try Link(
                 .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
+            control.accept(controlKeys, at: Clock.now())
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
-            let announced = AnnouncedKey(follower: follower, lease: lease)
+            let ring = KeyRing(
+                host, keys: keys, endpoint: settings.ingest, trusted: trusted, links: ["control": control, "policy": policy], pins: pins, context: context
+            ) { follower.fold.governance }
+            let announced = AnnouncedKey.ofVault(follower, lease: lease)
+            let server = AnnouncedKey.ofIngest(follower, lease: lease)
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out. Nor is it a key.
-                if message.kind == .answer, let answer = try? message.body(WireAnswer.self) { return announced.take(answer) }
+                if message.kind == .answer, let answer = try? message.body(WireAnswer.self) {
+                    announced.take(answer)
+                    return server.take(answer)
+                }
                 _ = try? follower.take(message)
             }
             let relay = PolicyRelay(link: policy, lease: lease)
             let agents = Agents(
-                follower: follower, relay: relay, announced: announced, admission: admission, lease: lease, logger: host.logger
+                follower: follower, relay: relay, announced: announced, server: server, admission: admission, lease: lease, logger: host.logger
             ) {
-                let binder = try Binder(settings.ingest, keys: keys, limits: agentsSide, in: context)
+                let binder = try Binder(settings.ingest, keys: ring.keys, limits: agentsSide, in: context)
+                ring.binder = binder
                 return binder
             }
+            ring.routes = { agents.routes }
             var failure = false
             let reactor = reactorOf { stop in if failure { stop(1) } }
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             follower.broke = { why in
                 host.logger.critical("\(why): ingest ends, and follows anew when it is started again")
+                failure = true
+                wakeup.wake()
+            }
+            ring.failed = { why in
+                host.logger.critical("\(why)")
                 failure = true
                 wakeup.wake()
             }
@@ -72,10 +89,11 @@ struct IngestService: ParsableCommand {
                 agents.flush(at: now)
                 agents.answerOwed(at: now)
                 announced.tick(at: now)
+                server.tick(at: now)
                 do {
                     if let binder = try agents.openWhenReady(at: now) {
                         reactor.watch(binder)
-                        try host.proveClosed(settings.ingest, keys, context)
+                        try host.proveClosed(settings.ingest, ring.keys, context)
                     }
                 } catch {
                     host.logger.critical("\(ServiceHost.explain(error))")
@@ -83,6 +101,7 @@ struct IngestService: ParsableCommand {
                     wakeup.wake()
                 }
             }
+            reactor.every(.milliseconds(50)) { ring.tick(at: $0) }
             reactor.every(.milliseconds(100)) { now in
                 follower.tick(at: now)
                 relay.tick(at: now)

@@ -121,7 +121,7 @@ final class Desk {
                 return
             }
             guard let user = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
-            guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name) else {
+            guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name), !follower.isRetired(user, trusted) else {
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
             guard case .deliveries? = try message.body(WireQuery.self).about else {
@@ -158,6 +158,9 @@ final class Desk {
         follower.tick(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
+
+    /// Everybody who has said `Hello`.
+    var routes: [Route] { peers.all.map(\.0) }
 
     func stop() { outbox.stop() }
 }

@@ -37,6 +37,8 @@ struct NotifyService: ParsableCommand {
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
         let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), delivery: delivery, news: news)
         let journals = JournalMark(path: host.folder() + "/journal")
+        let pins = PinnedKeys(host.folder())
+        let controlKeys = try pins.load(else: controlKey)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
         host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
@@ -57,6 +59,7 @@ struct NotifyService: ParsableCommand {
             let binder = try Binder(settings.notify, keys: keys, limits: SocketLimits(), in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+            control.accept(controlKeys, at: Clock.now())
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
             var failure = false
             follower.broke = { why in
@@ -68,6 +71,16 @@ struct NotifyService: ParsableCommand {
             let desk = Desk(
                 binder: binder, follower: follower, hooks: hooks, outbox: taker, journals: journals, admission: admission, trusted: trusted, cursor: cursor,
                 lease: lease, logger: host.logger)
+            let ring = KeyRing(host, keys: keys, endpoint: settings.notify, trusted: trusted, links: ["control": control], pins: pins, context: context) {
+                follower.fold.governance
+            }
+            ring.binder = binder
+            ring.routes = { desk.routes }
+            ring.failed = { why in
+                host.logger.critical("\(why)")
+                failure = true
+                wakeup.wake()
+            }
             let reactor = reactorOf { stop in
                 if failure { stop(1) }
                 for item in news.take() where !desk.take(item) { stop(1) }
@@ -75,6 +88,7 @@ struct NotifyService: ParsableCommand {
             reactor.watch(control)
             reactor.watch(binder)
             reactor.every(.milliseconds(100)) { desk.tick(at: $0) }
+            reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             reactor.atEnd { desk.stop() }
             try host.proveClosed(settings.notify, keys, context)
             return reactor

@@ -186,6 +186,7 @@ final class Monitor {
         do {
             if kind == .hello { return try greet(route, message, now) }
             guard let peer = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
+            if follower.isRetired(peer.user, trusted) { return refuseRetired(peer.user, kind, route) }
             if peer.user.role == "operator", follower.isNoOperator(peer.user.name) {
                 return binder.refuse(.unknownNode, "\(peer.user.name) is no operator any more", kind: kind, to: route)
             }
@@ -211,12 +212,22 @@ final class Monitor {
         }
     }
 
+    /// Its connection may stand for as long as it likes.
+    private func refuseRetired(_ user: User, _ kind: Kind, _ route: Route) {
+        counters["refused.retired-key", default: 0] += 1
+        binder.refuse(.unknownNode, "this key of \(user.name) was retired", kind: kind, to: route)
+    }
+
+    /// Everybody who has said `Hello`.
+    var routes: [Route] { peers.all.map(\.0) }
+
     private func greet(_ route: Route, _ message: borrowing Inbound, _ now: Instant) throws {
         let hello = try message.body(WireHello.self)
         guard hello.protocol == UInt32(Limits.version) else {
             return binder.refuse(.unsupportedVersion, "this is protocol \(Limits.version)", kind: .hello, to: route)
         }
         guard let user = User(message.user) else { return binder.refuse(.unknownNode, "this key is not registered", kind: .hello, to: route) }
+        if follower.isRetired(user, trusted) { return refuseRetired(user, .hello, route) }
         if let old = peers.hear(route, at: now) { peersByNumber[old.number] = nil }
         let peer = Peer(user: user, route: route, number: nextPeer)
         nextPeer += 1

@@ -49,6 +49,8 @@ struct PolicyService: ParsableCommand {
             vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
             news: written)
         let releases = Releases(vault: vault, news: read)
+        let pins = PinnedKeys(host.folder())
+        let controlKeys = try pins.load(else: controlKey)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)
 
@@ -60,6 +62,7 @@ struct PolicyService: ParsableCommand {
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
+            control.accept(controlKeys, at: Clock.now())
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey, known: recorded, witnessed: seen.flatMap { try? Checkpoint(parsing: $0.text) })
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
@@ -68,8 +71,18 @@ struct PolicyService: ParsableCommand {
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
                 anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
+            let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
+                follower.fold.governance
+            }
+            ring.binder = binder
+            ring.routes = { monitor.routes }
             var failure = false
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
+            ring.failed = { why in
+                host.logger.critical("\(why)")
+                failure = true
+                wakeup.wake()
+            }
             follower.broke = { why in
                 host.logger.critical("\(why): policy ends, and follows anew when it is started again")
                 failure = true
@@ -83,6 +96,7 @@ struct PolicyService: ParsableCommand {
             reactor.watch(control)
             reactor.watch(binder)
             reactor.every(.milliseconds(50)) { monitor.tick(at: $0) }
+            reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             try host.proveClosed(settings.policy, keys, context)
             return reactor
         }

@@ -90,12 +90,12 @@ package final class Follower {
     package func admitted(_ trusted: TrustedNodes, roles: Set<String>, after entries: [Entry]) -> [CurveKey: String]? {
         let hasChanged = entries.contains { entry in
             switch entry.deed {
-            case .began, .operatorsChanged: true
+            case .began, .operatorsChanged, .serviceKeyAnnounced, .serviceKeyRetired: true
             default: false
             }
         }
         guard hasChanged else { return nil }
-        var table = trusted.admitted(roles)
+        var table = trusted.admitted(roles, by: fold.governance)
         for member in fold.governance.operators.current.values {
             if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
         }
@@ -106,6 +106,9 @@ package final class Follower {
     package func isNoOperator(_ name: String) -> Bool {
         fold.governance.beginning != nil && fold.governance.operators[name] == nil
     }
+
+    /// Whether the ledger says that this service's key counts no more. Asked for each message, likewise.
+    package func isRetired(_ user: User, _ trusted: TrustedNodes) -> Bool { !trusted.counts(user, by: fold.governance) }
 
     /// Call often: a tenth of a lease is enough.
     package func tick(at now: Instant) {

@@ -111,7 +111,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
             default: return nil
             }
         }
@@ -173,6 +173,12 @@ package struct GovernanceFold: Sendable {
         case .removed(let ordinals):
             guard case .remove(let names)? = command(in: verified), ordinals.allSatisfy({ governance.nodes[$0].map { names.contains($0.name) } ?? true })
             else { throw .otherThanSigned(index) }
+        case .serviceKeyAnnounced(let key, let service, let before):
+            do { try governance.check(announcing: key, for: service, beside: before) } catch { throw .refused(index, "\(error)") }
+        case .serviceKeyRetired(let key, let service):
+            guard command(in: verified) == .retireServiceKey(key, service: service) else { throw .otherThanSigned(index) }
+            var trial = governance.serviceKeys
+            do { try trial.retire(key, of: service) } catch { throw .refused(index, "\(error)") }
         case .registered(let nodes, _):
             if let back = nodes.first(where: { governance.revokedKeys.contains($0.key) }) { throw .refused(index, "the key of \(back.name) was revoked") }
         case .resumed(_, let closures, let reason):

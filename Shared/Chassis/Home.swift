@@ -13,11 +13,12 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | --- | --- |
 /// | `suite.json` | ``SuiteSettings`` |
 /// | `registry.json` | ``TrustedNodes`` |
-/// | `keys/NAME.secret` | CURVE keys, 0600 |
+/// | `keys/NAME.secret` | CURVE keys, 0600; of a service while one is being exchanged also `NAME.secret.next`, and `NAME.secret.before` |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
 /// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
 /// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
+/// | `SERVICE/control.keys` | ``PinnedKeys`` |
 /// | `agents/NAME/` | an agent's key, settings, spool |
 /// | `logs/` | what the services print |
 package struct Home: Sendable {
@@ -36,6 +37,9 @@ package struct Home: Sendable {
     package func file(_ name: String) -> String { path + "/" + name }
     /// CURVE secret key.
     package func key(_ name: String) -> String { file("keys/\(name).secret") }
+    /// A service's that is to be taken up, and the one that it had before.
+    package func nextKey(_ service: String) -> String { key(service) + ".next" }
+    package func keyBefore(_ service: String) -> String { key(service) + ".before" }
     /// An operator's, PKCS#8.
     package func signingKey(_ name: String) -> String { file("keys/\(name).key") }
     package func ledgerKey(_ service: String) -> String { file("keys/\(service).ledger") }

@@ -10,6 +10,9 @@ package enum Command: Hashable, Sendable {
     case closeIncident(UInt64)
     case changeOperators(removing: [String], adding: [Operator])
     case announceVaultKey([UInt8])
+    /// - Parameter beside: the key that counts now, so that who approves sees what is exchanged for what.
+    case announceServiceKey([UInt8], service: String, beside: [UInt8])
+    case retireServiceKey([UInt8], service: String)
     /// Its number is not read; `until` neither.
     case enrol(Enrolment, validSeconds: UInt32)
     case withdraw(proposal: UInt64)
@@ -75,6 +78,9 @@ extension Command {
         case (.changeOperators(let removing, let adding), .operatorsChanged(let removed, let added)):
             return Set(removing) == Set(removed) && adding == added
         case (.announceVaultKey(let asked), .vaultKeyAnnounced(let key)): return asked == key
+        case (.announceServiceKey(let asked, let service, let beside), .serviceKeyAnnounced(let key, let named, let before)):
+            return asked == key && service == named && beside == before
+        case (.retireServiceKey(let asked, let service), .serviceKeyRetired(let key, let named)): return asked == key && service == named
         case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
             return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
                 && made.until <= at + .seconds(Int64(seconds))

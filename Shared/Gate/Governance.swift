@@ -42,6 +42,9 @@ package struct Entry: Hashable, Sendable {
         case began(Beginning)
         case operatorsChanged(removed: [String], added: [Operator])
         case vaultKeyAnnounced([UInt8])
+        /// CURVE public key: it counts as the service's, beside the one that did until now.
+        case serviceKeyAnnounced([UInt8], service: String, beside: [UInt8])
+        case serviceKeyRetired([UInt8], service: String)
         case proposed(number: UInt64, ProposalHash, until: WallTime, Command)
         case approved(number: UInt64)
         case withdrawn(number: UInt64)
@@ -99,6 +102,7 @@ package struct Governance: Sendable {
     package private(set) var vaultKey: [UInt8] = []
     /// The entry that announced it.
     package private(set) var vaultKeyIndex: UInt64 = 0
+    package private(set) var serviceKeys = ServiceKeys()
     /// Tokens that were given out and not used, by number.
     package private(set) var enrolments: [UInt64: Enrolment] = [:]
     package private(set) var nextEnrolment: UInt64 = 1
@@ -139,6 +143,8 @@ package struct Governance: Sendable {
         case .vaultKeyAnnounced(let key):
             vaultKey = key
             vaultKeyIndex = entry.index
+        case .serviceKeyAnnounced(let key, let service, let before): try? serviceKeys.announce(key, for: service, beside: before, at: entry.index)
+        case .serviceKeyRetired(let key, let service): try? serviceKeys.retire(key, of: service)
         case .proposed(let number, let hash, let until, let command):
             guard let made = try? proposals.propose(hash, by: entry.author, of: operators, at: entry.at, until: until), made.number == number else { return }
             proposed[number] = command
@@ -221,7 +227,7 @@ extension Entry {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored: true
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored: true
         }
     }
 }

@@ -11,6 +11,8 @@ package struct Powers: Hashable, Sendable {
     package var operators: [String: Operator]
     /// Whoever has the key to it can read what agents send.
     package var vaultKey: [UInt8]
+    /// By service: whoever has one of them may act as it.
+    package var serviceKeys: [String: [[UInt8]]]
     /// By number.
     package var enrolments: [UInt64: Enrolment]
     /// Checkpoints of policy's ledger that were given up, and what is believed in their place.
@@ -18,12 +20,13 @@ package struct Powers: Hashable, Sendable {
 
     package init(
         gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
-        enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:]
+        serviceKeys: [String: [[UInt8]]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:]
     ) {
         self.gate = gate
         self.nodes = nodes
         self.operators = operators
         self.vaultKey = vaultKey
+        self.serviceKeys = serviceKeys
         self.enrolments = enrolments
         self.readsRestored = readsRestored
     }
@@ -31,7 +34,7 @@ package struct Powers: Hashable, Sendable {
     package init(_ governance: Governance) {
         self.init(
             gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
-            enrolments: governance.enrolments, readsRestored: governance.readsRestored)
+            serviceKeys: governance.serviceKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored)
     }
 
     /// One thing that is allowed after and was not before.
@@ -47,6 +50,8 @@ package struct Powers: Hashable, Sendable {
         case empowers(Operator)
         /// What agents send can be read with another key.
         case sealsTo([UInt8])
+        /// Whoever has the key to it is taken for the service.
+        case actsAs(String, [UInt8])
         /// A token for a new agent.
         case invites(Enrolment)
         /// What was recorded as read, and is not in the ledger that is taken in its place, is known no more.
@@ -66,6 +71,10 @@ package struct Powers: Hashable, Sendable {
     package func consequence(of after: Powers) -> Consequence {
         var gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
         if after.vaultKey != vaultKey { gains.append(.sealsTo(after.vaultKey)) }
+        for (service, keys) in after.serviceKeys.sorted(by: { $0.key < $1.key }) {
+            let known = serviceKeys[service] ?? []
+            gains += keys.filter { !known.contains($0) }.map { .actsAs(service, $0) }
+        }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         if after.readsRestored != readsRestored { gains.append(.forgetsReads) }
         return gains.isEmpty ? .narrows : .widens(gains)

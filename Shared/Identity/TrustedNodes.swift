@@ -21,7 +21,7 @@ package struct TrustedNodes: Codable, Sendable {
         }
 
         /// What the ZAP handler calls the holder of the key.
-        package var user: String { "\(role)/\(name)" }
+        package var user: String { role == "service" ? User.service(name, CurveKey(z85: key)) : "\(role)/\(name)" }
     }
 
     package struct Invalid: Error, CustomStringConvertible {
@@ -99,10 +99,17 @@ package struct TrustedNodes: Codable, Sendable {
 package struct User: Hashable, Sendable {
     package var role: String
     package var name: String
+    /// Services: the key that the connection was made with. Two count while one is being exchanged, and a connection outlives its key.
+    package var key: CurveKey?
 
     package init?(_ text: String) {
         guard let slash = text.firstIndex(of: "/") else { return nil }
         role = String(text[..<slash])
         name = String(text[text.index(after: slash)...])
+        guard role == "service", let last = name.lastIndex(of: "/") else { return }
+        key = CurveKey(hex: name[name.index(after: last)...])
+        name = String(name[..<last])
     }
+
+    package static func service(_ name: String, _ key: CurveKey?) -> String { "service/\(name)/\(key?.hex ?? "")" }
 }

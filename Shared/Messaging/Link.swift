@@ -30,23 +30,31 @@ package final class Link: Source {
     package private(set) var renewals: UInt64 = 0
 
     private var socket: Socket?
-    private let address: Address
-    private let keys: CurveKeyPair
+    private let endpoint: String
+    /// Keys that count for the binder; the first is the one that this socket expects.
+    private var servers: [CurveKey]
+    private var keys: CurveKeyPair
     private let limits: SocketLimits
     private let context: Context
     private let messagesAtOnce: Int
     private let reconnect: ClosedRange<Int32>
     /// After so long without a word the socket is given up: one that was refused in its handshake never comes back by itself.
     private let silence: Span
+    /// The same while the binder may have one of several keys: a socket that expects the wrong one hears nothing.
+    private let trying: Span
+    /// The binder has said that it listens with this key from then on.
+    private var moving: (to: CurveKey, at: Instant)?
     private var heard: Instant
     private var patience: Span
     private var greeted: Instant?
 
     package init(
-        _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, reconnect: ClosedRange<Int32> = 100...300,
+        _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, trying: Span? = nil, reconnect: ClosedRange<Int32> = 100...300,
         messagesAtOnce: Int = 256, in context: Context
     ) throws(MessagingError) {
-        self.address = address
+        endpoint = address.endpoint
+        servers = [address.server]
+        self.trying = min(trying ?? silence, silence)
         self.keys = keys
         self.limits = limits
         self.silence = silence
@@ -64,9 +72,29 @@ package final class Link: Source {
 
     private func makeSocket() throws(MessagingError) -> Socket {
         try Socket.connecting(
-            address.endpoint, keys: keys, server: address.server, limits: limits,
+            endpoint, keys: keys, server: servers[0], limits: limits,
             reconnect: .random(in: reconnect), in: context)
     }
+
+    /// The key that this socket expects of the binder, and, when it is welcome, has found.
+    package var server: CurveKey { servers[0] }
+
+    /// Which keys count for the binder from here on; each is tried in turn, and no other. A connection under one that counts no more is given up.
+    package func accept(_ keys: [CurveKey], at now: Instant) {
+        guard let first = keys.first, Set(keys) != Set(servers) else { return }
+        let present = servers[0]
+        servers = keys.contains(present) ? [present] + keys.filter { $0 != present } : [first] + keys.dropFirst()
+        if servers[0] != present { renew(at: now) } else { patience = Link.jittered(span) }
+    }
+
+    /// This peer goes by another key of its own from here on.
+    package func use(_ keys: CurveKeyPair, at now: Instant) {
+        guard keys.publicKey != self.keys.publicKey else { return }
+        self.keys = keys
+        renew(at: now)
+    }
+
+    private var span: Span { servers.count > 1 ? trying : silence }
 
     package var polled: UnsafeMutableRawPointer? { socket?.pointer }
     package var wantsToSend: Bool { state == .greeting }
@@ -114,6 +142,11 @@ package final class Link: Source {
                     greet()
                 }
                 received(inbound)
+            case .serverKey:
+                let body = try inbound.body(WireServerKey.self)
+                // What it proves comes first: the key may count from here on.
+                received(inbound)
+                move(body)
             default: received(inbound)
             }
         } catch let error as Frame.Malformed {
@@ -123,17 +156,38 @@ package final class Link: Source {
         }
     }
 
+    /// The binder changes its key. Believed only of a key that counts already; whoever says it falsely costs this peer a moment.
+    private func move(_ body: WireServerKey) {
+        guard let next = CurveKey(body.use), next != servers[0] else { return }
+        guard servers.contains(next) else {
+            refusals["server-key", default: 0] += 1
+            return
+        }
+        // A sixth of a lease is room for a thousand peers, and leaves every lease as long as it was.
+        let spread = Span(nanoseconds: .random(in: 0...max(1, trying.nanoseconds / 6)))
+        moving = (next, Clock.now() + .milliseconds(Int64(min(body.afterMs, 1_000))) + spread)
+    }
+
     /// Lets time pass: greets again when nobody answered, and makes a new socket after too long a silence.
     package func tick(at now: Instant) {
+        if let next = moving, now >= next.at {
+            moving = nil
+            if let place = servers.firstIndex(of: next.to), place > 0 {
+                servers.swapAt(0, place)
+                return renew(at: now)
+            }
+        }
         if state == .waiting, let greeted, now - greeted > silence / 2 { state = .greeting }
         guard now - heard > patience else { return }
+        if servers.count > 1 { servers.append(servers.removeFirst()) }
         renew(at: now)
     }
 
     /// Gives the socket up and makes a new one.
     package func renew(at now: Instant) {
         heard = now
-        patience = Link.jittered(silence)
+        moving = nil
+        patience = Link.jittered(span)
         renewals += 1
         state = .greeting
         socket = nil

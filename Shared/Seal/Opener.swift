@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Gate
 
 /// The key of one stream under one encapsulation. Opens on any thread; prints as nothing.
 package struct BatchKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
@@ -103,7 +104,7 @@ package struct Opener: Sendable {
 
     private mutating func derive(_ encapsulation: Encapsulation, from agent: String) throws(OpenRefused) -> Known {
         guard let vaultKey = vaultKeys[encapsulation.vaultKey] else { throw .unknownVaultKey(encapsulation.vaultKey) }
-        guard !Suite.isLowOrder(encapsulation.key) else { throw .badEncapsulation }
+        guard !MontgomeryPoint.isLowOrder(encapsulation.key) else { throw .badEncapsulation }
         derivations += 1
         let info = Suite.info(origin: origin, agent: agent)
         guard

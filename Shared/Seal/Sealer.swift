@@ -105,7 +105,7 @@ package struct Sealer: ~Copyable, Sendable {
     }
 
     private static func encapsulate(to vault: VaultPublicKey, info: Data) throws(SealRefused) -> (HPKE.Sender, prelude: [UInt8]) {
-        guard !Suite.isLowOrder(vault.raw) else { throw .badVaultKey(vault.id) }
+        guard !MontgomeryPoint.isLowOrder(vault.raw) else { throw .badVaultKey(vault.id) }
         do {
             let key = try Curve25519.KeyAgreement.PublicKey(rawRepresentation: vault.raw)
             let sender = try HPKE.Sender(recipientKey: key, ciphersuite: Suite.hpke, info: info)

@@ -20,6 +20,7 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case stored = 18
     case storedGroup = 19
     case vaultKey = 20
+    case serverKey = 21
     // Joining.
     case join = 24
     case joinRequest = 25

@@ -101,6 +101,15 @@ extension WireCommand {
         case .announceVaultKey(let key):
             announceVaultKey = WireAnnounceVaultKey()
             announceVaultKey.key = Data(key)
+        case .announceServiceKey(let key, let service, let before):
+            announceServiceKey = WireAnnounceServiceKey()
+            announceServiceKey.service = service
+            announceServiceKey.key = Data(key)
+            announceServiceKey.beside = Data(before)
+        case .retireServiceKey(let key, let service):
+            retireServiceKey = WireRetireServiceKey()
+            retireServiceKey.service = service
+            retireServiceKey.key = Data(key)
         case .enrol(let enrolment, let seconds):
             enrol = WireEnrol()
             enrol.name = enrolment.name
@@ -135,6 +144,8 @@ extension WireCommand {
             let added = body.add.compactMap(\.value)
             return added.count == body.add.count ? .changeOperators(removing: body.remove, adding: added) : nil
         case .announceVaultKey(let body): return body.key.count == 32 ? .announceVaultKey([UInt8](body.key)) : nil
+        case .announceServiceKey(let body): return .announceServiceKey([UInt8](body.key), service: body.service, beside: [UInt8](body.beside))
+        case .retireServiceKey(let body): return .retireServiceKey([UInt8](body.key), service: body.service)
         case .enrol(let body):
             guard body.token.count == 32, !body.subject.isEmpty else { return nil }
             let scope = Scope(subject: body.subject, site: body.site, team: body.team)

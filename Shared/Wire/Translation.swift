@@ -206,6 +206,15 @@ extension WireEntry {
         case .vaultKeyAnnounced(let key):
             vaultKeyAnnounced = WireVaultKeyAnnounced()
             vaultKeyAnnounced.key = Data(key)
+        case .serviceKeyAnnounced(let key, let service, let before):
+            serviceKeyAnnounced = WireServiceKeyAnnounced()
+            serviceKeyAnnounced.service = service
+            serviceKeyAnnounced.key = Data(key)
+            serviceKeyAnnounced.beside = Data(before)
+        case .serviceKeyRetired(let key, let service):
+            serviceKeyRetired = WireServiceKeyRetired()
+            serviceKeyRetired.service = service
+            serviceKeyRetired.key = Data(key)
         case .proposed(let number, let hash, let until, _):
             proposed = WireProposed()
             proposed.proposal = number
@@ -273,6 +282,8 @@ extension WireEntry {
         case .vaultKeyAnnounced(let body):
             guard body.key.count == 32 else { return nil }
             deed = .vaultKeyAnnounced([UInt8](body.key))
+        case .serviceKeyAnnounced(let body): deed = .serviceKeyAnnounced([UInt8](body.key), service: body.service, beside: [UInt8](body.beside))
+        case .serviceKeyRetired(let body): deed = .serviceKeyRetired([UInt8](body.key), service: body.service)
         case .proposed(let body):
             guard let hash = ProposalHash([UInt8](body.hash)), let command = signed.command?.value else { return nil }
             deed = .proposed(number: body.proposal, hash, until: WallTime(microseconds: body.untilUs), command)

@@ -1,3 +1,4 @@
+import Foundation
 import Gate
 import Wire
 
@@ -14,6 +15,8 @@ enum EntryWords {
         case .began(let beginning): "the ledger begins, with \(list(beginning.operators.map(\.name)))"
         case .operatorsChanged(let removed, let added): "operators: \((added.map { "+\($0.name)" } + removed.map { "-\($0)" }).joined(separator: " "))"
         case .vaultKeyAnnounced: "the vault's key is announced"
+        case .serviceKeyAnnounced(let key, let service, _): "the key \(hex(key)) counts as \(service)'s too"
+        case .serviceKeyRetired(let key, let service): "the key \(hex(key)) is \(service)'s no more"
         case .proposed(let number, _, _, let command): "proposes \(number): \(ProposalView.text(of: command))"
         case .approved(let number): "approves proposal \(number)"
         case .withdrawn(let number): "withdraws proposal \(number)"
@@ -44,6 +47,8 @@ enum EntryWords {
         case nil: return "\(time)   unknown to this version"
         }
     }
+
+    private static func hex(_ key: [UInt8]) -> String { key.prefix(4).map { String(format: "%02x", $0) }.joined() + "…" }
 
     private static func list(_ names: [String]) -> String {
         names.count > 8 ? "\(names.prefix(8).joined(separator: ", ")) and \(names.count - 8) more" : names.joined(separator: ", ")

@@ -43,6 +43,8 @@ struct JoinService: ParsableCommand {
         guard let controlKey = try host.trusted().key(of: "control") else {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
+        // No follower of the ledger: it learns of another key of control's where it has the present one from.
+        let registry = FileWatch(host.home.file("registry.json")) { try TrustedNodes(contentsOf: $0) }
         let wakeup = try Wakeup()
         let admission = Admission(strangersAs: JoinDesk.role)
         let context = try host.context(admitting: [:], into: admission)
@@ -59,7 +61,10 @@ struct JoinService: ParsableCommand {
             let reactor = reactorOf { stop in if isCrowded { stop(1) } }
             reactor.watch(control)
             reactor.watch(strangers)
-            reactor.every(.milliseconds(50)) { desk.tick(at: $0) }
+            reactor.every(.milliseconds(50)) { now in
+                if let key = registry.take()?.key(of: "control") { control.accept([key], at: now) }
+                desk.tick(at: now)
+            }
             reactor.every(.seconds(1)) { _ in
                 guard Lifecycle.openFiles > JoinService.filesCrowded else { return }
                 host.logger.error("more than \(JoinService.filesCrowded) connections: all are closed, this process ends and is to be started again")

@@ -271,6 +271,22 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .readsRestored(newValue)}
   }
 
+  package var serviceKeyAnnounced: WireServiceKeyAnnounced {
+    get {
+      if case .serviceKeyAnnounced(let v)? = _storage._deed {return v}
+      return WireServiceKeyAnnounced()
+    }
+    set {_uniqueStorage()._deed = .serviceKeyAnnounced(newValue)}
+  }
+
+  package var serviceKeyRetired: WireServiceKeyRetired {
+    get {
+      if case .serviceKeyRetired(let v)? = _storage._deed {return v}
+      return WireServiceKeyRetired()
+    }
+    set {_uniqueStorage()._deed = .serviceKeyRetired(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -290,6 +306,8 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case withdrawn(WireWithdrawn)
     case enrolmentOpened(WireEnrolmentOpened)
     case readsRestored(WireReadsRestored)
+    case serviceKeyAnnounced(WireServiceKeyAnnounced)
+    case serviceKeyRetired(WireServiceKeyRetired)
 
   }
 
@@ -385,6 +403,39 @@ package nonisolated struct WireVaultKeyAnnounced: Sendable {
   // methods supported on all messages.
 
   /// X25519 public key, 32 bytes: batches are sealed to it from here on.
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Whoever has the key to it is taken for the service from here on, beside whoever has the one that counted until now.
+package nonisolated struct WireServiceKeyAnnounced: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// control, ingest, notify, policy
+  package var service: String = String()
+
+  /// CURVE public key, 32 bytes.
+  package var key: Data = Data()
+
+  package var beside: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireServiceKeyRetired: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
   package var key: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -712,6 +763,22 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .restoreReads(newValue)}
   }
 
+  package var announceServiceKey: WireAnnounceServiceKey {
+    get {
+      if case .announceServiceKey(let v)? = deed {return v}
+      return WireAnnounceServiceKey()
+    }
+    set {deed = .announceServiceKey(newValue)}
+  }
+
+  package var retireServiceKey: WireRetireServiceKey {
+    get {
+      if case .retireServiceKey(let v)? = deed {return v}
+      return WireRetireServiceKey()
+    }
+    set {deed = .retireServiceKey(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -726,6 +793,8 @@ package nonisolated struct WireCommand: Sendable {
     case enrol(WireEnrol)
     case withdraw(WireWithdraw)
     case restoreReads(WireRestoreReads)
+    case announceServiceKey(WireAnnounceServiceKey)
+    case retireServiceKey(WireRetireServiceKey)
 
   }
 
@@ -767,6 +836,37 @@ package nonisolated struct WireAnnounceVaultKey: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// As in `ServiceKeyAnnounced`.
+package nonisolated struct WireAnnounceServiceKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
+  package var key: Data = Data()
+
+  package var beside: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireRetireServiceKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
 
   package var key: Data = Data()
 
@@ -1146,6 +1246,14 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .vaultKey(newValue)}
   }
 
+  package var serviceKeys: WireServiceKeysQuery {
+    get {
+      if case .serviceKeys(let v)? = about {return v}
+      return WireServiceKeysQuery()
+    }
+    set {about = .serviceKeys(newValue)}
+  }
+
   /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
   package var certificateFile: UInt64 {
     get {
@@ -1170,6 +1278,7 @@ package nonisolated struct WireQuery: Sendable {
     case operators(WireOperatorsQuery)
     case proof(WireProofQuery)
     case vaultKey(WireVaultKeyQuery)
+    case serviceKeys(WireServiceKeysQuery)
     /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
     case certificateFile(UInt64)
 
@@ -1219,6 +1328,17 @@ package nonisolated struct WireProofQuery: Sendable {
 
 /// The entry that announced the vault's present key.
 package nonisolated struct WireVaultKeyQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Which keys count for each service.
+package nonisolated struct WireServiceKeysQuery: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1648,6 +1768,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .certificateFile(newValue)}
   }
 
+  package var serviceKeys: WireServiceKeys {
+    get {
+      if case .serviceKeys(let v)? = about {return v}
+      return WireServiceKeys()
+    }
+    set {about = .serviceKeys(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -1661,8 +1789,41 @@ package nonisolated struct WireAnswer: Sendable {
     case operators(WireOperators)
     case proof(WireEntryProof)
     case certificateFile(Data)
+    case serviceKeys(WireServiceKeys)
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct WireServiceKeys: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var keys: [WireServiceKey] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireServiceKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
+  package var key: Data = Data()
+
+  /// Control itself has it, or was last spoken to with it.
+  package var used: Bool = false
+
+  /// That announced it; 0: the registry's, or one that counted before the newest.
+  package var entry: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1837,7 +1998,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -2093,6 +2254,32 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .readsRestored(v)
           }
         }()
+        case 23: try {
+          var v: WireServiceKeyAnnounced?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .serviceKeyAnnounced(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .serviceKeyAnnounced(v)
+          }
+        }()
+        case 24: try {
+          var v: WireServiceKeyRetired?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .serviceKeyRetired(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .serviceKeyRetired(v)
+          }
+        }()
         default: break
         }
       }
@@ -2183,9 +2370,21 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if _storage._proposal != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._proposal, fieldNumber: 21)
       }
-      try { if case .readsRestored(let v)? = _storage._deed {
+      switch _storage._deed {
+      case .readsRestored?: try {
+        guard case .readsRestored(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
-      } }()
+      }()
+      case .serviceKeyAnnounced?: try {
+        guard case .serviceKeyAnnounced(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      }()
+      case .serviceKeyRetired?: try {
+        guard case .serviceKeyRetired(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      }()
+      default: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2409,6 +2608,81 @@ nonisolated extension WireVaultKeyAnnounced: SwiftProtobuf.Message, SwiftProtobu
   }
 
   package static func ==(lhs: WireVaultKeyAnnounced, rhs: WireVaultKeyAnnounced) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServiceKeyAnnounced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServiceKeyAnnounced"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}key\0\u{1}beside\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.beside) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    if !self.beside.isEmpty {
+      try visitor.visitSingularBytesField(value: self.beside, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServiceKeyAnnounced, rhs: WireServiceKeyAnnounced) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.beside != rhs.beside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServiceKeyRetired: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServiceKeyRetired"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServiceKeyRetired, rhs: WireServiceKeyRetired) -> Bool {
+    if lhs.service != rhs.service {return false}
     if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2927,7 +3201,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3078,6 +3352,32 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .restoreReads(v)
         }
       }()
+      case 16: try {
+        var v: WireAnnounceServiceKey?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .announceServiceKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .announceServiceKey(v)
+        }
+      }()
+      case 17: try {
+        var v: WireRetireServiceKey?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .retireServiceKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .retireServiceKey(v)
+        }
+      }()
       default: break
       }
     }
@@ -3132,6 +3432,14 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .restoreReads?: try {
       guard case .restoreReads(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    }()
+    case .announceServiceKey?: try {
+      guard case .announceServiceKey(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    }()
+    case .retireServiceKey?: try {
+      guard case .retireServiceKey(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
     case nil: break
     }
@@ -3244,6 +3552,81 @@ nonisolated extension WireAnnounceVaultKey: SwiftProtobuf.Message, SwiftProtobuf
   }
 
   package static func ==(lhs: WireAnnounceVaultKey, rhs: WireAnnounceVaultKey) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAnnounceServiceKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AnnounceServiceKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}key\0\u{1}beside\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.beside) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    if !self.beside.isEmpty {
+      try visitor.visitSingularBytesField(value: self.beside, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireAnnounceServiceKey, rhs: WireAnnounceServiceKey) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.beside != rhs.beside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRetireServiceKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetireServiceKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRetireServiceKey, rhs: WireRetireServiceKey) -> Bool {
+    if lhs.service != rhs.service {return false}
     if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -3824,7 +4207,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3978,6 +4361,19 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .certificateFile(v)
         }
       }()
+      case 16: try {
+        var v: WireServiceKeysQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .serviceKeys(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .serviceKeys(v)
+        }
+      }()
       default: break
       }
     }
@@ -4036,6 +4432,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .certificateFile?: try {
       guard case .certificateFile(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularUInt64Field(value: v, fieldNumber: 15)
+    }()
+    case .serviceKeys?: try {
+      guard case .serviceKeys(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
     case nil: break
     }
@@ -4147,6 +4547,25 @@ nonisolated extension WireVaultKeyQuery: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 
   package static func ==(lhs: WireVaultKeyQuery, rhs: WireVaultKeyQuery) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServiceKeysQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServiceKeysQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServiceKeysQuery, rhs: WireServiceKeysQuery) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4820,7 +5239,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4953,6 +5372,19 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .certificateFile(v)
         }
       }()
+      case 16: try {
+        var v: WireServiceKeys?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .serviceKeys(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .serviceKeys(v)
+        }
+      }()
       default: break
       }
     }
@@ -5004,6 +5436,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .certificateFile(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularBytesField(value: v, fieldNumber: 15)
     }()
+    case .serviceKeys?: try {
+      guard case .serviceKeys(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -5011,6 +5447,81 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServiceKeys: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServiceKeys"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.keys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServiceKeys, rhs: WireServiceKeys) -> Bool {
+    if lhs.keys != rhs.keys {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServiceKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServiceKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}key\0\u{1}used\0\u{1}entry\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.used) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.entry) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    if self.used != false {
+      try visitor.visitSingularBoolField(value: self.used, fieldNumber: 3)
+    }
+    if self.entry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entry, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServiceKey, rhs: WireServiceKey) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.used != rhs.used {return false}
+    if lhs.entry != rhs.entry {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

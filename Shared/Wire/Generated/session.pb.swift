@@ -91,11 +91,22 @@ package nonisolated struct WireWelcome: Sendable {
   /// Clears the value of `vault`. Subsequent reads from it will return its default value.
   package mutating func clearVault() {self._vault = nil}
 
+  /// Agents: the entry that announced ingest's newest key, and its proof. Absent: the registry's counts.
+  package var server: WireEntryProof {
+    get {_server ?? WireEntryProof()}
+    set {_server = newValue}
+  }
+  /// Returns true if `server` has been explicitly set.
+  package var hasServer: Bool {self._server != nil}
+  /// Clears the value of `server`. Subsequent reads from it will return its default value.
+  package mutating func clearServer() {self._server = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vault: WireEntryProof? = nil
+  fileprivate var _server: WireEntryProof? = nil
 }
 
 /// Ingest to agent, pushed: batches are sealed to another key from here on.
@@ -118,6 +129,35 @@ package nonisolated struct WireVaultKey: Sendable {
   package init() {}
 
   fileprivate var _vault: WireEntryProof? = nil
+}
+
+/// Binder to peers, pushed: of its own key.
+package nonisolated struct WireServerKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Agents: the entry that announced another key, and its proof. It counts beside the one before.
+  package var server: WireEntryProof {
+    get {_server ?? WireEntryProof()}
+    set {_server = newValue}
+  }
+  /// Returns true if `server` has been explicitly set.
+  package var hasServer: Bool {self._server != nil}
+  /// Clears the value of `server`. Subsequent reads from it will return its default value.
+  package mutating func clearServer() {self._server = nil}
+
+  /// CURVE public key that the binder listens with in a moment. Empty: nothing changes now.
+  package var use: Data = Data()
+
+  /// Make a new socket after so long, and a random time up to a sixth of a lease.
+  package var afterMs: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _server: WireEntryProof? = nil
 }
 
 /// A workstation that has no registered key, to the joining port: this token is mine. Its key is the connection's.
@@ -194,11 +234,22 @@ package nonisolated struct WireJoined: Sendable {
   /// Clears the value of `vault`. Subsequent reads from it will return its default value.
   package mutating func clearVault() {self._vault = nil}
 
+  /// As in `Welcome`.
+  package var server: WireEntryProof {
+    get {_server ?? WireEntryProof()}
+    set {_server = newValue}
+  }
+  /// Returns true if `server` has been explicitly set.
+  package var hasServer: Bool {self._server != nil}
+  /// Clears the value of `server`. Subsequent reads from it will return its default value.
+  package mutating func clearServer() {self._server = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vault: WireEntryProof? = nil
+  fileprivate var _server: WireEntryProof? = nil
 }
 
 /// Sent in place of an answer. `code` decides what the peer does next; `text` is for people.
@@ -619,7 +670,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0\u{1}server\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -636,6 +687,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.window) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self.journal) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._server) }()
       default: break
       }
     }
@@ -673,6 +725,9 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     try { if let v = self._vault {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     } }()
+    try { if let v = self._server {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -686,6 +741,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.window != rhs.window {return false}
     if lhs.journal != rhs.journal {return false}
     if lhs._vault != rhs._vault {return false}
+    if lhs._server != rhs._server {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -720,6 +776,50 @@ nonisolated extension WireVaultKey: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package static func ==(lhs: WireVaultKey, rhs: WireVaultKey) -> Bool {
     if lhs._vault != rhs._vault {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServerKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}server\0\u{1}use\0\u{3}after_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._server) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.use) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.afterMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._server {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.use.isEmpty {
+      try visitor.visitSingularBytesField(value: self.use, fieldNumber: 2)
+    }
+    if self.afterMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.afterMs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServerKey, rhs: WireServerKey) -> Bool {
+    if lhs._server != rhs._server {return false}
+    if lhs.use != rhs.use {return false}
+    if lhs.afterMs != rhs.afterMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -807,7 +907,7 @@ nonisolated extension WireJoinRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Joined"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}ordinal\0\u{1}ingest\0\u{3}ingest_key\0\u{3}lease_ms\0\u{1}origin\0\u{3}control_key\0\u{3}policy_witness\0\u{1}vault\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}ordinal\0\u{1}ingest\0\u{3}ingest_key\0\u{3}lease_ms\0\u{1}origin\0\u{3}control_key\0\u{3}policy_witness\0\u{1}vault\0\u{1}server\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -825,6 +925,7 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 8: try { try decoder.decodeSingularStringField(value: &self.controlKey) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.policyWitness) }()
       case 10: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
+      case 11: try { try decoder.decodeSingularMessageField(value: &self._server) }()
       default: break
       }
     }
@@ -865,6 +966,9 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     try { if let v = self._vault {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     } }()
+    try { if let v = self._server {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -879,6 +983,7 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.controlKey != rhs.controlKey {return false}
     if lhs.policyWitness != rhs.policyWitness {return false}
     if lhs._vault != rhs._vault {return false}
+    if lhs._server != rhs._server {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

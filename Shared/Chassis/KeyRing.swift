@@ -1,0 +1,152 @@
+import Foundation
+package import Gate
+package import Identity
+import Logging
+package import Messaging
+import Synchronization
+import Wire
+
+/// A service's own key, and those of the services that it connects to, as they are exchanged while it runs. Lives on the reactor's thread.
+///
+/// The next key of its own is taken up when it lies in the key's file **and** counts by the ledger: until then everybody who reads the ledger
+/// would refuse it. Peers are told before the port closes, and come back with the key that counts beside the old one; what they hold goes on meanwhile.
+package final class KeyRing {
+    /// What this service goes by now.
+    package private(set) var keys: CurveKeyPair
+    package var binder: Binder?
+    /// Peers that are told.
+    package var routes: () -> [Route] = { [] }
+    /// The port let a stranger in.
+    package var failed: (String) -> Void = { _ in }
+    private let service: String
+    private let endpoint: String
+    private let trusted: TrustedNodes
+    private let links: [String: Link]
+    private let governance: () -> Governance
+    private let file: FileWatch<CurveKeyPair>
+    private let context: Context
+    private let pins: PinnedKeys?
+    private let logger: Logger
+    private var offered: CurveKeyPair?
+    private var closing: Instant?
+    private var notBefore = Instant(nanoseconds: 0)
+    private var known: ServiceKeys?
+    /// What was last logged.
+    private var said = ""
+    private let open = Shared()
+
+    /// For a thread that has nobody to return to.
+    private final class Shared: Sendable { let why = Mutex<String?>(nil) }
+
+    /// What was sent is on its way by then; nobody looks for the new key before ``noticeMilliseconds``.
+    private static let closesAfter = Span.milliseconds(50)
+    private static let noticeMilliseconds: UInt32 = 100
+
+    /// - Parameters:
+    ///   - links: To other services, by their names.
+    ///   - governance: The ledger, as far as it is known here.
+    ///   - context: Of the binder.
+    package init(
+        _ host: ServiceHost, keys: CurveKeyPair, endpoint: String, trusted: TrustedNodes, links: [String: Link], pins: PinnedKeys? = nil, context: Context,
+        governance: @escaping () -> Governance
+    ) {
+        service = host.name
+        self.endpoint = endpoint
+        self.keys = keys
+        self.trusted = trusted
+        self.links = links
+        self.pins = pins
+        self.context = context
+        self.governance = governance
+        logger = host.logger
+        file = FileWatch(host.home.key(host.name)) { try KeyFile.load($0) }
+    }
+
+    /// Call often: twenty times a second.
+    package func tick(at now: Instant) {
+        let governance = governance()
+        if governance.beginning != nil, known != governance.serviceKeys {
+            known = governance.serviceKeys
+            for (name, link) in links { link.accept(trusted.keys(of: name, by: governance), at: now) }
+            if governance.serviceKeys.current["control"] != nil { pins?.keep(trusted.keys(of: "control", by: governance)) }
+            if governance.serviceKeys.retired.contains(keys.publicKey.bytes) {
+                logger.critical("the key of this service was retired: nobody takes it for \(service) any more; 'sluice service-key use \(service)' takes up the other")
+            }
+        }
+        if let why = open.why.withLock({ $0 }) { failed(why) }
+        if let found = file.take() { offered = found.publicKey == keys.publicKey ? nil : found }
+        guard let next = offered, now >= notBefore, governance.beginning != nil else { return }
+        guard trusted.keys(of: service, by: governance).contains(next.publicKey) else {
+            return say("the key that lies in the key's file does not count by control's ledger: it is not taken up before it does")
+        }
+        if let closing {
+            if now >= closing { takeUp(next, at: now) }
+        } else {
+            announce(next)
+            closing = now + KeyRing.closesAfter
+        }
+    }
+
+    private func announce(_ next: CurveKeyPair) {
+        var body = WireServerKey()
+        body.use = Data(next.publicKey.bytes)
+        body.afterMs = KeyRing.noticeMilliseconds
+        let frame = Frame.bytes(.serverKey, body)
+        for route in routes() { binder?.send(frame, to: route) }
+    }
+
+    private func takeUp(_ next: CurveKeyPair, at now: Instant) {
+        closing = nil
+        do throws(MessagingError) { try binder?.exchange(next) } catch {
+            notBefore = now + .seconds(1)
+            return say("cannot listen with the next key: \(error); tried again")
+        }
+        keys = next
+        offered = nil
+        for link in links.values { link.use(next, at: now) }
+        logger.notice("the key \(next.publicKey.z85) is taken up")
+        proveClosed(next.publicKey)
+    }
+
+    /// As at the start, but on another thread: a stranger may keep it waiting, and this service's leases may not.
+    private func proveClosed(_ key: CurveKey) {
+        guard binder != nil else { return }
+        let (context, endpoint, open) = (context, ServiceHost.reachable(endpoint), open)
+        startThread("closed-door") {
+            do { try ClosedDoor.check(endpoint, server: key, in: context) } catch ClosedDoor.Failure.open(let endpoint) {
+                open.why.withLock { $0 = "\(ClosedDoor.Failure.open(endpoint))" }
+            } catch {
+                // Silence proves nothing, and the socket's options were read back.
+            }
+        }
+    }
+
+    private func say(_ words: String) {
+        guard said != words else { return }
+        said = words
+        logger.error("\(words)")
+    }
+}
+
+/// The keys of control that its ledger named last: who follows the ledger must reach control first. `SERVICE/control.keys`, a key a line.
+///
+/// While the file is there the registry's key is not asked for: it may be one that was retired. Delete it to begin from the registry again.
+package struct PinnedKeys: Sendable {
+    private let path: String
+
+    package init(_ folder: String) { path = folder + "/control.keys" }
+
+    package func load(else key: CurveKey) throws(Complaint) -> [CurveKey] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [key] }
+        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+        let keys = lines.compactMap { CurveKey(z85: String($0)) }
+        guard !keys.isEmpty, keys.count == lines.count else { throw Complaint("\(path) holds no keys: delete it, and the key in registry.json counts") }
+        return keys
+    }
+
+    /// A hundred bytes, when a key of control is announced or retired: it may be written where it is noticed. Failing costs a look into the registry at the
+    /// next start.
+    func keep(_ keys: [CurveKey]) {
+        try? keys.map { $0.z85 + "\n" }.joined().write(toFile: path, atomically: true, encoding: .utf8)
+    }
+}

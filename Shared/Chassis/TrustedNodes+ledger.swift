@@ -1,0 +1,25 @@
+package import Gate
+package import Identity
+package import Messaging
+
+extension TrustedNodes {
+    /// Keys that count for a service, the older first: those that the ledger names, and before it names any the registry's.
+    package func keys(of service: String, by governance: Governance) -> [CurveKey] {
+        governance.serviceKeys.current[service]?.compactMap { CurveKey($0) } ?? key(of: service).map { [$0] } ?? []
+    }
+
+    /// ``admitted(_:)``, with services by the keys that count now.
+    package func admitted(_ roles: Set<String>, by governance: Governance) -> [CurveKey: String] {
+        var table = admitted(roles.subtracting(["service"]))
+        guard roles.contains("service") else { return table }
+        for node in nodes where node.role == "service" {
+            for key in keys(of: node.name, by: governance) { table[key] = User.service(node.name, key) }
+        }
+        return table
+    }
+
+    /// Whether whoever is on the other side may still be taken for the service; of everybody else this says nothing.
+    package func counts(_ user: User, by governance: Governance) -> Bool {
+        user.role != "service" || user.key.map { keys(of: user.name, by: governance).contains($0) } ?? false
+    }
+}
