@@ -47,7 +47,7 @@ struct ServiceKeyCommand: ParsableCommand {
     struct New: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a service's next key, and propose that it counts.",
-            discussion: "EXAMPLE\n  sluice service-key new ingest\n  sluice approve 7 --as ops-2\n\nThe key lies in the home's keys folder, as SERVICE.secret.next. Safe to repeat.")
+            discussion: "EXAMPLE\n  sluice service-key new ingest\n  sluice approve 7 --as ops-2\n\nOn the service's machine: the key lies in its folder, as key.next. Safe to repeat.")
         @OptionGroup var connection: Connection
         @Argument(help: "control, ingest, policy or notify.") var service: String
         @Flag(help: "Make it and print its public half; an operator announces it from another machine.") var onlyMake = false
@@ -55,6 +55,7 @@ struct ServiceKeyCommand: ParsableCommand {
         func validate() throws { try ServiceKeyCommand.check(service) }
 
         func run() throws {
+            try connection.folder.makeFolder(service)
             let key = try KeyFile.loadOrMake(connection.folder.nextKey(service)).publicKey
             if onlyMake { return print(key.z85) }
             try Announce.propose(key, service, connection)
@@ -94,7 +95,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 EXAMPLE
                   sluice service-key use ingest        # on ingest's machine
 
-                The key before stays beside it, as SERVICE.secret.before, and counts until it is retired. registry.json of this home names the new one from
+                The key before stays where it was, or beside it as key.before, and counts until it is retired. registry.json of this home names the new one from
                 here on; on other machines the services know it from the ledger, and operators' tools by 'sluice service-key pin'.
                 """)
         @OptionGroup var connection: Connection
@@ -104,7 +105,7 @@ struct ServiceKeyCommand: ParsableCommand {
 
         func run() throws {
             let home = connection.folder
-            let (present, next) = (home.key(service), home.nextKey(service))
+            let (present, next) = (home.takenUpKey(service), home.nextKey(service))
             let files = FileManager.default
             guard files.fileExists(atPath: next) else { throw Complaint("\(next) is not there: 'sluice service-key new \(service)' makes it") }
             let key = try KeyFile.load(next).publicKey
@@ -115,12 +116,13 @@ struct ServiceKeyCommand: ParsableCommand {
                     throw Complaint("the next key of \(service) does not count yet: another operator must approve it ('sluice proposals')")
                 }
             }
-            // The present name has a whole key in it at every moment, whenever this ends.
-            let before = home.keyBefore(service)
-            unlink(before)
-            guard link(present, before) == 0, rename(next, present) == 0 else {
-                throw Complaint("cannot exchange \(present): \(String(cString: strerror(errno)))")
+            // Whenever this ends, the service has a whole key to start with. The first of all stays in the keys folder.
+            if files.fileExists(atPath: present) {
+                let before = home.keyBefore(service)
+                unlink(before)
+                guard link(present, before) == 0 else { throw Complaint("cannot keep \(present): \(String(cString: strerror(errno)))") }
             }
+            guard rename(next, present) == 0 else { throw Complaint("cannot exchange \(present): \(String(cString: strerror(errno)))") }
             try TrustedNodes.name(key, for: service, in: home)
             print("\(service) takes up \(key.z85) within a second; then: sluice service-key retire \(service)")
         }

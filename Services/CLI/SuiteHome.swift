@@ -36,7 +36,7 @@ struct SuiteHome {
         self.settings = try SuiteSettings(from: home)
         var nodes: [TrustedNodes.Entry] = []
         for name in SuiteHome.services {
-            nodes.append(.init(name: name, role: "service", key: try KeyFile.loadOrMake(home.key(name)).publicKey.z85))
+            nodes.append(.init(name: name, role: "service", key: try KeyFile.loadOrMake(home.serviceKey(name)).publicKey.z85))
         }
         nodes.append(.init(name: SuiteHome.joining, role: "join", key: try KeyFile.loadOrMake(home.key(SuiteHome.joining)).publicKey.z85))
         for name in SuiteHome.operators {

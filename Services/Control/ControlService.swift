@@ -68,7 +68,7 @@ struct ControlService: ParsableCommand {
             }
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
-            reactor.every(.milliseconds(50)) { ring.tick(at: $0) }
+            reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             try host.proveClosed(settings.control, session, context)
             return reactor
         }

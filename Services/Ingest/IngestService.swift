@@ -101,7 +101,7 @@ struct IngestService: ParsableCommand {
                     wakeup.wake()
                 }
             }
-            reactor.every(.milliseconds(50)) { ring.tick(at: $0) }
+            reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             reactor.every(.milliseconds(100)) { now in
                 follower.tick(at: now)
                 relay.tick(at: now)

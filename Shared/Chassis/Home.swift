@@ -13,7 +13,8 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | --- | --- |
 /// | `suite.json` | ``SuiteSettings`` |
 /// | `registry.json` | ``TrustedNodes`` |
-/// | `keys/NAME.secret` | CURVE keys, 0600; of a service while one is being exchanged also `NAME.secret.next`, and `NAME.secret.before` |
+/// | `keys/NAME.secret` | CURVE keys, 0600 |
+/// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
 /// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
 /// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 |
@@ -37,9 +38,15 @@ package struct Home: Sendable {
     package func file(_ name: String) -> String { path + "/" + name }
     /// CURVE secret key.
     package func key(_ name: String) -> String { file("keys/\(name).secret") }
-    /// A service's that is to be taken up, and the one that it had before.
-    package func nextKey(_ service: String) -> String { key(service) + ".next" }
-    package func keyBefore(_ service: String) -> String { key(service) + ".before" }
+    /// The key that a service goes by: in its own folder since it took up another. The other services are kept out of that folder as it is, whatever
+    /// comes into it; a file beside theirs they could read until they are started again.
+    package func serviceKey(_ service: String) -> String {
+        let taken = takenUpKey(service)
+        return FileManager.default.fileExists(atPath: taken) ? taken : key(service)
+    }
+    package func takenUpKey(_ service: String) -> String { file("\(service)/key.secret") }
+    package func nextKey(_ service: String) -> String { file("\(service)/key.next") }
+    package func keyBefore(_ service: String) -> String { file("\(service)/key.before") }
     /// An operator's, PKCS#8.
     package func signingKey(_ name: String) -> String { file("keys/\(name).key") }
     package func ledgerKey(_ service: String) -> String { file("keys/\(service).ledger") }

@@ -44,9 +44,10 @@ package struct ServiceHost: Sendable {
 
     /// - Throws: `Complaint` if it is another key than the registry names: whoever connects would find somebody else here.
     package func keys() throws -> CurveKeyPair {
-        let pair = try KeyFile.load(home.key(name))
+        let path = home.serviceKey(name)
+        let pair = try KeyFile.load(path)
         guard let expected = try trusted().key(of: name), expected != pair.publicKey else { return pair }
-        throw Complaint("\(home.key(name)) is not the key that registry.json names for \(name): put the right one back")
+        throw Complaint("\(path) is not the key that registry.json names for \(name): put the right one back")
     }
     package func trusted() throws -> TrustedNodes { try TrustedNodes(contentsOf: home.file("registry.json")) }
 

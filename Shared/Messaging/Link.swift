@@ -45,6 +45,8 @@ package final class Link: Source {
     /// The binder has said that it listens with this key from then on.
     private var moving: (to: CurveKey, at: Instant)?
     private var heard: Instant
+    /// On this socket, anything.
+    private var isAnswered = false
     private var patience: Span
     private var greeted: Instant?
 
@@ -94,7 +96,8 @@ package final class Link: Source {
         renew(at: now)
     }
 
-    private var span: Span { servers.count > 1 ? trying : silence }
+    /// Where nobody has answered yet the key may be the wrong one: half the time is enough to find out.
+    private var span: Span { servers.count == 1 ? silence : isAnswered ? trying : trying / 2 }
 
     package var polled: UnsafeMutableRawPointer? { socket?.pointer }
     package var wantsToSend: Bool { state == .greeting }
@@ -126,6 +129,10 @@ package final class Link: Source {
             if frames == 2 { payload = consume frame }
         }
         heard = Clock.now()
+        if !isAnswered {
+            isAnswered = true
+            patience = Link.jittered(span)
+        }
         do {
             let kind = try head.withUnsafeBytes { bytes in try Frame.kind(of: bytes) }
             guard frames <= 2, (frames == 1) || kind.hasPayload else { throw Frame.Malformed(refusal: .malformed, kind: kind.rawValue) }
@@ -179,13 +186,15 @@ package final class Link: Source {
         }
         if state == .waiting, let greeted, now - greeted > silence / 2 { state = .greeting }
         guard now - heard > patience else { return }
-        if servers.count > 1 { servers.append(servers.removeFirst()) }
+        // Who has answered had the right key: it may only have been started anew.
+        if servers.count > 1, !isAnswered { servers.append(servers.removeFirst()) }
         renew(at: now)
     }
 
     /// Gives the socket up and makes a new one.
     package func renew(at now: Instant) {
         heard = now
+        isAnswered = false
         moving = nil
         patience = Link.jittered(span)
         renewals += 1

@@ -374,4 +374,61 @@ import Wire
         try ledger.pause(2)
         #expect(try ledger.fault() == .refused(ledger.index, "its epoch is not later than the last"))
     }
+
+    // MARK: Keys of services
+
+    private func serviceKey(_ byte: UInt8) -> [UInt8] { .init(repeating: byte, count: 32) }
+
+    private func announced() throws -> Scribe {
+        var ledger = try Scribe()
+        try ledger.agree(1, .announceServiceKey(serviceKey(52), service: "ingest", beside: serviceKey(51)))
+        try ledger.write(.serviceKeyAnnounced(serviceKey(52), service: "ingest", beside: serviceKey(51)), by: "ops-2", proposal: 1)
+        return ledger
+    }
+
+    @Test func `two operators have a service's next key count, and one retires the older`() throws {
+        var ledger = try announced()
+        #expect(try ledger.fold().governance.serviceKeys.current == ["ingest": [serviceKey(51), serviceKey(52)]])
+        try ledger.write(.serviceKeyRetired(serviceKey(51), service: "ingest"), by: "ops-1", ledger.sign(.retireServiceKey(serviceKey(51), service: "ingest"), by: "ops-1"))
+        #expect(try ledger.fold().governance.serviceKeys.current == ["ingest": [serviceKey(52)]])
+    }
+
+    @Test func `a service's key that control announces alone, or another than was agreed, is refused`() throws {
+        var alone = try Scribe()
+        try alone.write(.serviceKeyAnnounced(serviceKey(52), service: "ingest", beside: serviceKey(51)), by: "control")
+        #expect(try alone.fault() == .widensAlone(3))
+        for other: Entry.Deed in [
+            .serviceKeyAnnounced(serviceKey(53), service: "ingest", beside: serviceKey(51)), .serviceKeyAnnounced(serviceKey(52), service: "policy", beside: serviceKey(51)),
+            .serviceKeyAnnounced(serviceKey(52), service: "ingest", beside: serviceKey(50)),
+        ] {
+            var ledger = try Scribe()
+            try ledger.agree(1, .announceServiceKey(serviceKey(52), service: "ingest", beside: serviceKey(51)))
+            try ledger.write(other, by: "ops-2", proposal: 1)
+            #expect(try ledger.fault() == .widensAlone(5))
+        }
+    }
+
+    @Test func `a service's key is retired by an operator's signature alone, and the last one by nobody`() throws {
+        var unsigned = try announced()
+        try unsigned.write(.serviceKeyRetired(serviceKey(51), service: "ingest"), by: "control")
+        #expect(try unsigned.fault() == .unsigned(6))
+        var other = try announced()
+        try other.write(.serviceKeyRetired(serviceKey(52), service: "ingest"), by: "ops-1", other.sign(.retireServiceKey(serviceKey(51), service: "ingest"), by: "ops-1"))
+        #expect(try other.fault() == .otherThanSigned(6))
+        var last = try announced()
+        for byte: UInt8 in [51, 52] {
+            try last.write(.serviceKeyRetired(serviceKey(byte), service: "ingest"), by: "ops-1", last.sign(.retireServiceKey(serviceKey(byte), service: "ingest"), by: "ops-1"))
+        }
+        #expect(try last.fault() == .refused(7, "last"))
+    }
+
+    @Test func `a key of an agent is no service's, whoever agreed to it`() throws {
+        var ledger = try Scribe()
+        try ledger.agree(1, .register([agent("ann", 0, key: 52)]))
+        try ledger.write(.registered([agent("ann", 1, key: 52)], enrolment: nil), by: "ops-2", proposal: 1)
+        try ledger.agree(2, .announceServiceKey(serviceKey(52), service: "ingest", beside: serviceKey(51)))
+        try ledger.write(.serviceKeyAnnounced(serviceKey(52), service: "ingest", beside: serviceKey(51)), by: "ops-2", proposal: 2)
+        let fault = try ledger.fault()
+        #expect({ if case .refused = fault { true } else { false } }(), "\(fault)")
+    }
 }

@@ -1,6 +1,7 @@
 import Chassis
 import Foundation
 import Gate
+import Identity
 import Messaging
 import Testing
 import Wire
@@ -222,7 +223,7 @@ extension AuthorityTests {
             // Clocks go on, stand still, and step back.
             scene.scribe.now = scene.scribe.now + .milliseconds(Int64(random.next() % 90_000) - 20_000)
             do {
-                switch random.next() % 8 {
+                switch random.next() % 10 {
                 case 0, 1: try scene.perform(.pause(Selector(readers: ["r\(random.next() % 3)"]), .read, reason: "\(seed)"), by: name)
                 case 2:
                     let closures = scene.authority.planned.gate.closures.map(\.epoch)
@@ -233,6 +234,12 @@ extension AuthorityTests {
                     try scene.approved(.register([node]), durably: random.next() % 2 == 0)
                 case 4: try scene.perform(.remove(names: ["n\(random.next() % 4)"]), by: name)
                 case 5: try scene.approved(.changeOperators(removing: [], adding: [scene.scribe.member("ops-3")]), durably: random.next() % 2 == 0)
+                case 7:
+                    let before = scene.authority.planned.serviceKeys.current["ingest"]?.last ?? Scene.ingestKey
+                    try scene.approved(.announceServiceKey(.init(repeating: UInt8(random.next() % 200), count: 32), service: "ingest", beside: before), durably: random.next() % 2 == 0)
+                case 8:
+                    let known = scene.authority.planned.serviceKeys.current["ingest"] ?? [Scene.ingestKey]
+                    try scene.perform(.retireServiceKey(known[Int(random.next() % UInt64(known.count))], service: "ingest"), by: name)
                 case 6: try scene.perform(.changeOperators(removing: ["ops-3"], adding: []), by: name)
                 default: scene.authority.becameDurable(scene.recorded)
                 }
@@ -244,6 +251,32 @@ extension AuthorityTests {
         #expect(scene.refusals.isEmpty, "seed \(seed): \(scene.refusals)")
         #expect(Powers(scene.shadow.governance) == Powers(scene.authority.planned))
         #expect(Powers(scene.authority.governance) == Powers(scene.authority.planned), "nothing waits any more")
+    }
+
+    @Test func `a key is announced for a service of the registry, beside the one that counts, and is nobody else's`() throws {
+        func key(_ byte: UInt8) -> [UInt8] { .init(repeating: byte, count: 32) }
+        func refusal(_ new: [UInt8], for service: String = "ingest", beside before: [UInt8] = Scene.ingestKey) throws -> Refusal? {
+            do { try scene.perform(.announceServiceKey(new, service: service, beside: before), by: "ops-1") } catch let error as Refused { return error.refusal }
+            return nil
+        }
+        #expect(try refusal(key(52), for: "nobody") == .notFound)
+        #expect(try refusal(key(52), for: "ops-1") == .notFound, "an operator is no service")
+        #expect(try refusal(key(52), beside: key(50)) == .invalid, "the registry names another")
+        #expect(try refusal(Scene.policyKey) == .invalid)
+        #expect(try refusal(Scene.ingestKey) == .invalid)
+        #expect(try refusal(key(0)) == .invalid)
+        #expect(try refusal(Array(key(52).dropLast())) == .invalid)
+        #expect(scene.authority.planned.serviceKeys == ServiceKeys())
+        try scene.approved(.announceServiceKey(key(52), service: "ingest", beside: Scene.ingestKey))
+        #expect(scene.authority.governance.serviceKeys.current.isEmpty, "durable first")
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.serviceKeys.current == ["ingest": [Scene.ingestKey, key(52)]])
+        #expect(try refusal(key(53), beside: key(52)) == .invalid, "one exchange at a time")
+        try scene.perform(.retireServiceKey(Scene.ingestKey, service: "ingest"), by: "ops-2")
+        #expect(scene.authority.governance.serviceKeys.current == ["ingest": [key(52)]], "one person, at once")
+        #expect(try refusal(Scene.ingestKey, beside: key(52)) == .revokedKey)
+        #expect(throws: Refused.self) { try scene.perform(.retireServiceKey(key(52), service: "ingest"), by: "ops-2") }
+        #expect(scene.refusals.isEmpty)
     }
 }
 
@@ -268,6 +301,9 @@ private final class Scene {
     private(set) var recorded: UInt64
     private(set) var answers: [WireOutcome] = []
     private(set) var refused: [(refusal: Refusal, text: String)] = []
+    /// What the registry says.
+    static let ingestKey = [UInt8](repeating: 251, count: 32)
+    static let policyKey = [UInt8](repeating: 252, count: 32)
 
     init() throws {
         scribe = try Scribe()
@@ -276,6 +312,9 @@ private final class Scene {
         recorded = fold.size
         shadow = fold
         authority = Authority(fold, statements: [:], floor: .none, lease: .seconds(3), at: Instant(nanoseconds: 0))
+        authority.trusted = TrustedNodes(
+            nodes: [("ingest", Scene.ingestKey), ("policy", Scene.policyKey)].map { .init(name: $0, role: "service", key: CurveKey($1)?.z85 ?? "") },
+            anchors: .init(control: "", controlWitness: "", policy: "", policyWitness: "", vault: ""))
         authority.append = { [unowned self] entries in
             for (entry, signed) in entries {
                 recorded = entry.index

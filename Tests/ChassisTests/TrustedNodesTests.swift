@@ -1,0 +1,45 @@
+import Chassis
+import Gate
+import Identity
+import Messaging
+import Testing
+
+@Suite struct TrustedNodesTests {
+    private func key(_ byte: UInt8) -> [UInt8] { .init(repeating: byte, count: 32) }
+    private func curve(_ byte: UInt8) throws -> CurveKey { try #require(CurveKey(key(byte))) }
+
+    private func trusted() throws -> TrustedNodes {
+        TrustedNodes(
+            nodes: [
+                .init(name: "ingest", role: "service", key: try curve(1).z85), .init(name: "policy", role: "service", key: try curve(4).z85),
+                .init(name: "ann", role: "reader", key: try curve(6).z85),
+            ], anchors: .init(control: "", controlWitness: "", policy: "", policyWitness: "", vault: ""))
+    }
+
+    @Test func `the registry's key of a service counts until the ledger names one, and then those of the ledger alone`() throws {
+        let trusted = try trusted()
+        var state = Governance()
+        #expect(try trusted.keys(of: "ingest", by: state) == [curve(1)])
+        state.apply(Entry(index: 3, at: WallTime(microseconds: 1), author: "ops-2", deed: .serviceKeyAnnounced(key(3), service: "ingest", beside: key(2))))
+        #expect(try trusted.keys(of: "ingest", by: state) == [curve(2), curve(3)], "what the registry says of it counts no more")
+        #expect(try trusted.keys(of: "policy", by: state) == [curve(4)])
+        let admitted = trusted.admitted(["service", "reader"], by: state)
+        #expect(try Set(admitted.keys) == [curve(2), curve(3), curve(4), curve(6)])
+        #expect(trusted.keys(of: "nobody", by: state).isEmpty)
+    }
+
+    @Test func `a connection is its service's for as long as its own key counts`() throws {
+        let trusted = try trusted()
+        var state = Governance()
+        state.apply(Entry(index: 3, at: WallTime(microseconds: 1), author: "ops-2", deed: .serviceKeyAnnounced(key(2), service: "ingest", beside: key(1))))
+        let users = try trusted.admitted(["service"], by: state).mapValues { try #require(User($0)) }
+        let (old, new) = (try #require(users[try curve(1)]), try #require(users[try curve(2)]))
+        #expect(old.role == "service" && old.name == "ingest" && new.name == "ingest" && old.key != new.key)
+        #expect(trusted.counts(old, by: state) && trusted.counts(new, by: state))
+        state.apply(Entry(index: 4, at: WallTime(microseconds: 1), author: "ops-1", deed: .serviceKeyRetired(key(1), service: "ingest")))
+        #expect(!trusted.counts(old, by: state) && trusted.counts(new, by: state))
+        let (reader, keyless) = (try #require(User("reader/ann")), try #require(User("service/ingest")))
+        #expect(trusted.counts(reader, by: state), "of others it says nothing")
+        #expect(!trusted.counts(keyless, by: state), "without a key it is nobody")
+    }
+}

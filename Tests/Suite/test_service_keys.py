@@ -1,0 +1,201 @@
+"""The keys that services go by are exchanged while everything runs: nobody stops capturing, nothing is lost, and what was retired lets nobody in."""
+
+import base64
+import json
+import sqlite3
+
+import pytest
+
+from harness.agent import Typist
+from harness.waiting import wait_until
+
+SERVICES = ("ingest", "policy", "notify", "control")
+
+
+def keys_of(suite, service):
+    return [k for k in suite.cli("service-key", "list", "--json").json["keys"] if k["service"] == service]
+
+
+def heard(suite, agent):
+    return (suite.home / "logs" / f"agent-{agent.name}.log").read_text().count("ingest may go by the key")
+
+
+def announce(suite, service, agents=()):
+    """Two operators agree; returns when control says that both count, and the agents have heard."""
+    before = {agent.name: heard(suite, agent) for agent in agents}
+    suite.approved("service-key", "new", service)
+    wait_until(lambda: len(keys_of(suite, service)) == 2, f"a second key of {service} counts")
+    for agent in agents:
+        wait_until(lambda: heard(suite, agent) > before[agent.name], f"{agent.name} has heard of ingest's next key")
+
+
+def use(suite, service):
+    suite.cli("service-key", "use", service)
+    wait_until(lambda: keys_of(suite, service)[1]["used"], f"{service} goes by its next key")
+
+
+def exchange(suite, service, agents=()):
+    announce(suite, service, agents if service == "ingest" else ())
+    use(suite, service)
+    if service == "ingest":
+        key = keys_of(suite, service)[1]["key"]
+        for agent in agents:
+            wait_until(lambda: json.loads((agent.home / "agent.json").read_text())["serverKey"] == key, f"{agent.name} has met ingest under its next key")
+    suite.cli("service-key", "retire", service)
+    assert len(keys_of(suite, service)) == 1
+
+
+def intervals(agent):
+    with sqlite3.connect(f"file:{agent.home / 'spool.sqlite'}?mode=ro", uri=True, timeout=10) as database:
+        return database.execute("SELECT class, COUNT(*) FROM interval GROUP BY class ORDER BY class").fetchall()
+
+
+def test_every_services_key_is_exchanged_three_times_and_no_agent_stops(make_suite):
+    suite = make_suite(lease_ms=3000)
+    agents = [suite.agent(name, f"E{number}").run().expect(capturing=True) for number, name in enumerate(("ann", "bob", "cid"), 1)]
+    typists = [Typist(agent, every=0.05).start().expect_more(5) for agent in agents]
+    wait_until(lambda: all(intervals(agent) for agent in agents), "their intervals are on disk")
+    open_before = {agent.name: intervals(agent) for agent in agents}
+    assert all(count == 1 for held in open_before.values() for _, count in held)
+    first = {service: keys_of(suite, service)[0]["key"] for service in SERVICES}
+    seen = {service: {first[service]} for service in SERVICES}
+    processes = {name: suite.services[name].id for name in SERVICES}
+    for _ in range(3):
+        for service in SERVICES:
+            exchange(suite, service, agents)
+            [now] = keys_of(suite, service)
+            assert now["key"] not in seen[service], "another one each time"
+            seen[service].add(now["key"])
+    for typist in typists:
+        typist.expect_more(5).stop()
+    for agent in agents:
+        status = agent.expect_drained()
+        assert status["classes"] and status["quarantined"] == 0 and status["keysRefused"] == 0
+        assert status["refused"] == {}, "no event fell into a gap"
+        assert intervals(agent) == open_before[agent.name], "one lease, from the beginning to the end"
+    assert sorted(suite.keys()) == sorted(name for typist in typists for name, _ in typist.sent), "all of it, once"
+    assert {name: suite.services[name].id for name in SERVICES} == processes and all(suite.services[name].is_running for name in SERVICES)
+    # The ledger is whole, and says so itself; and everything starts with what it has now.
+    suite.cli("ledger", "verify")
+    for name in ("control", "policy", "notify", "ingest"):
+        suite.restart(name)
+    agents[0].expect(capturing=True)
+    # The control: where ingest is away for longer than a lease, the intervals show it.
+    suite.kill("ingest")
+    agents[0].expect(capturing=False)
+    suite.start("ingest")
+    agents[0].expect(capturing=True)
+    wait_until(lambda: intervals(agents[0]) != open_before["ann"], "the gap is on disk")
+
+
+def test_a_machine_that_was_off_during_the_whole_exchange_comes_back_by_a_proof_and_by_no_forged_one(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.process.end()
+    old = json.loads((agent.home / "agent.json").read_text())["serverKey"]
+    exchange(suite, "ingest")
+    proof = suite.cli("service-key", "prove", "ingest").out
+    [now] = keys_of(suite, "ingest")
+
+    def extra(change):
+        lines = proof.split("\n")
+        place = next(n for n, line in enumerate(lines) if line.startswith("extra "))
+        data = bytearray(base64.b64decode(lines[place][6:]))
+        change(data)
+        lines[place] = "extra " + base64.b64encode(bytes(data)).decode()
+        return "\n".join(lines)
+
+    def other_key(data):
+        # Some byte of the announced key.
+        data[-40] ^= 1
+
+    for offered, refused in ((None, 0), (extra(other_key), 1), ("nothing of the kind", 1)):
+        path = agent.home / "server.proof"
+        path.unlink(missing_ok=True)
+        if offered:
+            path.write_text(offered)
+        agent.run()
+        wait_until(lambda: agent.fresh["keysRefused"] == refused or refused and "names no key of ingest" in agent.process.said, "it has looked at it")
+        assert not agent.fresh["isConnected"] and json.loads((agent.home / "agent.json").read_text())["serverKey"] == old
+        agent.process.end()
+    (agent.home / "server.proof").write_text(proof)
+    agent.run().expect(capturing=True)
+    agent.type("back")
+    agent.expect_drained()
+    assert suite.keys() == ["back"]
+    assert json.loads((agent.home / "agent.json").read_text())["serverKey"] == now["key"]
+    # From then on without the file too.
+    agent.process.end()
+    (agent.home / "server.proof").unlink()
+    agent.run().expect(capturing=True)
+
+
+def test_a_machine_that_joins_between_announcement_and_use_comes_along(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1")
+    announce(suite, "ingest")
+    agent.run().expect(capturing=True)
+    wait_until(lambda: heard(suite, agent) == 1, "it is told when it greets")
+    agent.process.end()
+    use(suite, "ingest")
+    # It was off when the key was taken up, and had heard of it.
+    agent.run().expect(capturing=True)
+    suite.cli("service-key", "retire", "ingest")
+
+
+@pytest.mark.parametrize("service", ("ingest", "control"))
+def test_a_key_that_does_not_count_is_not_taken_up(make_suite, service):
+    suite = make_suite()
+    suite.cli("service-key", "new", service)
+    refused = suite.cli("service-key", "use", service, check=False)
+    assert refused.code == 1 and "does not count yet" in refused.err
+    [known] = keys_of(suite, service)
+    # Exchanged by hand all the same: the service looks into the ledger itself.
+    folder = suite.home / service
+    (folder / "key.next").rename(folder / "key.secret")
+    wait_until(lambda: "does not count by control's ledger" in suite.log(service).read_text(), "it says so")
+    assert keys_of(suite, service) == [known] and suite.services[service].is_running
+    # Not started with it either: whoever connects would find somebody else there.
+    suite.kill(service)
+    suite.start(service, wait=False)
+    assert suite.services[service].wait() != 0 and "is not the key that registry.json names" in suite.services[service].said
+    (folder / "key.secret").unlink()
+    suite.start(service)
+
+
+def test_what_one_person_may_and_may_not(make_suite):
+    suite = make_suite()
+    [known] = keys_of(suite, "ingest")
+
+    def refused(*arguments, why):
+        outcome = suite.cli("service-key", *arguments, check=False)
+        assert outcome.code != 0 and why in outcome.err, outcome
+
+    from zmq.utils import z85
+
+    taken = suite.cli("service-key", "list", "--json").json["keys"]
+    policys = next(k["key"] for k in taken if k["service"] == "policy")
+    suite.agent("desk", "E1")
+    [desk] = suite.cli("agents", "--json").json["agents"]
+    desks = z85.encode(base64.b64decode(desk["node"]["key"])).decode()
+    refused("announce", "ingest", f"--key={policys}", why="policy's already")
+    refused("announce", "ingest", f"--key={desks}", why="desk's already")
+    refused("announce", "ingest", f"--key={known['key']}", why="ingest's already")
+    refused("announce", "ingest", f"--key={'0' * 40}", why="no CURVE public key")
+    refused("announce", "ingest", "--key=short", why="not 40 characters")
+    refused("announce", "nobody", f"--key={desks}", why="no service")
+    refused("retire", "ingest", why="has one key")
+    proposed = suite.cli("service-key", "new", "ingest", "--json").json["proposal"]
+    assert proposed["state"] == "open" and any("for ingest" in line for line in proposed["gains"])
+    own = suite.cli("approve", proposed["proposal"], check=False)
+    assert own.code == 1 and "who proposes does not approve" in own.err
+    assert keys_of(suite, "ingest") == [known], "one person alone changes nothing"
+    suite.cli("approve", proposed["proposal"], "--as", "ops-2")
+    newer = keys_of(suite, "ingest")[1]["key"]
+    refused("retire", "ingest", why="does not go by its newer key yet")
+    # Given up before it was used: one person, at once; and it never comes back.
+    suite.cli("service-key", "retire", "ingest", f"--key={newer}")
+    assert [k["key"] for k in keys_of(suite, "ingest")] == [known["key"]]
+    refused("announce", "ingest", f"--key={newer}", why="never comes back")
+    counters = suite.status()["counters"]
+    assert counters["commands.refused.revoked-key"] == 1 and counters["commands.refused.invalid"] == 4, counters
