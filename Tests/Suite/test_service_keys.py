@@ -199,3 +199,17 @@ def test_what_one_person_may_and_may_not(make_suite):
     refused("announce", "ingest", f"--key={newer}", why="never comes back")
     counters = suite.status()["counters"]
     assert counters["commands.refused.revoked-key"] == 1 and counters["commands.refused.invalid"] == 4, counters
+
+
+@pytest.mark.parametrize("service", ("control", "ingest"))
+def test_a_pause_in_the_middle_of_an_exchange_is_complete_in_time(make_suite, service):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    announce(suite, service, [agent] if service == "ingest" else [])
+    suite.cli("service-key", "use", service)
+    # Nobody waits here for the key to be taken up: the pause meets it.
+    suite.expect_in_time(suite.pause())
+    agent.expect(capturing=False)
+    wait_until(lambda: keys_of(suite, service)[1]["used"], f"{service} goes by its next key")
+    suite.resume()
+    agent.expect(capturing=True)
