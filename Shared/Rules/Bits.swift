@@ -56,30 +56,26 @@ struct Partition: Sendable {
     init(people: Int, by sets: some Sequence<Bits>) {
         block = Array(repeating: 0, count: people)
         sizes = people > 0 ? [people] : []
-        var hits: [Int] = Array(repeating: 0, count: sizes.count)
+        // Of each block, for the set that is looked at: how many members, and where they go. Nothing between two sets.
+        var hits = Array(repeating: 0, count: sizes.count)
+        var successors = Array(repeating: -1, count: sizes.count)
         for set in sets {
             let members = set.numbers
-            for member in members { hits[block[member]] += 1 }
-            // A block that is wholly in the set stays one; of any other, what is in the set leaves.
-            var successor: [Int: Int] = [:]
+            var touched: [Int] = []
             for member in members {
-                let old = block[member]
-                if let new = successor[old] {
-                    block[member] = new
-                } else if hits[old] < sizes[old] {
-                    let new = sizes.count
-                    successor[old] = new
-                    sizes.append(hits[old])
-                    hits.append(0)
-                    block[member] = new
-                } else {
-                    successor[old] = old
-                }
+                if hits[block[member]] == 0 { touched.append(block[member]) }
+                hits[block[member]] += 1
             }
-            for (old, new) in successor {
-                if new != old { sizes[old] -= hits[old] }
-                hits[old] = 0
+            // A block that is wholly in the set stays one; of any other, what is in the set leaves.
+            for old in touched where hits[old] < sizes[old] {
+                successors[old] = sizes.count
+                sizes.append(hits[old])
+                hits.append(0)
+                successors.append(-1)
+                sizes[old] -= hits[old]
             }
+            for member in members where successors[block[member]] >= 0 { block[member] = successors[block[member]] }
+            for old in touched { (hits[old], successors[old]) = (0, -1) }
         }
     }
 

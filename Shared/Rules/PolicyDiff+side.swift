@@ -157,7 +157,10 @@ extension PolicyDiff {
             private mutating func note(_ readers: [Int], _ subjects: Bits, isWhole: Bool) {
                 guard !subjects.isEmpty, !readers.isEmpty else { return }
                 let key = Key(subjects: subjects, isWhole: isWhole)
-                for reader in readers { found[key, default: Bits(count: readerBlocks)].insert(reader) }
+                // One look-up for all: the key is as long as the company.
+                var all = found.removeValue(forKey: key) ?? Bits(count: readerBlocks)
+                for reader in readers { all.insert(reader) }
+                found[key] = all
             }
         }
 
