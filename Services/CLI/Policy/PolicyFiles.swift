@@ -7,8 +7,8 @@ import YAML
 enum PolicyFiles {
     /// The types of content that a policy may name.
     static let detections: Set<String> = [
-        "api-key", "card", "connection-string", "date-of-birth", "driving-licence", "iban", "ip", "itin", "jwt", "mac", "mail", "passport", "password", "phone", "private-key",
-        "secret", "ssn", "token", "url-credentials", "wallet",
+        "bank-account", "birth-date", "card", "card-code", "device", "driving-licence", "iban", "ip", "mac", "mail", "national-id", "passport", "phone", "secret", "ssn",
+        "url-credentials", "vehicle", "wallet",
     ]
 
     /// Reads no more than may be in it: of a file that is too large, a byte past the limit.
