@@ -182,6 +182,14 @@ struct AgentRun {
                 for item in news.take() where !uplink.take(item) { stop(1) }
             }
             reactor.watch(link)
+            var present = keys.publicKey
+            // 'sluice-agent join --renew' has exchanged it: the old one is revoked by now.
+            reactor.every(.milliseconds(500)) { now in
+                guard let next = try? KeyFile.load(folder + "/agent.secret"), next.publicKey != present else { return }
+                present = next.publicKey
+                logger.info("this agent has a new key")
+                link.use(next, at: now)
+            }
             reactor.every(.milliseconds(50)) { [unowned reactor] now in
                 uplink.tick(at: now)
                 guard ended.isSet else { return }

@@ -18,10 +18,16 @@ struct JoinCommand: ParsableCommand {
             'sluice enrol' prints the token; it is good once. Whoever has it can join in this machine's place: then this command says that
             the token was used, and an operator should revoke who came first ('sluice agents', 'sluice revoke agent').
             The key is made here (agent.secret, mode 0600) and never leaves. Safe to repeat until it has succeeded.
+
+            A NEW KEY for an agent that has joined, also while it runs:
+              sluice enrol --subject E1042 --name desk-7      by an operator, with the subject, site and team as they are; another one approves
+              sluice-agent join --renew -                     on the machine
+            The old key counts until control has registered the new one, and never again; what waits in the spool is sent under the new one.
             """)
 
     @OptionGroup var options: AgentCommand.Options
     @Argument(help: "The token; - reads it from standard input, where nobody else can see it.") var token: String
+    @Flag(help: "Exchange the key of an agent that has joined; its name and its spool stay.") var renew = false
     @Option(help: "Seconds to go on trying.") var wait: Double = 30
 
     func validate() throws {
@@ -37,11 +43,12 @@ struct JoinCommand: ParsableCommand {
 
         // Acquire.
         let home = Home(folder)
+        if renew { return try renew(token, home) }
         try home.makeFolder()
         try home.lock("lock")
         let settings = folder + "/agent.json"
         guard !FileManager.default.fileExists(atPath: settings) else {
-            throw Complaint("\(settings) is there already: this folder has joined a suite; choose another with --home, or move it away")
+            throw Complaint("\(settings) is there already: this folder has joined a suite; choose another with --home, or move it away; --renew exchanges the key of an agent that has joined")
         }
         let keys = try KeyFile.loadOrMake(folder + "/agent.secret")
 
@@ -52,6 +59,30 @@ struct JoinCommand: ParsableCommand {
         if joined.hasServer { try? joined.server.file?.write(to: URL(fileURLWithPath: folder + "/server.proof"), options: .atomic) }
         try known.write(to: settings)
         print("joined as \(known.name)\nsluice-agent run\(options.home.map { " --home \($0)" } ?? "")")
+    }
+
+    /// The agent may run meanwhile: it takes the new key up when it is in the old one's place.
+    private func renew(_ token: JoinToken, _ home: Home) throws {
+        let (settings, secret) = (home.file("agent.json"), home.file("agent.secret"))
+        let agent = try AgentSettings(home: home.path)
+        try home.lock("renew.lock")
+        guard isSame(JoinToken.anchor(of: agent.ledgerKey), token.anchor) else {
+            throw Complaint("this token is of another suite than \(settings): the key stays as it is")
+        }
+        // Where a run that was cut off has left it: the same key with the same token hears the same again.
+        let keys = try KeyFile.loadOrMake(secret + ".new")
+        let known = try JoinedSuite(try ask(token, keys), token: token)
+        guard known.name == agent.name else {
+            // It is registered now, as somebody that nobody is.
+            unlink(secret + ".new")
+            throw Complaint(
+                "this token was for '\(JoinCommand.safe(known.name))', and this agent is '\(agent.name)': its key stays as it is. Revoke '\(JoinCommand.safe(known.name))', and enrol with --name \(agent.name)")
+        }
+        try known.write(to: settings)
+        guard rename(secret + ".new", secret) == 0 else {
+            throw Complaint("\(secret) cannot be replaced: \(String(cString: strerror(errno))); run the same command again")
+        }
+        print("renewed: \(known.name) has a new key, and the old one counts no more; an agent that runs takes it up by itself")
     }
 
     private static func read(_ argument: String) throws -> JoinToken {
@@ -163,7 +194,9 @@ struct JoinedSuite {
 
     func write(to path: String) throws(Complaint) {
         do {
-            let data = try JSONSerialization.data(withJSONObject: settings, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+            // What else stands there is this machine's own.
+            let there = FileManager.default.contents(atPath: path).flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] } ?? [:]
+            let data = try JSONSerialization.data(withJSONObject: there.merging(settings) { $1 }, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
             try data.write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             throw Complaint("this machine is registered as \(name), and \(path) cannot be written: \(TrustedNodes.reason(error)); run the same command again")

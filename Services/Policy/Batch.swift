@@ -9,6 +9,8 @@ import Wire
 /// A batch as ingest relayed it: what is known of it without opening it.
 struct Batch: Sendable {
     let agent: UInt32
+    /// The ordinal that it first had: its streams are known by that one.
+    let line: UInt32
     /// In the registry, by the session's key: what the batch must have been sealed as.
     let name: String
     let scope: Scope
@@ -22,7 +24,7 @@ struct Batch: Sendable {
     /// Where the answer goes.
     let ingest: Int
 
-    var key: StreamKey { StreamKey(agent: agent, stream: header.stream) }
+    var key: StreamKey { StreamKey(agent: line, stream: header.stream) }
     var dataClass: DataClass { DataClass(header.class) }
 }
 
@@ -195,7 +197,7 @@ struct BatchCutter: ~Copyable {
     ) -> Segment {
         let batch = opened.batch
         return Segment(
-            scope: batch.scope, dataClass: dataClass, agent: batch.agent, stream: batch.header.stream, sequence: batch.header.sequence,
+            scope: batch.scope, dataClass: dataClass, agent: batch.line, stream: batch.header.stream, sequence: batch.header.sequence,
             first: extent.first, last: extent.last, count: extent.count, epoch: batch.header.epoch, columnsBytes: columnsBytes,
             hash: opened.hash, blob: blob)
     }

@@ -274,7 +274,7 @@ final class Monitor {
         pending += 1
         pendingBytes += bytes
         let batch = Batch(
-            agent: body.agent, name: node.name, scope: node.scope, offset: .microseconds(body.offsetUs), header: header, oldest: body.oldest,
+            agent: body.agent, line: registry.line(of: body.agent), name: node.name, scope: node.scope, offset: .microseconds(body.offsetUs), header: header, oldest: body.oldest,
             bytes: bytes, ingest: peer.number)
         writer.take(SealedBatch(batch: batch, header: [UInt8](body.header), payload: payload.withUnsafeBytes { Array($0) }))
     }

@@ -278,7 +278,7 @@ final class VaultWriter: Sendable {
             highWater = next
             let undone = try undo(committed, judgedBy: now.version, &highWater)
             if !undone.isEmpty {
-                answers.removeAll { answer in undone.contains { $0.batch.key == StreamKey(agent: answer.agent, stream: answer.stream) && $0.batch.header.sequence == answer.sequence } }
+                answers.removeAll { answer in undone.contains { $0.batch.agent == answer.agent && $0.batch.header.stream == answer.stream && $0.batch.header.sequence == answer.sequence } }
                 for prepared in undone { refusals.append((prepared.batch, BatchRefused(refusal: .paused, text: "closed while it was being stored"))) }
             }
             if !answers.isEmpty { news.post(.stored(answers)) }

@@ -89,6 +89,8 @@ package struct Governance: Sendable {
     package private(set) var lifted: [Closure] = []
     package private(set) var nodes: [UInt32: Node] = [:]
     package private(set) var ordinals: [String: UInt32] = [:]
+    /// Of agents that were registered anew under their name: the ordinal that they had first.
+    private var lines: [UInt32: UInt32] = [:]
     package private(set) var incidents: [UInt64: Incident] = [:]
     /// Epochs that have a certificate, and whether it is complete.
     package private(set) var certified: [Epoch: Bool] = [:]
@@ -168,6 +170,7 @@ package struct Governance: Sendable {
                     // Whose machine was set up anew left its key on the old disk.
                     revokedKeys.insert(old.key)
                 }
+                if let ordinal = ordinals[node.name], ordinal != node.ordinal { lines[node.ordinal] = line(of: ordinal) }
                 nodes[node.ordinal] = node
                 ordinals[node.name] = node.ordinal
                 nextOrdinal = max(nextOrdinal, node.ordinal + 1)
@@ -211,6 +214,10 @@ package struct Governance: Sendable {
 
     package mutating func seal(_ why: String) { gate.seal(why) }
     package mutating func unseal(atLeast epoch: Epoch) { gate.unseal(atLeast: epoch) }
+
+    /// The ordinal that a registered agent first had: with a new key or in another place it has another one, and the streams of its spool go on.
+    /// Or what was stored and not acknowledged before would be stored again.
+    package func line(of ordinal: UInt32) -> UInt32 { lines[ordinal] ?? ordinal }
 
     package func node(named name: String) -> Node? { ordinals[name].flatMap { nodes[$0] } }
 

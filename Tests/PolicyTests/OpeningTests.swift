@@ -46,7 +46,7 @@ private struct Sent {
     var sealed: SealedBatch {
         SealedBatch(
             batch: Batch(
-                agent: 1, name: "desk", scope: Scope(subject: "E1", site: "berlin", team: "search"), offset: .zero, header: header, oldest: 1,
+                agent: 1, line: 1, name: "desk", scope: Scope(subject: "E1", site: "berlin", team: "search"), offset: .zero, header: header, oldest: 1,
                 bytes: payload.count, ingest: 1),
             header: bytes, payload: payload)
     }
