@@ -942,7 +942,7 @@ package nonisolated struct WireResume: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// By epoch. Empty: all in force.
+  /// By epoch, each in force. Empty only with `unseal`.
   package var closures: [UInt64] = []
 
   package var reason: String = String()
