@@ -18,6 +18,7 @@ final class Suite {
 
     let home: SuiteHome
     private let binaries: String
+    private let policyArguments: [String]
     private var services: [String: Service] = [:]
     private var agents: [ChildProcess] = []
     /// What was started again, for people.
@@ -26,8 +27,10 @@ final class Suite {
     /// In the order in which they end; they start in the other.
     static let order = ["join", "ingest", "policy", "notify", "control"]
 
-    init(_ home: SuiteHome) throws {
+    /// - Parameter policy: More arguments of sluice-policy.
+    init(_ home: SuiteHome, policy: [String] = []) throws {
         self.home = home
+        policyArguments = policy
         binaries = try Suite.binaries()
     }
 
@@ -53,7 +56,7 @@ final class Suite {
         let path = binaries + "/sluice-\(isJoining ? "ingest" : name)"
         guard access(path, X_OK) == 0 else { throw Complaint("\(path) is missing: build it with 'swift build', or use deploy/run") }
         do {
-            return try ChildProcess([path] + (isJoining ? ["join"] : []) + ["--home", home.home.path], output: home.home.file("logs/\(name).log"), appending: true)
+            return try ChildProcess([path] + (isJoining ? ["join"] : []) + ["--home", home.home.path] + (name == "policy" ? policyArguments : []), output: home.home.file("logs/\(name).log"), appending: true)
         } catch {
             throw Complaint("cannot start \(path): \(error)")
         }

@@ -55,6 +55,7 @@ struct Prepared: Sendable {
     let version: UInt64
 
     var batch: Batch { opened.batch }
+    var events: Int { segments.reduce(0) { $0 + $1.count } }
     var hash: Data { opened.hash }
 }
 

@@ -55,6 +55,9 @@ final class Monitor {
     private var totals = VaultTotals()
     private var counters: [String: UInt64] = [:]
     private var quarantine = Quarantine()
+    /// Whose data is going, or waits to: what is under way of them to a reader is cut off.
+    private var erasing: [String: Erasure] = [:]
+    private var sweepClockIsInDoubt = false
     /// Agents that have a counter of their own for what could not be opened; more share one.
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
@@ -198,6 +201,7 @@ final class Monitor {
                 binder.send(.grant, grant, to: route)
             case (.releaseRequest, "operator"), (.releaseRequest, "reader"):
                 try request(peer, message.body(WireReleaseRequest.self), now)
+            case (.directory, "operator"): try directory(peer, message.body(WireDirectory.self))
             case (.credit, "operator"), (.credit, "reader"):
                 let body = try message.body(WireCredit.self)
                 if let stream = streaming[Int64(clamping: body.release)], stream.job.route == route {
@@ -341,7 +345,10 @@ final class Monitor {
             selection: Selection(
                 classes: body.classes.map { DataClass($0) }, subjects: body.subjects, teams: body.teams,
                 from: WallTime(microseconds: body.fromUs), until: body.untilUs == 0 ? Clock.wall() : WallTime(microseconds: body.untilUs)),
-            at: Clock.wall(), epoch: follower.epoch.number)
+            at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory)
+        guard !body.directory || body.subjects.count == 1 && body.teams.isEmpty else {
+            return refuse(.invalid, "the directory is read of one person at a time")
+        }
         guard readingAllowed(record, follower.gate) else {
             return refuse(.paused, "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
         }
@@ -362,6 +369,51 @@ final class Monitor {
         binder.send(.releaseEnded, body, to: stream.job.route)
         if why != nil { counters["releases.cut", default: 0] += 1 }
         writer.take(.ended(number, chunks: stream.chunks, events: stream.events, code: Int(body.code)))
+    }
+
+    // MARK: Erasing
+
+    /// Everything that is held on them goes: keys first, then rows. For whoever keeps the list of who is erased; the whole list again at each start.
+    func erase(_ orders: [ErasureOrder]) {
+        guard !orders.isEmpty else { return }
+        writer.take(.erase(orders))
+    }
+
+    /// They have agreed anew.
+    func readmit(_ subject: String) { writer.take(.readmit(subject, at: Clock.wall())) }
+
+    /// What is held on them is neither erased nor swept while the incident lasts.
+    func hold(_ incident: UInt64, _ subjects: Set<String>) { writer.take(.hold(incident: incident, subjects)) }
+    func lift(_ incident: UInt64) { writer.take(.lift(incident: incident)) }
+
+    private func note(_ erasure: Erasure) {
+        switch erasure.state {
+        case .waiting:
+            logger.notice("the erasure of \(erasure.subject) waits: incident \(erasure.holds.sorted().map(String.init).joined(separator: ", ")) holds what there is; nothing new is stored")
+        case .rows:
+            if erasing[erasure.subject]?.state != .rows { logger.notice("erasing \(erasure.subject): their keys are destroyed") }
+        case .done:
+            logger.notice("erased \(erasure.subject): \(erasure.events) events in \(erasure.segments) segments")
+            counters["subjects.erased", default: 0] += 1
+        }
+        erasing[erasure.subject] = erasure.state == .done ? nil : erasure
+        if erasure.state != .waiting { for (number, stream) in streaming where stream.job.record.selection.subjects.contains(erasure.subject) { end(number, .notFound, "\(erasure.subject) is erased") } }
+    }
+
+    // MARK: The directory
+
+    private func directory(_ peer: Peer, _ body: WireDirectory) {
+        func refuse(_ refusal: Refusal, _ text: String) { binder.refuse(refusal, text, kind: .directory, to: peer.route) }
+        guard body.id.count == 16 else { return refuse(.invalid, "a request has an id of 16 bytes") }
+        guard !body.people.isEmpty || !body.removed.isEmpty, body.people.count + body.removed.count <= Limits.peoplePerMessageMax else {
+            return refuse(.invalid, "a message holds 1 to \(Limits.peoplePerMessageMax) people")
+        }
+        guard body.people.allSatisfy({ person in
+            !person.subject.isEmpty
+                && [person.subject, person.name, person.mail, person.team, person.site, person.locale].allSatisfy { $0.utf8.count <= Limits.nameBytesMax }
+        }) else { return refuse(.invalid, "each person has a subject, and no value of more than \(Limits.nameBytesMax) bytes") }
+        guard !isFull else { return refuse(.storeFull, "the directory cannot be written: the vault's disk is full") }
+        writer.take(.directory(DirectoryJob(id: body.id, route: peer.route, people: body.people.map(\.value), removed: body.removed)))
     }
 
     // MARK: News from the threads
@@ -394,11 +446,22 @@ final class Monitor {
             case .cosigned(let checkpoint, let note):
                 anchors.cosigned(checkpoint.size, note)
                 follower.cosigned(checkpoint)
-            case .released(let job, let number, let subjects, let events): begin(job, number, subjects, events)
+            case .released(let job, let number, let subjects, let events, let person): begin(job, number, subjects, events, person)
             case .releaseRefused(let job, let refusal, let text):
                 counters["reads.refused", default: 0] += 1
                 binder.refuse(refusal, text, kind: .releaseRequest, to: job.route)
             case .keys(let found, let why): noteKeys(found, why)
+            case .erasing(let erasure): note(erasure)
+            case .swept(let swept, let isInDoubt):
+                counters["events.swept", default: 0] += UInt64(clamping: swept.events)
+                counters["keys.swept", default: 0] += UInt64(swept.keys)
+                if isInDoubt, !sweepClockIsInDoubt { logger.warning("this machine's clock has leapt ahead: for now nothing is deleted by it") }
+                sweepClockIsInDoubt = isInDoubt
+            case .directory(let job, let stored, let removed, let erased):
+                var body = WireDirectoryStored()
+                (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(stored), UInt32(removed), UInt32(erased))
+                binder.send(.directoryStored, body, to: job.route)
+            case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
             case .failed(let why):
                 logger.critical("the vault has failed: \(why); policy ends, nothing more is stored or released")
                 return false
@@ -417,6 +480,7 @@ final class Monitor {
         counters["events", default: 0] += UInt64(answer.events)
         if answer.isDuplicate { counters["duplicates", default: 0] += 1 }
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
+        if answer.erased > 0 { counters["events.dropped.erased", default: 0] += UInt64(answer.erased) }
         if answer.lost > 0 { counters["batches.lost", default: 0].add(saturating: answer.lost) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)
@@ -435,7 +499,7 @@ final class Monitor {
         follower.link.send(.stopped, body)
     }
 
-    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64) {
+    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64, _ person: Person?) {
         counters["releases", default: 0] += 1
         // The gate may have closed, or this node's lease ended, while the record was written.
         streaming[number] = Streaming(job: job)
@@ -446,6 +510,7 @@ final class Monitor {
         body.release = UInt64(number)
         body.subjects = UInt32(clamping: subjects)
         body.events = UInt64(clamping: events)
+        if let person { body.person = WirePerson(person) }
         guard binder.send(.release, body, to: job.route) == .sent else { return end(number, .unknownNode, "the reader has gone") }
         releases.begin(number, job)
     }
@@ -455,6 +520,11 @@ final class Monitor {
             switch item {
             case .chunk(let number, let route, let reading, let chunk, let blob):
                 guard streaming[number] != nil else { continue }
+                // Read before the keys went.
+                guard (erasing[chunk.subject]?.state ?? .waiting) == .waiting else {
+                    end(number, .notFound, "somebody in it was erased meanwhile: ask again")
+                    continue
+                }
                 // The gate, in the step that releases a chunk.
                 guard fence.allows(reading) else {
                     end(number, follower.isHeld(at: Clock.now()) ? .paused : .leaseEnded)
@@ -502,6 +572,9 @@ final class Monitor {
         report.gauges["vault.segments"] = totals.segments
         report.gauges["vault.bytes"] = totals.bytes
         report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0
+        report.gauges["erasures.waiting"] = Int64(erasing.values.count { $0.state == .waiting })
+        report.gauges["erasures.running"] = Int64(erasing.values.count { $0.state == .rows })
+        report.gauges["retention.clock.doubted"] = sweepClockIsInDoubt ? 1 : 0
         report.gauges["vault.full"] = isFull ? 1 : 0
         report.gauges["agents.quarantined"] = Int64(quarantine.count)
         report.gauges["pending"] = Int64(pending)

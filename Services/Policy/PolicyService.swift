@@ -18,12 +18,14 @@ struct PolicyService: ParsableCommand {
         discussion: "EXAMPLE\n  sluice-policy --home /var/lib/sluice\n\nNormally started by 'sluice up'.")
 
     @OptionGroup var options: ServiceOptions
+    @OptionGroup var vaultOptions: VaultOptions
 
     func run() throws {
         // Decide.
         let host = try ServiceHost("policy", options)
         let settings = host.settings
         let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
+        let retention = try vaultOptions.retained()
 
         // Acquire.
         let keys = try host.keys()
@@ -33,7 +35,7 @@ struct PolicyService: ParsableCommand {
         }
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let vaultKeys = try VaultKeyFile.loadAll(host.home.vaultKey)
-        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", master: MasterKeyFile.load(host.home.masterKey))
+        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", masters: vaultOptions.masters(host.home))
         let reads = try ReadLedger(
             in: vault, path: host.folder() + "/vault.sqlite", signer: LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy)),
             witness: LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness)),
@@ -47,7 +49,7 @@ struct PolicyService: ParsableCommand {
         let fence = SharedFence()
         let writer = VaultWriter(
             vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
-            news: written)
+            retention: retention, news: written)
         let releases = Releases(vault: vault, news: read)
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)

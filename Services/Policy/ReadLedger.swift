@@ -61,6 +61,7 @@ struct ReadLedger: Sendable {
         opened.epoch = record.epoch
         opened.subjectCount = UInt32(clamping: subjects)
         opened.eventsMax = UInt64(clamping: events)
+        opened.directory = record.readsDirectory
         try append(.opened(opened), at: record.at, in: transaction)
     }
 

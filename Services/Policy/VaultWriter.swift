@@ -32,10 +32,15 @@ final class VaultWriter: Sendable {
         case cosigned(Checkpoint, Data)
         /// What came as control's cosignature is none.
         case badCosignature
-        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64)
+        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64, person: Person?)
         case releaseRefused(ReleaseJob, Refusal, String)
         /// What a look at the key files brought; nil: nothing has changed, and why.
         case keys([VaultKeyID]?, why: String)
+        /// An erasure was asked for, has gone on, or is done.
+        case erasing(Erasure)
+        case swept(Swept, isInDoubt: Bool)
+        case directory(DirectoryJob, stored: Int, removed: Int, erased: Int)
+        case directoryRefused(DirectoryJob, Refusal, String)
         case failed(String)
     }
 
@@ -54,6 +59,8 @@ final class VaultWriter: Sendable {
         let bytes: Int
         let events: Int
         let dropped: Int
+        /// Of somebody who is erased: not stored.
+        var erased = 0
         let isDuplicate: Bool
         let lost: UInt64
     }
@@ -69,6 +76,11 @@ final class VaultWriter: Sendable {
         case cosign(SignedNote, Checkpoint)
         /// Keep control's cosignature of ours.
         case keep(Data)
+        case erase([ErasureOrder])
+        case readmit(String, at: WallTime)
+        case hold(incident: UInt64, Set<String>)
+        case lift(incident: UInt64)
+        case directory(DirectoryJob)
         case stop
     }
 
@@ -78,6 +90,7 @@ final class VaultWriter: Sendable {
     private let origin: String
     private let vaultKeys: [VaultKey]
     private let loadKeys: @Sendable () throws -> [VaultKey]
+    private let retention: Retention
     private let news: Mailbox<News>
     private let arrived = Queue<Arrival>()
     private let work = Queue<Work>()
@@ -89,9 +102,10 @@ final class VaultWriter: Sendable {
     ///   - origin: Of control's ledger: which suite batches are sealed for.
     ///   - keys: What opens them: the present key, and earlier ones.
     ///   - loadKeys: Reads them anew from their files. Called on the opener's thread.
+    ///   - retention: What is deleted when.
     init(
         vault: any Vault, reads: ReadLedger, fence: SharedFence, origin: String, keys: [VaultKey], loadKeys: @escaping @Sendable () throws -> [VaultKey],
-        news: Mailbox<News>
+        retention: Retention, news: Mailbox<News>
     ) {
         self.vault = vault
         self.reads = reads
@@ -99,6 +113,7 @@ final class VaultWriter: Sendable {
         self.origin = origin
         vaultKeys = keys
         self.loadKeys = loadKeys
+        self.retention = retention
         self.news = news
     }
 
@@ -170,17 +185,18 @@ final class VaultWriter: Sendable {
         var highWater: [StreamKey: UInt64] = [:]
         var isFull = false
         var totalsShown = Instant(nanoseconds: 0)
+        var housekeeping = Housekeeping(vault: vault, retention: retention)
         while true {
             var group: [Prepared] = []
             var fences: [(Epoch, Data, WallTime)] = []
             var others: [Work] = []
             var stopping = false
             // Group commit is by arrival: what waited while the last commit ran goes into this one.
-            for item in work.take(atMost: Limits.commitBatchesMax) {
+            for item in work.take(atMost: Limits.commitBatchesMax, within: housekeeping.rest(at: Clock.now())) {
                 switch item {
                 case .write(let prepared): group.append(prepared)
                 case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
-                case .release, .ended, .offer, .cosign, .keep: others.append(item)
+                case .release, .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .directory: others.append(item)
                 case .stop: stopping = true
                 }
             }
@@ -194,6 +210,8 @@ final class VaultWriter: Sendable {
                 fences = []
                 while let item = others.first {
                     try perform(item)
+                    if case .erase = item { housekeeping.mayErase() }
+                    if case .lift = item { housekeeping.mayErase() }
                     others.removeFirst()
                 }
                 if highWater.count > VaultWriter.streamsMax { highWater = [:] }
@@ -206,6 +224,7 @@ final class VaultWriter: Sendable {
                     totalsShown = now
                     news.post(.totals(try vault.totals()))
                 }
+                for item in try housekeeping.step(isIdle: work.isEmpty) { news.post(item) }
                 try vault.tidy(isIdle: work.isEmpty)
             } catch where vault.isFull(error) {
                 if !isFull { news.post(.full(true)) }
@@ -215,8 +234,9 @@ final class VaultWriter: Sendable {
                 for item in others {
                     switch item {
                     case .release(let job): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
+                    case .directory(let job): news.post(.directoryRefused(job, .storeFull, "the directory cannot be written: the vault's disk is full"))
                     // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
-                    case .ended, .offer, .cosign, .keep: work.put(item)
+                    case .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift: work.put(item)
                     default: break
                     }
                 }
@@ -259,7 +279,7 @@ final class VaultWriter: Sendable {
                     switch try store(prepared, &next, transaction) {
                     case .success(let answer):
                         answers.append(answer)
-                        if !answer.isDuplicate { committed.append(prepared) }
+                        if !answer.isDuplicate, answer.erased == 0 { committed.append(prepared) }
                     case .failure(let refused): refusals.append((prepared.batch, refused))
                     }
                 }
@@ -350,10 +370,13 @@ final class VaultWriter: Sendable {
         let header = batch.header
         let mark = try highWater[batch.key] ?? transaction.highWater(batch.key)
         highWater[batch.key] = mark
+        // Nothing is held on somebody who is erased, until they agree anew: what comes is counted, forgotten here, and by the agent with its receipt.
+        let isErased = vault.isErased(batch.scope.subject)
         func answer(isDuplicate: Bool, dropped: Int = 0, lost: UInt64 = 0) -> Answer {
-            Answer(
+            let events = isDuplicate ? 0 : prepared.events
+            return Answer(
                 ingest: batch.ingest, agent: batch.agent, stream: header.stream, sequence: isDuplicate ? mark : header.sequence,
-                bytes: batch.bytes, events: isDuplicate ? 0 : prepared.segments.reduce(0) { $0 + $1.count }, dropped: dropped,
+                bytes: batch.bytes, events: isErased ? 0 : events, dropped: dropped, erased: isErased ? events : 0,
                 isDuplicate: isDuplicate, lost: lost)
         }
         if header.sequence <= mark {
@@ -372,7 +395,7 @@ final class VaultWriter: Sendable {
             }
             lost = batch.oldest - mark - 1
         }
-        for segment in prepared.segments { try transaction.insert(segment) }
+        if !isErased { for segment in prepared.segments { try transaction.insert(segment) } }
         try transaction.setHighWater(batch.key, header.sequence, lost: lost)
         highWater[batch.key] = header.sequence
         return .success(answer(isDuplicate: false, dropped: prepared.dropped, lost: lost))
@@ -400,7 +423,8 @@ final class VaultWriter: Sendable {
             }
             FaultPoint.pass("after-release-record")
             news.post(.grew(try reads.size()))
-            news.post(.released(job, number: number, subjects: extent.subjects, events: extent.events))
+            let person = job.record.readsDirectory ? try job.record.selection.subjects.first.flatMap(vault.person) : nil
+            news.post(.released(job, number: number, subjects: extent.subjects, events: extent.events, person: person))
         case .ended(let release, let chunks, let events, let code):
             try vault.transaction { transaction in
                 let now = Clock.wall()
@@ -412,6 +436,18 @@ final class VaultWriter: Sendable {
         case .offer(let from): news.post(.offered(try reads.offer(from: from)))
         case .cosign(let note, let checkpoint): news.post(.cosigned(checkpoint, try reads.cosign(note, at: Clock.wall())))
         case .keep(let note): if !(try reads.keep(cosigned: note)) { news.post(.badCosignature) }
+        case .erase(let orders):
+            try vault.erase(orders)
+            let named = Set(orders.map(\.subject))
+            for erasure in try vault.erasures() where named.contains(erasure.subject) { news.post(.erasing(erasure)) }
+        case .readmit(let subject, let at): try vault.readmit(subject, at: at)
+        case .hold(let incident, let subjects): try vault.hold(incident, subjects)
+        case .lift(let incident): try vault.lift(incident)
+        case .directory(let job):
+            let known = job.people.filter { !vault.isErased($0.subject) }
+            try vault.put(known, at: Clock.wall())
+            for subject in job.removed { try vault.removePerson(subject) }
+            news.post(.directory(job, stored: known.count, removed: job.removed.count, erased: job.people.count - known.count))
         case .write, .fence, .stop: break
         }
     }
@@ -435,7 +471,10 @@ final class Queue<Element: Sendable>: Sendable {
     func takeAll() -> [Element] { take(atMost: .max) }
 
     /// Waits until there is something, then takes what there is.
-    func take(atMost max: Int) -> [Element] {
+    ///
+    /// - Parameter within: It waits no longer than that; nil: until there is something.
+    func take(atMost max: Int, within: Span? = nil) -> [Element] {
+        let deadline = within.map { DispatchTime.now() + .nanoseconds(Int($0.nanoseconds)) }
         while true {
             let taken = waiting.withLock { list -> [Element] in
                 if list.count <= max {
@@ -447,7 +486,11 @@ final class Queue<Element: Sendable>: Sendable {
                 return head
             }
             if !taken.isEmpty { return taken }
-            filled.wait()
+            if let deadline {
+                if filled.wait(timeout: deadline) == .timedOut { return [] }
+            } else {
+                filled.wait()
+            }
         }
     }
 

@@ -17,9 +17,10 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
 /// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
-/// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 |
+/// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
+/// | `policy/keys.sqlite` | the vault's data keys, wrapped: replicated, never archived |
 /// | `agents/NAME/` | an agent's key, settings, spool |
 /// | `logs/` | what the services print |
 package struct Home: Sendable {

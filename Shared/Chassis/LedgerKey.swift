@@ -1,7 +1,6 @@
 import Identity
 package import Ledger
 package import Seal
-package import Vault
 import Crypto
 import Foundation
 
@@ -57,43 +56,5 @@ package enum VaultKeyFile {
             .compactMap { name in Int(name.dropFirst(url.lastPathComponent.count + 1)).map { (number: $0, name: name) } }
             .sorted { $0.number > $1.number }
         return try [load(path)] + earlier.map { try load(folder + "/" + $0.name) }
-    }
-}
-
-/// The key that wraps the vault's data keys, on disk: 64 hexadecimal digits, 0600. Who loses it has lost the vault.
-package enum MasterKeyFile {
-    package static func load(_ path: String) throws -> MasterKey {
-        try SecretFile.read(path).withCopy { bytes in
-            var digits = bytes[...]
-            if digits.last == UInt8(ascii: "\n") { digits = digits.dropLast() }
-            var secret: [UInt8] = []
-            defer { wipe(&secret) }
-            guard digits.count == MasterKey.bytesCount * 2 else { throw Complaint("\(path) holds no key: 64 hexadecimal digits are expected") }
-            for place in stride(from: digits.startIndex, to: digits.endIndex, by: 2) {
-                guard let high = digit(digits[place]), let low = digit(digits[place + 1]) else {
-                    throw Complaint("\(path) holds no key: 64 hexadecimal digits are expected")
-                }
-                secret.append(high << 4 | low)
-            }
-            guard let key = MasterKey(secret: secret) else { throw Complaint("\(path) holds no key: 64 hexadecimal digits are expected") }
-            return key
-        }
-    }
-
-    package static func loadOrMake(_ path: String) throws -> MasterKey {
-        if !FileManager.default.fileExists(atPath: path) {
-            let digits = Array("0123456789abcdef".utf8)
-            let text = [UInt8].random(MasterKey.bytesCount).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-            try SecretFile.write(SecretBytes(text + [UInt8(ascii: "\n")]), to: path)
-        }
-        return try load(path)
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        default: nil
-        }
     }
 }

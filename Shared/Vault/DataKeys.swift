@@ -1,65 +1,157 @@
 import Foundation
 import GRDB
+import Gate
 import Synchronization
 
-/// The data keys of a vault that are in use, unwrapped, for the thread that writes and those that read.
+/// The data keys of a vault, in a file of their own: who has the vault's file, or a backup of it, has no key, not even a wrapped one.
 ///
-/// To read one from its table and unwrap it costs ten times what encrypting with it does.
+/// So this file is replicated and never archived: a key that was destroyed here is destroyed for every copy of the vault. What is deleted is overwritten, and
+/// the log is cut after each deletion. Beside the keys stand who was erased and what incidents hold, so that a decision and its keys are one transaction.
+///
+/// Keys in use are kept in memory, unwrapped, for the thread that writes and those that read: to read one and unwrap it costs ten times what encrypting with it does.
 final class DataKeys: Sendable {
     private struct Known {
         var byPlace: [DataKeyPlace: DataKey] = [:]
         var byNumber: [Int64: DataKey] = [:]
+        /// Above every number that there ever was.
+        var next: Int64 = 1
+        var erased: Set<String> = []
+        var wereErased: Set<String> = []
+        var held: [String: Set<UInt64>] = [:]
     }
 
     /// A few hundred bytes each. Past it all are forgotten, and read again as they are needed.
     static let keysMax = 16_384
+    let path: String
+    private let file: any DatabaseWriter
     private let master: MasterKey
     private let known = Mutex(Known())
 
-    init(master: MasterKey) { self.master = master }
-
-    static func createTable(in db: Database) throws {
-        // A number never comes back: what a destroyed key encrypted must not be taken for another's.
-        try db.execute(
-            sql: """
-                CREATE TABLE data_key (
-                    number INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, month INTEGER NOT NULL, wrapped BLOB NOT NULL,
-                    UNIQUE (subject, month)) STRICT;
-                CREATE TABLE master_key (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
-                """)
+    /// - Parameters:
+    ///   - masters: The one whose id the file names is used; a file that names none becomes the first one's.
+    ///   - vault: The vault's path, for errors.
+    /// - Throws: `StoreError`, `VaultRefused`.
+    init(path: String, masters: [MasterKey], vault: String) throws {
+        self.path = path
+        file = try DataKeys.open(path)
+        guard let first = masters.first else { throw VaultRefused.otherMasterKey(path: vault) }
+        let id = try file.write { db -> Data in
+            if let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key") { return id }
+            try db.execute(sql: "INSERT INTO master_key VALUES (1, ?)", arguments: [first.id])
+            return first.id
+        }
+        guard let master = masters.first(where: { $0.id == id }) else {
+            try? file.close()
+            throw VaultRefused.otherMasterKey(path: vault)
+        }
+        self.master = master
+        let (next, holds) = try file.read { db in
+            (
+                try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0,
+                try Row.fetchAll(db, sql: "SELECT subject, incident FROM hold")
+            )
+        }
+        known.withLock { known in
+            known.next = next + 1
+            for row in holds { known.held[row[0], default: []].insert(UInt64(bitPattern: row[1])) }
+        }
+        try reload([])
     }
 
-    /// Keys that a transaction has made: nobody else's before it has committed.
+    static func open(_ path: String) throws -> any DatabaseWriter {
+        try SQLiteStore.open(path, overwrites: true, version: 1) { _, db in
+            // A number never comes back: what a destroyed key encrypted must not be taken for another's.
+            try db.execute(
+                sql: """
+                    CREATE TABLE data_key (
+                        number INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, month INTEGER NOT NULL, made_us INTEGER NOT NULL,
+                        wrapped BLOB NOT NULL, UNIQUE (subject, month)) STRICT;
+                    CREATE TABLE master_key (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
+                    CREATE TABLE vault (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
+                    CREATE TABLE erasure (
+                        subject TEXT PRIMARY KEY, at_us INTEGER NOT NULL, state INTEGER NOT NULL, readmitted_us INTEGER,
+                        segments INTEGER NOT NULL, events INTEGER NOT NULL) STRICT;
+                    CREATE TABLE hold (incident INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (incident, subject)) STRICT, WITHOUT ROWID;
+                    """)
+        }
+    }
+
+    func close() throws { try file.close() }
+
+    // MARK: Which vault they are for
+
+    /// The vault that these are the keys of; nil: none yet.
+    func vaultID() throws -> Data? { try file.read { try Data.fetchOne($0, sql: "SELECT id FROM vault") } }
+
+    func belong(to vault: Data) throws { try file.write { try $0.execute(sql: "INSERT INTO vault VALUES (1, ?)", arguments: [vault]) } }
+
+    /// What an older vault had in its own file. Done again after a crash it is the same.
+    func take(_ rows: [Row], id: Data, sequence: Int64) throws {
+        try file.write { db in
+            guard try Data.fetchOne(db, sql: "SELECT id FROM master_key") == id else { throw VaultRefused.otherMasterKey(path: path) }
+            for row in rows {
+                try db.execute(
+                    sql: "INSERT INTO data_key (number, subject, month, made_us, wrapped) VALUES (?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+                    arguments: [row[0] as Int64, row[1] as String, row[2] as Int64, row[3] as Data])
+            }
+            try db.execute(sql: "INSERT INTO sqlite_sequence (name, seq) SELECT 'data_key', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'data_key')")
+            try db.execute(sql: "UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE name = 'data_key'", arguments: [sequence])
+        }
+        numbersBegin(after: sequence)
+    }
+
+    /// No key gets a number that the vault has seen, also when this file was put back.
+    func numbersBegin(after number: Int64) { known.withLock { $0.next = max($0.next, number + 1) } }
+
+    // MARK: Keys
+
+    /// Keys that a transaction of the vault has made: nobody else's before it has committed.
     final class Made {
-        fileprivate var keys: [DataKeyPlace: DataKey] = [:]
+        fileprivate var keys: [DataKeyPlace: (key: DataKey, wrapped: Data)] = [:]
+        var highest: Int64? { keys.values.map(\.key.number).max() }
     }
 
     /// The key of a place; makes it if there is none.
-    func key(for place: DataKeyPlace, made: Made, in db: Database) throws -> DataKey {
-        if let key = made.keys[place] ?? known.withLock({ $0.byPlace[place] }) { return key }
-        if let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT number, wrapped FROM data_key WHERE subject = ? AND month = ?"), arguments: [place.subject, place.month])
-        {
+    func key(for place: DataKeyPlace, made: Made) throws -> DataKey {
+        if let key = made.keys[place]?.key ?? known.withLock({ $0.byPlace[place] }) { return key }
+        let stored = try file.read { db -> DataKey? in
+            let statement = try db.cachedStatement(sql: "SELECT number, wrapped FROM data_key WHERE subject = ? AND month = ?")
+            guard let row = try Row.fetchOne(statement, arguments: [place.subject, place.month]) else { return nil }
             guard let key = DataKey(row[0], for: place, unwrapping: row[1], under: master) else {
                 throw SegmentUnreadable(row: 0, why: .keyChanged)
             }
             publish([place: key])
             return key
         }
-        try db.execute(sql: "INSERT INTO data_key (subject, month, wrapped) VALUES (?, ?, x'')", arguments: [place.subject, place.month])
-        let (key, wrapped) = try DataKey.make(db.lastInsertedRowID, for: place, under: master)
-        try db.execute(sql: "UPDATE data_key SET wrapped = ? WHERE number = ?", arguments: [wrapped, key.number])
-        made.keys[place] = key
+        if let stored { return stored }
+        let number = known.withLock { $0.next } + Int64(made.keys.count)
+        let (key, wrapped) = try DataKey.make(number, for: place, under: master)
+        made.keys[place] = (key, wrapped)
         return key
     }
 
-    /// The transaction that made them has committed.
-    func publish(_ made: Made) { publish(made.keys) }
+    /// Makes them durable: before the first row under one of them commits, for a row without its key is lost. One that its vault's transaction then does not use
+    /// is used by the next.
+    func store(_ made: Made, at now: WallTime) throws {
+        guard let highest = made.highest else { return }
+        try file.write { db in
+            for (place, made) in made.keys {
+                // An erasure of the past must not reach what was made after they agreed anew, whatever the clock says.
+                try db.execute(
+                    sql: """
+                        INSERT INTO data_key (number, subject, month, made_us, wrapped)
+                        VALUES (?1, ?2, ?3, MAX(?4, COALESCE((SELECT readmitted_us FROM erasure WHERE subject = ?2), ?4)), ?5)
+                        """,
+                    arguments: [made.key.number, place.subject, place.month, now.microseconds, made.wrapped])
+            }
+        }
+        known.withLock { $0.next = highest + 1 }
+        publish(made.keys.mapValues(\.key))
+    }
 
     private func publish(_ keys: [DataKeyPlace: DataKey]) {
-        guard !keys.isEmpty else { return }
         known.withLock { known in
-            if known.byNumber.count + keys.count > DataKeys.keysMax { known = Known() }
+            if known.byNumber.count + keys.count > DataKeys.keysMax { (known.byPlace, known.byNumber) = ([:], [:]) }
             for (place, key) in keys {
                 known.byPlace[place] = key
                 known.byNumber[key.number] = key
@@ -68,21 +160,228 @@ final class DataKeys: Sendable {
     }
 
     /// The key that a row names.
-    func key(_ number: Int64, in db: Database) throws -> Result<DataKey, SegmentUnreadable.Why> {
+    func key(_ number: Int64) throws -> Result<DataKey, SegmentUnreadable.Why> {
         if let key = known.withLock({ $0.byNumber[number] }) { return .success(key) }
-        let statement = try db.cachedStatement(sql: "SELECT subject, month, wrapped FROM data_key WHERE number = ?")
-        guard let row = try Row.fetchOne(statement, arguments: [number]) else { return .failure(.keyMissing) }
-        let place = DataKeyPlace(subject: row[0], month: row[1])
-        guard let key = DataKey(number, for: place, unwrapping: row[2], under: master) else { return .failure(.keyChanged) }
-        publish([place: key])
-        return .success(key)
+        // Remembered before the file is let go: an erasure forgets what is in memory after it has written.
+        return try file.read { db in
+            let statement = try db.cachedStatement(sql: "SELECT subject, month, wrapped FROM data_key WHERE number = ?")
+            guard let row = try Row.fetchOne(statement, arguments: [number]) else { return .failure(.keyMissing) }
+            let place = DataKeyPlace(subject: row[0], month: row[1])
+            guard let key = DataKey(number, for: place, unwrapping: row[2], under: master) else { return .failure(.keyChanged) }
+            publish([place: key])
+            return .success(key)
+        }
     }
 
-    /// Whether these are the keys of this vault; a vault without any becomes this one's.
-    func claim(in db: Database) throws -> Bool {
-        if let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key") { return id == master.id }
-        try db.execute(sql: "INSERT INTO master_key VALUES (1, ?)", arguments: [master.id])
-        return true
+    func forgetAll() { known.withLock { ($0.byPlace, $0.byNumber) = ([:], [:]) } }
+
+    /// The numbers and months of a person's keys.
+    func numbers(of subject: String) throws -> [(number: Int64, month: Int64)] {
+        try file.read { db in
+            try Row.fetchAll(db.cachedStatement(sql: "SELECT number, month FROM data_key WHERE subject = ?"), arguments: [subject]).map { ($0[0], $0[1]) }
+        }
+    }
+
+    /// Nil: the first.
+    func subject(after subject: String?) throws -> String? {
+        let sql = "SELECT subject FROM data_key WHERE subject \(subject == nil ? ">=" : ">") ? ORDER BY subject LIMIT 1"
+        return try file.read { db in try String.fetchOne(db.cachedStatement(sql: sql), arguments: [subject ?? ""]) }
+    }
+
+    /// - Returns: how many there were.
+    @discardableResult func destroy(_ numbers: [Int64]) throws -> Int {
+        guard !numbers.isEmpty else { return 0 }
+        let count = try file.write { db in
+            try numbers.reduce(0) { count, number in
+                try db.execute(sql: "DELETE FROM data_key WHERE number = ?", arguments: [number])
+                return count + db.changesCount
+            }
+        }
+        forget { numbers.contains($0.number) }
+        _ = try SQLiteStore.emptyLog(file)
+        return count
+    }
+
+    private func forget(_ isGone: (DataKey) -> Bool) {
+        known.withLock { known in
+            known.byPlace = known.byPlace.filter { !isGone($0.value) }
+            known.byNumber = known.byNumber.filter { !isGone($0.value) }
+        }
+    }
+
+    // MARK: Who is erased
+
+    func isErased(_ subject: String) -> Bool { known.withLock { $0.erased.contains(subject) } }
+    /// Also if they were readmitted since: of what was erased rows may be left.
+    func wasErased(_ subject: String) -> Bool { known.withLock { $0.wereErased.contains(subject) } }
+    func isHeld(_ subject: String) -> Bool { known.withLock { $0.held[subject] != nil } }
+
+    func erasures() throws -> [Erasure] {
+        let rows = try file.read { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure ORDER BY subject") }
+        return rows.map { erasure($0) }
+    }
+
+    func erasure(of subject: String) throws -> Erasure? {
+        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure WHERE subject = ?", arguments: [subject]) }
+            .map { erasure($0) }
+    }
+
+    /// The next one whose rows are not gone.
+    func unfinished() throws -> Erasure? {
+        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure WHERE state = 1 LIMIT 1") }
+            .map { erasure($0) }
+    }
+
+    private func erasure(_ row: Row) -> Erasure {
+        let subject: String = row[0]
+        return Erasure(
+            subject: subject, at: WallTime(microseconds: row[1]), state: Erasure.State(rawValue: row[2]) ?? .rows,
+            readmitted: (row[3] as Int64?).map { WallTime(microseconds: $0) }, segments: row[4], events: row[5],
+            holds: known.withLock { $0.held[subject] ?? [] })
+    }
+
+    /// Destroys the keys of everyone named whom no incident holds, and keeps that it was asked: one transaction for all.
+    ///
+    /// - Parameter isLeft: Whether the vault has rows of them that would have to go.
+    func erase(_ orders: [ErasureOrder], isLeft: (ErasureOrder) throws -> Bool) throws {
+        var begun: [ErasureOrder] = []
+        for var order in orders {
+            let old = try erasure(of: order.subject)
+            let isNew = old.map { order.at > $0.at } ?? true
+            // An older order says nothing of what was agreed to since.
+            if !isNew { order.readmitted = old?.readmitted ?? order.readmitted }
+            let hasKeys = try file.read { db in
+                try Bool.fetchOne(
+                    db, sql: "SELECT EXISTS (SELECT 1 FROM data_key WHERE subject = ? AND made_us < ?)",
+                    arguments: [order.subject, order.readmitted?.microseconds ?? .max]) ?? false
+            }
+            if try isNew || order.readmitted != old?.readmitted || hasKeys || (old?.state == .done && isLeft(order)) { begun.append(order) }
+        }
+        guard !begun.isEmpty else { return }
+        let held = known.withLock { $0.held }
+        try file.write { db in
+            for order in begun {
+                let state: Erasure.State = held[order.subject] == nil ? .rows : .waiting
+                try db.execute(
+                    sql: """
+                        INSERT INTO erasure VALUES (?, ?, ?, ?, 0, 0) ON CONFLICT DO UPDATE SET
+                            at_us = MAX(at_us, excluded.at_us), state = excluded.state, readmitted_us = excluded.readmitted_us
+                        """,
+                    arguments: [order.subject, order.at.microseconds, state.rawValue, order.readmitted?.microseconds])
+                if state == .rows { try DataKeys.destroyKeys(of: order.subject, in: db) }
+            }
+        }
+        let gone = Set(begun.map(\.subject))
+        try reload(gone)
+    }
+
+    /// All that were made before they agreed anew; without that, all. Not by when they were erased: that is another machine's clock.
+    private static func destroyKeys(of subject: String, in db: Database) throws {
+        try db.execute(
+            sql: "DELETE FROM data_key WHERE subject = ?1 AND made_us < COALESCE((SELECT readmitted_us FROM erasure WHERE subject = ?1), ?2)",
+            arguments: [subject, Int64.max])
+    }
+
+    /// After a decision about persons: what is in memory follows, and the log does not keep what was deleted.
+    private func reload(_ subjects: Set<String>) throws {
+        let (erased, wereErased) = try file.read { db in
+            (
+                // One that waits is waited for, whatever was agreed to since: what came now would be under the keys that are to go.
+                try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE readmitted_us IS NULL OR state = 0"),
+                try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state <> 0")
+            )
+        }
+        known.withLock { known in
+            known.erased = erased
+            known.wereErased = wereErased
+            known.byPlace = known.byPlace.filter { !subjects.contains($0.key.subject) }
+            known.byNumber = [:]
+            for key in known.byPlace.values { known.byNumber[key.number] = key }
+        }
+        _ = try SQLiteStore.emptyLog(file)
+    }
+
+    func took(_ subject: String, segments: Int64, events: Int64, isDone: Bool) throws {
+        try file.write { db in
+            try db.execute(
+                sql: "UPDATE erasure SET segments = segments + ?, events = events + ?, state = ? WHERE subject = ? AND state = 1",
+                arguments: [segments, events, (isDone ? Erasure.State.done : .rows).rawValue, subject])
+        }
+    }
+
+    /// Marks who is erased and has rows again, because a backup of the vault was put back.
+    func begin(again subjects: [String]) throws {
+        guard !subjects.isEmpty else { return }
+        try file.write { db in
+            for subject in subjects { try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ? AND state = 2", arguments: [subject]) }
+        }
+    }
+
+    func readmit(_ subject: String, at now: WallTime) throws {
+        try file.write { db in
+            try db.execute(
+                sql: "UPDATE erasure SET readmitted_us = ? WHERE subject = ? AND readmitted_us IS NULL", arguments: [now.microseconds, subject])
+        }
+        try reload([])
+    }
+
+    // MARK: What incidents hold
+
+    func hold(_ incident: UInt64, _ subjects: Set<String>) throws {
+        try file.write { db in
+            for subject in subjects {
+                try db.execute(sql: "INSERT INTO hold VALUES (?, ?) ON CONFLICT DO NOTHING", arguments: [Int64(bitPattern: incident), subject])
+            }
+        }
+        known.withLock { known in for subject in subjects { known.held[subject, default: []].insert(incident) } }
+    }
+
+    /// Erasures that waited for nothing else begin with it.
+    func lift(_ incident: UInt64) throws {
+        var begun: Set<String> = []
+        try file.write { db in
+            try db.execute(sql: "DELETE FROM hold WHERE incident = ?", arguments: [Int64(bitPattern: incident)])
+            begun = try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state = 0 AND subject NOT IN (SELECT subject FROM hold)")
+            for subject in begun {
+                try DataKeys.destroyKeys(of: subject, in: db)
+                try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ?", arguments: [subject])
+            }
+        }
+        known.withLock { known in
+            known.held = known.held.compactMapValues { holds in
+                let left = holds.subtracting([incident])
+                return left.isEmpty ? nil : left
+            }
+        }
+        try reload(begun)
+    }
+
+    // MARK: Another master key
+
+    /// Wraps every key anew: all of them or none.
+    ///
+    /// - Returns: how many there are.
+    static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey) throws -> Int {
+        let file = try open(path)
+        defer { try? file.close() }
+        let count = try file.write { db -> Int in
+            let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key")
+            if id == new.id { return 0 }
+            guard id == nil || id == old.id else { throw VaultRefused.otherMasterKey(path: path) }
+            let rows = try Row.fetchCursor(db, sql: "SELECT number, subject, month, wrapped FROM data_key ORDER BY number")
+            var count = 0
+            while let row = try rows.next() {
+                let place = DataKeyPlace(subject: row[1], month: row[2])
+                guard let key = DataKey(row[0], for: place, unwrapping: row[3], under: old) else { throw VaultRefused.keyChanged(path: path, number: row[0]) }
+                try db.execute(sql: "UPDATE data_key SET wrapped = ? WHERE number = ?", arguments: [try key.wrapped(for: place, under: new), key.number])
+                count += 1
+            }
+            try db.execute(sql: "INSERT INTO master_key VALUES (1, ?) ON CONFLICT DO UPDATE SET id = excluded.id", arguments: [new.id])
+            return count
+        }
+        // What was wrapped by the old one is in neither file any more.
+        _ = try SQLiteStore.emptyLog(file)
+        return count
     }
 }
 
@@ -102,9 +401,9 @@ package struct SegmentUnreadable: Error, Hashable, Sendable, CustomStringConvert
 
     package var description: String {
         switch why {
-        case _ where row == 0: "a data key was changed in the vault's file: restore a backup"
+        case _ where row == 0: "a data key was changed in the file of keys: put back a replica of it"
         case .keyMissing: "segment \(row) cannot be read: its key is not there any more"
-        case .keyChanged: "segment \(row) cannot be read: its key was changed in the vault's file"
+        case .keyChanged: "segment \(row) cannot be read: its key was changed in the file of keys"
         case .changed: "segment \(row) cannot be read: it was changed in the vault's file"
         }
     }
@@ -114,11 +413,18 @@ package struct SegmentUnreadable: Error, Hashable, Sendable, CustomStringConvert
 package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
     case otherMasterKey(path: String)
     case inTheClear(path: String)
+    /// The vault holds segments, and there is no file of keys.
+    case keysMissing(path: String)
+    case otherKeys(path: String)
+    case keyChanged(path: String, number: Int64)
 
     package var description: String {
         switch self {
         case .otherMasterKey(let path): "\(path) is encrypted under another master key than keys/policy.master: put the right one back"
         case .inTheClear(let path): "\(path) was written in the clear by an older Sluice: read what you need with that version, then start with another --home"
+        case .keysMissing(let path): "\(path) is missing, and without it nothing in the vault can be read: put back a replica of it, or start with another --home"
+        case .otherKeys(let path): "\(path) holds the keys of another vault: put the right one back"
+        case .keyChanged(let path, let number): "\(path): key \(number) was changed or belongs to another master key; nothing was wrapped anew"
         }
     }
 }

@@ -24,9 +24,11 @@ package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Settings are read back: GRDB sets `synchronous` to NORMAL again in WAL mode after the connection is prepared.
 package enum SQLiteStore {
-    /// - Parameter pageBytes: Of a new file. 8 KiB for blobs of some kilobytes.
+    /// - Parameters:
+    ///   - pageBytes: Of a new file. 8 KiB for blobs of some kilobytes.
+    ///   - overwrites: What is deleted is overwritten with zeros, also in pages that nobody uses any more.
     package static func open(
-        _ path: String, pageBytes: Int = 4_096, readers: Int = 0, version: Int, migrations: (Int, Database) throws -> Void
+        _ path: String, pageBytes: Int = 4_096, readers: Int = 0, overwrites: Bool = false, version: Int, migrations: (Int, Database) throws -> Void
     ) throws -> any DatabaseWriter {
         var configuration = Configuration()
         configuration.foreignKeysEnabled = true
@@ -39,6 +41,7 @@ package enum SQLiteStore {
             if !db.configuration.readonly {
                 // Checkpoints are run by the writer, in the gaps.
                 try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
+                if overwrites { try db.execute(sql: "PRAGMA secure_delete = ON") }
             }
         }
         let writer: any DatabaseWriter
@@ -55,7 +58,7 @@ package enum SQLiteStore {
                 for (name, expected) in [
                     ("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1"), ("trusted_schema", "0"),
                     ("cell_size_check", "1"),
-                ] {
+                ] + (overwrites ? [("secure_delete", "1")] : []) {
                     let value = try String.fetchOne(db, sql: "PRAGMA \(name)") ?? ""
                     guard value == expected else { throw StoreError.setting(path: path, name: name, value: value) }
                 }
@@ -87,6 +90,19 @@ package enum SQLiteStore {
                 try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
             }
         } catch let error as DatabaseError where error.isFull {}
+    }
+
+    /// Writes the log back and cuts it to nothing: what was deleted is in neither file then. On the writer's thread.
+    ///
+    /// - Returns: false: somebody reads, or there is no room; nothing is lost by that, and it is to be tried again.
+    package static func emptyLog(_ writer: any DatabaseWriter) throws -> Bool {
+        do {
+            return try writer.writeWithoutTransaction { db in
+                try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == 0
+            }
+        } catch let error as DatabaseError where error.isFull || error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_LOCKED {
+            return false
+        }
     }
 
     /// The tables of a Merkle log (`Ledger`), which lie beside what has to agree with it. To be called by one migration of the service. Frozen.

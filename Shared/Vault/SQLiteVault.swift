@@ -1,24 +1,45 @@
 package import Foundation
 package import GRDB
-import Gate
+package import Gate
+import Synchronization
 
-/// The vault in one SQLite file: WAL, FULL, one connection that writes, readers beside it. Blobs are encrypted on their way in, and opened on their way out.
+/// The vault in one SQLite file: WAL, FULL, one connection that writes, readers beside it. Blobs are encrypted on their way in, and opened on their way out;
+/// the keys are in another file (``DataKeys``), and what is deleted is overwritten.
 package final class SQLiteVault: Vault {
-    private let pool: any DatabaseWriter
-    private let keys: DataKeys
+    let pool: any DatabaseWriter
+    let keys: DataKeys
     /// For the read ledger, which lies in the same file, so that a read and its record are one transaction.
     package var database: any DatabaseWriter { pool }
+    /// Nanoseconds that the longest segment spans: so long before a time a segment may begin that reaches into it.
+    let longest: Mutex<Int64>
     private let path: String
+    private let now: @Sendable () -> WallTime
+    /// Something was deleted, and the log holds it yet.
+    private let mustEmptyLog = Mutex(false)
     /// A checkpoint costs a commit its 25 ms when it runs inside; so it runs between commits, from this size of the log on.
     private static let logBytesMin = 4 << 20
     /// And in any case from this size on, whoever waits.
     private static let logBytesMax = 64 << 20
 
+    /// Where the keys of a vault lie: beside it.
+    package static func keysPath(_ path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().appendingPathComponent("keys.sqlite").path }
+
     /// - Throws: `StoreError`, `VaultRefused`.
-    package init(path: String, master: MasterKey) throws {
+    package convenience init(path: String, master: MasterKey) throws { try self.init(path: path, masters: [master]) }
+
+    /// - Parameters:
+    ///   - masters: Whichever the keys are wrapped under is used; the first for a new vault.
+    ///   - now: When a key is made.
+    /// - Throws: `StoreError`, `VaultRefused`.
+    package init(path: String, masters: [MasterKey], now: @escaping @Sendable () -> WallTime = SQLiteVault.present) throws {
         self.path = path
-        keys = DataKeys(master: master)
-        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, version: 3) { step, db in
+        self.now = now
+        let keysPath = SQLiteVault.keysPath(path)
+        let keysWereThere = FileManager.default.fileExists(atPath: keysPath)
+        let keys = try DataKeys(path: keysPath, masters: masters, vault: path)
+        self.keys = keys
+        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 4) { step, db in
+            if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
             if step == 2 { try SQLiteVault.encrypt(db, path) }
             if step == 3 { try SQLiteVault.addReadLedger(db) }
             guard step == 1 else { return }
@@ -45,7 +66,68 @@ package final class SQLiteVault: Vault {
                     INSERT INTO total VALUES (1, 0, 0, NULL);
                     """)
         }
-        guard try pool.write({ [keys] db in try keys.claim(in: db) }) else { throw VaultRefused.otherMasterKey(path: path) }
+        longest = Mutex(try pool.read { try Int64.fetchOne($0, sql: "SELECT longest_ns FROM housekeeping") ?? 0 })
+        do { try pairUp(keysWereThere: keysWereThere) } catch {
+            try? pool.close()
+            try? keys.close()
+            // A file of keys that was made just now, for a vault that has another somewhere, must not be taken for it the next time.
+            if !keysWereThere { for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: keysPath + end) } }
+            throw error
+        }
+        // What was deleted before the last end may be in the log yet.
+        _ = try SQLiteStore.emptyLog(pool)
+        try eraseAgain()
+    }
+
+    package static let present: @Sendable () -> WallTime = { WallTime(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) }
+
+    /// Wraps all keys of a vault anew, in one transaction. Nobody else may have it open. Done again it is done.
+    ///
+    /// - Returns: how many were wrapped.
+    /// - Throws: `VaultRefused`, `StoreError`: then all are wrapped under `old`.
+    package static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey) throws -> Int {
+        try DataKeys.rewrap(keysPath(path), from: old, to: new)
+    }
+
+    /// The vault and its keys name each other.
+    private func pairUp(keysWereThere: Bool) throws {
+        let (id, high) = try pool.read { db in
+            let row = try Row.fetchOne(db, sql: "SELECT id, key_high FROM housekeeping")
+            return (row?[0] as Data?, row?[1] as Int64? ?? 0)
+        }
+        keys.numbersBegin(after: high)
+        switch (id, try keys.vaultID()) {
+        case (let id?, let known?): guard id == known else { throw VaultRefused.otherKeys(path: keys.path) }
+        case (_?, nil): throw VaultRefused.keysMissing(path: keys.path)
+        case (nil, let known?):
+            // Made by an attempt that ended here, or by the vault that lay here before, of which nothing is left.
+            try pool.write { db in try db.execute(sql: "UPDATE housekeeping SET id = ?", arguments: [known]) }
+        case (nil, nil):
+            let made = Data((0..<16).map { _ in UInt8.random(in: .min ... .max) })
+            // The keys first: a vault that names them is never without.
+            try keys.belong(to: made)
+            try pool.write { db in try db.execute(sql: "UPDATE housekeeping SET id = ?", arguments: [made]) }
+        }
+    }
+
+    /// Version 4 has its keys in another file, and the directory. They are durable there before they go here, and overwritten here with the same transaction.
+    private static func partFromKeys(_ db: Database, _ keys: DataKeys, _ path: String) throws {
+        let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key")
+        let rows = try Row.fetchAll(db, sql: "SELECT number, subject, month, wrapped FROM data_key")
+        let sequence = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0
+        if let id {
+            do { try keys.take(rows, id: id, sequence: sequence) } catch VaultRefused.otherMasterKey { throw VaultRefused.otherMasterKey(path: path) }
+        }
+        // A freed page is overwritten whole (secure_delete); and as no key was ever deleted before, there is none in other free pages.
+        try db.execute(
+            sql: """
+                DROP TABLE data_key;
+                DROP TABLE master_key;
+                CREATE TABLE housekeeping (
+                    only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB, key_high INTEGER NOT NULL, swept_us INTEGER, longest_ns INTEGER NOT NULL) STRICT;
+                CREATE TABLE person (subject TEXT PRIMARY KEY, key INTEGER NOT NULL, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+                """)
+        try db.execute(sql: "INSERT INTO housekeeping VALUES (1, NULL, ?, NULL, (SELECT COALESCE(MAX(last_ns - first_ns), 0) FROM segment))", arguments: [sequence])
     }
 
     /// Version 1 stored segments in the clear. Where it stored any their bytes may be anywhere in the file.
@@ -64,7 +146,13 @@ package final class SQLiteVault: Vault {
                 CREATE INDEX segment_time ON segment (subject, class, first_ns);
                 CREATE INDEX segment_batch ON segment (stream, sequence);
                 """)
-        try DataKeys.createTable(in: db)
+        try db.execute(
+            sql: """
+                CREATE TABLE data_key (
+                    number INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, month INTEGER NOT NULL, wrapped BLOB NOT NULL,
+                    UNIQUE (subject, month)) STRICT;
+                CREATE TABLE master_key (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
+                """)
     }
 
     /// Version 3 has the ledger of reads, and what it is anchored by.
@@ -80,13 +168,36 @@ package final class SQLiteVault: Vault {
     package func transaction(_ body: (any VaultTransaction) throws -> Bool) throws {
         try pool.writeWithoutTransaction { db in
             let made = DataKeys.Made()
-            var isCommitted = false
+            let before = longest.withLock { $0 }
+            var (isCommits, isCommitted) = (false, false)
+            // What was not committed is not on disk either, and must be noted by the next that is as long.
+            defer { if !isCommitted { longest.withLock { $0 = before } } }
             try db.inTransaction(.immediate) {
-                isCommitted = try body(Transaction(db: db, keys: keys, made: made))
-                return isCommitted ? .commit : .rollback
+                guard try body(Transaction(db: db, keys: keys, made: made, longest: noteLongest)) else { return .rollback }
+                try store(made, in: db)
+                isCommits = true
+                return .commit
             }
-            if isCommitted { keys.publish(made) }
+            isCommitted = isCommits
         }
+    }
+
+    /// In memory before it is durable, and never less: a segment is looked for from further back than need be, and never missed.
+    private func noteLongest(_ segment: Segment, in db: Database) throws {
+        let span = (segment.last - segment.first).nanoseconds
+        guard longest.withLock({ known in
+            guard span > known else { return false }
+            known = span
+            return true
+        }) else { return }
+        try db.execute(sql: "UPDATE housekeeping SET longest_ns = MAX(longest_ns, ?)", arguments: [span])
+    }
+
+    /// A new key is durable in its own file before the first row under it commits here.
+    func store(_ made: DataKeys.Made, in db: Database) throws {
+        guard let highest = made.highest else { return }
+        try keys.store(made, at: now())
+        try db.execute(sql: "UPDATE housekeeping SET key_high = MAX(key_high, ?)", arguments: [highest])
     }
 
     package func gate() throws -> Data? {
@@ -107,74 +218,23 @@ package final class SQLiteVault: Vault {
         }
     }
 
-    private static func condition(_ selection: Selection) -> (sql: String, arguments: StatementArguments) {
-        var sql = "class IN (\(placeholders(selection.classes.count))) AND first_ns < ? AND last_ns >= ?"
-        var arguments: [any DatabaseValueConvertible] = selection.classes.map(\.name)
-        arguments.append(selection.until.nanoseconds)
-        arguments.append(selection.from.nanoseconds)
-        if !selection.subjects.isEmpty || !selection.teams.isEmpty {
-            sql += " AND (subject IN (\(placeholders(selection.subjects.count))) OR team IN (\(placeholders(selection.teams.count))))"
-            arguments += (selection.subjects + selection.teams).map { $0 as any DatabaseValueConvertible }
-        }
-        return (sql, StatementArguments(arguments))
-    }
-
-    private static func placeholders(_ count: Int) -> String { Array(repeating: "?", count: count).joined(separator: ", ") }
-
-    package func extent(of selection: Selection) throws -> (subjects: Int, events: Int64) {
-        let (sql, arguments) = SQLiteVault.condition(selection)
-        return try pool.read { db in
-            guard
-                let row = try Row.fetchOne(
-                    db, sql: "SELECT COUNT(DISTINCT subject), CAST(TOTAL(count) AS INTEGER) FROM segment WHERE \(sql)", arguments: arguments)
-            else { return (0, 0) }
-            return (row[0], row[1])
-        }
-    }
-
-    package func segments(
-        _ selection: Selection, after cursor: SegmentCursor, limit: Int
-    ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor) {
-        let (condition, arguments) = SQLiteVault.condition(selection)
-        var next = cursor
-        let rows = try pool.read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT number, subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch, columns_bytes, hash,
-                        key, body
-                    FROM segment WHERE (subject, class, first_ns, number) > (?, ?, ?, ?) AND \(condition)
-                    ORDER BY subject, class, first_ns, number LIMIT ?
-                    """,
-                arguments: [cursor.subject, cursor.dataClass, cursor.first, cursor.row] + arguments + [limit]
-            ).map { row in (row: row, key: try keys.key(row[14], in: db)) }
-        }
-        let segments = rows.map { row, key -> Result<Segment, SegmentUnreadable> in
-            let number: Int64 = row[0]
-            let columns = SegmentColumns(row)
-            next.row = number
-            next.subject = columns.subject
-            next.dataClass = columns.dataClass
-            next.first = columns.first
-            switch key {
-            case .failure(let why): return .failure(SegmentUnreadable(row: number, why: why))
-            case .success(let key):
-                guard let blob = key.open(row[15], beside: columns), let segment = columns.segment(blob) else {
-                    return .failure(SegmentUnreadable(row: number, why: .changed))
-                }
-                return .success(segment)
-            }
-        }
-        return (segments, next)
-    }
+    /// What was deleted is to leave the log too, in the next gap.
+    func deleted() { mustEmptyLog.withLock { $0 = true } }
 
     package func tidy(isIdle: Bool) throws {
+        if isIdle, mustEmptyLog.withLock({ $0 }) {
+            if try SQLiteStore.emptyLog(pool) { mustEmptyLog.withLock { $0 = false } }
+            return
+        }
         let bytes = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
         guard bytes > (isIdle ? SQLiteVault.logBytesMin : SQLiteVault.logBytesMax) else { return }
         try SQLiteStore.checkpoint(pool)
     }
 
-    package func close() throws { try pool.close() }
+    package func close() throws {
+        try pool.close()
+        try keys.close()
+    }
 
     package func isFull(_ error: any Error) -> Bool { (error as? DatabaseError)?.isFull ?? false }
 
@@ -182,6 +242,7 @@ package final class SQLiteVault: Vault {
         let db: Database
         let keys: DataKeys
         let made: DataKeys.Made
+        let longest: (Segment, Database) throws -> Void
 
         func highWater(_ key: StreamKey) throws -> UInt64 {
             let statement = try db.cachedStatement(sql: "SELECT sequence FROM stream WHERE agent = ? AND stream = ?")
@@ -198,7 +259,8 @@ package final class SQLiteVault: Vault {
         }
 
         func insert(_ segment: Segment) throws {
-            let key = try keys.key(for: DataKeyPlace(of: segment), made: made, in: db)
+            let key = try keys.key(for: DataKeyPlace(of: segment), made: made)
+            try longest(segment, db)
             let columns = SegmentColumns(segment, key: key.number)
             let body = try key.seal(segment.blob, beside: columns)
             let statement = try db.cachedStatement(
@@ -260,26 +322,6 @@ package final class SQLiteVault: Vault {
                 sql: "UPDATE release SET chunks = ?, events = ?, code = ?, ended_us = ? WHERE number = ?",
                 arguments: [chunks, events, code, at.microseconds, release])
         }
-    }
-}
-
-extension SegmentColumns {
-    /// Of a row in the order of ``SQLiteVault/segments(_:after:limit:)``.
-    fileprivate init(_ row: Row) {
-        subject = row[1]
-        dataClass = row[2]
-        first = row[3]
-        last = row[4]
-        agent = row[5]
-        stream = row[6]
-        sequence = row[7]
-        site = row[8]
-        team = row[9]
-        count = row[10]
-        epoch = row[11]
-        columnsBytes = row[12]
-        hash = row[13]
-        key = row[14]
     }
 }
 

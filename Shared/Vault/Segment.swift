@@ -75,8 +75,13 @@ package struct ReleaseRecord: Sendable {
     package var selection: Selection
     package var at: WallTime
     package var epoch: UInt64
+    /// Their entry in the directory as well.
+    package var readsDirectory: Bool
 
-    package init(reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64) {
+    package init(
+        reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64, readsDirectory: Bool = false
+    ) {
+        self.readsDirectory = readsDirectory
         self.reader = reader
         self.purpose = purpose
         self.justification = justification
@@ -133,6 +138,39 @@ package protocol Vault: Sendable {
     func segments(
         _ selection: Selection, after: SegmentCursor, limit: Int
     ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor)
+    // Erasing. On the writer's thread, but for what is only asked.
+
+    /// Destroys everything held on those named: their keys, durably, before it returns, unless an incident holds them; their rows go with ``eraseNext(atMost:)``.
+    /// Whatever of it was done before is not done again.
+    func erase(_ orders: [ErasureOrder]) throws
+    /// Deletes the next rows of somebody who is being erased, in one small transaction.
+    ///
+    /// - Returns: how far they are; nil: nobody's rows are left to be deleted.
+    func eraseNext(atMost rows: Int) throws -> Erasure?
+    /// Somebody who was erased agreed anew: what comes from now on is stored, or, if the erasure waits for an incident, from its end on. Nothing of before comes back.
+    func readmit(_ subject: String, at: WallTime) throws
+    func erasures() throws -> [Erasure]
+    /// Whether nothing of them may be stored. From memory: it is asked for each batch.
+    func isErased(_ subject: String) -> Bool
+    /// What is held on these is neither erased nor swept until ``lift(_:)``. Who is erased already stays so.
+    func hold(_ incident: UInt64, _ subjects: Set<String>) throws
+    func lift(_ incident: UInt64) throws
+
+    // Retention.
+
+    /// Deletes what is past its time, persons in order, in one small transaction; and keys of months that nothing is left of.
+    func sweep(_ retention: Retention, at now: WallTime, from cursor: SweepCursor, atMost rows: Int) throws -> Swept
+    /// The latest time that a sweep has gone by.
+    func sweptUntil() throws -> WallTime?
+
+    // The directory. Each entry is encrypted under a key of its person.
+
+    func put(_ people: [Person], at: WallTime) throws
+    /// Nil: there is none, or its key is gone.
+    func person(_ subject: String) throws -> Person?
+    func removePerson(_ subject: String) throws
+    func peopleCount() throws -> Int
+
     /// Housekeeping on the writer's thread, in a gap.
     func tidy(isIdle: Bool) throws
     func close() throws

@@ -23,8 +23,10 @@ package struct MasterKey: Sendable, CustomStringConvertible, CustomDebugStringCo
 /// Whose data key, and of which month: who is erased takes their keys along, and one lost key opens a month of one person.
 package struct DataKeyPlace: Hashable, Sendable {
     var subject: String
-    /// Of UTC: 202611.
+    /// Of UTC: 202611. ``directory``: of no month.
     var month: Int64
+    /// The month of the key for a person's entry in the directory.
+    static let directory: Int64 = 0
 
     package init(subject: String, month: Int64) {
         self.subject = subject
@@ -35,7 +37,6 @@ package struct DataKeyPlace: Hashable, Sendable {
 
     /// Source: Howard Hinnant, chrono-compatible low-level date algorithms (days to civil).
     static func month(of time: WallTime) -> Int64 {
-        let day = 86_400_000_000_000 as Int64
         let days = time.nanoseconds / day - (time.nanoseconds % day < 0 ? 1 : 0) + 719_468
         let era = (days >= 0 ? days : days - 146_096) / 146_097
         let dayOfEra = days - era * 146_097
@@ -43,6 +44,28 @@ package struct DataKeyPlace: Hashable, Sendable {
         let dayOfYear = dayOfEra - (365 * year + year / 4 - year / 100)
         let month = (5 * dayOfYear + 2) / 153
         return month < 10 ? (year + era * 400) * 100 + month + 3 : (year + era * 400 + 1) * 100 + month - 9
+    }
+}
+
+extension DataKeyPlace {
+    private static let day: Int64 = 86_400_000_000_000
+
+    /// From its first moment to the first of the next; nil: the directory's. Same source, civil to days.
+    var extent: Range<Int64>? {
+        guard month != DataKeyPlace.directory else { return nil }
+        let next = month % 100 == 12 ? month + 89 : month + 1
+        return DataKeyPlace.begin(of: month)..<DataKeyPlace.begin(of: next)
+    }
+
+    private static func begin(of month: Int64) -> Int64 {
+        let number = month % 100
+        let year = month / 100 - (number <= 2 ? 1 : 0)
+        let era = (year >= 0 ? year : year - 399) / 400
+        let yearOfEra = year - era * 400
+        let dayOfYear = (153 * (number > 2 ? number - 3 : number + 9) + 2) / 5
+        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+        let (product, overflow) = (era * 146_097 + dayOfEra - 719_468).multipliedReportingOverflow(by: day)
+        return overflow ? (year < 1_970 ? .min : .max) : product
     }
 }
 
@@ -57,10 +80,14 @@ package struct DataKey: Sendable {
 
     /// A new one, and how it is stored.
     package static func make(_ number: Int64, for place: DataKeyPlace, under master: MasterKey) throws -> (key: DataKey, wrapped: Data) {
-        let key = SymmetricKey(size: .bits256)
-        let box = try key.withUnsafeBytes { try AES.GCM.seal($0, using: master.key, authenticating: associated(number, place)) }
+        let key = DataKey(number: number, key: SymmetricKey(size: .bits256))
+        return (key, try key.wrapped(for: place, under: master))
+    }
+
+    func wrapped(for place: DataKeyPlace, under master: MasterKey) throws -> Data {
+        let box = try key.withUnsafeBytes { try AES.GCM.seal($0, using: master.key, authenticating: DataKey.associated(number, place)) }
         guard let wrapped = box.combined else { throw CryptoKitError.incorrectParameterSize }
-        return (DataKey(number: number, key: key), wrapped)
+        return wrapped
     }
 
     private init(number: Int64, key: SymmetricKey) {
@@ -90,6 +117,17 @@ package struct DataKey: Sendable {
             throw CryptoKitError.incorrectParameterSize
         }
         return sealed
+    }
+
+    /// The same for what is no segment: `associated` begins with a line that says what it is.
+    func seal(_ secret: Data, associated: [UInt8]) throws -> Data {
+        guard let sealed = try AES.GCM.seal(secret, using: key, authenticating: associated).combined else { throw CryptoKitError.incorrectParameterSize }
+        return sealed
+    }
+
+    func open(_ sealed: Data, associated: [UInt8]) -> Data? {
+        guard let box = try? AES.GCM.SealedBox(combined: sealed) else { return nil }
+        return try? AES.GCM.open(box, using: key, authenticating: associated)
     }
 
     /// Nil: blob or columns are not what was stored.

@@ -39,6 +39,8 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case chunk = 50
     case credit = 51
     case releaseEnded = 52
+    case directory = 53
+    case directoryStored = 54
 }
 
 /// Why something was not done. Part of the contract, like ``Kind``.

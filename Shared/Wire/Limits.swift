@@ -59,6 +59,8 @@ package enum Limits {
     package static let reasonBytesMax = 2_000
     package static let nameBytesMax = 200
     package static let selectorValuesMax = 1_000
+    /// Entries of the directory in a message: each is a few hundred bytes, and a commit holds the writer up for as long.
+    package static let peoplePerMessageMax = 1_000
 
     /// Chunks of a release that may be under way: what a pause cannot call back any more.
     package static let releaseCreditMax = 16

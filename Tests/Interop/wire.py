@@ -44,6 +44,7 @@ KINDS = {
     35: ("progress", governance.Progress), 36: ("certificate", gate.Certificate), 37: ("query", governance.Query),
     38: ("answer", governance.Answer), 48: ("releaseRequest", release.ReleaseRequest), 49: ("release", release.Release),
     50: ("chunk", release.Chunk), 51: ("credit", release.Credit), 52: ("releaseEnded", release.ReleaseEnded),
+    53: ("directory", release.Directory), 54: ("directoryStored", release.DirectoryStored),
 }
 NUMBERS = {name: number for number, (name, _) in KINDS.items()}
 BODIES = {name: body for name, body in KINDS.values()}

@@ -11,7 +11,7 @@ import Testing
         let vault = try scene.vault()
         try vault.store([segment(1), segment(2), segment(3, of: "E2"), segment(4, at: november + month)])
         try vault.store([segment(5, of: "E2")])
-        let rows = try scene.ask("SELECT subject, month, length(wrapped) FROM data_key ORDER BY subject, month")
+        let rows = try scene.ask("SELECT subject, month, length(wrapped) FROM data_key ORDER BY subject, month", in: scene.keys)
         #expect(rows.map { "\($0[0] as String) \($0[1] as Int64) \($0[2] as Int)" } == ["E1 202611 60", "E1 202612 60", "E2 202611 60"])
         #expect(try scene.ask("SELECT DISTINCT key FROM segment").count == 3)
         // By a process that has none of them in memory.
@@ -28,7 +28,7 @@ import Testing
         ] {
             let scene = try Scene()
             try scene.vault().store([segment(1), segment(2, of: "E2")])
-            try scene.edit(edit)
+            try scene.edit(edit, in: scene.keys)
             let found = try scene.vault().all()
             #expect(refusal(found[0]) == SegmentUnreadable(row: 1, why: why), "\(edit)")
             #expect((try? found[1].get())?.sequence == 2, "\(edit)")
@@ -39,7 +39,7 @@ import Testing
         let scene = try Scene()
         let vault = try scene.vault()
         try vault.store([segment(1)], commits: false)
-        #expect(try scene.ask("SELECT * FROM data_key").isEmpty)
+        #expect(try scene.ask("SELECT * FROM data_key", in: scene.keys).isEmpty)
         struct Stop: Error {}
         #expect(throws: Stop.self) {
             try vault.transaction { transaction in

@@ -13,19 +13,29 @@ final class Scene {
     init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-    func vault(_ byte: UInt8 = 7) throws -> SQLiteVault { try SQLiteVault(path: path, master: try master(byte)) }
+    func vault(_ byte: UInt8 = 7) throws -> SQLiteVault { try SQLiteVault(path: path, masters: [try master(byte)], now: { november }) }
+
+    var keys: String { folder + "/keys.sqlite" }
 
     /// As somebody does who gets at the file.
-    func edit(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
-        let queue = try DatabaseQueue(path: path)
+    func edit(_ sql: String, _ arguments: StatementArguments = StatementArguments(), in file: String? = nil) throws {
+        let queue = try DatabaseQueue(path: file ?? path)
         try queue.write { db in try db.execute(sql: sql, arguments: arguments) }
         try queue.close()
     }
 
-    func ask(_ sql: String) throws -> [Row] {
-        let queue = try DatabaseQueue(path: path)
+    func ask(_ sql: String, in file: String? = nil) throws -> [Row] {
+        let queue = try DatabaseQueue(path: file ?? path)
         defer { try? queue.close() }
         return try queue.read { db in try Row.fetchAll(db, sql: sql) }
+    }
+
+    /// A database put back as it was found by `bytes()`, with its log, and without that of today.
+    func restore(_ name: String, _ files: [String: Data]) throws {
+        for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasPrefix(name) {
+            try FileManager.default.removeItem(atPath: folder + "/" + file)
+        }
+        for (file, data) in files where file.hasPrefix(name) && !file.hasSuffix("-shm") { try data.write(to: URL(fileURLWithPath: folder + "/" + file)) }
     }
 
     /// Everything that lies in the folder.

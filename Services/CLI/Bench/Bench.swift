@@ -11,7 +11,7 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure this machine: real services, real sessions, and a reference beside each figure.",
         discussion: "EXAMPLE\n  sluice bench ingest --agents 64 --window 1 --window 8\n  sluice bench pause --agents 10000 --rounds 20\n  sluice bench restart --agents 10000",
-        subcommands: [BenchIngest.self, BenchPause.self, BenchRestart.self, BenchSeal.self, BenchLedger.self, BenchPolicyDiff.self])
+        subcommands: [BenchIngest.self, BenchPause.self, BenchRestart.self, BenchSeal.self, BenchLedger.self, BenchPolicyDiff.self, BenchForget.self, BenchSweep.self, BenchRead.self])
 }
 
 struct FanoutPeer: ParsableCommand {
@@ -40,15 +40,19 @@ final class BenchSuite {
 
     private let libzmq: Bool
 
-    /// - Parameter parent: On the disk that is measured.
-    init(below parent: String, libzmq: Bool) throws {
+    /// - Parameters:
+    ///   - parent: On the disk that is measured.
+    ///   - policy: More arguments of sluice-policy.
+    ///   - prepare: What is in the home before anything runs.
+    init(below parent: String, libzmq: Bool, policy: [String] = [], prepare: (SuiteHome) throws -> Void = { _ in }) throws {
         self.libzmq = libzmq
         folder = parent + "/sluice-bench-\(getpid())"
         made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
         setenv("MALLOC_ARENA_MAX", "2", 0)
         // A crash shows where, and not what lay in registers and behind them.
         setenv("SWIFT_BACKTRACE", "registers=none", 0)
-        suite = try Suite(made)
+        try prepare(made)
+        suite = try Suite(made, policy: policy)
         operators = (
             try Signer(SuiteHome.operators[0], home: made.home, passphraseFile: nil), try Signer(SuiteHome.operators[1], home: made.home, passphraseFile: nil)
         )

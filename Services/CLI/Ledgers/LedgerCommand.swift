@@ -94,16 +94,7 @@ struct LedgerCommand: ParsableCommand {
 
         private func read() throws(ClientError) -> EntryProof {
             do {
-                let files = try LedgerFiles(connection.folder)
-                let kept = try files.kept(ledger).filter { $0.note != nil && $0.checkpoint.size >= number }
-                guard number > 0, let best = kept.max(by: { $0.checkpoint.size < $1.checkpoint.size }), let note = best.note else {
-                    throw ClientError.refused(nil, "there is no entry \(number) that was cosigned: 'sluice status' says how many there are")
-                }
-                let (store, database) = try files.open(ledger)
-                defer { try? database.close() }
-                guard let entry = try store.entries(number - 1..<number).first?.entry else { throw ClientError.refused(nil, "entry \(number) was erased: its leaf alone is left") }
-                let hashes = try store.inclusionProof(of: number - 1, in: best.checkpoint.size)
-                return try withEntry(EntryProof(index: number - 1, hashes: hashes, note: note), entry.salt, entry.body)
+                return try LedgerFiles(connection.folder).proof(ledger, number)
             } catch let error as ClientError { throw error } catch { throw .refused(nil, "\(error)") }
         }
 

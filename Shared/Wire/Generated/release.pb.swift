@@ -56,6 +56,9 @@ package nonisolated struct WireReleaseRequest: Sendable {
   /// Chunks that may be under way.
   package var credit: UInt32 = 0
 
+  /// Their entry of the directory as well; one subject, no team.
+  package var directory: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -75,6 +78,80 @@ package nonisolated struct WireRelease: Sendable {
 
   /// At most.
   package var events: UInt64 = 0
+
+  /// If it was asked for, and there is one.
+  package var person: WirePerson {
+    get {_person ?? WirePerson()}
+    set {_person = newValue}
+  }
+  /// Returns true if `person` has been explicitly set.
+  package var hasPerson: Bool {self._person != nil}
+  /// Clears the value of `person`. Subsequent reads from it will return its default value.
+  package mutating func clearPerson() {self._person = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _person: WirePerson? = nil
+}
+
+/// Whom a subject's id stands for.
+package nonisolated struct WirePerson: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Each value 200 bytes at most.
+  package var subject: String = String()
+
+  package var name: String = String()
+
+  package var mail: String = String()
+
+  package var team: String = String()
+
+  package var site: String = String()
+
+  /// BCP 47.
+  package var locale: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Operator to policy: entries that replace those of the same subjects, and subjects whose entries go.
+package nonisolated struct WireDirectory: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 16 random bytes.
+  package var id: Data = Data()
+
+  package var people: [WirePerson] = []
+
+  package var removed: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireDirectoryStored: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: Data = Data()
+
+  package var stored: UInt32 = 0
+
+  package var removed: UInt32 = 0
+
+  /// Not stored: they are erased.
+  package var erased: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -222,6 +299,9 @@ package nonisolated struct WireReadOpened: Sendable {
 
   package var eventsMax: UInt64 = 0
 
+  /// Their entry of the directory, too.
+  package var directory: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -252,7 +332,7 @@ fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
 
 nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReleaseRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}credit\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}credit\0\u{1}directory\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -269,6 +349,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.fromUs) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
       case 9: try { try decoder.decodeSingularUInt32Field(value: &self.credit) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.directory) }()
       default: break
       }
     }
@@ -302,6 +383,9 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.credit != 0 {
       try visitor.visitSingularUInt32Field(value: self.credit, fieldNumber: 9)
     }
+    if self.directory != false {
+      try visitor.visitSingularBoolField(value: self.directory, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -315,6 +399,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.fromUs != rhs.fromUs {return false}
     if lhs.untilUs != rhs.untilUs {return false}
     if lhs.credit != rhs.credit {return false}
+    if lhs.directory != rhs.directory {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -322,7 +407,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Release"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}release\0\u{1}subjects\0\u{1}events\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}release\0\u{1}subjects\0\u{1}events\0\u{1}person\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -334,12 +419,17 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.release) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.subjects) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._person) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.id.isEmpty {
       try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
     }
@@ -352,6 +442,9 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.events != 0 {
       try visitor.visitSingularUInt64Field(value: self.events, fieldNumber: 4)
     }
+    try { if let v = self._person {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -360,6 +453,147 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.release != rhs.release {return false}
     if lhs.subjects != rhs.subjects {return false}
     if lhs.events != rhs.events {return false}
+    if lhs._person != rhs._person {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePerson: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Person"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}name\0\u{1}mail\0\u{1}team\0\u{1}site\0\u{1}locale\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.mail) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.team) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.site) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.locale) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.mail.isEmpty {
+      try visitor.visitSingularStringField(value: self.mail, fieldNumber: 3)
+    }
+    if !self.team.isEmpty {
+      try visitor.visitSingularStringField(value: self.team, fieldNumber: 4)
+    }
+    if !self.site.isEmpty {
+      try visitor.visitSingularStringField(value: self.site, fieldNumber: 5)
+    }
+    if !self.locale.isEmpty {
+      try visitor.visitSingularStringField(value: self.locale, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePerson, rhs: WirePerson) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.mail != rhs.mail {return false}
+    if lhs.team != rhs.team {return false}
+    if lhs.site != rhs.site {return false}
+    if lhs.locale != rhs.locale {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDirectory: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Directory"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}people\0\u{1}removed\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.people) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.removed) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if !self.people.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.people, fieldNumber: 2)
+    }
+    if !self.removed.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removed, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDirectory, rhs: WireDirectory) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.people != rhs.people {return false}
+    if lhs.removed != rhs.removed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDirectoryStored: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DirectoryStored"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}stored\0\u{1}removed\0\u{1}erased\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.stored) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.removed) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.erased) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if self.stored != 0 {
+      try visitor.visitSingularUInt32Field(value: self.stored, fieldNumber: 2)
+    }
+    if self.removed != 0 {
+      try visitor.visitSingularUInt32Field(value: self.removed, fieldNumber: 3)
+    }
+    if self.erased != 0 {
+      try visitor.visitSingularUInt32Field(value: self.erased, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDirectoryStored, rhs: WireDirectoryStored) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.stored != rhs.stored {return false}
+    if lhs.removed != rhs.removed {return false}
+    if lhs.erased != rhs.erased {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -609,7 +843,7 @@ nonisolated extension WireReadEntry: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -629,6 +863,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 10: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 11: try { try decoder.decodeSingularUInt32Field(value: &self.subjectCount) }()
       case 12: try { try decoder.decodeSingularUInt64Field(value: &self.eventsMax) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.directory) }()
       default: break
       }
     }
@@ -671,6 +906,9 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.eventsMax != 0 {
       try visitor.visitSingularUInt64Field(value: self.eventsMax, fieldNumber: 12)
     }
+    if self.directory != false {
+      try visitor.visitSingularBoolField(value: self.directory, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -687,6 +925,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.epoch != rhs.epoch {return false}
     if lhs.subjectCount != rhs.subjectCount {return false}
     if lhs.eventsMax != rhs.eventsMax {return false}
+    if lhs.directory != rhs.directory {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,117 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Ledger
+import Messaging
+import Rules
+import SwiftProtobuf
+import Wire
+
+struct Export: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Everything held on a person, for that person: a zip file on standard output.",
+        discussion: """
+            EXAMPLE
+              sluice export E1042 > mine.zip
+
+            It is a read like any other: on the record before the first byte, and refused or cut off while reading is paused. Exit code 1 then, and the zip
+            file is not whole: no program opens it.
+            """)
+
+    /// Under which it stands in the read ledger.
+    static let purpose = "subject-access"
+
+    @OptionGroup var connection: Connection
+    @Argument(help: "The person's id.") var subject: String
+    @Option(help: "Why. Recorded.") var why = "the person's own data, for the person"
+
+    func run() throws {
+        guard isatty(STDOUT_FILENO) == 0 else { throw Complaint("a zip file is no text: sluice export \(subject) > mine.zip") }
+        let files = try LedgerFiles(connection.folder)
+        let client = try connection.client("policy")
+        var request = WireReleaseRequest()
+        request.id = Nonce.random().bytes
+        request.purpose = Export.purpose
+        request.justification = why
+        request.classes = Classification.standard.stored.map(\.name)
+        request.subjects = [subject]
+        request.credit = UInt32(Limits.releaseCreditMax)
+        request.directory = true
+        let now = Clock.wall()
+        var zip = ZipWriter(date: now.microseconds / 1_000_000) { try FileHandle.standardOutput.write(contentsOf: $0) }
+        var decompressor = try ZstdDecompressor()
+        var release: WireRelease?
+        var counts: [(name: String, events: Int)] = []
+        let ended = try client.ask(.releaseRequest, request, silence: .seconds(10)) { message -> WireReleaseEnded? in
+            switch message.kind {
+            case .release:
+                let body = try message.body(WireRelease.self)
+                guard body.id == request.id else { return nil }
+                release = body
+                if body.hasPerson {
+                    try zip.begin("directory.json")
+                    try zip.add(Data((body.person.jsonString() + "\n").utf8))
+                }
+            case .chunk:
+                var message = message
+                let chunk = try message.body(WireChunk.self)
+                guard let payload = message.takePayload(), chunk.release == release?.release else { return nil }
+                // A class after another.
+                if counts.last?.name != chunk.class {
+                    counts.append((chunk.class, 0))
+                    try zip.begin("\(chunk.class).ndjson")
+                }
+                counts[counts.count - 1].events += Int(chunk.count)
+                let columns = try decompressor.decompress(payload.array(), expected: Int(chunk.columnsBytes), max: Limits.columnsBytesMax)
+                let extent = BatchExtent(first: WallTime(nanoseconds: chunk.firstNs), last: WallTime(nanoseconds: chunk.lastNs), count: Int(chunk.count))
+                var lines = Data()
+                for event in try ColumnsCodec.decode(columns, extent: extent) { lines.append(contentsOf: EventLine.line(of: event) + [UInt8(ascii: "\n")]) }
+                try zip.add(lines)
+                var credit = WireCredit()
+                credit.release = chunk.release
+                credit.chunks = 1
+                client.send(.credit, credit)
+            case .releaseEnded:
+                let body = try message.body(WireReleaseEnded.self)
+                return body.release == release?.release ? body : nil
+            default: break
+            }
+            return nil
+        }
+        guard ended.code == 0 else { throw Complaint("cut off after \(ended.events) events: \(ended.text)") }
+        let reads = try ReadsOfPerson(subject, in: files).all()
+        try zip.begin("reads.ndjson")
+        for read in reads { try zip.add(read.json() + Data("\n".utf8)) }
+        var proven = 0
+        for read in reads.suffix(Export.proofsMax) {
+            // What is newer than the last cosignature has no proof yet.
+            guard let proof = try? files.proof(.reads, read.entry) else { continue }
+            try zip.begin("proofs/entry-\(read.entry).tlog-proof")
+            try zip.add(Data(proof.bytes))
+            proven += 1
+        }
+        try zip.begin("README.txt")
+        try zip.add(Data(text(now, release, counts, reads.count, proven).utf8))
+        try zip.finish()
+        let summary = "release \(release?.release ?? 0)   \(ended.events) events   \(reads.count) reads on record   complete\n"
+        FileHandle.standardError.write(Data(summary.utf8))
+    }
+
+    /// Of the newest reads: each is a file of a kilobyte.
+    private static let proofsMax = 10_000
+
+    private func text(_ now: WallTime, _ release: WireRelease?, _ counts: [(name: String, events: Int)], _ reads: Int, _ proven: Int) -> String {
+        """
+        What is held on \(subject), as of \(Show.time(microseconds: now.microseconds)) UTC.
+
+        directory.json   who you are to this system: \(release?.hasPerson == true ? "name, mail, team, site, language" : "nothing is held, and there is no such file")
+        \(counts.map { "\($0.name).ndjson   \(Show.number(UInt64($0.events))) events of the class '\($0.name)', one a line, in UTC" }.joined(separator: "\n"))
+        reads.ndjson     \(Show.number(UInt64(reads))) reads that held, or may have held, something of you; the last is the one that made this file
+        proofs/          \(Show.number(UInt64(proven))) proofs that these reads are in the ledger, as anybody can check (c2sp.org/tlog-proof); the newest have none yet
+
+        This was recorded as release \(release?.release ?? 0) before it was made.
+
+        """
+    }
+}

@@ -1,0 +1,128 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import GRDB
+import Gate
+import Identity
+import Ledger
+import SwiftProtobuf
+import Vault
+import Wire
+
+struct WhoRead: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "who-read", abstract: "Every read on record that held, or may have held, something of a person.",
+        discussion: """
+            EXAMPLE
+              sluice who-read E1042
+              sluice who-read E1042 --json | jq -s 'map(.reader) | unique'
+
+            From the read ledger in the home's files; 'sluice ledger verify' checks those. A read of a team or of everyone names no persons: it is listed,
+            and said to be of whom. 'perhaps' stands where nothing is left that says which team the person was in.
+            """)
+    @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
+    @Argument(help: "The person's id.") var subject: String
+    @Flag(help: "Print JSON, a read a line.") var json = false
+
+    func run() throws {
+        let reads = try ReadsOfPerson(subject, in: LedgerFiles(Home.resolve(home, environment: ProcessInfo.processInfo.environment))).all()
+        if json {
+            for read in reads { print(String(decoding: try read.json(), as: UTF8.self)) }
+            return
+        }
+        guard !reads.isEmpty else { return print("no read of \(Terminal.safe(subject)) is on record") }
+        for read in reads { print(Terminal.safe(read.line)) }
+    }
+}
+
+/// One read of which the ledger says that a person was in it, or does not say that they were not.
+struct ReadOfPerson: Encodable {
+    /// Its number in the read ledger.
+    var entry: UInt64
+    var release: UInt64
+    var atUs: Int64
+    var reader: String
+    /// As the registry has it now; empty: it is not in it any more.
+    var role: String
+    var purpose: String
+    var justification: String
+    var classes: [String]
+    var fromUs: Int64
+    var untilUs: Int64
+    /// Who was asked for: the person, a team, or everyone.
+    var asked: String
+    /// Events of all who were asked for: what left, or at most.
+    var events: UInt64
+    var hasEnded: Bool
+    /// A word; empty: it was not.
+    var cutOff: String
+    var directory: Bool
+
+    func json() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(self)
+    }
+
+    var line: String {
+        let extent = "\(Show.time(microseconds: fromUs)) to \(Show.time(microseconds: untilUs))"
+        let left = hasEnded ? "\(Show.number(events)) events\(cutOff.isEmpty ? "" : ", cut off: \(cutOff)")" : "\(Show.number(events)) events at most"
+        return "\(Show.time(microseconds: atUs))   \(reader)\(role.isEmpty ? "" : ", \(role)")   \(purpose)   \(classes.joined(separator: ","))\(directory ? ", directory" : "")   of \(asked)   \(extent)   \(left)   release \(release)   entry \(entry)   \"\(justification)\""
+    }
+}
+
+/// Reads of one person, from the files of the read ledger.
+struct ReadsOfPerson {
+    private let subject: String
+    private let files: LedgerFiles
+
+    init(_ subject: String, in files: LedgerFiles) {
+        self.subject = subject
+        self.files = files
+    }
+
+    func all() throws -> [ReadOfPerson] {
+        let (store, database) = try files.open(.reads)
+        defer { try? database.close() }
+        let teams = try SQLiteStore.naming(files.path(.reads)) {
+            try database.read { db in try String.fetchSet(db, sql: "SELECT DISTINCT team FROM segment WHERE subject = ?", arguments: [subject]) }
+        }
+        let nodes = try TrustedNodes(contentsOf: files.home.file("registry.json")).nodes
+        let roles = Dictionary(nodes.map { ($0.name, $0.role) }) { first, _ in first }
+        var found: [ReadOfPerson] = []
+        var places: [UInt64: Int] = [:]
+        let size = try store.size()
+        for start in stride(from: UInt64(0), to: size, by: 256) {
+            for (offset, recorded) in try store.entries(start..<min(size, start + 256)).enumerated() {
+                guard let body = recorded.entry?.body else { continue }
+                let wire = try WireReadEntry(serializedBytes: body)
+                switch wire.what {
+                case .opened(let read):
+                    guard let asked = asked(read, teams) else { continue }
+                    places[read.release] = found.count
+                    found.append(
+                        ReadOfPerson(
+                            entry: start + UInt64(offset) + 1, release: read.release, atUs: wire.atUs, reader: read.reader, role: roles[read.reader] ?? "",
+                            purpose: read.purpose, justification: read.justification, classes: read.classes, fromUs: read.fromUs, untilUs: read.untilUs,
+                            asked: asked, events: read.eventsMax, hasEnded: false, cutOff: "", directory: read.directory))
+                case .ended(let read):
+                    guard let place = places[read.release] else { continue }
+                    found[place].events = read.events
+                    found[place].hasEnded = true
+                    found[place].cutOff = read.code == 0 ? "" : Refusal(rawValue: read.code)?.word ?? "\(read.code)"
+                case nil: continue
+                }
+            }
+        }
+        return found
+    }
+
+    /// Nil: the person cannot have been in it.
+    private func asked(_ read: WireReadOpened, _ teams: Set<String>) -> String? {
+        if read.subjects.contains(subject) { return subject }
+        if read.subjects.isEmpty, read.teams.isEmpty { return "everyone" }
+        guard !read.teams.isEmpty else { return nil }
+        if let team = read.teams.first(where: teams.contains) { return "team \(team)" }
+        return teams.isEmpty ? "team \(read.teams.joined(separator: ", ")), perhaps" : nil
+    }
+}

@@ -1,0 +1,76 @@
+import GRDB
+package import Gate
+
+/// Keys first, then rows: what begins with the keys is over for everybody who holds a copy, however the rest goes.
+extension SQLiteVault {
+    package func erase(_ orders: [ErasureOrder]) throws {
+        try keys.erase(orders) { order in
+            let live = try keys.numbers(of: order.subject).map(\.number)
+            return try pool.read { db in
+                if try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM person WHERE subject = ?)", arguments: [order.subject]) == true, live.isEmpty { return true }
+                return try !SQLiteVault.dead(order.subject, besides: live, atMost: 1, in: db).isEmpty
+            }
+        }
+    }
+
+    /// After a start: who was erased, and has rows here that no key opens, comes from a backup.
+    func eraseAgain() throws {
+        let done = try keys.erasures().filter { $0.state == .done }
+        try keys.begin(
+            again: done.filter { erasure in
+                let live = try keys.numbers(of: erasure.subject).map(\.number)
+                return try pool.read { try !SQLiteVault.dead(erasure.subject, besides: live, atMost: 1, in: $0).isEmpty }
+            }.map(\.subject))
+    }
+
+    package func eraseNext(atMost rows: Int) throws -> Erasure? {
+        guard var erasure = try keys.unfinished() else { return nil }
+        let live = try keys.numbers(of: erasure.subject)
+        var (segments, events) = (Int64(0), Int64(0))
+        try pool.writeWithoutTransaction { db in
+            try db.inTransaction(.immediate) {
+                let rows = try SQLiteVault.dead(erasure.subject, besides: live.map(\.number), atMost: rows, in: db)
+                (segments, events) = try SQLiteVault.delete(rows, in: db)
+                if !live.contains(where: { $0.month == DataKeyPlace.directory }) {
+                    try db.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [erasure.subject])
+                }
+                return .commit
+            }
+        }
+        deleted()
+        erasure.segments += segments
+        erasure.events += events
+        if segments < rows { erasure.state = .done }
+        try keys.took(erasure.subject, segments: segments, events: events, isDone: erasure.state == .done)
+        return erasure
+    }
+
+    package func readmit(_ subject: String, at now: WallTime) throws { try keys.readmit(subject, at: now) }
+    package func erasures() throws -> [Erasure] { try keys.erasures() }
+    package func isErased(_ subject: String) -> Bool { keys.isErased(subject) }
+    package func hold(_ incident: UInt64, _ subjects: Set<String>) throws { try keys.hold(incident, subjects) }
+    package func lift(_ incident: UInt64) throws { try keys.lift(incident) }
+
+    /// Rows of a person whose keys are gone.
+    private static func dead(_ subject: String, besides live: [Int64], atMost count: Int, in db: Database) throws -> [(number: Int64, events: Int64)] {
+        let list = live.map(String.init).joined(separator: ", ")
+        return try Row.fetchAll(
+            db, sql: "SELECT number, count FROM segment WHERE subject = ? \(live.isEmpty ? "" : "AND key NOT IN (\(list))") LIMIT ?", arguments: [subject, count]
+        ).map { ($0[0], $0[1]) }
+    }
+
+    static func delete(_ rows: [(number: Int64, events: Int64)], in db: Database) throws -> (segments: Int64, events: Int64) {
+        let statement = try db.cachedStatement(sql: "DELETE FROM segment WHERE number = ?")
+        var events: Int64 = 0
+        // In the order of the file: neighbours leave one page together.
+        for row in rows.sorted(by: { $0.number < $1.number }) {
+            try statement.execute(arguments: [row.number])
+            events &+= row.events
+        }
+        if !rows.isEmpty {
+            try db.cachedStatement(sql: "UPDATE total SET events = MAX(0, events - ?), segments = MAX(0, segments - ?)")
+                .execute(arguments: [events, Int64(rows.count)])
+        }
+        return (Int64(rows.count), events)
+    }
+}

@@ -1,0 +1,308 @@
+"""The vault: erased for good wherever it is interrupted, swept within bounds, its keys apart and exchangeable; a person's own data for the person."""
+
+import io
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import time
+import zipfile
+
+import pytest
+from harness import wait_until
+from harness.agent import key
+from harness.processes import Process, binaries
+
+KILLS = int(os.environ.get("SLUICE_KILLS", "30"))
+SUBJECTS, SEGMENTS = 4, 1500
+
+
+def vault(suite, deed, *more):
+    """Works on the vault's files while no service runs on them."""
+    return [binaries() / "sluice", "bench-vault", deed, "--home", suite.home, *more]
+
+
+def check(suite):
+    done = subprocess.run([str(w) for w in vault(suite, "check")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def policy(suite, *more, log="policy-alone.log"):
+    return suite.adopt(Process([binaries() / "sluice-policy", "--home", suite.home, *more], suite.folder / log, appending=False))
+
+
+def sql(path, statement):
+    database = sqlite3.connect(path)
+    try:
+        found = database.execute(statement).fetchall()
+        database.commit()
+        return found
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def filled(make_suite):
+    """A home whose vault holds 100 days of four people, and nothing that runs."""
+    suite = make_suite(start=False)
+    subprocess.run([str(w) for w in vault(suite, "fill", "--subjects", SUBJECTS, "--segments", SEGMENTS)], check=True, timeout=60)
+    assert check(suite)["readable"] == {f"B{n}": SEGMENTS for n in range(SUBJECTS)}
+    return suite
+
+
+def copies(suite, tmp_path):
+    """A fresh copy of the vault for each round."""
+    original = tmp_path / "original"
+    shutil.copytree(suite.home / "policy", original)
+
+    def fresh():
+        shutil.rmtree(suite.home / "policy")
+        shutil.copytree(original, suite.home / "policy")
+
+    return fresh
+
+
+def killed(arguments, output, after):
+    """Runs it, and kills it `after` seconds after it said that it begins. Returns what it had said."""
+    process = Process(arguments, output, appending=False)
+    wait_until(lambda: "begins" in process.said or not process.is_running, "it begins", every=0.001)
+    deadline = time.monotonic() + after
+    while time.monotonic() < deadline and process.is_running:
+        time.sleep(0.0005)
+    if process.is_running:
+        process.kill()
+    return process.said
+
+
+def random_source():
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    return random.Random(seed)
+
+
+@pytest.mark.limit(400)
+def test_an_erasure_that_is_killed_anywhere_has_not_begun_or_is_finished_by_the_next_start(filled, tmp_path):
+    source = random_source()
+    fresh = copies(filled, tmp_path)
+    whole = time.monotonic()
+    assert "keys" in killed(vault(filled, "forget"), tmp_path / "out", 60)
+    whole = time.monotonic() - whole
+    everyone = {f"B{n}": SEGMENTS for n in range(SUBJECTS)}
+    others = {name: count for name, count in everyone.items() if name != "B0"}
+    found = {"not begun": 0, "begun": 0, "done": 0}
+    for _ in range(KILLS):
+        fresh()
+        # Half of them into the first moments, where it begins.
+        said = killed(vault(filled, "forget"), tmp_path / "out", source.uniform(0, whole if source.random() < 0.5 else whole / 20))
+        # Policy starts, as after a crash of its own: nobody tells it of the erasure.
+        state = check(filled)
+        assert state["unreadable"] == 0
+        if state["readable"] == everyone:
+            assert "keys" not in said and state["erasures"] == [], "what was confirmed is not undone"
+            found["not begun"] += 1
+            continue
+        assert state["readable"] == others, "never half"
+        erasure, = state["erasures"]
+        if erasure["state"] == "done":
+            found["done"] += 1
+            continue
+        found["begun"] += 1
+        process = policy(filled)
+        wait_until(lambda: "erased B0" in process.said, "policy finishes it")
+        process.end()
+        assert sql(filled.home / "policy" / "vault.sqlite", "SELECT COUNT(*) FROM segment WHERE subject = 'B0'") == [(0,)]
+        state = check(filled)
+        assert state["readable"] == others and state["segments"] == SEGMENTS * (SUBJECTS - 1)
+        assert state["erasures"] == [{"subject": "B0", "state": "done", "segments": SEGMENTS}]
+    print(found)
+    assert found["begun"] >= KILLS // 10, "the kills fell where it matters"
+
+    # Control: a key that goes without an erasure is seen as what it is.
+    fresh()
+    sql(filled.home / "policy" / "keys.sqlite", "DELETE FROM data_key WHERE subject = 'B0'")
+    assert check(filled)["unreadable"] == SEGMENTS
+
+
+def test_a_backup_of_the_vault_from_before_an_erasure_is_erased_again_at_the_start(filled, tmp_path):
+    shutil.copy(filled.home / "policy" / "vault.sqlite", tmp_path / "backup")
+    assert "keys" in killed(vault(filled, "forget"), tmp_path / "out", 60)
+    shutil.copy(tmp_path / "backup", filled.home / "policy" / "vault.sqlite")
+    for end in ("-wal", "-shm"):
+        (filled.home / "policy" / f"vault.sqlite{end}").unlink(missing_ok=True)
+    rows = "SELECT COUNT(*) FROM segment WHERE subject = 'B0'"
+    assert sql(filled.home / "policy" / "vault.sqlite", rows) == [(SEGMENTS,)], "the control: the rows are back"
+    process = policy(filled)
+    wait_until(lambda: "erased B0" in process.said, "policy erases it again")
+    process.end()
+    assert sql(filled.home / "policy" / "vault.sqlite", rows) == [(0,)]
+    assert "B0" not in check(filled)["readable"]
+
+
+@pytest.mark.limit(300)
+def test_policy_killed_while_it_sweeps_deletes_what_is_past_its_time_and_nothing_else(filled, tmp_path):
+    source = random_source()
+    fresh = copies(filled, tmp_path)
+    for _ in range(max(3, KILLS // 10)):
+        fresh()
+        # Half of the time ago; the vault's clock goes on while this runs, so that the edge is between two.
+        before = time.time_ns() - 50 * 86_400 * 10**9
+        kills = 0
+        for _ in range(40):
+            process = policy(filled, "--retention", "activity=50")
+            wait_until(lambda: sql_count(filled) is not None and "listening" in process.said or not process.is_running, "policy opens the vault")
+            time.sleep(source.uniform(0, 0.2))
+            process.kill()
+            kills += 1
+            if sql_count(filled, before) == 0:
+                break
+        else:
+            raise AssertionError("the sweep does not come to its end")
+        after = time.time_ns() - 50 * 86_400 * 10**9
+        state = check(filled)
+        assert state["unreadable"] == 0, "no row stands there without its key"
+        rows = sql(filled.home / "policy" / "vault.sqlite", "SELECT MIN(first_ns), COUNT(*), SUM(count) FROM segment")[0]
+        assert rows[0] <= after + 100 * 86_400 * 10**9 // SEGMENTS, "nothing went that was not past its time"
+        assert abs(rows[1] - SUBJECTS * SEGMENTS // 2) <= 2 * SUBJECTS
+        assert (state["segments"], state["events"]) == rows[1:], "totals are as of the rows"
+        print(f"{kills} kills")
+
+
+def sql_count(suite, before=None):
+    try:
+        database = sqlite3.connect(f"file:{suite.home / 'policy' / 'vault.sqlite'}?mode=ro", uri=True, timeout=10)
+        try:
+            return database.execute("SELECT COUNT(*) FROM segment WHERE last_ns < ?", (before or 0,)).fetchone()[0]
+        finally:
+            database.close()
+    except sqlite3.OperationalError:
+        return None
+
+
+@pytest.mark.limit(300)
+def test_a_master_key_that_is_being_exchanged_when_the_power_goes_is_the_old_or_the_new(filled, tmp_path):
+    source = random_source()
+    # Many keys, so that it takes a while.
+    sql(filled.home / "policy" / "keys.sqlite", "SELECT 1")
+    subprocess.run([str(w) for w in vault(filled, "fill", "--subjects", 400, "--segments", 5, "--days", 150)], check=True, timeout=60)
+    before = check(filled)["readable"]
+    new = [binaries() / "sluice", "master-key", "new", "--home", filled.home]
+    begun = time.monotonic()
+    subprocess.run([str(w) for w in new], check=True, timeout=60, capture_output=True)
+    whole = time.monotonic() - begun
+    interrupted = 0
+    for _ in range(KILLS):
+        process = Process(new, tmp_path / "out", appending=False)
+        time.sleep(source.uniform(0, whole * 1.2))
+        if process.is_running:
+            process.kill()
+            interrupted += 1
+        state = check(filled)
+        assert state["readable"] == before and state["unreadable"] == 0
+    subprocess.run([str(w) for w in new], check=True, timeout=60, capture_output=True)
+    assert not (filled.home / "keys" / "policy.master.next").exists()
+    assert check(filled)["readable"] == before
+    assert interrupted > 0
+    # Control: another key than either opens nothing, and policy says so in a line and ends.
+    (filled.home / "keys" / "policy.master").write_text("ab" * 32)
+    process = policy(filled)
+    assert process.wait() != 0
+    line, = process.said.strip().splitlines()
+    assert "another master key" in line and "put the right one back" in line
+
+
+def test_the_master_key_can_come_from_a_program_within_its_time(filled, tmp_path):
+    master = filled.home / "keys" / "policy.master"
+    secret = tmp_path / "secret"
+    shutil.copy(master, secret)
+    master.unlink()
+
+    def program(name, text):
+        path = tmp_path / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o700)
+        return path
+
+    process = policy(filled, "--master-key-command", program("good", f"cat {secret}\n"))
+    wait_until(lambda: "listening" in process.said or not process.is_running, "policy serves")
+    assert process.is_running, process.said
+    process.end()
+    for name, text, words in (
+        ("slow", "sleep 60\n", "gave no key within 1 s"), ("fails", f"cat {secret}; exit 3\n", "ended with exit code 3"), ("silent", "exit 0\n", "printed no key"),
+        ("talks", "cat /dev/zero\n", "more than a key"), ("wrong", f"echo {'cd' * 32}\n", "another master key"),
+    ):
+        process = policy(filled, "--master-key-command", program(name, text), "--master-key-seconds", "1")
+        assert process.wait() != 0, name
+        assert len(process.said.strip().splitlines()) == 1 and words in process.said, process.said
+    process = policy(filled, "--master-key-command", "/nowhere/at-all")
+    assert process.wait() != 0 and "cannot run" in process.said
+
+
+def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_on_the_record(make_suite, tmp_path):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1042").run().expect(capturing=True)
+    suite.agent("bob", "E2").run().expect(capturing=True).type("not-hers")
+    agent.type("a", "b", "c")
+    wait_until(lambda: suite.vault_count() == 4, "all is stored")
+    people = tmp_path / "people.csv"
+    people.write_text('subject,name,mail,team,site,locale\nE1042,"Lovelace, ""Ada""",ada@example.com,search,berlin,en-GB\r\nE2,Bob,,search,berlin,de\n')
+    assert suite.cli("directory", "import", people, "--json").json == {"stored": 2, "erased": 0}
+    for path in (suite.home / "policy").iterdir():
+        assert b"Lovelace" not in path.read_bytes(), path
+    for text, words in (
+        ("subject,phone\nE1,1\n", "there is no 'phone'"), ("name\nx\n", "'subject' is missing"), ("subject,name\nE1\n", ":2: 1 values"),
+        ("subject\nE1\nE1\n", "twice"), ('subject\n"E1\n', "not closed"), ('[{"subject": 1}]', "is no text"), ("", "is empty"),
+    ):
+        people.write_text(text)
+        refused = suite.cli("directory", "import", people, check=False)
+        assert refused.code == 1 and words in refused.err, refused
+
+    suite.cli("read", "--purpose", "test", "--why", "somebody else's read", "--class", "activity")
+    suite.cli("read", "--purpose", "test", "--why", "not hers", "--class", "activity", "--subject", "E2")
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+        assert archive.testzip() is None
+        assert json.loads(archive.read("directory.json"))["name"] == 'Lovelace, "Ada"'
+        events = [json.loads(line) for line in archive.read("activity.ndjson").splitlines()]
+        assert [event["key"] for event in events] == ["a", "b", "c"]
+        reads = [json.loads(line) for line in archive.read("reads.ndjson").splitlines()]
+        assert [read["asked"] for read in reads] == ["everyone", "E1042"]
+        assert reads[1]["purpose"] == "subject-access" and reads[1]["directory"] and not reads[0]["directory"]
+        assert "3 events" in archive.read("README.txt").decode()
+    assert len(reads) == len(suite.cli("who-read", "E1042", "--json").lines)
+    assert "everyone" in suite.cli("who-read", "E1042").out and "no read" not in suite.cli("who-read", "E2").out
+    assert suite.cli("ledger", "verify").code == 0
+
+    # An export is a read: a pause of reading stops it, and it leaves nothing that opens.
+    suite.pause("--all", "--reads-only")
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"paused" in done.stderr and done.stdout == b""
+    assert len(suite.cli("who-read", "E1042", "--json").lines) == 2
+
+    # On its own, the entry goes; what was captured stays.
+    suite.resume()
+    suite.cli("directory", "remove", "E1042")
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+        assert "directory.json" not in archive.namelist() and "activity.ndjson" in archive.namelist()
+
+
+def test_what_comes_of_somebody_erased_is_not_stored_and_is_counted(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1042").run().expect(capturing=True)
+    agent.type("a", "b")
+    wait_until(lambda: suite.vault_count() == 2, "both are stored")
+    suite.terminate("policy")
+    subprocess.run([str(w) for w in vault(suite, "forget", "--subject", "E1042")], check=True, timeout=60)
+    suite.start("policy")
+    agent.expect(capturing=True).type("c", "d", "e")
+    gone = wait_until(lambda: suite.service_status("policy")["counters"].get("events.dropped.erased"), "what comes is dropped, and counted")
+    wait_until(lambda: suite.service_status("policy")["counters"].get("events.dropped.erased") == "3" or gone == "3", "all three")
+    assert suite.vault_count() == 0 and suite.vault("SELECT COUNT(*) FROM segment") == [(0,)]
+    # The control: somebody else's is stored.
+    suite.agent("bob", "E2").run().expect(capturing=True).type("x")
+    wait_until(lambda: suite.vault_count() == 1, "others go on")
+    assert suite.cli("ledger", "verify").code == 0

@@ -1,0 +1,197 @@
+import Foundation
+import GRDB
+import Gate
+import Testing
+
+@testable import Vault
+
+@Suite struct KeysFileTests {
+    @Test func `the vault's file and its log hold no key, not even a wrapped one`() throws {
+        let scene = try Scene()
+        let vault = try scene.vault()
+        try vault.store([segment(1), segment(2, of: "E2")])
+        let wrapped = try scene.ask("SELECT wrapped FROM data_key", in: scene.keys).map { $0[0] as Data }
+        #expect(wrapped.count == 2)
+        for (name, bytes) in try scene.bytes() where name.hasPrefix("vault") {
+            for key in wrapped { #expect(bytes.range(of: key) == nil, "\(name)") }
+        }
+        // The control: the same search finds them where they are.
+        #expect(try scene.bytes().contains { name, bytes in name.hasPrefix("keys") && bytes.range(of: wrapped[0]) != nil })
+    }
+
+    @Test func `a key is durable before the first segment under it`() throws {
+        let scene = try Scene()
+        let vault = try scene.vault()
+        // What happens between the two commits: the keys are there, the rows are not.
+        try vault.database.writeWithoutTransaction { db in
+            let made = DataKeys.Made()
+            let key = try vault.keys.key(for: DataKeyPlace(of: segment(1)), made: made)
+            #expect(try scene.ask("SELECT * FROM data_key", in: scene.keys).isEmpty)
+            try db.inTransaction {
+                try vault.store(made, in: db)
+                #expect(try scene.ask("SELECT number FROM data_key", in: scene.keys).map { $0[0] as Int64 } == [key.number])
+                return .rollback
+            }
+        }
+        // The next transaction uses it.
+        try vault.store([segment(1)])
+        #expect(try scene.ask("SELECT number FROM data_key", in: scene.keys).count == 1)
+        #expect(try scene.vault().all().map { try $0.get().sequence } == [1])
+    }
+
+    @Test func `a vault of version 3 gives its keys away, and nothing of them stays in its file`() throws {
+        let scene = try Scene()
+        let wrapped = try version3(scene, keys: 200)
+        // The control: they were there.
+        #expect(try scene.bytes()["vault.sqlite"]?.range(of: wrapped[150]) != nil)
+        let vault = try scene.vault()
+        #expect(try vault.all().map { try $0.get().sequence } == [1])
+        try vault.store([segment(2, of: "NEW")])
+        #expect(try scene.ask("SELECT MAX(number) FROM data_key", in: scene.keys)[0][0] as Int64 == 201)
+        try vault.close()
+        for (name, bytes) in try scene.bytes() where name.hasPrefix("vault") {
+            for key in wrapped { #expect(bytes.range(of: key) == nil, "\(name)") }
+        }
+        #expect(try scene.ask("SELECT COUNT(*) FROM data_key", in: scene.keys)[0][0] as Int64 == 201)
+        #expect(try scene.vault().all().map { try $0.get().sequence } == [1, 2])
+    }
+
+    @Test func `a migration that ended between the two files is done again`() throws {
+        let scene = try Scene()
+        _ = try version3(scene, keys: 3)
+        // The keys were written, the vault was not.
+        let keys = try DataKeys(path: scene.keys, masters: [try master(7)], vault: scene.path)
+        let rows = try scene.ask("SELECT number, subject, month, wrapped FROM data_key")
+        try keys.take(rows, id: master(7).id, sequence: 3)
+        try keys.close()
+        let vault = try scene.vault()
+        #expect(try vault.all().map { try $0.get().sequence } == [1])
+        #expect(try scene.ask("SELECT COUNT(*) FROM data_key", in: scene.keys)[0][0] as Int64 == 3)
+    }
+
+    @Test func `a migration under another master key changes nothing`() throws {
+        let scene = try Scene()
+        _ = try version3(scene, keys: 3)
+        #expect(throws: VaultRefused.otherMasterKey(path: scene.path)) { try scene.vault(8) }
+        #expect(try scene.ask("SELECT COUNT(*) FROM data_key")[0][0] as Int64 == 3)
+        try FileManager.default.removeItem(atPath: scene.keys)
+        #expect(try scene.vault(7).all().map { try $0.get().sequence } == [1])
+    }
+
+    @Test func `a file of keys that is missing, or another vault's, is not replaced by an empty one`() throws {
+        let scene = try Scene()
+        var vault = try scene.vault()
+        try vault.store([segment(1)])
+        try vault.close()
+        try FileManager.default.moveItem(atPath: scene.keys, toPath: scene.folder + "/away")
+        for _ in 0..<2 { #expect(throws: VaultRefused.keysMissing(path: scene.keys)) { try scene.vault() } }
+        #expect(!FileManager.default.fileExists(atPath: scene.keys))
+
+        let other = try Scene()
+        try other.vault().close()
+        try FileManager.default.copyItem(atPath: other.keys, toPath: scene.keys)
+        #expect(throws: VaultRefused.otherKeys(path: scene.keys)) { try scene.vault() }
+        try FileManager.default.removeItem(atPath: scene.keys)
+        try FileManager.default.moveItem(atPath: scene.folder + "/away", toPath: scene.keys)
+        vault = try scene.vault()
+        #expect(try vault.all().map { try $0.get().sequence } == [1])
+    }
+
+    @Test func `a newer version of either file is refused`() throws {
+        for file in ["vault.sqlite", "keys.sqlite"] {
+            let scene = try Scene()
+            try scene.vault().close()
+            try scene.edit("PRAGMA user_version = 99", in: scene.folder + "/" + file)
+            #expect { try scene.vault() } throws: { ($0 as? StoreError)?.description.contains("newer Sluice (format 99") == true }
+        }
+    }
+
+    @Test func `a number never comes back, also when an older file of keys was put back`() throws {
+        let scene = try Scene()
+        let vault = try scene.vault()
+        try vault.store([segment(1)])
+        try vault.close()
+        let old = try scene.bytes()
+        let again = try scene.vault()
+        try again.store([segment(2, of: "E2")])
+        try again.close()
+        try scene.restore("keys.sqlite", old)
+        let later = try scene.vault()
+        try later.store([segment(3, of: "E3")])
+        let found = try later.all()
+        #expect(refusal(found[1]) == SegmentUnreadable(row: 2, why: .keyMissing))
+        #expect((try? found[2].get())?.sequence == 3)
+    }
+
+    @Test func `all keys are wrapped anew, or none`() throws {
+        let scene = try Scene()
+        let vault = try scene.vault(1)
+        try vault.store((1...50).map { segment(UInt64($0), of: "E\($0)") })
+        try vault.close()
+        let old = try scene.ask("SELECT wrapped FROM data_key", in: scene.keys).map { $0[0] as Data }
+        #expect(throws: VaultRefused.otherMasterKey(path: scene.keys)) { try SQLiteVault.rewrap(scene.path, from: master(3), to: master(2)) }
+        // One that cannot be unwrapped stops it, and nothing has changed.
+        let good = old[20]
+        try scene.edit("UPDATE data_key SET wrapped = zeroblob(60) WHERE number = 21", in: scene.keys)
+        #expect(throws: VaultRefused.keyChanged(path: scene.keys, number: 21)) { try SQLiteVault.rewrap(scene.path, from: master(1), to: master(2)) }
+        try scene.edit("UPDATE data_key SET wrapped = ? WHERE number = 21", [good], in: scene.keys)
+        #expect(try scene.vault(1).all().count == 50)
+
+        #expect(try SQLiteVault.rewrap(scene.path, from: master(1), to: master(2)) == 50)
+        #expect(try SQLiteVault.rewrap(scene.path, from: master(1), to: master(2)) == 0, "done again it is done")
+        #expect(throws: VaultRefused.otherMasterKey(path: scene.path)) { try scene.vault(1) }
+        #expect(try scene.vault(2).all().allSatisfy { (try? $0.get()) != nil })
+        // While they are exchanged both keys lie there.
+        let either = try SQLiteVault(path: scene.path, masters: [master(1), master(2)])
+        #expect(try either.all().allSatisfy { (try? $0.get()) != nil })
+        let bytes = try scene.bytes()
+        for (name, file) in bytes where name.hasPrefix("keys") { for key in old { #expect(file.range(of: key) == nil, "\(name)") } }
+    }
+
+    /// As the version before wrote it: one segment of E1, keys of more persons.
+    private func version3(_ scene: Scene, keys count: Int) throws -> [Data] {
+        let master = try master(7)
+        var wrapped: [Data] = []
+        let old = try SQLiteStore.open(scene.path, pageBytes: 8_192, version: 3) { step, db in
+            guard step == 3 else { return }
+            try db.execute(
+                sql: """
+                    CREATE TABLE segment (
+                        number INTEGER PRIMARY KEY, subject TEXT NOT NULL, class TEXT NOT NULL, first_ns INTEGER NOT NULL,
+                        last_ns INTEGER NOT NULL, agent INTEGER NOT NULL, stream INTEGER NOT NULL, sequence INTEGER NOT NULL,
+                        site TEXT NOT NULL, team TEXT NOT NULL, count INTEGER NOT NULL, epoch INTEGER NOT NULL,
+                        columns_bytes INTEGER NOT NULL, hash BLOB NOT NULL, key INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+                    CREATE INDEX segment_time ON segment (subject, class, first_ns);
+                    CREATE INDEX segment_batch ON segment (stream, sequence);
+                    CREATE TABLE stream (
+                        agent INTEGER NOT NULL, stream INTEGER NOT NULL, sequence INTEGER NOT NULL, lost INTEGER NOT NULL,
+                        PRIMARY KEY (agent, stream)) STRICT, WITHOUT ROWID;
+                    CREATE TABLE gate (epoch INTEGER PRIMARY KEY, body BLOB NOT NULL, at_us INTEGER NOT NULL) STRICT;
+                    CREATE TABLE total (
+                        only INTEGER PRIMARY KEY CHECK (only = 1), events INTEGER NOT NULL, segments INTEGER NOT NULL, oldest_ns INTEGER) STRICT;
+                    INSERT INTO total VALUES (1, 4, 1, NULL);
+                    CREATE TABLE data_key (
+                        number INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, month INTEGER NOT NULL, wrapped BLOB NOT NULL,
+                        UNIQUE (subject, month)) STRICT;
+                    CREATE TABLE master_key (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
+                    """)
+            try SQLiteStore.createLedgerTables(in: db)
+            try db.execute(sql: "INSERT INTO master_key VALUES (1, ?)", arguments: [master.id])
+            for number in 1...count {
+                let place = DataKeyPlace(subject: "E\(number)", month: 202_611)
+                let (key, box) = try DataKey.make(Int64(number), for: place, under: master)
+                wrapped.append(box)
+                try db.execute(sql: "INSERT INTO data_key (subject, month, wrapped) VALUES (?, ?, x'')", arguments: [place.subject, place.month])
+                try db.execute(sql: "UPDATE data_key SET wrapped = ? WHERE number = ?", arguments: [box, number])
+                guard number == 1 else { continue }
+                let stored = segment(1)
+                let columns = SegmentColumns(stored, key: 1)
+                try db.execute(
+                    sql: "INSERT INTO segment VALUES (1, 'E1', 'activity', ?, ?, 3, ?, 1, 'berlin', 'search', 4, 7, 81, ?, 1, ?)",
+                    arguments: [columns.first, columns.last, columns.stream, columns.hash, try key.seal(stored.blob, beside: columns)])
+            }
+        }
+        try old.close()
+        return wrapped
+    }
+}
