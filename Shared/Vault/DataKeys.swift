@@ -69,8 +69,7 @@ final class DataKeys: Sendable {
                     CREATE TABLE master_key (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
                     CREATE TABLE vault (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
                     CREATE TABLE erasure (
-                        subject TEXT PRIMARY KEY, at_us INTEGER NOT NULL, state INTEGER NOT NULL, readmitted_us INTEGER,
-                        segments INTEGER NOT NULL, events INTEGER NOT NULL) STRICT;
+                        subject TEXT PRIMARY KEY, at_us INTEGER NOT NULL, state INTEGER NOT NULL, readmitted_us INTEGER) STRICT;
                     CREATE TABLE hold (incident INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (incident, subject)) STRICT, WITHOUT ROWID;
                     """)
         }
@@ -217,18 +216,18 @@ final class DataKeys: Sendable {
     func isHeld(_ subject: String) -> Bool { known.withLock { $0.held[subject] != nil } }
 
     func erasures() throws -> [Erasure] {
-        let rows = try file.read { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure ORDER BY subject") }
+        let rows = try file.read { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure ORDER BY subject") }
         return rows.map { erasure($0) }
     }
 
     func erasure(of subject: String) throws -> Erasure? {
-        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure WHERE subject = ?", arguments: [subject]) }
+        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE subject = ?", arguments: [subject]) }
             .map { erasure($0) }
     }
 
     /// The next one whose rows are not gone.
     func unfinished() throws -> Erasure? {
-        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us, segments, events FROM erasure WHERE state = 1 LIMIT 1") }
+        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE state = 1 LIMIT 1") }
             .map { erasure($0) }
     }
 
@@ -236,8 +235,7 @@ final class DataKeys: Sendable {
         let subject: String = row[0]
         return Erasure(
             subject: subject, at: WallTime(microseconds: row[1]), state: Erasure.State(rawValue: row[2]) ?? .rows,
-            readmitted: (row[3] as Int64?).map { WallTime(microseconds: $0) }, segments: row[4], events: row[5],
-            holds: known.withLock { $0.held[subject] ?? [] })
+            readmitted: (row[3] as Int64?).map { WallTime(microseconds: $0) }, holds: known.withLock { $0.held[subject] ?? [] })
     }
 
     /// Destroys the keys of everyone named whom no incident holds, and keeps that it was asked: one transaction for all.
@@ -264,7 +262,7 @@ final class DataKeys: Sendable {
                 let state: Erasure.State = held[order.subject] == nil ? .rows : .waiting
                 try db.execute(
                     sql: """
-                        INSERT INTO erasure VALUES (?, ?, ?, ?, 0, 0) ON CONFLICT DO UPDATE SET
+                        INSERT INTO erasure VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                             at_us = MAX(at_us, excluded.at_us), state = excluded.state, readmitted_us = excluded.readmitted_us
                         """,
                     arguments: [order.subject, order.at.microseconds, state.rawValue, order.readmitted?.microseconds])
@@ -301,13 +299,8 @@ final class DataKeys: Sendable {
         _ = try SQLiteStore.emptyLog(file)
     }
 
-    func took(_ subject: String, segments: Int64, events: Int64, isDone: Bool) throws {
-        try file.write { db in
-            try db.execute(
-                sql: "UPDATE erasure SET segments = segments + ?, events = events + ?, state = ? WHERE subject = ? AND state = 1",
-                arguments: [segments, events, (isDone ? Erasure.State.done : .rows).rawValue, subject])
-        }
-    }
+    /// Nothing of them is left.
+    func finish(_ subject: String) throws { try file.write { try $0.execute(sql: "UPDATE erasure SET state = 2 WHERE subject = ? AND state = 1", arguments: [subject]) } }
 
     /// Marks who is erased and has rows again, because a backup of the vault was put back.
     func begin(again subjects: [String]) throws {

@@ -16,7 +16,7 @@ package struct Erasure: Hashable, Sendable {
     package var state: State
     /// Since when they are stored again, because they agreed anew; nil: nothing of them is.
     package var readmitted: WallTime?
-    /// Taken away so far.
+    /// Taken out of this vault so far, in all.
     package var segments: Int64 = 0
     package var events: Int64 = 0
     /// The incidents that it waits for.

@@ -23,14 +23,18 @@ extension SQLiteVault {
             }.map(\.subject))
     }
 
-    package func eraseNext(atMost rows: Int) throws -> Erasure? {
+    package func eraseNext(atMost limit: Int) throws -> Erasure? {
         guard var erasure = try keys.unfinished() else { return nil }
         let live = try keys.numbers(of: erasure.subject)
-        var (segments, events) = (Int64(0), Int64(0))
         try pool.writeWithoutTransaction { db in
             try db.inTransaction(.immediate) {
-                let rows = try SQLiteVault.dead(erasure.subject, besides: live.map(\.number), atMost: rows, in: db)
-                (segments, events) = try SQLiteVault.delete(rows, in: db)
+                let rows = try SQLiteVault.dead(erasure.subject, besides: live.map(\.number), atMost: limit, in: db)
+                let gone = try SQLiteVault.delete(rows, in: db)
+                // With the rows, so that the sum is right wherever this is interrupted.
+                try db.execute(
+                    sql: "INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, events = events + excluded.events",
+                    arguments: [erasure.subject, gone.segments, gone.events])
+                if gone.segments < limit { erasure.state = .done }
                 if !live.contains(where: { $0.month == DataKeyPlace.directory }) {
                     try db.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [erasure.subject])
                 }
@@ -38,15 +42,24 @@ extension SQLiteVault {
             }
         }
         deleted()
-        erasure.segments += segments
-        erasure.events += events
-        if segments < rows { erasure.state = .done }
-        try keys.took(erasure.subject, segments: segments, events: events, isDone: erasure.state == .done)
-        return erasure
+        if erasure.state == .done { try keys.finish(erasure.subject) }
+        return try counted([erasure])[0]
+    }
+
+    /// With what was taken away of each.
+    private func counted(_ erasures: [Erasure]) throws -> [Erasure] {
+        try pool.read { db in
+            let statement = try db.cachedStatement(sql: "SELECT segments, events FROM erased WHERE subject = ?")
+            return try erasures.map { erasure in
+                var erasure = erasure
+                if let row = try Row.fetchOne(statement, arguments: [erasure.subject]) { (erasure.segments, erasure.events) = (row[0], row[1]) }
+                return erasure
+            }
+        }
     }
 
     package func readmit(_ subject: String, at now: WallTime) throws { try keys.readmit(subject, at: now) }
-    package func erasures() throws -> [Erasure] { try keys.erasures() }
+    package func erasures() throws -> [Erasure] { try counted(keys.erasures()) }
     package func isErased(_ subject: String) -> Bool { keys.isErased(subject) }
     package func hold(_ incident: UInt64, _ subjects: Set<String>) throws { try keys.hold(incident, subjects) }
     package func lift(_ incident: UInt64) throws { try keys.lift(incident) }

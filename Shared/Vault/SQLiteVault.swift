@@ -125,6 +125,7 @@ package final class SQLiteVault: Vault {
                 DROP TABLE master_key;
                 CREATE TABLE housekeeping (
                     only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB, key_high INTEGER NOT NULL, swept_us INTEGER, longest_ns INTEGER NOT NULL) STRICT;
+                CREATE TABLE erased (subject TEXT PRIMARY KEY, segments INTEGER NOT NULL, events INTEGER NOT NULL) STRICT, WITHOUT ROWID;
                 CREATE TABLE person (subject TEXT PRIMARY KEY, key INTEGER NOT NULL, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
                 """)
         try db.execute(sql: "INSERT INTO housekeeping VALUES (1, NULL, ?, NULL, (SELECT COALESCE(MAX(last_ns - first_ns), 0) FROM segment))", arguments: [sequence])
