@@ -7,15 +7,15 @@ import Wire
 struct DirectoryJob: Sendable {
     let id: Data
     let route: Route
-    let people: [Person]
+    let people: [DirectoryEntry]
     let removed: [String]
 }
 
 extension WirePerson {
-    init(_ person: Person) {
+    init(_ person: DirectoryEntry) {
         self.init()
         (subject, name, mail, team, site, locale) = (person.subject, person.name, person.mail, person.team, person.site, person.locale)
     }
 
-    var value: Person { Person(subject: subject, name: name, mail: mail, team: team, site: site, locale: locale) }
+    var value: DirectoryEntry { DirectoryEntry(subject: subject, name: name, mail: mail, team: team, site: site, locale: locale) }
 }

@@ -21,8 +21,10 @@ struct Housekeeping {
     private var stepAt = Instant(nanoseconds: 0)
     private var sweepAt = Instant(nanoseconds: 0)
 
-    /// About 4 ms of work.
+    /// Some milliseconds of work.
     private static let rowsPerStep = 128
+    /// A few commits make most of an erasure's time.
+    private static let rowsPerErasingStep = 512
     /// From the end of a sweep to the beginning of the next.
     private static let sweepEvery = Span.seconds(900)
     /// After it found no room.
@@ -60,7 +62,7 @@ struct Housekeeping {
         do {
             switch deed {
             case .erasing:
-                if let erasure = try vault.eraseNext(atMost: Housekeeping.rowsPerStep) { news.append(.erasing(erasure)) } else { erases = false }
+                if let erasure = try vault.eraseNext(atMost: Housekeeping.rowsPerErasingStep) { news.append(.erasing(erasure)) } else { erases = false }
             case .sweeping: news = try advance(wall, begun)
             }
         } catch where vault.isFull(error) {

@@ -499,7 +499,7 @@ final class Monitor {
         follower.link.send(.stopped, body)
     }
 
-    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64, _ person: Person?) {
+    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64, _ person: DirectoryEntry?) {
         counters["releases", default: 0] += 1
         // The gate may have closed, or this node's lease ended, while the record was written.
         streaming[number] = Streaming(job: job)

@@ -32,7 +32,7 @@ final class VaultWriter: Sendable {
         case cosigned(Checkpoint, Data)
         /// What came as control's cosignature is none.
         case badCosignature
-        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64, person: Person?)
+        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64, person: DirectoryEntry?)
         case releaseRefused(ReleaseJob, Refusal, String)
         /// What a look at the key files brought; nil: nothing has changed, and why.
         case keys([VaultKeyID]?, why: String)

@@ -42,7 +42,7 @@ package struct ErasureOrder: Hashable, Sendable {
 }
 
 /// One entry of the directory: whom a subject's id stands for.
-package struct Person: Hashable, Sendable, Codable {
+package struct DirectoryEntry: Hashable, Sendable, Codable {
     package var subject: String
     package var name: String
     package var mail: String

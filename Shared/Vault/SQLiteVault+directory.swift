@@ -4,7 +4,7 @@ package import Gate
 
 /// The directory. Each entry lies encrypted under a key of its person, which is in the file of keys: it is erased with them, and on its own by that key.
 extension SQLiteVault {
-    package func put(_ people: [Person], at now: WallTime) throws {
+    package func put(_ people: [DirectoryEntry], at now: WallTime) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         try pool.writeWithoutTransaction { db in
@@ -23,7 +23,7 @@ extension SQLiteVault {
         }
     }
 
-    package func person(_ subject: String) throws -> Person? {
+    package func person(_ subject: String) throws -> DirectoryEntry? {
         let row = try pool.read { try Row.fetchOne($0, sql: "SELECT key, body FROM person WHERE subject = ?", arguments: [subject]) }
         guard let row else { return nil }
         switch try keys.key(row[0]) {
@@ -33,7 +33,7 @@ extension SQLiteVault {
             guard let body = key.open(row[1], associated: SQLiteVault.associated(subject, key.number)) else {
                 throw SegmentUnreadable(row: 0, why: .changed)
             }
-            return try JSONDecoder().decode(Person.self, from: body)
+            return try JSONDecoder().decode(DirectoryEntry.self, from: body)
         }
     }
 

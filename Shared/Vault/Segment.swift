@@ -165,9 +165,9 @@ package protocol Vault: Sendable {
 
     // The directory. Each entry is encrypted under a key of its person.
 
-    func put(_ people: [Person], at: WallTime) throws
+    func put(_ people: [DirectoryEntry], at: WallTime) throws
     /// Nil: there is none, or its key is gone.
-    func person(_ subject: String) throws -> Person?
+    func person(_ subject: String) throws -> DirectoryEntry?
     func removePerson(_ subject: String) throws
     func peopleCount() throws -> Int
 

@@ -212,7 +212,7 @@ extension Scene: VaultPlace {
         let place = try engine.make()
         let vault = try place.open()
         try store(vault, (1...5).map { segment($0) } + [segment(6, of: "E2"), segment(7, at: november + month)])
-        try vault.put([Person(subject: "E1", name: "Ada"), Person(subject: "E2", name: "Bob")], at: november)
+        try vault.put([DirectoryEntry(subject: "E1", name: "Ada"), DirectoryEntry(subject: "E2", name: "Bob")], at: november)
         try vault.erase([ErasureOrder("E1", at: november + month)])
         #expect(try sequences(vault) == [6])
         #expect(try vault.person("E1") == nil)
@@ -341,8 +341,8 @@ extension Scene: VaultPlace {
         let place = try engine.make()
         let vault = try place.open()
         try store(vault, [segment(1)])
-        try vault.put([Person(subject: "E1", name: "Ada"), Person(subject: "E2", name: "Bob")], at: november)
-        try vault.put([Person(subject: "E1", name: "Ada Lovelace", mail: "ada@example.com", team: "search", site: "berlin", locale: "en-GB")], at: november)
+        try vault.put([DirectoryEntry(subject: "E1", name: "Ada"), DirectoryEntry(subject: "E2", name: "Bob")], at: november)
+        try vault.put([DirectoryEntry(subject: "E1", name: "Ada Lovelace", mail: "ada@example.com", team: "search", site: "berlin", locale: "en-GB")], at: november)
         #expect(try vault.person("E1")?.name == "Ada Lovelace" && vault.peopleCount() == 2)
         try vault.removePerson("E1")
         #expect(try vault.person("E1") == nil && vault.peopleCount() == 1)
@@ -356,7 +356,7 @@ extension Scene: VaultPlace {
     @Test(arguments: engines) func `nobody who is erased comes into the directory`(_ engine: any VaultEngine) throws {
         let vault = try engine.make().open()
         try vault.erase([ErasureOrder("E1", at: november)])
-        try vault.put([Person(subject: "E1", name: "Ada")], at: november)
+        try vault.put([DirectoryEntry(subject: "E1", name: "Ada")], at: november)
         #expect(try vault.person("E1") == nil && vault.peopleCount() == 0)
     }
 }

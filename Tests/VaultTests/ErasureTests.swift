@@ -109,7 +109,7 @@ import Testing
         let scene = try Scene()
         let vault = try scene.vault()
         let name = "Ada-\(UUID().uuidString)"
-        try vault.put([Person(subject: "E1", name: name), Person(subject: "E2", name: "Bob")], at: november)
+        try vault.put([DirectoryEntry(subject: "E1", name: name), DirectoryEntry(subject: "E2", name: "Bob")], at: november)
         for (file, bytes) in try scene.bytes() { #expect(bytes.range(of: Data(name.utf8)) == nil, "\(file)") }
         #expect(try vault.person("E1")?.name == name)
         // Entries that were exchanged, or changed, are not believed.

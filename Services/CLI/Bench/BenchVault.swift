@@ -86,7 +86,7 @@ struct BenchForget: ParsableCommand {
                 try vault.erase([ErasureOrder(VaultFill.subject(0), at: Clock.wall())])
                 unreadable.append(Stopwatch.now() - begun)
                 var last = Stopwatch.now()
-                while try vault.eraseNext(atMost: 128) != nil {
+                while try vault.eraseNext(atMost: 512) != nil {
                     steps.append(Stopwatch.now() - last)
                     last = Stopwatch.now()
                 }
