@@ -25,7 +25,7 @@ struct DirectoryCommand: ParsableCommand {
         @Argument(help: "The file; '-': standard input.") var file: String
 
         func run() throws {
-            let people = try PeopleFile.read(file)
+            let people = try DirectoryFile.read(file)
             guard !people.isEmpty else { throw Complaint("\(file) names nobody") }
             let client = try connection.client("policy")
             var sum = WireDirectoryStored()

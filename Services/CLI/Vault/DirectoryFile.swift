@@ -3,7 +3,7 @@ import Foundation
 import Wire
 
 /// A file of people: CSV with a line of names on top, or JSON, an array of objects. The names are subject, name, mail, team, site, locale.
-enum PeopleFile {
+enum DirectoryFile {
     private static var keys: [String: WritableKeyPath<WirePerson, String>] {
         ["subject": \.subject, "name": \.name, "mail": \.mail, "team": \.team, "site": \.site, "locale": \.locale]
     }
