@@ -44,6 +44,10 @@ package enum SQLiteStore {
                 if overwrites { try db.execute(sql: "PRAGMA secure_delete = ON") }
             }
         }
+        // SQLite would create it readable by all, and its log and index take over its mode. What an earlier version left is mended.
+        let file = Foundation.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        if file >= 0 { close(file) }
+        for name in [path, path + "-wal", path + "-shm"] { chmod(name, 0o600) }
         let writer: any DatabaseWriter
         do {
             writer =
@@ -77,7 +81,6 @@ package enum SQLiteStore {
         } catch let error as DatabaseError {
             throw StoreError.unopenable(path: path, error.message ?? "\(error.resultCode)")
         }
-        chmod(path, 0o600)
         return writer
     }
 

@@ -1,6 +1,7 @@
 """Secrets stay in their files (FAULTS: A12, A13): nothing that the suite writes, prints, or shows of its processes holds one."""
 
 import base64
+import os
 import re
 import resource
 import signal
@@ -121,6 +122,32 @@ def test_no_secret_leaves_its_file(make_suite, tmp_path):
     path, raw = next(iter(secrets.items()))
     assert search({path: raw}, [("a log", b"key=" + base64.b64encode(raw))]), "the search finds what is there"
     assert any(str(holder) in {name for name, _ in places} for holder in secrets), "the files that hold them were among those searched"
+
+
+def test_databases_and_what_sqlite_lays_beside_them_are_their_owners_alone(make_suite):
+    suite = make_suite(start=False)
+    old = os.umask(0o022)
+    try:
+        suite.start()
+        agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    finally:
+        os.umask(old)
+    agent.type("a")
+    wait_until(lambda: suite.vault_count() == 1, "something is stored")
+
+    def modes():
+        return {path.name: path.stat().st_mode & 0o777 for path in suite.home.rglob("*.sqlite*")}
+
+    found = modes()
+    assert set(found) >= {f"{name}.sqlite{more}" for name in ("ledger", "vault", "outbox", "spool") for more in ("", "-wal")}, found
+    assert set(found.values()) == {0o600}, found
+    # What an earlier version left behind when it was killed is mended, also the log of it.
+    suite.kill("policy")
+    for path in (suite.home / "policy").glob("vault.sqlite*"):
+        path.chmod(0o644)
+    assert 0o644 in modes().values(), "the control"
+    suite.start("policy")
+    assert set(modes().values()) == {0o600}, modes()
 
 
 @pytest.mark.parametrize("name", ["ops-1.key", "ops-1.secret", "control.ledger", "control.secret", "policy.vault", "policy.secret", "ingest.secret"])
