@@ -25,8 +25,24 @@ enum ProposalView {
 
     static func summary(_ proposal: WireProposal) -> String {
         let by = "by \(Terminal.safe(proposal.proposer)), \(Show.time(microseconds: proposal.atUs))"
+        // What was signed is shown while it is open; afterwards the ledger has it.
+        guard !proposal.signed.statement.isEmpty else { return by }
         guard let command = proposal.signed.command?.value else { return "unknown to this version, \(by)" }
         return "\(Terminal.safe(text(of: command))), \(by)"
+    }
+
+    /// Why it can be approved no more; nil: it can.
+    static func end(of proposal: WireProposal) -> String? {
+        let number = proposal.proposal
+        switch proposal.state {
+        case "open": return nil
+        case "applied":
+            let names = proposal.approvedBy.map(Terminal.safe).joined(separator: ", ")
+            return "proposal \(number) was approved by \(names) and carried out at \(Show.time(microseconds: proposal.endedUs)): there is nothing left to approve"
+        case "withdrawn": return "proposal \(number) was withdrawn by \(Terminal.safe(proposal.withdrawnBy)): propose it again"
+        case "expired": return "proposal \(number) expired at \(Show.time(microseconds: proposal.endedUs)): propose it again"
+        default: return "proposal \(number) is \(Terminal.safe(proposal.state)), and not open"
+        }
     }
 
     static func text(of command: Command) -> String {
@@ -92,10 +108,11 @@ struct Approve: ParsableCommand {
         guard let proposal = try client.query(.proposals(asked)).proposals.proposals.first(where: { $0.proposal == number }) else {
             throw Complaint("there is no proposal \(number): 'sluice proposals' lists them")
         }
+        if let end = ProposalView.end(of: proposal) { throw Complaint(end) }
         // Of what was shown, and not of what control says that it is.
         guard let hash = ProposalHash(Array(SHA256.hash(data: proposal.signed.statement))) else { return }
         let terminal = Terminal()
-        if !connection.json, proposal.state == "open" {
+        if !connection.json {
             print("proposal \(number): \(ProposalView.summary(proposal))")
             for line in proposal.gains { print("  \(terminal.yellow(Terminal.safe(line)))") }
             if terminal.isTerminal, isatty(STDIN_FILENO) == 1, !yes {
@@ -109,7 +126,9 @@ struct Approve: ParsableCommand {
         for closure in outcome.lifted { print("lifted \(closure.epoch)   \(Show.selector(closure))   \(Terminal.safe(closure.reason))") }
         for node in outcome.nodes { print("registered \(Terminal.safe(node.name)), number \(node.ordinal)") }
         if !outcome.lifted.isEmpty { return print("\(terminal.green("RESUMED"))    epoch \(outcome.epoch)") }
-        ProposalView.show(outcome.proposal, home: connection.home)
+        var shown = outcome.proposal
+        shown.signed = proposal.signed
+        ProposalView.show(shown, home: connection.home)
     }
 }
 

@@ -39,9 +39,9 @@ enum Show {
         case ..<1_000: return "\(Int(value)) µs"
         case ..<1_000_000: return value < 10_000 ? String(format: "%.1f ms", value / 1e3) : "\(Int((value / 1e3).rounded())) ms"
         case ..<60_000_000: return String(format: "%.1f s", value / 1e6)
-        case ..<3_600_000_000: return "\(Int(value / 60e6)) min"
-        case ..<172_800_000_000: return "\(Int(value / 3_600e6)) h"
-        default: return "\(Int(value / 86_400e6)) days"
+        case ..<3_570_000_000: return "\(Int((value / 60e6).rounded())) min"
+        case ..<172_800_000_000: return "\(Int((value / 3_600e6).rounded())) h"
+        default: return "\(Int((value / 86_400e6).rounded())) days"
         }
     }
 

@@ -384,9 +384,15 @@ final class Authority {
                 wire.gains = gains.prefix(100).map(\.line)
                 if gains.count > 100 { wire.gains.append("and \(gains.count - 100) more") }
             }
-        case .applied: wire.state = "applied"
-        case .expired: wire.state = "expired"
-        case .withdrawn: wire.state = "withdrawn"
+        case .applied(_, let at):
+            wire.state = "applied"
+            wire.endedUs = at.microseconds
+        case .expired:
+            wire.state = "expired"
+            wire.endedUs = proposal.until.microseconds
+        case .withdrawn(let by):
+            wire.state = "withdrawn"
+            wire.withdrawnBy = by
         }
         return wire
     }

@@ -211,6 +211,80 @@ def test_a_removed_agent_stops_within_its_lease_and_the_others_go_on(suite):
     agent.process.end()
 
 
+# Two persons
+
+
+def printed(suite, *arguments):
+    """What a command prints, a line each, with times and counts that differ from run to run taken out."""
+    return [re.sub(r"\d\d:\d\d:\d\d", "TIME", line) for line in suite.cli(*arguments).out.splitlines()]
+
+
+def test_adding_an_operator_and_enrolling_a_machine_are_shown_and_approved_in_words(make_suite, tmp_path):
+    suite = make_suite()
+    (tmp_path / "passphrase").write_text("long enough\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    made = suite.cli("key", "new", "ops-3", "--out", tmp_path / "ops-3", "--passphrase-file", tmp_path / "passphrase").out.splitlines()
+    fingerprint = re.search(r"SHA256:\S+", made[0])[0]
+    assert made == [
+        f"made {tmp_path}/ops-3.key, .secret and .pub   {fingerprint}", f"an operator who is there already: sluice operator add ops-3 --key {tmp_path}/ops-3.pub"]
+    said = printed(suite, "operator", "add", "ops-3", "--key", tmp_path / "ops-3.pub")
+    number = int(re.match(r"proposal (\d+):", said[0])[1])
+    what = f"add operator ops-3 ({fingerprint}), by ops-1, TIME"
+    gain = f"  makes ops-3 (person ops-3) an operator, key {fingerprint}"
+    assert said == [
+        f"proposal {number}: {what}   needs 1 more of 2   expires in 24 h", gain, f"another operator: sluice approve {number} --as NAME --home {suite.home}"]
+    assert printed(suite, "approve", number, "--as", "ops-2") == [
+        f"proposal {number}: {what}", gain, f"proposal {number}: {what}   applied by ops-1 and ops-2"]
+    # Again: what it is now, and when; not that something was changed under whoever approves.
+    again = suite.cli("approve", number, "--as", "ops-2", check=False)
+    assert again.code == 1 and again.out == "" and len(again.err.splitlines()) == 1
+    assert re.search(rf"proposal {number} was approved by ops-2 and carried out at \d\d:\d\d:\d\d: there is nothing left to approve", again.err), again
+    assert printed(suite, "proposals", "--all")[-1] == f"proposal {number}: by ops-1, TIME   applied by ops-1 and ops-2"
+
+    enrolled = suite.cli("enrol", "--subject", "E1042", "--site", "berlin", "--team", "search")
+    token = enrolled.out.strip()
+    number += 1
+    assert re.fullmatch(r"sluice-join-[\w-]+", token)
+    assert enrolled.err.splitlines() == [
+        f"dead until approved: sluice approve {number} --as ANOTHER-OPERATOR; then good once, for 15m",
+        f"for this machine alone, which calls itself {suite.settings['join']}; for others: --address tcp://HOST:PORT"]
+    what = "enrol an agent of E1042, by ops-1, TIME"
+    gain = "  lets one agent in, subject E1042, site berlin, team search, by a token"
+    assert printed(suite, "approve", number, "--as", "ops-2") == [
+        f"proposal {number}: {what}", gain, f"proposal {number}: {what}   applied by ops-1 and ops-2"]
+    suite.start("join")
+    joined = subprocess.run(
+        [binaries() / "sluice-agent", "join", token, "--home", tmp_path / "desk"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert joined.returncode == 0, joined
+    assert re.fullmatch(rf"joined as [0-9a-f]{{16}}\nsluice-agent run --home {tmp_path}/desk\n", joined.stdout)
+
+
+def test_what_was_taken_off_the_table_is_not_approved_and_says_by_whom(make_suite):
+    suite = make_suite()
+    epoch = suite.pause("--reads-only", "--reader", "nobody")["epoch"]
+    number = suite.cli("resume", epoch, "--reason", "x", "--json").json["proposal"]["proposal"]
+    assert suite.cli("withdraw", number).out == f"withdrawn: proposal {number}\n"
+    done = suite.cli("approve", number, "--as", "ops-2", check=False)
+    assert done.code == 1 and done.err == f"sluice: proposal {number} was withdrawn by ops-1: propose it again\n", done
+
+
+def test_the_first_start_says_loudly_whose_keys_it_made(tmp_path):
+    from harness import Suite
+
+    suite = Suite(tmp_path)
+    try:
+        said = (suite.folder / "up.log").read_text()
+        assert "MADE THE FIRST TWO OPERATORS, ops-1 and ops-2: what is widened takes both." in said, said
+        assert f"Their keys lie in the clear in {suite.home}/keys. Give ops-2.key and ops-2.secret to ANOTHER PERSON" in said
+        assert "sluice key protect ops-1" in said
+        # The control: a second start has made nobody.
+        (suite.folder / "up.log").write_text("")
+        suite.up().end()
+        assert "MADE THE FIRST" not in (suite.folder / "up.log").read_text()
+    finally:
+        suite.close()
+
+
 # The command line
 
 

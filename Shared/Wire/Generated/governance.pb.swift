@@ -1107,6 +1107,11 @@ package nonisolated struct WireProposal: Sendable {
   /// What would be allowed that is not now, a line each, for people.
   package var gains: [String] = []
 
+  /// Applied, expired: when. Withdrawn: 0.
+  package var endedUs: Int64 = 0
+
+  package var withdrawnBy: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -4053,7 +4058,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireProposal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Proposal"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0\u{1}hash\0\u{1}signed\0\u{1}proposer\0\u{3}at_us\0\u{3}until_us\0\u{1}needed\0\u{3}approved_by\0\u{1}state\0\u{1}gains\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}proposal\0\u{1}hash\0\u{1}signed\0\u{1}proposer\0\u{3}at_us\0\u{3}until_us\0\u{1}needed\0\u{3}approved_by\0\u{1}state\0\u{1}gains\0\u{3}ended_us\0\u{3}withdrawn_by\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4071,6 +4076,8 @@ nonisolated extension WireProposal: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.approvedBy) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.state) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.gains) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self.endedUs) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.withdrawnBy) }()
       default: break
       }
     }
@@ -4111,6 +4118,12 @@ nonisolated extension WireProposal: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.gains.isEmpty {
       try visitor.visitRepeatedStringField(value: self.gains, fieldNumber: 10)
     }
+    if self.endedUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.endedUs, fieldNumber: 11)
+    }
+    if !self.withdrawnBy.isEmpty {
+      try visitor.visitSingularStringField(value: self.withdrawnBy, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4125,6 +4138,8 @@ nonisolated extension WireProposal: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.approvedBy != rhs.approvedBy {return false}
     if lhs.state != rhs.state {return false}
     if lhs.gains != rhs.gains {return false}
+    if lhs.endedUs != rhs.endedUs {return false}
+    if lhs.withdrawnBy != rhs.withdrawnBy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
