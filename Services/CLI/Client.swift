@@ -9,12 +9,24 @@ import Wire
 /// Why a command could not be done.
 enum ClientError: Error, CustomStringConvertible {
     case silent(service: String, endpoint: String)
+    /// The handshake was refused: the key is nobody's there.
+    case shutOut(service: String, name: String)
     case refused(Refusal?, String)
 
     var description: String {
         switch self {
         case .silent(let service, let endpoint): "\(service) does not answer at \(endpoint): is 'sluice up' running with this --home?"
+        case .shutOut(let service, let name):
+            "the key of \(name) is not registered with \(service), or not any more: another operator's 'sluice operator list' shows whose are"
         case .refused(_, let text): text
+        }
+    }
+
+    /// 77 as in sysexits.h: not permitted. Whoever was removed learns it from this, and not from a text.
+    var exitCode: Int32 {
+        switch self {
+        case .shutOut, .refused(.unknownNode, _): 77
+        case .silent, .refused: 1
         }
     }
 }
@@ -25,6 +37,7 @@ final class Client {
     private let reactor: Reactor
     private let service: String
     private let endpoint: String
+    private let operatorName: String
     private var onWelcome: () -> Void = {}
 
     /// - Parameter operatorName: Whose key in the home's `keys` signs on.
@@ -41,10 +54,11 @@ final class Client {
         let keys = try KeyFile.load(home.key(operatorName))
         let context = try Context()
         let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax)
-        link = try Link(.init(endpoint: ServiceHost.reachable(endpoint), server: server), keys: keys, limits: limits, silence: .seconds(2), reconnect: 20...60, in: context)
+        link = try Link(.init(endpoint: ServiceHost.reachable(endpoint), server: server), keys: keys, limits: limits, silence: .seconds(2), reconnect: 20...60, watching: true, in: context)
         reactor = Reactor(wakeup: try Wakeup()) {}
         self.service = service
         self.endpoint = endpoint
+        self.operatorName = operatorName
         link.hello = {
             var body = WireHello()
             body.software = "sluice cli 0.1"
@@ -85,8 +99,8 @@ final class Client {
         onWelcome = { [unowned self] in link.send(kind, body) }
         if link.isWelcome { link.send(kind, body) }
         reactor.every(.milliseconds(50)) { [unowned self] now in
-            guard result == nil, now - heard > silence else { return }
-            result = .failure(ClientError.silent(service: service, endpoint: endpoint))
+            guard result == nil, link.isShutOut || now - heard > silence else { return }
+            result = .failure(link.isShutOut ? ClientError.shutOut(service: service, name: operatorName) : .silent(service: service, endpoint: endpoint))
             reactor.stop()
         }
         reactor.run()

@@ -20,6 +20,7 @@ struct Sluice: ParsableCommand {
             EXIT CODES
               0   done; a pause: its certificate is complete
               1   not done, or not confirmed; what is missing is printed
+              77  the operator's key is not registered, or not any more
               64  the command line was not understood
             Every command takes --json. Shell completion: sluice --generate-completion-script bash (zsh, fish).
             """,
@@ -37,7 +38,7 @@ struct Sluice: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let error as ClientError {
-            fail("\(error)")
+            fail("\(error)", error.exitCode)
         } catch let error as Complaint {
             fail("\(error)")
         } catch {
@@ -46,9 +47,9 @@ struct Sluice: ParsableCommand {
     }
 
     /// One line, for a tired operator.
-    static func fail(_ text: String) -> Never {
+    static func fail(_ text: String, _ code: Int32 = 1) -> Never {
         FileHandle.standardError.write(Data("sluice: \(Terminal.safe(text))\n".utf8))
-        Foundation.exit(1)
+        Foundation.exit(code)
     }
 }
 

@@ -30,6 +30,8 @@ package final class Link: Source {
     package private(set) var renewals: UInt64 = 0
 
     private var socket: Socket?
+    /// Where the handshake is watched, for whoever must tell a refusal from silence. Before the context, which ends when no socket is left.
+    private var monitor: Socket?
     private let endpoint: String
     /// Keys that count for the binder; the first is the one that this socket expects.
     private var servers: [CurveKey]
@@ -49,11 +51,16 @@ package final class Link: Source {
     private var isAnswered = false
     private var patience: Span
     private var greeted: Instant?
+    private let watches: Bool
+    /// The binder has refused this key: it is not registered there, or not any more. Known only to a link that watches.
+    package private(set) var isShutOut = false
 
+    /// - Parameter watches: Learn of a refused handshake. For short-lived links: it costs a socket.
     package init(
         _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, trying: Span? = nil, reconnect: ClosedRange<Int32> = 100...300,
-        messagesAtOnce: Int = 256, in context: Context
+        messagesAtOnce: Int = 256, watching watches: Bool = false, in context: Context
     ) throws(MessagingError) {
+        self.watches = watches
         endpoint = address.endpoint
         servers = [address.server]
         self.trying = min(trying ?? silence, silence)
@@ -73,9 +80,20 @@ package final class Link: Source {
     }
 
     private func makeSocket() throws(MessagingError) -> Socket {
-        try Socket.connecting(
+        let name = "inproc://link-\(UInt64.random(in: .min ... .max))"
+        monitor = nil
+        let made = try Socket.connecting(
             endpoint, keys: keys, server: servers[0], limits: limits,
-            reconnect: .random(in: reconnect), in: context)
+            reconnect: .random(in: reconnect), in: context
+        ) { if watches { zmq_socket_monitor($0, name, ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) } }
+        if watches { monitor = try Socket.watching(name, in: context) }
+        return made
+    }
+
+    private func watch() {
+        while let frame = monitor?.receive() {
+            if frame.withUnsafeBytes({ $0.count >= 2 && Int32($0.loadUnaligned(as: UInt16.self)) == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH }) { isShutOut = true }
+        }
     }
 
     /// The key that this socket expects of the binder, and, when it is welcome, has found.
@@ -177,6 +195,7 @@ package final class Link: Source {
 
     /// Lets time pass: greets again when nobody answered, and makes a new socket after too long a silence.
     package func tick(at now: Instant) {
+        if watches { watch() }
         if let next = moving, now >= next.at {
             moving = nil
             if let place = servers.firstIndex(of: next.to), place > 0 {

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from harness.signing import Operator
 from hostile import Refusal, Suite, body, wait_until, wire
 
@@ -49,6 +50,18 @@ def propose(suite, operator, epochs, by="ops-1"):
     heard = operator(by).ask("command", suite.sign(by=by, index=suite.newest(), resume={"reason": "x", "closures": epochs}))
     assert heard.kind == "outcome" and heard.body.proposal.state == "open", heard
     return heard.body.proposal
+
+
+def operators_key(suite, name, passphrase=b"long enough"):
+    """Who signs with a key that has a passphrase."""
+    clear = suite.home / "keys" / f"{name}.key"
+    kept = clear.read_bytes()
+    key = load_pem_private_key(kept[kept.index(b"-----BEGIN"):], passphrase)
+    try:
+        clear.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return Operator(suite.home, name)
+    finally:
+        clear.write_bytes(kept)
 
 
 def refused(peer, message, refusal):
@@ -171,7 +184,15 @@ def test_two_keys_of_one_person_are_one_person(suite, operator, tmp_path):
     # Taken away: refused by its own name, and its connection too.
     suite.cli("operator", "remove", "ops-1b")
     gone = suite.cli("status", "--as", "ops-1b", check=False)
-    assert gone.returncode == 1
+    assert gone.returncode == 77 and "the key of ops-1b is not registered with control, or not any more" in gone.stderr, gone
+    assert "sluice up" not in gone.stderr, "it is told from a suite that does not run"
+    # Its connection is shut, and its signature counts for nothing in another's session.
+    late = body("command", **operators_key(suite, "ops-1b").command(raw(pause())))
+    before = suite.counters("control")
+    refused(operator("ops-1"), late, "revokedKey")
+    assert suite.counters("control")["commands.refused.revoked-key"] == before.get("commands.refused.revoked-key", 0) + 1
+    refused(operator("ops-1"), body("command", **operators_key(suite, "ops-1b").approval(proposal.proposal, proposal.signed.statement)), "revokedKey")
+    # Nor is it the key of nobody.
     back = suite.cli("operator", "add", "ops-1b", "--key", keys / "ops-1b.pub", check=False)
     assert back.returncode == 1 and "never comes back" in back.stderr, back
     suite.cli("withdraw", proposal.proposal)
