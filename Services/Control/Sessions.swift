@@ -36,6 +36,7 @@ final class Sessions {
     let started = Clock.now()
     private let start = Nonce.random()
     private let logger: Logger
+    private let refusals: RefusalLog
     private var peers = SessionTable<Peer>()
     /// The newest session of each service.
     private(set) var services: [String: Peer] = [:]
@@ -63,6 +64,7 @@ final class Sessions {
         self.admission = admission
         self.lease = lease
         self.logger = logger
+        refusals = RefusalLog(logger)
         checkpoint = journal.checkpoint
         anchors = Anchors(authority: authority, journal: journal, logger: logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
@@ -275,12 +277,8 @@ final class Sessions {
             try authority.perform(body, in: peer.user.name, from: peer.route, at: now, wall: Clock.wall())
         } catch {
             refusedCommands[error.refusal.word, default: 0] += 1
-            // Once for each kind of fault and minute: whoever tries a thousand times fills no log.
-            let minute = now.nanoseconds / 60_000_000_000
-            if loggedRefusals.updateValue(minute, forKey: "\(peer.user.name) \(error.refusal.word)") != minute {
-                logger.notice("a command by \(peer.user.name) was refused: \(error.text)")
-            }
-            if loggedRefusals.count > 1_000 { loggedRefusals = [:] }
+            // By its reason too: one number stands for several, and one must not hide another.
+            refusals.note("command \(peer.user.name) \(error.refusal.word) \(error.text.filter { !$0.isNumber })", "a command by \(peer.user.name) was refused: \(error.text)", at: now)
             binder.refuse(error.refusal, error.text, kind: .command, to: peer.route)
         }
     }
@@ -298,7 +296,8 @@ final class Sessions {
     private(set) var claimsRefused: UInt64 = 0
     private(set) var refusedJoins: [String: UInt64] = [:]
     private(set) var refusedCommands: [String: UInt64] = [:]
-    private var loggedRefusals: [String: Int64] = [:]
+    /// Of the joining process: what it refused without asking.
+    private(set) var joinPort: [String: UInt64] = [:]
 
     // MARK: Pushes
 
@@ -407,6 +406,7 @@ final class Sessions {
 
     func tick(at now: Instant) {
         authority.advance(at: now, wall: Clock.wall())
+        refusals.tick(admission, binder.refusals, at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
             guard let known = services[peer.user.name], known === peer else { return }
             services[peer.user.name] = nil

@@ -117,6 +117,26 @@ def test_a_thousand_refused_commands_are_counted_and_logged_once(suite, operator
     assert suite.log("control").count("for the suite") - logged <= 3
 
 
+def test_one_reason_does_not_hide_another_in_the_log(suite, operator):
+    """Both are `notApproved`, by the same operator, within the same minute."""
+    epoch = operator().ask("command", suite.sign(**pause())).body.epoch
+    proposal = propose(suite, operator, [epoch])
+    index = suite.newest()
+    lines = {"who proposes does not approve": 0, "what was signed is not what stands": 0}
+    before = {words: suite.log("control").count(words) for words in lines}
+    changed = type(proposal)()
+    changed.CopyFrom(proposal)
+    changed.signed.statement = proposal.signed.statement + b" "
+    for _ in range(20):
+        refused(operator("ops-1"), suite.approve(proposal, index, by="ops-1"), "notApproved")
+        refused(operator("ops-1"), suite.approve(changed, index, by="ops-1"), "notApproved")
+    for words in lines:
+        lines[words] = suite.log("control").count(words) - before[words]
+    # A minute may end in between.
+    assert all(1 <= count <= 2 for count in lines.values()), lines
+    suite.cli("withdraw", proposal.proposal)
+
+
 # A05
 
 
