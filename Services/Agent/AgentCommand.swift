@@ -111,6 +111,9 @@ struct AgentCommand: ParsableCommand {
             print("PERMIT  epoch \(status.epoch)   \(isCapturing ? "may capture \(status.classes.joined(separator: ", "))   lease \(String(format: "%.1f", Double(status.leaseLeftMilliseconds) / 1_000)) s left" : "stopped: captures nothing")")
             let refused = status.refused.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
             print("EVENTS  \(status.accepted) accepted   refused: \(refused.isEmpty ? "none" : refused)   \(status.unknownFields) unknown fields dropped")
+            if let pushes = status.pushesRefused, !pushes.isEmpty {
+                print("REFUSED from ingest: \(pushes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", "))   what it may not send")
+            }
             let percent = 100 * Double(status.spoolBytes) / Double(status.spoolBytesMax)
             print("SPOOL   \(status.spoolBatches) batches   \(status.spoolBytes) of \(status.spoolBytesMax) bytes (\(String(format: "%.1f", percent)) %)   \(status.quarantined) set aside")
             if age > 5 { print("        as of \(Int(age)) s ago") }

@@ -54,6 +54,8 @@ struct AgentStatus: Codable {
     var leaseLeftMilliseconds: Int64
     var accepted: UInt64
     var refused: [String: UInt64]
+    /// What came as from ingest and was not taken, by reason.
+    var pushesRefused: [String: UInt64]?
     var unknownFields: UInt64
     var spoolBatches: Int
     var spoolBytes: Int
@@ -72,6 +74,7 @@ struct AgentStatus: Codable {
         leaseLeftMilliseconds = view.leaseLeft.milliseconds
         accepted = view.counts.accepted
         refused = view.counts.refused
+        pushesRefused = view.counts.pushes
         unknownFields = view.counts.unknownFields
         spoolBatches = extent.batches
         spoolBytes = extent.bytes

@@ -20,6 +20,8 @@ final class Recorder: Sendable {
         var accepted: UInt64 = 0
         var refused: [String: UInt64] = [:]
         var unknownFields: UInt64 = 0
+        /// What came as from ingest and was not taken.
+        var pushes: [String: UInt64] = [:]
     }
 
     private struct Open {
@@ -104,6 +106,8 @@ final class Recorder: Sendable {
 
     // MARK: The permit
 
+    func refuse(_ push: PushRefused) { state.withLock { $0.counts.pushes[push.rawValue, default: 0] += 1 } }
+
     /// - Returns: the epoch that is acted under.
     func request(_ nonce: Nonce, at now: Instant) -> Epoch {
         state.withLock { state in
@@ -116,14 +120,24 @@ final class Recorder: Sendable {
     func grant(_ nonce: Nonce, lease: Span, permit: Permit) -> Epoch? {
         // No lease: stop at once, not only when the one that is held ends.
         if lease <= .zero { return narrow(to: Permit(epoch: permit.epoch, classes: [])) }
-        return change { holder in
-            // A grant that does not count changes nothing; time ends the lease.
-            try? holder.grant(nonce, lease: lease, permit: permit, at: Clock.now(), wall: Clock.wall())
+        var refused: PushRefused?
+        let epoch = change { holder in
+            do throws(LeaseHolder.GrantRefused) {
+                try holder.grant(nonce, lease: lease, permit: permit, at: Clock.now(), wall: Clock.wall())
+            } catch {
+                // A grant that does not count changes nothing; time ends the lease.
+                if case .olderEpoch = error { refused = .older }
+            }
         }
+        if let refused { refuse(refused) }
+        return epoch
     }
 
     func narrow(to permit: Permit) -> Epoch? {
-        change { $0.narrow(to: permit, at: Clock.now(), wall: Clock.wall()) }
+        var refused: PushRefused?
+        let epoch = change { refused = $0.narrow(to: permit, at: Clock.now(), wall: Clock.wall()) }
+        if let refused { refuse(refused) }
+        return epoch
     }
 
     func stop() { _ = change { $0.stop(at: Clock.now(), wall: Clock.wall()) } }

@@ -44,6 +44,10 @@ final class Uplink {
     /// Why not, as it was last said.
     private var complaint: String?
     private var isQuarantined = false
+    /// Renewals that may still be answered: an answer that is late is told from one to nothing.
+    private var asked: [Nonce] = []
+    private static let askedMax = 8
+    private let refusals: RefusalLog
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
     init(
@@ -60,6 +64,7 @@ final class Uplink {
         self.spool = spool
         self.lease = lease
         self.logger = logger
+        refusals = RefusalLog(logger)
         let start = Nonce.random()
         link.hello = { [unowned recorder] in
             var body = WireHello()
@@ -156,7 +161,9 @@ final class Uplink {
     }
 
     private func granted(_ body: WireGrant) {
-        guard let nonce = Nonce(body.nonce), body.hasPermit else { return }
+        guard let nonce = Nonce(body.nonce), let place = asked.firstIndex(of: nonce) else { return recorder.refuse(.unasked) }
+        asked.remove(at: place)
+        guard body.hasPermit else { return }
         guard let epoch = recorder.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), permit: body.permit.value) else { return pump() }
         acknowledge(epoch)
         pump()
@@ -173,6 +180,7 @@ final class Uplink {
         renewed = now
         requested = now
         let nonce = Nonce.random()
+        asked = asked.suffix(Uplink.askedMax - 1) + [nonce]
         var body = WireRenew()
         body.nonce = nonce.bytes
         body.epoch = recorder.request(nonce, at: now).number
@@ -180,6 +188,9 @@ final class Uplink {
         let counts = recorder.view().counts
         body.agent.eventsAccepted = counts.accepted
         body.agent.eventsRefused = counts.refused
+        body.agent.pushesRefused = counts.pushes
+        for (word, count) in counts.pushes { refusals.note("push \(word)", "ingest sent what it may not (\(word)), and it was not taken", total: count, at: now) }
+        refusals.tick(at: now)
         let extent = spool.extent
         body.agent.spoolBatches = UInt64(extent.batches)
         body.agent.spoolBytes = UInt64(extent.bytes)

@@ -33,7 +33,7 @@ struct StatusView {
     private func service(_ name: String) -> WireServiceStatus { status.services.first { $0.name == name } ?? WireServiceStatus() }
 
     var lines: [String] {
-        var lines = [gate, agents, flow, vault, ledgers]
+        var lines = [gate, agents, flow, vault, ledgers] + refusals
         for closure in status.gate.closures.prefix(10) {
             lines.append("CLOSED  \(closure.epoch) since \(Show.time(microseconds: closure.fromUs))   \(Show.selector(closure))   \"\(Terminal.safe(closure.reason))\" by \(Terminal.safe(closure.author))")
         }
@@ -96,6 +96,43 @@ struct StatusView {
             return "\(Terminal.safe(name)) \(Show.number(ledger.size)), \(ledger.trouble.isEmpty ? witnessed : terminal.red("NOT BELIEVED"))"
         }
         return "LEDGERS \(parts.joined(separator: "   "))"
+    }
+
+    /// What was tried and refused since each service's start, by kind; nothing where there was nothing.
+    private var refusals: [String] {
+        let control = Counts(status.counters)
+        let services = status.services.map { Counts($0.counters) }
+        func everywhere(_ prefix: String) -> Double { control.sum(prefix) + services.reduce(0) { $0 + $1.sum(prefix) } }
+        func messages(_ prefix: String) -> Double {
+            RefusalLog.words.reduce(0) { sum, word in sum + ([control] + services).reduce(0) { $0 + $1[prefix + word] } }
+        }
+        let policy = Counts(service("policy").counters)
+        let kinds: [(Double, String)] = [
+            (control.sum("commands.refused."), "commands\(control.words("commands.refused."))"),
+            (control.sum("joins.refused.") + control["joins.limited"], "joins\(control.words("joins.refused.", control["joins.limited"]))"),
+            (everywhere("handshakes.refused"), "handshakes"),
+            (messages("refused.") + messages("refused.message.") + control["joins.messages.refused"], "messages"),
+            (policy["unsealable"], "batches not as sealed"),
+            (Counts(service("ingest").counters).sum("agents.pushes.refused."), "pushes that agents did not take"),
+            (control.sum("ledger.") + policy.sum("ledger."), "ledgers"),
+        ].filter { $0.0 > 0 }
+        guard !kinds.isEmpty else { return [] }
+        return ["\(terminal.yellow("REFUSED")) \(kinds.map { "\(Figures.number($0.0, decimals: 0)) \($0.1)" }.joined(separator: "   "))"]
+    }
+
+    /// As numbers that cannot overflow: among them are agents' own words.
+    private struct Counts {
+        private let counters: [String: UInt64]
+        init(_ counters: [String: UInt64]) { self.counters = counters }
+        subscript(name: String) -> Double { Double(counters[name] ?? 0) }
+        func sum(_ prefix: String) -> Double { counters.reduce(0) { $1.key.hasPrefix(prefix) ? $0 + Double($1.value) : $0 } }
+        /// The most frequent: ` (12 replayed, 1 expired)`.
+        func words(_ prefix: String, _ limited: Double = 0) -> String {
+            var found = counters.filter { $0.key.hasPrefix(prefix) }.map { (Double($0.value), String($0.key.dropFirst(prefix.count))) }
+            if limited > 0 { found.append((limited, "asked to wait")) }
+            let shown = found.sorted { ($1.0, $0.1) < ($0.0, $1.1) }.prefix(3).map { "\(Figures.number($0.0, decimals: 0)) \(Terminal.safe($0.1))" }
+            return shown.isEmpty ? "" : " (\(shown.joined(separator: ", "))\(found.count > 3 ? ", …" : ""))"
+        }
     }
 
     private var vault: String {

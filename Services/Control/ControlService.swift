@@ -69,7 +69,7 @@ struct ControlService: ParsableCommand {
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
-            try host.proveClosed(settings.control, session, context)
+            try host.proveClosed(settings.control, session, context, admission)
             return reactor
         }
         journal.stop()

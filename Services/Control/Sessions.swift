@@ -141,11 +141,15 @@ final class Sessions {
             case (.joinRequest, "join"): try join(peer, message.body(WireJoinRequest.self))
             case (.renew, "join"):
                 // It keeps its session so, and holds nothing.
+                let body = try message.body(WireRenew.self)
+                if body.hasService { joinPort = body.service.counters }
                 var grant = WireGrant()
-                grant.nonce = try message.body(WireRenew.self).nonce
+                grant.nonce = body.nonce
                 binder.send(.grant, grant, to: route)
             case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
-            default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to control", kind: kind, to: route)
+            default:
+                refusals.note("not-allowed \(peer.user.name) \(kind)", "\(peer.user.name) sent what a \(peer.user.role) does not send to control: \(kind)", at: now)
+                binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to control", kind: kind, to: route)
             }
         } catch let error as Frame.Malformed {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
@@ -288,6 +292,7 @@ final class Sessions {
             try joining.take(body, from: peer.route, wall: Clock.wall())
         } catch {
             refusedJoins[error.refusal.word, default: 0] += 1
+            refusals.note("join \(error.refusal.word)", "a machine may not join: \(error.text)", at: Clock.now())
             binder.refuse(error.refusal, error.text, kind: .joinRequest, to: peer.route) { $0.id = body.id }
         }
     }

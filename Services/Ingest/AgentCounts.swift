@@ -7,6 +7,8 @@ import Wire
 struct AgentCounts: Hashable, Sendable {
     private(set) var accepted: UInt64 = 0
     private(set) var refused: [String: UInt64] = [:]
+    /// Of what came to it as from this ingest. Not zero: somebody speaks in its name, or it is not itself.
+    private(set) var pushes: [String: UInt64] = [:]
 
     init() {}
 
@@ -15,7 +17,12 @@ struct AgentCounts: Hashable, Sendable {
         for (reason, count) in report.eventsRefused {
             refused[AgentCounts.reasons.contains(reason) ? reason : AgentCounts.other, default: 0].add(saturating: count)
         }
+        for (reason, count) in report.pushesRefused {
+            pushes[AgentCounts.pushReasons.contains(reason) ? reason : AgentCounts.other, default: 0].add(saturating: count)
+        }
     }
+
+    static let pushReasons: Set<String> = Set(PushRefused.allCases.map(\.rawValue))
 
     /// Of an agent that has words of its own.
     static let other = "other"

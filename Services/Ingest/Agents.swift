@@ -17,6 +17,7 @@ final class Agents {
     private let admission: Admission
     private let lease: Span
     private let logger: Logger
+    private let refusals: RefusalLog
     private let start = Nonce.random()
     /// Made when the registry is complete: before that nobody could be told from a stranger.
     private var binder: Binder?
@@ -65,6 +66,7 @@ final class Agents {
         self.admission = admission
         self.lease = lease
         self.logger = logger
+        refusals = RefusalLog(logger)
         self.bind = bind
         leases = LeaseGrantor(lease: lease, startedAt: Clock.now())
         follower.apply = { [unowned self] in apply($0.map(\.entry)) }
@@ -147,7 +149,9 @@ final class Agents {
             case .renew: try renew(session, message.body(WireRenew.self), now, binder)
             case .stopped: try stopped(session, Epoch(message.body(WireStopped.self).epoch))
             case .goodbye: goodbye(session)
-            default: binder.refuse(.notAllowed, "an agent does not send this", kind: kind, to: route)
+            default:
+                refusals.note("not-allowed \(session.node.name)", "agent \(session.node.name) sent what no agent sends: \(kind)", at: now)
+                binder.refuse(.notAllowed, "an agent does not send this", kind: kind, to: route)
             }
         } catch let error as Frame.Malformed {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
@@ -462,6 +466,7 @@ final class Agents {
     /// Call a few times in a lease: it looks at every session.
     func tick(at now: Instant) {
         sessions.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, session in forget(session) }
+        refusals.tick(admission, binder?.refusals ?? [:], at: now)
         for (ordinal, until) in leases.granted where now - until > Agents.silenceKept { leases.forget(ordinal) }
     }
 
@@ -487,12 +492,15 @@ final class Agents {
         report.counters["handshakes.refused"] = admission.refusals
         for (word, count) in binder?.refusals ?? [:] { report.counters["refused.\(word)"] = count }
         var refused: [String: UInt64] = [:]
+        var pushes: [String: UInt64] = [:]
         var accepted: UInt64 = 0
         for (_, session) in sessions.all {
             accepted.add(saturating: session.report.accepted)
+            for (reason, count) in session.report.pushes { pushes[reason, default: 0].add(saturating: count) }
             for (reason, count) in session.report.refused { refused[reason, default: 0].add(saturating: count) }
         }
         report.counters["agents.events.accepted"] = accepted
+        for (reason, count) in pushes { report.counters["agents.pushes.refused.\(reason)"] = count }
         for (reason, count) in refused { report.counters["agents.events.refused.\(reason)"] = count }
         if let shown, now > shown.at {
             let seconds = Double((now - shown.at).nanoseconds) / 1e9

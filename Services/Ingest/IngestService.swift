@@ -93,7 +93,7 @@ struct IngestService: ParsableCommand {
                 do {
                     if let binder = try agents.openWhenReady(at: now) {
                         reactor.watch(binder)
-                        try host.proveClosed(settings.ingest, ring.keys, context)
+                        try host.proveClosed(settings.ingest, ring.keys, context, admission)
                     }
                 } catch {
                     host.logger.critical("\(ServiceHost.explain(error))")

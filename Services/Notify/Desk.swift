@@ -19,6 +19,7 @@ final class Desk {
     private var cursor: UInt64
     private let lease: Span
     private let logger: Logger
+    private let refusalLog: RefusalLog
     private let start = Nonce.random()
     private var peers = SessionTable<User>()
     private var counts = WireDeliveries()
@@ -44,6 +45,7 @@ final class Desk {
         self.cursor = cursor
         self.lease = lease
         self.logger = logger
+        refusalLog = RefusalLog(logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.link.received = { [unowned follower] message in _ = try? follower.take(message) }
         follower.welcomed = { [unowned self] in welcomed($0) }
@@ -122,6 +124,7 @@ final class Desk {
             }
             guard let user = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
             guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name), !follower.isRetired(user, trusted) else {
+                refusalLog.note("not-allowed \(user.name) \(kind)", "\(user.name) sent what a \(user.role) does not send to notify, or not any more: \(kind)", at: now)
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
             guard case .deliveries? = try message.body(WireQuery.self).about else {
@@ -156,6 +159,7 @@ final class Desk {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
+        refusalLog.tick(admission, binder.refusals, at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 

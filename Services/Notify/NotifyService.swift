@@ -90,7 +90,7 @@ struct NotifyService: ParsableCommand {
             reactor.every(.milliseconds(100)) { desk.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             reactor.atEnd { desk.stop() }
-            try host.proveClosed(settings.notify, keys, context)
+            try host.proveClosed(settings.notify, keys, context, admission)
             return reactor
         }
     }

@@ -65,6 +65,7 @@ final class Monitor {
     private var keys: KeyWatch
     /// What was last logged of the ledgers.
     private var troubles = (own: "", control: "")
+    private let refusals: RefusalLog
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
@@ -81,6 +82,7 @@ final class Monitor {
         self.trusted = trusted
         self.lease = lease
         self.logger = logger
+        refusals = RefusalLog(logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.apply = { [unowned self] in apply($0.map(\.entry)) }
         follower.removed = { [unowned self] ordinals in
@@ -207,7 +209,9 @@ final class Monitor {
                 if let stream = streaming[Int64(clamping: body.release)], stream.job.route == route {
                     releases.credit(Int64(clamping: body.release), Int(body.chunks))
                 }
-            default: binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to policy", kind: kind, to: route)
+            default:
+                refusals.note("not-allowed \(peer.user.name) \(kind)", "\(peer.user.name) sent what a \(peer.user.role) does not send to policy: \(kind)", at: now)
+                binder.refuse(.notAllowed, "a \(peer.user.role) does not send this to policy", kind: kind, to: route)
             }
         } catch let error as Frame.Malformed {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
@@ -287,6 +291,7 @@ final class Monitor {
         counters["unsealable", default: 0] += 1
         if unsealable.count < Monitor.unsealableNamesMax { unsealable.insert(batch.name) }
         counters["unsealable.\(unsealable.contains(batch.name) ? batch.name : "others")", default: 0] += 1
+        refusals.note("unsealable \(batch.name)", "a batch of agent \(batch.name) could not be opened: it was not sealed as that agent, or was changed", at: Clock.now())
         guard quarantine.note(batch.agent) else { return }
         counters["agents.quarantined", default: 0] += 1
         logger.error("agent \(batch.name) (\(batch.agent)) is quarantined: \(Limits.unsealableMax) of its batches could not be opened; register it with a new key when you know why")
@@ -550,6 +555,7 @@ final class Monitor {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
+        refusals.tick(admission, binder.refusals, at: now)
         noteTrouble()
         lookForKeys(at: now)
         fence.hold(until: follower.heldUntil(at: now))

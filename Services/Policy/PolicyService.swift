@@ -99,7 +99,7 @@ struct PolicyService: ParsableCommand {
             reactor.watch(binder)
             reactor.every(.milliseconds(50)) { monitor.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
-            try host.proveClosed(settings.policy, keys, context)
+            try host.proveClosed(settings.policy, keys, context, admission)
             return reactor
         }
         releases.stop()

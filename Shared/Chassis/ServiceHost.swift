@@ -69,8 +69,9 @@ package struct ServiceHost: Sendable {
     package func announceOpen(_ endpoint: String) { logger.info("listening on \(endpoint), open to every key, for joining alone") }
 
     /// Shows that the port is closed to strangers. A service that cannot show it does not start.
-    package func proveClosed(_ endpoint: String, _ keys: CurveKeyPair, _ context: Context) throws {
+    package func proveClosed(_ endpoint: String, _ keys: CurveKeyPair, _ context: Context, _ admission: Admission) throws {
         try ClosedDoor.check(ServiceHost.reachable(endpoint), server: keys.publicKey, in: context)
+        admission.excuseOne()
         logger.info("listening on \(endpoint), closed to unknown keys")
     }
 

@@ -23,6 +23,16 @@ package enum CaptureRefused: String, Error, Hashable, Sendable, CaseIterable {
     case future
 }
 
+/// What an ingest sent and may not, whoever it is. What there is to take away in it is taken away all the same.
+package enum PushRefused: String, Error, Hashable, Sendable, CaseIterable {
+    /// From an epoch before one that this agent has seen.
+    case older
+    /// A push that would permit more than is permitted.
+    case opening
+    /// A grant that answers no renewal of this agent, or the same one again.
+    case unasked
+}
+
 /// An agent's right to capture: its lease, its permit, and the intervals in which it held one.
 ///
 /// States: *stopped* (no lease) and *capturing* some classes. A renewal that this agent asked for may extend; a push may only
@@ -65,11 +75,16 @@ package struct PermitHolder: Hashable, Sendable {
     }
 
     /// Takes a push: it can only narrow. One that is older than what is known changes nothing.
-    package mutating func narrow(to pushed: Permit, at now: Instant, wall: WallTime) {
+    ///
+    /// - Returns: what was not taken of it. While no lease is held there is nothing to tell an opening push by.
+    @discardableResult
+    package mutating func narrow(to pushed: Permit, at now: Instant, wall: WallTime) -> PushRefused? {
         tick(at: now, wall: wall)
-        guard pushed.epoch >= lease.epoch else { return }
+        guard pushed.epoch >= lease.epoch else { return .older }
         lease.hear(pushed.epoch)
+        let opens = lease.isHeld(at: now) && !pushed.classes.isSubset(of: permit.classes)
         set(Permit(epoch: pushed.epoch, classes: permit.classes.intersection(pushed.classes)), at: now, wall: wall)
+        return opens ? .opening : nil
     }
 
     /// Lets time pass: ends the intervals with the lease, and extends those that are open to the present.

@@ -27,6 +27,9 @@ package final class Admission: Sendable {
     /// Handshakes refused since the start.
     package var refusals: UInt64 { refused.withLock { $0 } }
 
+    /// One of them was our own, to show that the port is closed.
+    package func excuseOne() { refused.withLock { if $0 > 0 { $0 -= 1 } } }
+
     fileprivate func answer(_ key: CurveKey?) -> (status: String, user: String) {
         guard ready.withLock({ $0 }) else { return ("300", "") }
         if let key, let strangers { return ("200", "\(strangers)/\(key.hex)") }

@@ -903,6 +903,11 @@ class Agent:
             with_our_death([binaries() / "sluice-agent", "status", "--home", self.home, "--json"]), capture_output=True, text=True, timeout=60)
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
+    def said_of_itself(self):
+        """What `sluice-agent status` prints."""
+        return subprocess.run(
+            with_our_death([binaries() / "sluice-agent", "status", "--home", self.home]), capture_output=True, text=True, timeout=60).stdout
+
     def expect(self, condition, what, within=PATIENCE):
         """A status written after this call, by this process, of which `condition` holds."""
         asked = time.time_ns() // 1000

@@ -132,7 +132,7 @@ class FalseIngest(threading.Thread):
         super().__init__(daemon=True)
         self.node, self.vault = node, vault
         self.permit = {"epoch": 1, "classes": ["activity", "content"]}
-        self.heard, self.pushes, self.route = [], queue.SimpleQueue(), None
+        self.heard, self.pushes, self.route, self.reported = [], queue.SimpleQueue(), None, {}
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
@@ -155,6 +155,7 @@ class FalseIngest(threading.Thread):
                 welcome = {"node": self.node, "ordinal": 1, "lease_ms": 3_000, "start": bytes(16), "window": 8}
                 self._say(route, "welcome", **welcome, **({"vault": self.vault} if self.vault else {}))
             elif heard.kind == "renew":
+                self.reported = dict(heard.body.agent.pushes_refused)
                 self._say(route, "grant", nonce=heard.body.nonce, lease_ms=3_000, permit=self.permit)
             elif heard.kind == "stopped":
                 self.heard.append(heard.body.epoch)
@@ -254,6 +255,13 @@ def test_nothing_that_is_pushed_unasked_widens_a_permit_or_lengthens_a_lease(sui
         wait_until(lambda: agent.status["epoch"] >= 8, "its status says so")
         assert set(agent.status["classes"]) <= {"activity"}, agent.status
         wait_until(lambda: not agent.status["classes"], "its lease ends, whatever was pushed", within=20)
+        # Each is counted, told to whoever is asked for a permit, and logged once.
+        counted = wait_until(lambda: set(agent.status["pushesRefused"]) == {"older", "opening", "unasked"} and agent.status["pushesRefused"], "it says what it did not take")
+        assert counted["opening"] == 1 and counted["unasked"] == 2 and counted["older"] >= 2, counted
+        wait_until(lambda: set(false.reported) == set(counted), "it reports them")
+        for word in counted:
+            assert agent.complaints.count(f"ingest sent what it may not ({word})") == 1
+        assert "REFUSED from ingest" in agent.said_of_itself()
         before = agent.status
         agent.type("never", "captured")
         wait_until(lambda: agent.status["refused"].get("no-lease", 0) >= before["refused"].get("no-lease", 0) + 2, "what is typed is refused")

@@ -95,6 +95,21 @@ private final class Holding {
         }
     }
 
+    @Test func `a push says what it may not, and one that only takes away says nothing`() throws {
+        var holder = PermitHolder()
+        holder.request(nonce(1), at: at(0))
+        try holder.grant(nonce(1), lease: .milliseconds(3_000), permit: Permit(epoch: Epoch(5), classes: [activity]), at: at(0), wall: wall(0))
+        func push(_ epoch: UInt64, _ classes: Set<DataClass>, _ now: Int64) -> PushRefused? {
+            holder.narrow(to: Permit(epoch: Epoch(epoch), classes: classes), at: at(now), wall: wall(now))
+        }
+        #expect(push(4, [], 1) == .older)
+        #expect(push(5, [activity], 2) == nil)
+        #expect(push(6, [activity, content], 3) == .opening)
+        #expect(push(6, [], 4) == nil)
+        // Its lease has ended: what was permitted is not known any more, and nothing is held against anybody.
+        #expect(push(7, [activity], 1_000_000) == nil)
+    }
+
     @Test func `a push from an older epoch changes nothing`() throws {
         let agent = Holding()
         try agent.renew(Permit(epoch: Epoch(5), classes: [activity]), now: 0)

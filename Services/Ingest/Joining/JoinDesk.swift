@@ -17,6 +17,8 @@ final class JoinDesk {
     private var underWay: [Data: (route: Route, since: Instant)] = [:]
     private var renewed: Instant?
     private var told = Told()
+    /// Asked to wait, since the start: control hears of them, who never asked it.
+    private var limited: UInt64 = 0
 
     /// What was answered since it was last written down: a line for each stranger would fill the disk that everybody shares.
     private struct Told: Hashable {
@@ -60,6 +62,7 @@ final class JoinDesk {
         let now = Clock.now()
         if let wait = limiter.take(Network(message.address), at: now) {
             told.limited += 1
+            limited += 1
             return strangers.refuse(.tooMany, "too many attempts from there: once more after a while", kind: kind, to: route) {
                 $0.retryMs = UInt32(clamping: max(1, wait.milliseconds))
             }
@@ -129,6 +132,7 @@ final class JoinDesk {
             renewed = now
             var body = WireRenew()
             body.nonce = Nonce.random().bytes
+            body.service.counters = ["limited": limited, "messages.refused": strangers.refusals.reduce(0) { RefusalLog.words.contains($1.key) ? $0 + $1.value : $0 }]
             control.send(.renew, body)
         }
         giveBack { now - $0 > JoinDesk.patience }

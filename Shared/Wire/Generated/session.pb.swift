@@ -569,6 +569,9 @@ package nonisolated struct WireAgentReport: Sendable {
 
   package var spoolOldestUs: Int64 = 0
 
+  /// What ingest sent and may not: older, opening, unasked.
+  package var pushesRefused: Dictionary<String,UInt64> = [:]
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1496,7 +1499,7 @@ nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AgentReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0\u{3}pushes_refused\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1509,6 +1512,7 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.spoolBatches) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.spoolBytes) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.spoolOldestUs) }()
+      case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.pushesRefused) }()
       default: break
       }
     }
@@ -1530,6 +1534,9 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.spoolOldestUs != 0 {
       try visitor.visitSingularInt64Field(value: self.spoolOldestUs, fieldNumber: 5)
     }
+    if !self.pushesRefused.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.pushesRefused, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1539,6 +1546,7 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.spoolBatches != rhs.spoolBatches {return false}
     if lhs.spoolBytes != rhs.spoolBytes {return false}
     if lhs.spoolOldestUs != rhs.spoolOldestUs {return false}
+    if lhs.pushesRefused != rhs.pushesRefused {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
