@@ -8,15 +8,30 @@ import Wire
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the gate, the agents, the flow and the vault.",
-        discussion: "EXAMPLE\n  sluice status\n  sluice status --json | jq .agents_current\n\nExit code 1 when control does not answer.")
+        discussion: "EXAMPLE\n  sluice status\n  sluice status --json | jq .agents_current\n\nExit code 1 when control does not answer: then with why it ended, if its log says so.")
 
     @OptionGroup var connection: Connection
 
     func run() throws {
         let client = try connection.client()
-        let first = try client.query(.status(WireStatusQuery())).status
+        let first: WireStatus
+        do {
+            first = try client.query(.status(WireStatusQuery())).status
+        } catch let error as ClientError {
+            guard case .silent = error, let words = lastWords() else { throw error }
+            throw Complaint("\(error) Its log ends with: \(words)")
+        }
         if connection.json { return try Show.json(first) }
         print(StatusView(first, terminal: Terminal()).lines.joined(separator: "\n"))
+    }
+
+    /// Why control ended, if the last that it wrote was why.
+    private func lastWords() -> String? {
+        guard let file = FileHandle(forReadingAtPath: connection.folder.file("logs/control.log")), let size = try? file.seekToEnd(),
+            (try? file.seek(toOffset: size - min(size, 4_096))) != nil, let data = try? file.readToEnd(),
+            let line = String(decoding: data, as: UTF8.self).split(separator: "\n").last
+        else { return nil }
+        return ["Error: ", " error ", " critical "].contains { line.contains($0) } ? line.replacingOccurrences(of: "Error: ", with: "") : nil
     }
 }
 

@@ -50,6 +50,8 @@ final class Monitor {
     private var pending = 0
     private var pendingBytes = 0
     private var isFull = false
+    /// The read ledger was recomputed since the start. Until then nothing is released: it may have been edited.
+    private var isAudited = false
     /// Each holds a page of segments in memory.
     private static let releasesMax = 16
     private var totals = VaultTotals()
@@ -343,6 +345,7 @@ final class Monitor {
             body.justification.utf8.count <= Limits.reasonBytesMax
         else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
         guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
+        guard isAudited else { return refuse(.leaseEnded, "the ledger of reads is being checked after policy's start: try again in some seconds") }
         guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
         guard streaming.count < Monitor.releasesMax else { return refuse(.storeFull, "\(Monitor.releasesMax) releases are running: try again later") }
         let record = ReleaseRecord(
@@ -467,6 +470,9 @@ final class Monitor {
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(stored), UInt32(removed), UInt32(erased))
                 binder.send(.directoryStored, body, to: job.route)
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
+            case .audited(let size):
+                isAudited = true
+                logger.info("the ledger of reads is whole: \(size) entries")
             case .failed(let why):
                 logger.critical("the vault has failed: \(why); policy ends, nothing more is stored or released")
                 return false

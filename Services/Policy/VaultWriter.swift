@@ -9,7 +9,7 @@ import Synchronization
 import Vault
 import Wire
 
-/// The two threads behind policy's reactor: one opens batches, one writes them, many in one commit.
+/// The two threads behind policy's reactor: one opens batches, one writes them, many in one commit. A third checks the read ledger once, at the start.
 ///
 /// Nothing is acknowledged before its commit. The fence is asked three times: when a batch is opened, inside the transaction
 /// before it commits, and once more for what was being committed when a closure came.
@@ -41,6 +41,8 @@ final class VaultWriter: Sendable {
         case swept(Swept, isInDoubt: Bool)
         case directory(DirectoryJob, stored: Int, removed: Int, erased: Int)
         case directoryRefused(DirectoryJob, Refusal, String)
+        /// Every entry of the read ledger is what was recorded.
+        case audited(UInt64)
         case failed(String)
     }
 
@@ -120,6 +122,9 @@ final class VaultWriter: Sendable {
     func start() {
         startThread("opener") { [self] in openAll() }
         startThread("writer") { [self] in writeAll() }
+        startThread("auditor") { [self] in
+            do { news.post(.audited(try reads.audit())) } catch { news.post(.failed("\(error)")) }
+        }
     }
 
     func stop() {

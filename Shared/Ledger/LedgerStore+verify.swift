@@ -17,6 +17,20 @@ package enum LedgerFault: Hashable, Sendable {
     case surplus
 }
 
+extension LedgerFault {
+    /// For people, who count entries from 1.
+    package var words: String {
+        switch self {
+        case .edited(let index): "entry \(index + 1) is not what was recorded"
+        case .reordered(let index, let holds): "entry \(index + 1) holds what was recorded as entry \(holds + 1)"
+        case .deleted(let index): "entry \(index + 1) is missing"
+        case .truncated(let size, let expected): "the last entries are missing: there are \(size), and \(expected) were recorded"
+        case .rewritten(let range): "among entries \(range.lowerBound + 1) to \(range.upperBound) one or more were rewritten, with the hashes over them"
+        case .surplus: "there are rows that no entry made"
+        }
+    }
+}
+
 package enum LedgerVerdict: Hashable, Sendable {
     /// - Parameter erased: Entries whose leaf alone is left.
     case whole(size: UInt64, root: TreeHash, erased: UInt64)

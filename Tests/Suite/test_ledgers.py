@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -177,18 +178,24 @@ def test_what_is_whole_verifies_and_says_how_much_it_is(stopped_home, tmp_path, 
     assert report["governance"]["signatures"] >= 4
 
 
+DEEDS = {
+    "edited": "UPDATE ledger_body SET body = CAST(body || x'00' AS BLOB) WHERE number = 3",
+    "deleted": "DELETE FROM ledger_leaf WHERE number = 2; DELETE FROM ledger_body WHERE number = 2",
+    "reordered": "UPDATE ledger_body SET number = -1 WHERE number = 2; UPDATE ledger_body SET number = 2 WHERE number = 3; "
+    "UPDATE ledger_body SET number = 3 WHERE number = -1",
+    "truncated": "DELETE FROM ledger_leaf WHERE number >= 4; DELETE FROM ledger_body WHERE number >= 4; DELETE FROM ledger_hash WHERE level = 0 AND number >= 4",
+}
+
+
 @pytest.mark.parametrize("name", list(TAMPERING))
 @pytest.mark.parametrize("deed, sql, entry, words", [
-    ("edited", "UPDATE ledger_body SET body = CAST(body || x'00' AS BLOB) WHERE number = 3", 4, "entry 4 is not what was recorded"),
+    ("edited", DEEDS["edited"], 4, "entry 4 is not what was recorded"),
     ("edited-leaf", "UPDATE ledger_leaf SET leaf = CAST(x'01' || zeroblob(32) AS BLOB) WHERE number = 3", 4, "entry 4"),
     ("salted", "UPDATE ledger_body SET salt = zeroblob(32) WHERE number = 2", 3, "entry 3 is not what was recorded"),
-    ("deleted", "DELETE FROM ledger_leaf WHERE number = 2; DELETE FROM ledger_body WHERE number = 2", 3, "entry 3 is missing"),
+    ("deleted", DEEDS["deleted"], 3, "entry 3 is missing"),
     ("body-deleted", "DELETE FROM ledger_body WHERE number = 2", 3, "entry 3 is missing"),
-    ("reordered",
-     "UPDATE ledger_body SET number = -1 WHERE number = 2; UPDATE ledger_body SET number = 2 WHERE number = 3; UPDATE ledger_body SET number = 3 WHERE number = -1",
-     3, "entry 3 holds what was recorded as entry 4"),
-    ("truncated", "DELETE FROM ledger_leaf WHERE number >= 4; DELETE FROM ledger_body WHERE number >= 4; DELETE FROM ledger_hash WHERE level = 0 AND number >= 4", 5,
-     "missing"),
+    ("reordered", DEEDS["reordered"], 3, "entry 3 holds what was recorded as entry 4"),
+    ("truncated", DEEDS["truncated"], 5, "missing"),
 ], ids=["edited", "edited-leaf", "salted", "deleted", "body-deleted", "reordered", "truncated"])
 def test_a_row_that_was_changed_on_disk_is_named(stopped_home, tmp_path, name, deed, sql, entry, words):
     home = copied(stopped_home, tmp_path / "copy")
@@ -254,6 +261,53 @@ def test_an_edited_ledger_of_control_does_not_start_and_says_which_entry(make_su
     suite.start("control", wait=False)
     suite.services["control"].wait(20)
     assert log_lines(suite, "control", "entry 5") or "entry 5" in suite.services["control"].said
+
+
+@pytest.mark.parametrize("deed, words", [
+    ("edited", "entry 4 is not what was recorded"), ("deleted", "entry 3 is missing"), ("reordered", "entry 3 holds what was recorded as entry 4"),
+    ("truncated", "there are 4"),
+])
+def test_policy_whose_ledger_of_reads_was_changed_on_disk_ends_and_says_which_entry(make_suite, deed, words):
+    suite = populated(make_suite)
+    expect_cosigned(suite, "reads", 6)
+    # The control: untouched it is whole, and says so, and is read from.
+    suite.terminate("policy")
+    suite.start("policy")
+    wait_until(lambda: log_lines(suite, "policy", "the ledger of reads is whole: 6 entries"), "it is checked")
+    assert len(suite.read(classes=("activity",)).lines) == 3
+    expect_cosigned(suite, "reads", 8)
+    suite.terminate("policy")
+    with sqlite3.connect(suite.home / TAMPERING["reads"]) as database:
+        database.executescript(DEEDS[deed])
+    database.close()
+    released = len(opened_in(suite))
+    suite.start("policy", wait=False)
+    assert suite.services["policy"].wait(20) == 1
+    said = suite.services["policy"].said
+    assert words in said and "vault.sqlite is damaged" in said and "restore a backup" in said, said[-2_000:]
+    expect_no_lease(suite)
+    assert re.search("^MISSING policy", suite.cli("status").out, re.M)
+    assert len(opened_in(suite)) == released, "nothing was released"
+
+
+def opened_in(suite):
+    """Rows of the read ledger, whatever they hold."""
+    return suite.vault("SELECT number FROM ledger_body")
+
+
+def test_without_control_status_says_why_it_ended(make_suite):
+    suite = populated(make_suite)
+    suite.terminate("control")
+    plain = suite.cli("status", check=False)
+    assert plain.code == 1 and len(plain.err.splitlines()) == 1 and "sluice up" in plain.err and "log" not in plain.err, plain
+    with sqlite3.connect(suite.home / "control" / "ledger.sqlite") as database:
+        database.executescript(DEEDS["edited"])
+    database.close()
+    suite.start("control", wait=False)
+    suite.services["control"].wait(20)
+    shown = suite.cli("status", check=False)
+    assert shown.code == 1 and shown.out == "" and len(shown.err.splitlines()) == 1, shown
+    assert "Its log ends with: " in shown.err and "entry 4" in shown.err and "damaged" in shown.err, shown
 
 
 # Put back

@@ -100,17 +100,6 @@ extension LedgerFault {
         case .surplus: 0
         }
     }
-
-    var words: String {
-        switch self {
-        case .edited(let index): "entry \(index + 1) is not what was recorded"
-        case .reordered(let index, let holds): "entry \(index + 1) holds what was recorded as entry \(holds + 1)"
-        case .deleted(let index): "entry \(index + 1) is missing"
-        case .truncated(let size, let expected): "the last entries are missing: there are \(size), and \(expected) were recorded"
-        case .rewritten(let range): "among entries \(range.lowerBound + 1) to \(range.upperBound) one or more were rewritten, with the hashes over them"
-        case .surplus: "there are rows that no entry made"
-        }
-    }
 }
 
 /// What the entries say, read in order. The first fault counts.
