@@ -40,6 +40,7 @@ struct Up: ParsableCommand {
         let begun = Stopwatch.now()
         let folder = Home.resolve(home, environment: ProcessInfo.processInfo.environment)
         try folder.makeFolder()
+        try folder.checkRoom()
         try folder.lock("up.lock")
         let made = try SuiteHome(folder, portBase: portBase, leaseMilliseconds: lease)
         let recording = agents > 0 ? try Up.findRecording(self.recording) : ""

@@ -1,3 +1,5 @@
+import Vault
+
 /// Why the outbox cannot be used. After any of these nothing more is sent until a restart: what was not recorded would be sent
 /// over and over, and what was not taken stays in the journal.
 enum OutboxError: Error, Hashable, Sendable {
@@ -23,6 +25,8 @@ extension OutboxError: CustomStringConvertible {
         case .newer(let path, let unknown):
             "\(path) was written by a newer version of Sluice (\(unknown.joined(separator: ", "))): install that version again; this "
                 + "one would lose what it does not know"
+        case .storage(let path, let code, _) where [10, 13].contains(code & 0xff) && SQLiteStore.isFull(path):
+            "\(path) cannot be used: its disk is full; make room ('df \(path)' shows the disk), then start again"
         case .storage(let path, let code, let why):
             "\(path): SQLite failed with \(code), \(why): look at the disk's space and health, then start again"
         case .badID(let id): "\(id.debugDescription) cannot be a webhook-id"

@@ -68,6 +68,17 @@ package struct Home: Sendable {
         }
     }
 
+    /// Room for what a first start makes: keys, settings, empty databases. Without it something would be left half made, and not be made again.
+    ///
+    /// Call before anything is written.
+    package func checkRoom() throws(Complaint) {
+        var space = statvfs()
+        guard statvfs(path, &space) == 0, UInt64(space.f_bavail) * UInt64(space.f_frsize) < UInt64(Home.roomMin) else { return }
+        throw Complaint("the disk of \(path) is full; make room ('df \(path)' shows the disk), then start again, or choose another with --home")
+    }
+
+    private static let roomMin = 256 << 10
+
     /// Makes sure that nobody else runs on this folder. Held until the process ends, however it ends.
     package func lock(_ name: String) throws(Complaint) {
         let path = file(name)

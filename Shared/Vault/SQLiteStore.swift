@@ -4,6 +4,8 @@ import Foundation
 /// Why a database is not used.
 package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case unopenable(path: String, String)
+    /// Its disk is full.
+    case noRoom(path: String)
     /// A setting that durability or integrity rests on could not be made.
     case setting(path: String, name: String, value: String)
     case newer(path: String, version: Int, known: Int)
@@ -12,6 +14,7 @@ package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .unopenable(let path, let why): "cannot open \(path): \(why)"
+        case .noRoom(let path): "\(path) cannot be used: its disk is full; make room ('df \(path)' shows the disk), then start again"
         case .setting(let path, let name, let value): "\(path): SQLite's \(name) is '\(value)': it cannot be used safely"
         case .newer(let path, let version, let known):
             "\(path) was written by a newer Sluice (format \(version), this one knows \(known)): install that version, or start with another --home"
@@ -79,7 +82,7 @@ package enum SQLiteStore {
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
         } catch let error as DatabaseError {
-            throw StoreError.unopenable(path: path, error.message ?? "\(error.resultCode)")
+            throw unusable(path, error)
         }
         return writer
     }
@@ -127,9 +130,25 @@ package enum SQLiteStore {
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
         } catch let error as DatabaseError {
-            throw StoreError.unopenable(path: path, error.message ?? "\(error.resultCode)")
+            throw unusable(path, error)
         }
     }
+
+    /// SQLite says "I/O error" of a full disk as well, and of a failing one: the disk itself is asked.
+    private static func unusable(_ path: String, _ error: DatabaseError) -> StoreError {
+        let why = error.message ?? "\(error.resultCode)"
+        guard !error.isFull, !isFull(path) else { return .noRoom(path: path) }
+        return .unopenable(path: path, error.resultCode == .SQLITE_IOERR ? "\(why): the disk may be failing, look at the kernel's log" : why)
+    }
+
+    /// Whether the disk of a file has no room for what every start writes.
+    package static func isFull(_ path: String) -> Bool {
+        var space = statvfs()
+        return statvfs(path, &space) == 0 && UInt64(space.f_bavail) * UInt64(space.f_frsize) < UInt64(roomMin)
+    }
+
+    /// SQLite maps 32 KiB of an index, and a commit is some pages.
+    private static let roomMin = 128 << 10
 }
 
 extension DatabaseError {

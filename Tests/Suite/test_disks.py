@@ -2,11 +2,12 @@
 
 import re
 import sqlite3
+import subprocess
 import time
 
 import pytest
 from checks import out_of_order, twice
-from harness import Process, Shim, Typist, missing, on_tmpfs, wait_until
+from harness import Process, Shim, Typist, binaries, missing, on_tmpfs, wait_until
 from harness.tools import fill
 
 MEGABYTE = 1 << 20
@@ -315,3 +316,62 @@ def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
     assert wakes >= 5 and wrong == 0
     # Control: the same trace without its syncs fails the same check.
     assert woken_while_dirty([line for line in own if "sync" not in line])[0] > 0
+
+
+# At the start
+
+
+@pytest.mark.parametrize("name, before", [("control", False), ("policy", False), ("notify", False), ("control", True)])
+def test_a_service_that_starts_on_a_full_disk_says_that_it_is_full_and_what_to_do(make_suite, name, before):
+    """At its first start, and where it has served before. Policy and notify, whose log and index may still lie there, serve then, and wait for room."""
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / name, 12 * MEGABYTE) as disk:
+        try:
+            if before:
+                suite.start()
+                suite.terminate_all()
+            filler = fill(disk)
+            done = subprocess.run([binaries() / f"sluice-{name}", "--home", suite.home], capture_output=True, text=True, timeout=60)
+            assert done.returncode != 0 and len(done.stderr.splitlines()) == 1, done
+            assert "its disk is full; make room" in done.stderr and str(disk) in done.stderr, done
+            # The control: with room it serves.
+            filler.unlink()
+            suite.start()
+        finally:
+            suite.close()
+
+
+@pytest.mark.parametrize("name", ["ingest", "join"])
+def test_a_service_that_keeps_nothing_does_not_care_for_a_full_disk(make_suite, name):
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / name, MEGABYTE) as disk:
+        try:
+            fill(disk)
+            suite.start(*("control", "policy", "notify", "ingest"), *(["join"] if name == "join" else []))
+        finally:
+            suite.close()
+
+
+def test_up_on_a_full_disk_says_so_in_one_line(make_suite, tmp_path):
+    def up(home):
+        return subprocess.run(
+            [binaries() / "sluice", "up", "--home", home, "--agents", "0", "--port-base", str(suite.port_base)], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=120)
+
+    suite = make_suite(start=False)
+    # At its first start, when it makes keys and settings, and at a later one, when it is control that finds no room.
+    with on_tmpfs(tmp_path / "small", MEGABYTE) as disk:
+        fill(disk)
+        done = up(disk / "home")
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
+        assert "is full" in done.stderr and "make room" in done.stderr and str(disk) in done.stderr, done
+    with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
+        try:
+            suite.start()
+            suite.terminate_all()
+            fill(disk)
+            done = up(suite.home)
+            assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
+            assert "control does not start" in done.stderr and "its disk is full; make room" in done.stderr, done
+        finally:
+            suite.close()
