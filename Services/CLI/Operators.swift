@@ -259,7 +259,7 @@ struct KeyCommand: ParsableCommand {
     struct Protect: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Put a key that lies in the clear, as the first start makes it, under a passphrase.",
-            discussion: "EXAMPLE\n  sluice key protect ops-1")
+            discussion: "EXAMPLE\n  sluice key protect ops-1\n\nSafe to repeat until it has succeeded: the key is in one place or the other.")
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
         @Argument(help: "The operator's name.") var name: String
         @Option(help: "Read the passphrase from this file ('-': standard input). Default: ask.") var passphraseFile: String?
@@ -270,6 +270,8 @@ struct KeyCommand: ParsableCommand {
             do { key = try OperatorKey(contentsOf: path, passphrase: nil) } catch { throw Complaint("\(error)") }
             let passphrase = try PassphraseSource.read(passphraseFile, prompt: "New passphrase for \(path): ")
             let draft = path + ".protected"
+            // Of an attempt that was cut off: the key itself still lies where it was.
+            unlink(draft)
             do { try key.write(to: draft, passphrase: passphrase) } catch { throw Complaint("\(error)") }
             guard rename(draft, path) == 0 else { throw Complaint("cannot write \(path): \(String(cString: strerror(errno)))") }
             print("\(path) is under a passphrase now")

@@ -276,3 +276,22 @@ def test_a_control_that_crashes_at_each_start_leaves_everything_closed(make_suit
     path.write_bytes(good)
     suite.start("control")
     agent.expect(capturing=True)
+
+
+def test_protecting_a_key_goes_on_where_an_attempt_was_cut_off(make_suite, tmp_path):
+    suite = make_suite()
+    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    path = suite.home / "keys" / "ops-2.key"
+    clear = path.read_bytes()
+    # Between writing it and putting it in the key's place: all of it, or a part.
+    for left in (clear, b"sluice oper"):
+        draft = path.with_name(path.name + ".protected")
+        draft.write_bytes(left)
+        draft.chmod(0o600)
+        said = suite.cli("key", "protect", "ops-2", "--passphrase-file", tmp_path / "passphrase", "--json").json
+        assert said["path"] == str(path) and said["key"].startswith("SHA256:"), said
+        assert not draft.exists() and b"ENCRYPTED" in path.read_bytes()
+        assert suite.cli("pause", "--reads-only", "--reader", "x", "--reason", "x", "--as", "ops-2", check=False).code == 1, "the control: it takes the passphrase"
+        suite.cli("pause", "--reads-only", "--reader", "x", "--reason", "x", "--as", "ops-2", "--passphrase-file", tmp_path / "passphrase")
+        path.write_bytes(clear)
