@@ -29,6 +29,7 @@ struct JoinCommand: ParsableCommand {
     @Argument(help: "The token; - reads it from standard input, where nobody else can see it.") var token: String
     @Flag(help: "Exchange the key of an agent that has joined; its name and its spool stay.") var renew = false
     @Option(help: "Seconds to go on trying.") var wait: Double = 30
+    @Flag(help: "Print JSON.") var json = false
 
     func validate() throws {
         guard wait > 0, wait <= 86_400 else { throw ValidationError("--wait is \(wait): more than 0 and at most 86,400 seconds are expected") }
@@ -58,6 +59,10 @@ struct JoinCommand: ParsableCommand {
         // Looked at by every run, like one that comes by another way.
         if joined.hasServer { try? joined.server.file?.write(to: URL(fileURLWithPath: folder + "/server.proof"), options: .atomic) }
         try known.write(to: settings)
+        if json {
+            let shown = ["name": known.name, "home": folder]
+            return print(String(decoding: try JSONSerialization.data(withJSONObject: shown, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self))
+        }
         print("joined as \(known.name)\nsluice-agent run\(options.home.map { " --home \($0)" } ?? "")")
     }
 

@@ -251,7 +251,7 @@ struct KeyCommand: ParsableCommand {
             let session = try KeyFile.loadOrMake(base + ".secret")
             let line = KeyLine.text(key.publicKey, name: name, session: session.publicKey)
             try line.write(toFile: base + ".pub", atomically: true, encoding: .utf8)
-            if json { return print("{\"key\":\"\(key.publicKey.id)\",\"path\":\"\(base).pub\"}") }
+            if json { return try Show.json(["key": "\(key.publicKey.id)", "path": base + ".pub"]) }
             print("made \(base).key, .secret and .pub   \(key.publicKey.id)\nan operator who is there already: sluice operator add \(name) --key \(base).pub")
         }
     }
@@ -263,6 +263,7 @@ struct KeyCommand: ParsableCommand {
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
         @Argument(help: "The operator's name.") var name: String
         @Option(help: "Read the passphrase from this file ('-': standard input). Default: ask.") var passphraseFile: String?
+        @Flag(help: "Print JSON.") var json = false
 
         func run() throws {
             let path = Home.resolve(home, environment: ProcessInfo.processInfo.environment).signingKey(name)
@@ -274,6 +275,7 @@ struct KeyCommand: ParsableCommand {
             unlink(draft)
             do { try key.write(to: draft, passphrase: passphrase) } catch { throw Complaint("\(error)") }
             guard rename(draft, path) == 0 else { throw Complaint("cannot write \(path): \(String(cString: strerror(errno)))") }
+            if json { return try Show.json(["key": "\(key.publicKey.id)", "path": path]) }
             print("\(path) is under a passphrase now")
         }
     }

@@ -188,6 +188,7 @@ struct ServiceKeyCommand: ParsableCommand {
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
         @Argument(help: "control, ingest, policy or notify.") var service: String
         @Argument(help: "The file, as 'sluice service-key prove' printed it.") var file: String
+        @Flag(help: "Print JSON.") var json = false
 
         func validate() throws { try ServiceKeyCommand.check(service) }
 
@@ -200,6 +201,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 announced = try ServiceKeyAnnouncement.check(proof, of: service, ledger: ServiceHost.verifier(trusted.anchors.control), accepted: nil)
             } catch let error as ServiceKeyNotProven { throw Complaint("\(file) names no key of \(service): \(error)") }
             try TrustedNodes.name(announced.key, for: service, in: folder)
+            if json { return try Show.json(["service": service, "key": announced.key.z85]) }
             print("registry.json names \(announced.key.z85) for \(service), announced by entry \(announced.index)")
         }
     }

@@ -91,4 +91,9 @@ enum Show {
     }
 
     static func json(_ message: some SwiftProtobufJSON) throws { print(try message.shownAsJSON()) }
+
+    /// What comes from no message.
+    static func json(_ object: [String: String]) throws {
+        print(String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self))
+    }
 }

@@ -26,6 +26,7 @@ struct VaultKeyCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a new key, and keep the one before.", discussion: "EXAMPLE\n  sluice vault-key new")
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
+        @Flag(help: "Print JSON.") var json = false
 
         func run() throws {
             let path = Home.resolve(home, environment: ProcessInfo.processInfo.environment).vaultKey
@@ -37,6 +38,7 @@ struct VaultKeyCommand: ParsableCommand {
                 throw Complaint("cannot rename \(path): \(String(cString: strerror(errno)))")
             }
             let key = try VaultKeyFile.loadOrMake(path).publicKey
+            if json { return try Show.json(["key": "\(key.id)", "path": path]) }
             print("made \(path), vault key \(key.id)\nthen: sluice vault-key announce")
         }
     }

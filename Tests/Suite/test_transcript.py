@@ -288,6 +288,39 @@ def test_the_first_start_says_loudly_whose_keys_it_made(tmp_path):
 # The command line
 
 
+def leaves(program):
+    """Every command that runs, with its options and its help, as the argument parser says that they are."""
+    done = subprocess.run([binaries() / program, "--experimental-dump-help"], capture_output=True, text=True, check=True)
+
+    def walk(command, path):
+        inner = [one for one in command.get("subcommands", []) if one["commandName"] != "help" and one.get("shouldDisplay", True)]
+        path = (*path, command["commandName"])
+        return [leaf for one in inner for leaf in walk(one, path)] or [(path, command)]
+
+    return walk(json.loads(done.stdout)["command"], ())
+
+
+# Why they print no JSON: what they take in and give out is lines already, for as long as they run.
+STREAMING = {("sluice-agent", "run"), ("sluice-agent", "replay")}
+# Services: `sluice up` starts them, and what they say is a log.
+SERVICES = ("sluice-control", "sluice-ingest", "sluice-policy", "sluice-notify")
+
+
+@pytest.mark.parametrize("program", ["sluice", "sluice-agent"])
+def test_every_command_takes_json_and_shows_an_example(program):
+    found = leaves(program)
+    assert len(found) >= {"sluice": 25, "sluice-agent": 4}[program], [path for path, _ in found]
+    named = {path: {name["name"] for argument in command["arguments"] for name in argument.get("names", [])} for path, command in found}
+    shown = {path for path in named if not path[1].startswith("bench-")}
+    assert {path for path in shown if "json" not in named[path]} == {path for path in shown if path in STREAMING}
+    assert [path for path, command in found if path in shown and "EXAMPLE" not in command.get("discussion", "")] == []
+
+
+@pytest.mark.parametrize("program", SERVICES)
+def test_every_service_shows_an_example(program):
+    assert [path for path, command in leaves(program) if "EXAMPLE" not in command.get("discussion", "")] == []
+
+
 def subcommands():
     def names(*path):
         text = subprocess.run([binaries() / "sluice", *path, "--help"], capture_output=True, text=True).stdout
