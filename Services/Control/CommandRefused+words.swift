@@ -7,11 +7,18 @@ import Wire
 struct Refused: Error {
     let refusal: Refusal
     let text: String
+    private var name: String?
 
     init(_ refusal: Refusal, _ text: String) {
         self.refusal = refusal
         self.text = text
     }
+
+    /// What counts as the same again in a log: one number stands for several reasons. No word of the sender's is in it, or each would be a line.
+    var reason: String { name ?? String(text.prefix { !$0.isNumber && $0 != "'" && $0 != "\"" }) }
+
+    /// Of an enum's case, without its values.
+    private static func name(of error: any Error) -> String { Mirror(reflecting: error).children.first?.label ?? "\(error)" }
 
     init(_ error: CommandRefused) {
         switch error {
@@ -36,6 +43,7 @@ struct Refused: Error {
         case .replayed: self.init(.replayed, "it was taken once already, and counts once")
         case .tooMany: self.init(.invalid, "too many commands in a quarter of an hour: nothing widens until they have expired")
         }
+        name = Refused.name(of: error)
     }
 
     init(_ error: ProposalRefused) {
@@ -45,6 +53,7 @@ struct Refused: Error {
         case .badExpiry: self.init(.invalid, "a proposal is open for at most a week")
         case .tooManyOpen(let max): self.init(.notApproved, "\(max) proposals are open: approve or withdraw some ('sluice proposals')")
         }
+        name = Refused.name(of: error)
     }
 
     init(_ error: ApprovalRefused) {
@@ -60,6 +69,7 @@ struct Refused: Error {
         case .alreadyApproved: self.init(.notApproved, "you have approved it already: another person must")
         case .proposerRemoved(let name): self.init(.notApproved, "\(name), who proposed it, is no operator any more, or has another key: propose it again")
         }
+        name = Refused.name(of: error)
     }
 
     init(_ error: OperatorsRefused) {
@@ -70,6 +80,7 @@ struct Refused: Error {
         case .keyInUse(let name): self.init(.invalid, "this key is \(name)'s already")
         case .keyRevoked(let name): self.init(.revokedKey, "this key was \(name)'s and was taken away: it never comes back, make a new one")
         }
+        name = Refused.name(of: error)
     }
 }
 

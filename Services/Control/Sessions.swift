@@ -282,7 +282,7 @@ final class Sessions {
         } catch {
             refusedCommands[error.refusal.word, default: 0] += 1
             // By its reason too: one number stands for several, and one must not hide another.
-            refusals.note("command \(peer.user.name) \(error.refusal.word) \(error.text.filter { !$0.isNumber })", "a command by \(peer.user.name) was refused: \(error.text)", at: now)
+            refusals.note("command \(peer.user.name) \(error.refusal.word) \(error.reason)", "a command by \(peer.user.name) was refused: \(error.text)", at: now)
             binder.refuse(error.refusal, error.text, kind: .command, to: peer.route)
         }
     }
@@ -292,7 +292,7 @@ final class Sessions {
             try joining.take(body, from: peer.route, wall: Clock.wall())
         } catch {
             refusedJoins[error.refusal.word, default: 0] += 1
-            refusals.note("join \(error.refusal.word)", "a machine may not join: \(error.text)", at: Clock.now())
+            refusals.note("join \(error.refusal.word) \(error.reason)", "a machine may not join: \(error.text)", at: Clock.now())
             binder.refuse(error.refusal, error.text, kind: .joinRequest, to: peer.route) { $0.id = body.id }
         }
     }

@@ -134,6 +134,11 @@ def test_one_reason_does_not_hide_another_in_the_log(suite, operator):
         lines[words] = suite.log("control").count(words) - before[words]
     # A minute may end in between.
     assert all(1 <= count <= 2 for count in lines.values()), lines
+    # The sender's own words are no reason of their own: a log full of made-up names would be a flood too.
+    me, logged = Operator(suite.home), suite.log("control").count("and ops-1 signed it")
+    for number in range(50):
+        refused(operator("ops-1"), body("command", **me.command(raw(pause()), author=f"nobody-{'abcdefghij'[number % 10] * (number // 10 + 1)}")), "notTheAuthor")
+    assert suite.log("control").count("and ops-1 signed it") - logged <= 2
     suite.cli("withdraw", proposal.proposal)
 
 
