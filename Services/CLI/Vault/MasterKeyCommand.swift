@@ -23,6 +23,7 @@ struct MasterKeyCommand: ParsableCommand {
         @Option(help: ArgumentHelp("The present key is what this program prints. Default: keys/policy.master.", valueName: "command")) var fromCommand: String?
         @Option(help: ArgumentHelp("The new key is what this program prints. Default: one is made.", valueName: "command")) var toCommand: String?
         @Option(help: "Seconds that such a program may take.") var seconds = 10
+        @Flag(help: "Print JSON.") var json = false
 
         func run() throws {
             let home = Home.resolve(home, environment: ProcessInfo.processInfo.environment)
@@ -37,9 +38,13 @@ struct MasterKeyCommand: ParsableCommand {
             // On disk before anything is wrapped under it. One that is there was made by an attempt that was interrupted.
             let new = try toCommand.map { try MasterKeyFile.ask($0, seconds: seconds) } ?? MasterKeyFile.loadOrMake(MasterKeyFile.next(path))
             let count = hasKeys ? try SQLiteVault.rewrap(vault, from: old, to: new) : 0
-            guard toCommand == nil else { return print("wrapped \(count) data keys anew; start sluice-policy with --master-key-command") }
+            guard toCommand == nil else {
+                if json { return try Show.json(["wrapped": "\(count)"]) }
+                return print("wrapped \(count) data keys anew; start sluice-policy with --master-key-command")
+            }
             if fromCommand == nil { try keep(path) }
             guard rename(MasterKeyFile.next(path), path) == 0 else { throw Complaint("cannot rename \(MasterKeyFile.next(path)): \(String(cString: strerror(errno)))") }
+            if json { return try Show.json(["wrapped": "\(count)", "path": path]) }
             print("wrapped \(count) data keys anew, under \(path)")
         }
 
