@@ -55,6 +55,7 @@ struct ControlService: ParsableCommand {
                 binder: binder, authority: authority, journal: journal, joining: joining, trusted: trusted, admission: admission, lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: session, endpoint: settings.control, trusted: trusted, links: [:], context: context) { authority.governance }
             ring.binder = binder
+            ring.admission = admission
             ring.routes = { sessions.routes }
             var failure = false
             ring.failed = { why in

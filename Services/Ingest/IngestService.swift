@@ -66,6 +66,7 @@ struct IngestService: ParsableCommand {
             ) {
                 let binder = try Binder(settings.ingest, keys: ring.keys, limits: agentsSide, in: context)
                 ring.binder = binder
+                ring.admission = admission
                 return binder
             }
             ring.routes = { agents.routes }

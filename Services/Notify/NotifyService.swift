@@ -75,6 +75,7 @@ struct NotifyService: ParsableCommand {
                 follower.fold.governance
             }
             ring.binder = binder
+            ring.admission = admission
             ring.routes = { desk.routes }
             ring.failed = { why in
                 host.logger.critical("\(why)")

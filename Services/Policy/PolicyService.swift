@@ -77,6 +77,7 @@ struct PolicyService: ParsableCommand {
                 follower.fold.governance
             }
             ring.binder = binder
+            ring.admission = admission
             ring.routes = { monitor.routes }
             var failure = false
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }

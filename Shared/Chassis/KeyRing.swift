@@ -18,6 +18,8 @@ package final class KeyRing {
     package var routes: () -> [Route] = { [] }
     /// The port let a stranger in.
     package var failed: (String) -> Void = { _ in }
+    /// Of the binder: what this service knocks on its own door with is no stranger.
+    package var admission: Admission?
     private let service: String
     private let endpoint: String
     private let trusted: TrustedNodes
@@ -115,9 +117,12 @@ package final class KeyRing {
     /// As at the start, but on another thread: a stranger may keep it waiting, and this service's leases may not.
     private func proveClosed(_ key: CurveKey) {
         guard binder != nil else { return }
-        let (context, endpoint, open) = (context, ServiceHost.reachable(endpoint), open)
+        let (context, endpoint, open, admission) = (context, ServiceHost.reachable(endpoint), open, admission)
         startThread("closed-door") {
-            do { try ClosedDoor.check(endpoint, server: key, in: context) } catch ClosedDoor.Failure.open(let endpoint) {
+            do {
+                try ClosedDoor.check(endpoint, server: key, in: context)
+                admission?.excuseOne()
+            } catch ClosedDoor.Failure.open(let endpoint) {
                 open.why.withLock { $0 = "\(ClosedDoor.Failure.open(endpoint))" }
             } catch {
                 // Silence proves nothing, and the socket's options were read back.
