@@ -217,6 +217,8 @@ package struct Validation: Sendable {
             if slashes == 2, groups.allSatisfy({ $0.count <= 2 }) { return false }
         }
         if groups.count == 2, isYear(0), isYear(1) { return false }
+        // Six digits are a number in pairs or in threes, and not a house and a street's.
+        if count == 6, Set(groups.map(\.count)).count != 1 { return false }
         let dots = number.count { $0 == 0x2E }
         return !(dots == 3 && groups.count == 4 && values.allSatisfy { $0 < 256 } && groups.allSatisfy { $0.count <= 3 } && groups.contains { $0.count != 2 })
     }

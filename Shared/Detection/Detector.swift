@@ -17,12 +17,16 @@ package final class Detector: Sendable {
     /// Of digits, tried in runs that are long enough.
     let longOfDigits: [Int]
     let ofTokens: [Int]
+    /// Own what matchers point to.
+    private let patterns: [ConfirmingPattern]
     let context: ContextWords
+    /// The bit of the list `secret`.
+    let secretList: UInt64
 
     /// What a scan needs of a rule, and nothing that has to be counted when it is copied.
     struct Matcher: Sendable {
         let rule: Int
-        let pattern: ConfirmingPattern
+        let pattern: ConfirmingPattern.Code
         let check: Check?
         let entropy: Double?
         let certainty: Certainty
@@ -61,9 +65,11 @@ package final class Detector: Sendable {
         var weakOfDigits: [Int] = []
         var longOfDigits: [Int] = []
         var ofTokens: [Int] = []
+        var patterns: [ConfirmingPattern] = []
         for (index, rule) in book.rules.enumerated() {
             for pattern in rule.patterns {
                 let number = matchers.count
+                patterns.append(try ConfirmingPattern(pattern, rule: rule.id))
                 let entry = (id: number, text: rule.find ?? pattern, name: rule.id)
                 var digitsMin = 0
                 switch rule.place {
@@ -75,7 +81,7 @@ package final class Detector: Sendable {
                 }
                 matchers.append(
                     Matcher(
-                        rule: index, pattern: try ConfirmingPattern(pattern, rule: rule.id), check: rule.check, entropy: rule.entropy, certainty: rule.certainty,
+                        rule: index, pattern: patterns[number].code, check: rule.check, entropy: rule.entropy, certainty: rule.certainty,
                         context: rule.context, unless: rule.unless, reach: rule.reach, lookahead: rule.find == nil ? Self.lookahead : rule.reach, digitsMin: digitsMin))
             }
         }
@@ -83,12 +89,14 @@ package final class Detector: Sendable {
         everywhere.append((id: matchers.count, text: Self.digits, name: "digits"))
         if amongDigits.isEmpty { amongDigits.append((id: matchers.count, text: Self.digits, name: "digits")) }
         self.matchers = matchers
+        self.patterns = patterns
         self.weakOfDigits = weakOfDigits
         self.longOfDigits = longOfDigits
         self.ofTokens = ofTokens
         self.everywhere = try PatternSet(everywhere)
         self.amongDigits = try PatternSet(amongDigits, isOnce: true)
         context = ContextWords(words: book.words)
+        secretList = book.wordLists.firstIndex(of: "secret").map { 1 << UInt64($0) } ?? 0
     }
 
     /// For one thread.

@@ -48,7 +48,11 @@ final class PatternSet: @unchecked Sendable {
 /// One pattern, matched exactly, where a ``PatternSet`` says that it may be.
 // Never changed after it was compiled: any thread may match with match data of its own.
 final class ConfirmingPattern: @unchecked Sendable {
-    private let code: OpaquePointer
+    let code: Code
+
+    /// A pattern that lives for as long as its owner.
+    // Never changed after it was compiled.
+    struct Code: @unchecked Sendable { fileprivate let pointer: OpaquePointer }
 
     /// Where the machine forbids memory that is both written and run, matching goes on without the compiled form, and slower.
     init(_ text: String, rule: String) throws(DetectorRefused) {
@@ -62,12 +66,14 @@ final class ConfirmingPattern: @unchecked Sendable {
             pcre2_get_error_message_8(number, &message, message.count)
             throw .pattern(rule: rule, "\(String(decoding: message.prefix { $0 != 0 }, as: UTF8.self)) at \(offset)")
         }
-        code = made
-        _ = pcre2_jit_compile_8(code, UInt32(PCRE2_JIT_COMPLETE))
+        code = Code(pointer: made)
+        _ = pcre2_jit_compile_8(made, UInt32(PCRE2_JIT_COMPLETE))
     }
 
-    deinit { pcre2_code_free_8(code) }
+    deinit { pcre2_code_free_8(code.pointer) }
+}
 
+extension ConfirmingPattern.Code {
     enum Outcome {
         case none, undecided
         case match(all: Range<Int>, found: Range<Int>)
@@ -76,7 +82,7 @@ final class ConfirmingPattern: @unchecked Sendable {
     /// The first match that begins at `start` or after.
     /// - Parameter end: Where the text ends for it.
     func match(_ bytes: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, with data: MatchData) -> Outcome {
-        let count = pcre2_match_8(code, bytes.baseAddress, end, start, 0, data.data, data.context)
+        let count = pcre2_match_8(pointer, bytes.baseAddress, end, start, 0, data.data, data.context)
         guard count > 0 else { return count == PCRE2_ERROR_NOMATCH ? .none : .undecided }
         guard let places = pcre2_get_ovector_pointer_8(data.data) else { return .undecided }
         let all = places[0]..<max(places[0], places[1])
