@@ -58,6 +58,8 @@ let package = Package(
         .systemLibrary(name: "CZMQ", path: "Shared/CZMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CZstd", path: "Shared/CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", path: "Shared/CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CVectorscan", path: "Shared/CVectorscan", providers: [.apt(["libvectorscan-dev"])]),
+        .systemLibrary(name: "CPCRE2", path: "Shared/CPCRE2", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         .systemLibrary(name: "CSodium", path: "Shared/CSodium", providers: [.apt(["libsodium-dev"])]),
@@ -68,6 +70,10 @@ let package = Package(
         shared("Rules", ["Gate"]),
         // Text as people write it: the one place that parses YAML. Agents read a policy's canonical form, and do without.
         shared("YAML", ["Rules", yams]),
+        // What is in a text. Pure but for the memory of two matchers; its rules are data, and part of the program.
+        .target(
+            name: "Detection", dependencies: ["Gate", "Rules", "CVectorscan", "CPCRE2", crypto], path: "Shared/Detection",
+            resources: [.embedInCode("Detection.rules")], swiftSettings: strict),
         // Bytes.
         shared("Wire", ["Gate", "Rules", "CZstd", protobuf]),
         shared("Messaging", ["Wire", "CZMQ"]),
@@ -85,10 +91,11 @@ let package = Package(
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Detection", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
+        tests("DetectionTests", ["Detection", "Gate", "Rules"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),

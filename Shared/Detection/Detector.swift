@@ -1,4 +1,4 @@
-/// Finds personal data and secrets in texts. Compiled once, used by any number of threads, each with a ``Scanner``.
+/// Finds personal data and secrets in texts. Compiled once, used by any number of threads, each with a ``TextScanner``.
 ///
 /// One pass of Vectorscan over everything: all rules that have a letter or a sign to hold on to, and runs of six digits. Rules of digits alone are tried over such
 /// runs, rules of long tokens over those; few texts have either. Where a rule may match, PCRE says from where to where, its check whether it is what it looks
@@ -100,14 +100,14 @@ package final class Detector: Sendable {
     }
 
     /// For one thread.
-    package func makeScanner() throws(DetectorRefused) -> Scanner { try Scanner(self) }
+    package func makeScanner() throws(DetectorRefused) -> TextScanner { try TextScanner(self) }
 
     /// The names of the lists of words in a finding's grounds.
     package func wordLists(_ mask: UInt64) -> [String] { book.wordLists.enumerated().filter { mask & (1 << UInt64($0.offset)) != 0 }.map(\.element) }
 }
 
 /// What a thread scans with: space that is used again, so that a scan allocates little.
-package final class Scanner {
+package final class TextScanner {
     private let detector: Detector
     private let first: ScanSpace
     private let second: ScanSpace

@@ -33,7 +33,7 @@ package enum Redaction {
         var from = 0
         for finding in findings {
             let range = finding.range.clamped(to: 0..<text.count)
-            guard range.lowerBound >= from else { continue }
+            guard range.lowerBound >= from, !range.isEmpty else { continue }
             kept.append(contentsOf: text[from..<range.lowerBound])
             kept.append(contentsOf: marker(finding.type).utf8)
             from = range.upperBound

@@ -29,7 +29,7 @@ package struct Typing {
     package static let unfinished = DetectedType("unfinished")
 
     private let detector: Detector
-    private let scanner: Scanner
+    private let scanner: TextScanner
     private let limits: Limits
     private var waiting: [Waiting] = []
     /// The number of the first in `waiting`.
@@ -60,7 +60,7 @@ package struct Typing {
     private static let kept = 192
 
     /// - Parameter scanner: Of `detector`, for the thread that this is used on.
-    package init(_ detector: Detector, scanner: Scanner, limits: Limits = Limits()) {
+    package init(_ detector: Detector, scanner: TextScanner, limits: Limits = Limits()) {
         self.detector = detector
         self.scanner = scanner
         self.limits = limits
@@ -185,7 +185,7 @@ package struct Typing {
             let near = units[index].found ?? (index + 1 < units.count ? units[index + 1].found : nil)
             // Six keys and a digit among them were typed, and taken away: nobody knows what they were.
             let isMuch = ghosts.count >= Self.digitsOfPart && ghosts.contains(where: \.isDigit) || isPart(index) || index + 1 < units.count && isPart(index + 1)
-            for ghost in ghosts { decide([ghost.key], (ghost.found ?? near).map { .redact($0) } ?? (isMuch ? .redact(Self.unfinished) : .release)) }
+            for ghost in ghosts { decide([ghost.key], (near ?? ghost.found).map { .redact($0) } ?? (isMuch ? .redact(Self.unfinished) : .release)) }
             fields[place].text.layGhosts(of: index)
         }
         fields[place].text.mark(0..<end)
