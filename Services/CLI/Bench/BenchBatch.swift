@@ -47,6 +47,20 @@ struct BenchBatch {
         }
     }
 
+    /// All of a file, compressed or not.
+    static func contents(_ path: String) throws -> Data {
+        guard let file = gzopen(path, "rb") else { throw Complaint("cannot open \(path): \(String(cString: strerror(errno)))") }
+        defer { gzclose(file) }
+        var data = Data()
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = gzread(file, &buffer, UInt32(buffer.count))
+            guard count >= 0 else { throw Complaint("\(path) is damaged") }
+            if count == 0 { return data }
+            data.append(contentsOf: buffer[..<Int(count)])
+        }
+    }
+
     /// A folder's recordings, or one file.
     static func recordings(_ path: String) throws -> [String] {
         var isFolder: ObjCBool = false

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Chassis
-import CZlib
 import Detection
 import Foundation
 
@@ -189,7 +188,7 @@ private struct LabelledTexts {
     ]
 
     init(contentsOf path: String) throws {
-        let data = try Self.read(path)
+        let data = try BenchBatch.contents(path)
         let decoder = JSONDecoder()
         var texts: [Text] = []
         for (number, line) in data.split(separator: 0x0A).enumerated() where !line.isEmpty {
@@ -197,20 +196,6 @@ private struct LabelledTexts {
         }
         guard !texts.isEmpty else { throw Complaint("\(path) has no labelled texts") }
         self.texts = texts
-    }
-
-    /// gzread takes what is not compressed as it is.
-    private static func read(_ path: String) throws -> Data {
-        guard let file = gzopen(path, "rb") else { throw Complaint("cannot read \(path)") }
-        defer { gzclose(file) }
-        var data = Data()
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = gzread(file, &buffer, UInt32(buffer.count))
-            guard count >= 0 else { throw Complaint("\(path) is damaged") }
-            if count == 0 { return data }
-            data.append(contentsOf: buffer[..<Int(count)])
-        }
     }
 
     /// Often enough to be measured.
