@@ -23,4 +23,12 @@ extension Planning {
         do throws(ServiceKeysRefused) { try trial.retire(key, of: service) } catch { throw Refused(error, service) }
         return [.serviceKeyRetired(key, service: service)]
     }
+
+    /// Who goes by this key and is no agent: a service or a reader, by the ledger or the registry, also by a key that was retired; an operator's session.
+    func holderBesideAgents(of key: [UInt8]) -> String? {
+        if let service = planned.serviceKeys.holder(of: key) { return "'\(service)'" }
+        if planned.serviceKeys.retired.contains(key) { return "a service" }
+        if let node = trusted?.nodes.first(where: { CurveKey(z85: $0.key)?.bytes == key }) { return "'\(node.name)'" }
+        return planned.operators.current.values.first { $0.session == key }.map { "'\($0.name)'" }
+    }
 }

@@ -130,6 +130,9 @@ struct Planning {
             guard !planned.revokedKeys.contains(node.key) else {
                 throw Refused(.revokedKey, "the key of '\(node.name)' was taken away with an agent: it never comes back, make a new one")
             }
+            if let holder = holderBesideAgents(of: node.key) {
+                throw Refused(.invalid, "the key of '\(node.name)' is, or was, the key of \(holder): whoever has it would be both")
+            }
             if let holder = keyHolders[node.key], holder != node.name {
                 throw Refused(.invalid, "the key of '\(node.name)' is the key of '\(holder)': one key is one agent")
             }

@@ -70,4 +70,21 @@ import Wire
             #expect(try bytes(deed) + Statement.bytesMax + 1_024 <= Limits.entryBytesMax)
         }
     }
+
+    @Test func `no agent is registered with a service's key, that it has, is to have, or had`() throws {
+        var governance = Governance()
+        let keys = (1...3).map { [UInt8](repeating: $0, count: 32) }
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .serviceKeyAnnounced(keys[1], service: "ingest", beside: keys[0])))
+        governance.apply(Entry(index: 2, at: wall, author: "ops-1", deed: .serviceKeyRetired(keys[0], service: "ingest")))
+        governance.apply(Entry(index: 3, at: wall, author: "ops-1", deed: .serviceKeyAnnounced(keys[2], service: "ingest", beside: keys[1])))
+        // Also under the service's own name: it would be both.
+        for (name, key) in [("a", keys[0]), ("a", keys[1]), ("ingest", keys[2])] {
+            var node = nodes(0..<1)[0]
+            (node.name, node.key) = (name, key)
+            let refused = #expect(throws: Refused.self) { try planning(governance).deeds(of: .register([node]), by: "ops-1", at: wall) }
+            #expect(refused?.refusal == .invalid)
+        }
+        // The control: any other key is taken.
+        #expect(try planning(governance).deeds(of: .register(nodes(0..<1)), by: "ops-1", at: wall).count == 1)
+    }
 }

@@ -1,4 +1,5 @@
 import Chassis
+import Detection
 import Foundation
 import Rules
 import YAML
@@ -6,10 +7,9 @@ import YAML
 /// A policy's files, as a person names them.
 enum PolicyFiles {
     /// The types of content that a policy may name.
-    static let detections: Set<String> = [
-        "bank-account", "birth-date", "card", "card-code", "device", "driving-licence", "iban", "ip", "mac", "mail", "national-id", "passport", "phone", "secret", "ssn",
-        "url-credentials", "vehicle", "wallet",
-    ]
+    static func detections() throws -> Set<String> {
+        do { return Set(try RuleBook(parsing: RuleBook.ownText).types.map(\.word)) } catch { throw Complaint("the rules of detection cannot be read: \(error)") }
+    }
 
     /// Reads no more than may be in it: of a file that is too large, a byte past the limit.
     static func bytes(_ path: String) throws -> [UInt8] {
@@ -33,7 +33,7 @@ enum PolicyFiles {
     }
 
     static func document(_ path: String) throws -> PolicyDocument {
-        let bytes = try bytes(path)
+        let (bytes, detections) = (try bytes(path), try detections())
         return try told(path) { () throws(Mistakes) in
             let (tree, mistakes) = try tree(path, bytes)
             return try PolicyReader(detections: detections).read(tree, besides: mistakes)
@@ -41,7 +41,7 @@ enum PolicyFiles {
     }
 
     static func cases(_ path: String) throws -> PolicyCases {
-        let bytes = try bytes(path)
+        let (bytes, detections) = (try bytes(path), try detections())
         return try told(path) { () throws(Mistakes) in
             let (tree, mistakes) = try tree(path, bytes)
             return try PolicyCases(tree, besides: mistakes, detections: detections)
