@@ -66,6 +66,43 @@ def root_from(leaf_bytes, index, size, path):
     return root
 
 
+def subproof(older, leaves, is_whole=True):
+    """RFC 6962, section 2.1.2, SUBPROOF: that a tree of these leaves continues the one of the first `older`. Roots are pymerkle's."""
+    if older == len(leaves):
+        return [] if is_whole else [tree(leaves).get_root()]
+    middle = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if older <= middle:
+        return [*subproof(older, leaves[:middle], is_whole), tree(leaves[middle:]).get_root()]
+    return [*subproof(older - middle, leaves[middle:], False), tree(leaves[:middle]).get_root()]
+
+
+def check_consistency(older, older_root, size, root, path):
+    """RFC 9162, section 2.1.4.2. Raises if the proof does not show that the tree of `size` continues the one of `older`."""
+    assert 0 < older <= size
+    if older == size:
+        assert not path and older_root == root, "two roots of one size"
+        return
+    # A whole subtree is its own beginning, and is left out.
+    path = [older_root, *path] if older & (older - 1) == 0 else list(path)
+    assert path, "the proof is too short"
+    at, last = older - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    before = after = path[0]
+    for sibling in path[1:]:
+        assert last > 0, "the proof is too long"
+        if at & 1 or at == last:
+            before, after = sha256(b"\x01" + sibling + before), sha256(b"\x01" + sibling + after)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            after = sha256(b"\x01" + after + sibling)
+        at, last = at >> 1, last >> 1
+    assert last == 0, "the proof is too short"
+    assert before == older_root, "the proof begins at another root"
+    assert after == root, "the proof leads to another root"
+
+
 def key_id(name, algorithm, public):
     return sha256(name.encode() + b"\n" + bytes([algorithm]) + public)[:4]
 
@@ -102,6 +139,13 @@ def verify(text, leaf_bytes, verifiers):
     assert lines[0] == "c2sp.org/tlog-proof@v1"
     index = int(lines[1].removeprefix("index "))
     path = [unb64(line) for line in lines[2:]]
+    origin, size, root, times = opened(note, verifiers)
+    assert root_from(leaf_bytes, index, size, path) == root, "the proof leads to another root"
+    return origin, size, times
+
+
+def opened(note, verifiers):
+    """Of a signed checkpoint: origin, size, root, and the times of cosignatures. Raises if one of the signatures is missing or wrong."""
     body, _, signatures = note.rpartition("\n\n")
     body += "\n"
     origin, size, root = body.splitlines()
@@ -121,5 +165,4 @@ def verify(text, leaf_bytes, verifiers):
             times[name] = int.from_bytes(signature[:8], "big")
             signature, message = signature[8:], f"cosignature/v1\ntime {times[name]}\n{body}".encode()
         Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature, message)
-    assert root_from(leaf_bytes, index, int(size), path) == unb64(root), "the proof leads to another root"
-    return origin, int(size), times
+    return origin, int(size), unb64(root), times

@@ -43,3 +43,18 @@ def test_pymerkle_finds_the_entry_where_the_proof_says():
     tree = ledger.tree(LEAVES)
     for index in (0, 1, INDEX, SIZE - 2, SIZE - 1):
         assert ledger.root_from(LEAVES[index], index, SIZE, ledger.siblings(index, LEAVES)) == tree.get_root()
+
+
+def test_consistency_is_shown_between_any_two_sizes_of_pymerkles_trees_and_for_no_other_root():
+    roots = {size: ledger.tree(LEAVES[:size]).get_root() for size in range(1, 41)}
+    for size, root in roots.items():
+        for older in range(1, size + 1):
+            path = ledger.subproof(older, LEAVES[:size])
+            ledger.check_consistency(older, roots[older], size, root, path)
+            for wrong in ((older, bytes(32), size, root, path), (older, roots[older], size, bytes(32), path),
+                          (older, roots[older], size, root, [*path, bytes(32)])):
+                with pytest.raises(AssertionError):
+                    ledger.check_consistency(*wrong)
+            for place in range(len(path)):
+                with pytest.raises(AssertionError):
+                    ledger.check_consistency(older, roots[older], size, root, [*path[:place], bytes(32), *path[place + 1 :]])
