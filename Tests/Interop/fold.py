@@ -1,0 +1,139 @@
+"""Governance as the fold of its entries: section 19 of SPEC.md, and nothing else."""
+
+import ledger
+import wire
+
+OPEN, APPLIED, EXPIRED, WITHDRAWN = "open", "applied", "expired", "withdrawn"
+KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "certified"}
+
+
+class Fold:
+    def __init__(self):
+        self.index = self.powers = self.epoch = 0
+        self.next_ordinal = self.next_proposal = self.next_enrolment = 1
+        self.beginning = None
+        self.operators, self.revoked_operators = {}, set()
+        self.vault_key, self.vault_entry = b"", 0
+        self.service_keys, self.retired = {}, set()
+        self.proposals, self.asked = {}, {}
+        self.enrolments, self.spent = {}, []
+        self.nodes, self.names, self.lines, self.revoked = {}, {}, {}, set()
+        self.closures, self.lifted = {}, []
+        self.incidents, self.certified = {}, {}
+        self.dropped, self.abandoned, self.restored = set(), set(), {}
+
+    def take(self, recorded):
+        entry = wire.governance.Entry.FromString(recorded.body)
+        assert entry.index == self.index + 1, "a gap"
+        now, deed = entry.at_us, entry.WhichOneof("deed")
+        for number, proposal in self.proposals.items():
+            if proposal["state"] == OPEN and proposal["until"] <= now:
+                proposal["state"] = EXPIRED
+        self.asked = {n: c for n, c in self.asked.items() if self.proposals[n]["state"] in (OPEN, APPLIED)}
+        if entry.proposal:
+            asked = self.asked.get(entry.proposal)
+            if deed == "unsealed" and asked is not None and asked.resume.closures:
+                asked.resume.unseal = False
+            else:
+                self.asked.pop(entry.proposal, None)
+        if deed not in KEEPS_POWERS and not (deed == "registered" and entry.registered.enrolment):
+            self.powers = entry.index
+        getattr(self, deed + "_")(entry, getattr(entry, deed), now)
+        self.index = entry.index
+
+    # One for each row of the table.
+
+    def began_(self, entry, deed, now):
+        self.beginning = deed
+        self.operators = {o.name: o for o in deed.operators}
+
+    def operators_changed_(self, entry, deed, now):
+        for name in deed.removed:
+            self.revoked_operators.add(self.operators.pop(name).key)
+        self.operators.update({o.name: o for o in deed.added})
+        assert len({o.person for o in self.operators.values()}) >= 2
+
+    def vault_key_announced_(self, entry, deed, now):
+        self.vault_key, self.vault_entry = deed.key, entry.index
+
+    def service_key_announced_(self, entry, deed, now):
+        self.service_keys[deed.service] = [deed.beside, deed.key]
+
+    def service_key_retired_(self, entry, deed, now):
+        self.service_keys[deed.service].remove(deed.key)
+        self.retired.add(deed.key)
+
+    def proposed_(self, entry, deed, now):
+        assert deed.proposal == self.next_proposal
+        self.next_proposal += 1
+        self.proposals[deed.proposal] = {
+            "state": OPEN, "until": deed.until_us, "hash": deed.hash, "proposer": self.operators[entry.author], "approvals": []}
+        statement = entry.signed.statement
+        assert ledger.sha256(statement) == deed.hash
+        self.asked[deed.proposal] = wire.governance.Command.FromString(statement.split(b"\n\n", 1)[1])
+
+    def approved_(self, entry, deed, now):
+        proposal = self.proposals[deed.proposal]
+        standing = [o for o in proposal["approvals"] if self.operators.get(o.name) == o]
+        proposal["approvals"] = [*standing, self.operators[entry.author]]
+        if 1 + len(proposal["approvals"]) >= 2:
+            proposal["state"] = APPLIED
+
+    def withdrawn_(self, entry, deed, now):
+        self.proposals[deed.proposal]["state"] = WITHDRAWN
+
+    def enrolment_opened_(self, entry, deed, now):
+        for number in sorted(n for n, e in self.enrolments.items() if e.until_us <= now):
+            self.spent.append((self.enrolments.pop(number).token, "expired"))
+        self.enrolments[deed.enrolment] = deed
+        self.next_enrolment = max(self.next_enrolment, deed.enrolment + 1)
+
+    def registered_(self, entry, deed, now):
+        if deed.enrolment and deed.enrolment in self.enrolments:
+            self.spent.append((self.enrolments.pop(deed.enrolment).token, deed.nodes[0].key))
+        for node in deed.nodes:
+            before = self.names.get(node.name)
+            if before is not None and before != node.ordinal:
+                old = self.nodes.pop(before, None)
+                if old is not None and old.key != node.key:
+                    self.revoked.add(old.key)
+                self.lines[node.ordinal] = self.lines.get(before, before)
+            self.nodes[node.ordinal], self.names[node.name] = node, node.ordinal
+            self.next_ordinal = max(self.next_ordinal, node.ordinal + 1)
+
+    def removed_(self, entry, deed, now):
+        for ordinal in deed.ordinals:
+            if (node := self.nodes.pop(ordinal, None)) is not None:
+                self.revoked.add(node.key)
+                if self.names.get(node.name) == ordinal:
+                    del self.names[node.name]
+
+    def paused_(self, entry, deed, now):
+        if deed.epoch not in self.closures:
+            self.closures[deed.epoch], self.epoch = deed, deed.epoch
+
+    def resumed_(self, entry, deed, now):
+        for epoch in deed.closures:
+            if (closure := self.closures.pop(epoch, None)) is not None:
+                closure.until_us = now
+                self.lifted.append(closure)
+        self.epoch = max(self.epoch, deed.epoch)
+
+    def incident_opened_(self, entry, deed, now):
+        self.incidents[deed.incident] = {"state": "open", "opened": now, "moved": now, "closure": deed.closure, "leak": deed.leak}
+
+    def incident_moved_(self, entry, deed, now):
+        if (incident := self.incidents.get(deed.incident)) is not None:
+            incident.update(state=deed.state, moved=now)
+
+    def certified_(self, entry, deed, now):
+        self.certified[deed.epoch] = deed.complete
+
+    def unsealed_(self, entry, deed, now):
+        self.epoch = max(self.epoch, deed.epoch)
+        self.dropped |= set(deed.dropped)
+        if deed.abandons:
+            self.abandoned.add(deed.abandons)
+
+    def reads_restored_(self, entry, deed, now):
+        self.restored[deed.abandons] = deed.adopts

@@ -1,0 +1,146 @@
+"""A stranger folds governance from the contract alone, and comes to what control says."""
+
+import json
+import subprocess
+
+import joining
+import ops
+import pytest
+import wire
+from fold import Fold
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    s = ops.Suite(tmp_path_factory.mktemp("suite") / "home")
+    try:
+        s.until_ready()
+        happen(s, tmp_path_factory.mktemp("machine"))
+        yield s
+    finally:
+        s.stop()
+
+
+def run(suite, *words):
+    done = subprocess.run([ops.BIN / "sluice", *map(str, words), "--home", suite.home], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def proposed(suite, *words):
+    made = json.loads(run(suite, *words, "--json"))
+    return made["proposal"]["proposal"], made
+
+
+def approved(suite, *words):
+    number, made = proposed(suite, *words)
+    run(suite, "approve", number, "--as", "ops-2")
+    return made
+
+
+def happen(suite, machine):
+    """Every deed that a suite which loses nothing can do."""
+    scope = ("--subject", "S-1", "--site", "oslo", "--team", "reef")
+    for name in ("desk-1", "desk-2"):
+        approved(suite, "register", name, *scope)
+    (machine / "joined").mkdir()
+    joining.join(approved(suite, "enrol", *scope)["token"], machine / "joined")
+    approved(suite, "enrol", *scope)
+    # Another key under a known name.
+    approved(suite, "register", "desk-1", *scope, "--key", wire.zmq.curve_keypair()[0].decode())
+    run(suite, "revoke", "agent", "desk-2")
+    run(suite, "pause", "--all", "--reason", "a test")
+    run(suite, "pause", "--site", "oslo", "--reason", "another")
+    run(suite, "leak", "report", "--class", "review", "--reason", "a test")
+    number, _ = proposed(suite, "resume", "--all", "--reason", "too early")
+    run(suite, "withdraw", number)
+    closures = json.loads(run(suite, "closures", "--json"))
+    assert len(closures["closures"]) == 3
+    approved(suite, "resume", closures["closures"][0]["epoch"], "--reason", "over")
+    run(suite, "incidents", "--close", "1")
+    run(suite, "key", "new", "ops-3", "--passphrase-file", passphrase(machine))
+    approved(suite, "operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
+    run(suite, "operator", "remove", "ops-3")
+    run(suite, "vault-key", "new")
+    approved(suite, "vault-key", "announce")
+    approved(suite, "service-key", "new", "notify")
+    run(suite, "service-key", "use", "notify")
+    proposed(suite, "resume", "--all", "--reason", "is left open")
+
+
+def passphrase(machine):
+    path = machine / "passphrase"
+    path.write_text("correct horse\n")
+    path.chmod(0o600)
+    return path
+
+
+def ask(suite, about, question, of="answer"):
+    with suite.peer("control") as peer:
+        peer.send("query", **{about: question})
+        answer = peer.expect(of, of="query")[1]
+    return getattr(answer, about) if of == "answer" else answer
+
+
+def entries(suite):
+    """Page by page, until there are no more."""
+    found = []
+    while True:
+        page = ask(suite, "journal", wire.governance.JournalQuery(after=len(found)), of="entries")
+        found += page.recorded
+        if len(found) >= page.last:
+            return found
+
+
+def said(suite):
+    """What control says, in the fold's words."""
+    status = ask(suite, "status", wire.governance.StatusQuery())
+    operators = ask(suite, "operators", wire.governance.OperatorsQuery())
+    with suite.peer("control") as peer:
+        peer.send("query", vault_key=wire.governance.VaultKeyQuery())
+        announced = wire.governance.Entry.FromString(peer.expect("answer", of="query")[1].proof.entry.body)
+    return {
+        "index": status.entries, "epoch": status.gate.epoch, "powers": operators.current_from,
+        "closures": {c.epoch: c for c in status.gate.closures},
+        "nodes": {a.node.name: a.node for a in ask(suite, "agents", wire.governance.AgentsQuery()).agents},
+        "operators": {o.name: o for o in operators.operators},
+        "incidents": {i.incident: (i.state, i.opened_us, i.moved_us, i.closure, i.leak) for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents},
+        "certified": {e for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents for e in i.certificates},
+        "proposals": {p.proposal: (p.state, p.until_us, p.hash, p.proposer, [*p.approved_by]) for p in ask(suite, "proposals", wire.governance.ProposalsQuery(all=True)).proposals},
+        "vault": (announced.vault_key_announced.key, announced.index),
+        "notify": [k.key for k in ask(suite, "service_keys", wire.governance.ServiceKeysQuery()).keys if k.service == "notify"],
+    }
+
+
+def folded(recorded):
+    fold = Fold()
+    for one in recorded:
+        fold.take(one)
+    return {
+        "index": fold.index, "epoch": fold.epoch, "powers": fold.powers, "closures": fold.closures,
+        "nodes": {node.name: node for node in fold.nodes.values()}, "operators": fold.operators,
+        "incidents": {n: (i["state"], i["opened"], i["moved"], i["closure"], i["leak"]) for n, i in fold.incidents.items()},
+        "certified": set(fold.certified),
+        "proposals": {n: (p["state"], p["until"], p["hash"], p["proposer"].name, [o.name for o in p["approvals"]]) for n, p in fold.proposals.items()},
+        "vault": (fold.vault_key, fold.vault_entry), "notify": fold.service_keys["notify"],
+    }, fold
+
+
+def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
+    expected = ops.until(lambda: (now := said(suite))["index"] == said(suite)["index"] and now, 30, "the ledger stands still")
+    recorded = entries(suite)
+    state, fold = folded(recorded)
+    assert state == expected
+    deeds = {wire.governance.Entry.FromString(one.body).WhichOneof("deed") for one in recorded}
+    every = {field.name for field in wire.governance.Entry.DESCRIPTOR.oneofs_by_name["deed"].fields}
+    assert deeds == every - {"unsealed", "reads_restored", "service_key_retired"}
+    # What no query shows.
+    assert len(fold.revoked) == 2 and len(fold.revoked_operators) == 1 and len(fold.spent) == 1 and len(fold.enrolments) == 1
+    assert {p[0] for p in state["proposals"].values()} == {"applied", "withdrawn", "open"} and len(fold.asked) == 1
+
+
+@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed"])
+def test_a_fold_that_passes_one_kind_of_entry_over_comes_to_something_else(suite, deed, monkeypatch):
+    monkeypatch.setattr(Fold, deed + "_", lambda self, entry, body, now: None)
+    with pytest.raises((AssertionError, KeyError)):
+        assert folded(entries(suite))[0] == said(suite)
