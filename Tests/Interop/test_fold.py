@@ -58,8 +58,9 @@ def happen(suite, machine):
     assert len(closures["closures"]) == 3
     approved(suite, "resume", closures["closures"][0]["epoch"], "--reason", "over")
     run(suite, "incidents", "--close", "1")
-    run(suite, "key", "new", "ops-3", "--passphrase-file", passphrase(machine))
-    approved(suite, "operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
+    for name in ("ops-3", "ops-4"):
+        run(suite, "key", "new", name, "--passphrase-file", passphrase(machine))
+        approved(suite, "operator", "add", name, "--key", suite.home / "keys" / f"{name}.pub")
     run(suite, "operator", "remove", "ops-3")
     run(suite, "vault-key", "new")
     approved(suite, "vault-key", "announce")
