@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zmq.utils.z85 as z85
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from harness import binaries, wait_until
+from harness import binaries, missing, wait_until
 
 PASSPHRASE = "a passphrase that nobody types by chance"
 
@@ -59,6 +59,13 @@ def files(folder):
     return [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
+def clear_in(data):
+    """The secret of a key that lies in the clear in a file; None: there is none."""
+    if b"-----BEGIN PRIVATE KEY" not in data:
+        return None
+    return load_pem_private_key(data[data.index(b"-----BEGIN"):], None).private_bytes_raw()
+
+
 class Watch:
     """Reads the arguments of every process of this machine, again and again."""
 
@@ -74,6 +81,10 @@ class Watch:
                     self.seen.add(path.read_bytes())
                 except OSError:
                     continue
+
+    def saw(self, *words):
+        """Whether a process was seen whose arguments hold these."""
+        return any(all(str(word).encode() in line for word in words) for line in list(self.seen))
 
     def end(self):
         self.stop.set()
@@ -115,7 +126,18 @@ def test_no_secret_leaves_its_file(make_suite, tmp_path):
     secrets = secrets_of(suite.home)
     kinds = {path.suffix for path in secrets}
     assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault"}, "the control: every kind of secret is looked for"
-    places = files(suite.home) + said + watch.end()
+    # The control: who has a secret among its arguments is seen, and so were those commands that read a passphrase.
+    planted = os.urandom(32)
+    shown = subprocess.Popen(["sh", "-c", "read line", "sh", planted.hex()], stdin=subprocess.PIPE)
+    try:
+        wait_until(lambda: watch.saw(planted.hex()), "its arguments are seen")
+    finally:
+        shown.communicate(b"\n")
+    for words in (("key\0new\0ops-3", "--passphrase-file"), ("pause", "ops-3", "--passphrase-file")):
+        assert watch.saw("sluice", *words), words
+    arguments = watch.end()
+    assert [line for line in search({Path("planted"): planted}, arguments) if line.startswith("planted as hex")], "the search finds it there"
+    places = files(suite.home) + said + arguments
     # Files that hold secrets are passed over for their own alone.
     assert search(secrets, places) == []
     # The control: a secret is found where there is one.
@@ -189,14 +211,47 @@ def test_a_service_that_crashes_leaves_no_core(make_suite, tmp_path):
             process.kill()
         return [path.name for path in tmp_path.iterdir() if path.name.startswith("core")]
 
-    suite = make_suite(start=False)
-    said = open(tmp_path / "said", "w+b")
-    for name in ("control", "policy", "notify"):
-        process = subprocess.Popen(
-            [binaries() / f"sluice-{name}", "--home", suite.home], cwd=tmp_path, stdout=said, stderr=said, preexec_fn=allowed)
-        # By then it has its keys.
-        wait_until(lambda: f" {name}: ".encode() in Path(said.name).read_bytes() or process.poll() is not None, f"{name} has begun")
-        assert crash(process) == [], name
+    def limits(process):
+        """What the kernel allows of cores, soft and hard; None: it has ended."""
+        try:
+            found = re.search(r"Max core file size\s+(\w+)\s+(\w+)", Path(f"/proc/{process.pid}/limits").read_text())
+        except OSError:
+            return None
+        return found and found.groups()
+
+    suite = make_suite()
+    suite.agent("ann", "E1")
+    suite.agent("bob", "E2").run().expect(capturing=True)
+    home, said = suite.home, open(tmp_path / "said", "w+b")
+    for name in ("control", "policy", "notify", "ingest"):
+        assert limits(suite.services[name].popen) == ("0", "0"), name
+        suite.kill(name)
+
+    def started(*arguments):
+        return subprocess.Popen([binaries() / arguments[0], *arguments[1:]], cwd=tmp_path, stdin=subprocess.PIPE, stdout=said, stderr=said, preexec_fn=allowed)
+
+    def has_begun(process, says):
+        # Ingest says nothing before control answers: by then its sockets have their threads, and their keys.
+        return says in Path(said.name).read_bytes() if says else len(os.listdir(f"/proc/{process.pid}/task")) > 2
+
+    # By what they write, or have, they have read their keys. The last two wait for what is typed.
+    for says, arguments in (
+        (b" control: ", ("sluice-control", "--home", home)),
+        (b" policy: ", ("sluice-policy", "--home", home)),
+        (b" notify: ", ("sluice-notify", "--home", home)),
+        (b"", ("sluice-ingest", "--home", home)),
+        (b"", ("sluice-ingest", "join", "--home", home)),
+        (b"", ("sluice-agent", "run", "--home", home / "agents" / "ann")),
+        (None, ("sluice-agent", "join", "-", "--home", tmp_path / "joining")),
+        (None, ("sluice", "key", "new", "ops-9", "--passphrase-file", "-", "--home", home)),
+    ):
+        said.truncate(0)
+        process = started(*arguments)
+        if says is not None:
+            wait_until(lambda: has_begun(process, says) or process.poll() is not None, f"{arguments} has begun")
+        wait_until(lambda: limits(process) in (("0", "0"), None), f"{arguments} may leave no core")
+        assert process.poll() is None, Path(said.name).read_bytes()
+        assert crash(process) == [], arguments
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("no process leaves a core here: there is no control")
     control = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=allowed)
@@ -276,6 +331,37 @@ def test_a_control_that_crashes_at_each_start_leaves_everything_closed(make_suit
     path.write_bytes(good)
     suite.start("control")
     agent.expect(capturing=True)
+
+
+def test_a_key_that_was_protected_is_read_by_openssl_with_its_passphrase_alone(make_suite, tmp_path):
+    missing("openssl")
+    suite = make_suite(start=False)
+    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
+    (tmp_path / "wrong").write_text(PASSPHRASE + ".\n")
+    for name in ("passphrase", "wrong"):
+        (tmp_path / name).chmod(0o600)
+    path = suite.home / "keys" / "ops-2.key"
+
+    def opened(source):
+        """The public key that openssl finds in the file; None: it cannot read it."""
+        done = subprocess.run(["openssl", "pkey", "-in", path, "-passin", source, "-pubout", "-outform", "DER"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        return done.stdout if done.returncode == 0 else None
+
+    secret = secrets_of(suite.home)[path]
+    # The control: in the clear, as the first start makes it, anybody reads it.
+    public = opened("pass:")
+    assert public is not None and clear_in(path.read_bytes()) == secret
+    said = suite.cli("key", "protect", "ops-2", "--passphrase-file", tmp_path / "passphrase")
+    assert str(path) in said.out and PASSPHRASE not in said.out + said.err
+    assert opened(f"file:{tmp_path / 'passphrase'}") == public, "it is the same key"
+    assert opened("pass:") is None and opened(f"file:{tmp_path / 'wrong'}") is None
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Nowhere in the home does it lie in the clear any more.
+    assert secrets_of(suite.home)[path] == secret
+    assert [name for name, data in files(suite.home) if clear_in(data) == secret] == []
+    # What is under a passphrase is not put under another: it cannot be read without the first.
+    again = suite.cli("key", "protect", "ops-2", "--passphrase-file", tmp_path / "wrong", check=False)
+    assert again.code != 0 and opened(f"file:{tmp_path / 'passphrase'}") == public, again
 
 
 def test_protecting_a_key_goes_on_where_an_attempt_was_cut_off(make_suite, tmp_path):
