@@ -10,7 +10,7 @@ import time
 import pytest
 from hostile import MiB, SERVICES, Refusal, batch, body, keys_event, new_keys, new_stream, nonce, wait_until, wire
 
-LEASE_MS = 60_000
+LEASE_MS = 30_000
 SESSION_MAX, RELAYED_MAX, BYTES_MAX = 256, 8_192, 96 * MiB
 
 
