@@ -69,7 +69,12 @@ def drained(peer, stream, last, again=None, fits=0, within=60):
     deadline = time.monotonic() + within
     if not fits and again is not None:
         again()
+    renewed = 0
     while time.monotonic() < deadline:
+        # Its lease is to last.
+        if time.monotonic() > renewed + LEASE_MS / 6_000:
+            renewed = time.monotonic()
+            peer.send("renew", body("renew", nonce=nonce(), wall_us=time.time_ns() // 1000))
         heard = peer.receive(1)
         # Whoever asks for what was never in is told by `busy` where to go on.
         if heard is None or heard.kind == "busy" or getattr(heard.body, "stream", stream) != stream:
