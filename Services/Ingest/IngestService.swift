@@ -72,6 +72,7 @@ struct IngestService: ParsableCommand {
             ring.routes = { agents.routes }
             var failure = false
             let reactor = reactorOf { stop in if failure { stop(1) } }
+            follower.contradicted = { host.logger.critical("control grants what its own ledger says is closed since epoch \($0.number): nothing is allowed before they agree") }
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             follower.broke = { why in
                 host.logger.critical("\(why): ingest ends, and follows anew when it is started again")

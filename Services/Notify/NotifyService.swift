@@ -67,6 +67,7 @@ struct NotifyService: ParsableCommand {
                 failure = true
                 wakeup.wake()
             }
+            follower.contradicted = { host.logger.critical("control grants what its own ledger says is closed since epoch \($0.number): nothing is allowed before they agree") }
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             let desk = Desk(
                 binder: binder, follower: follower, hooks: hooks, outbox: taker, journals: journals, admission: admission, trusted: trusted, cursor: cursor,

@@ -80,6 +80,7 @@ struct PolicyService: ParsableCommand {
             ring.admission = admission
             ring.routes = { monitor.routes }
             var failure = false
+            follower.contradicted = { host.logger.critical("control grants what its own ledger says is closed since epoch \($0.number): nothing is allowed before they agree") }
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             ring.failed = { why in
                 host.logger.critical("\(why)")

@@ -48,6 +48,10 @@ package final class Follower {
     /// An entry did not come, and those after it did: said once, until what was missing is here.
     package var missed: (UInt64) -> Void = { _ in }
     private var hasMissed = false
+    /// Control grants a gate that lets through what its ledger says is closed, the closure that began at this epoch: said once, until they agree.
+    package var contradicted: (Epoch) -> Void = { _ in }
+    private var isContradicted = false
+    private var contradictions: UInt64 = 0
     private var renewed: Instant?
     private var reported: Instant?
 
@@ -81,7 +85,9 @@ package final class Follower {
     package var epoch: Epoch { lease.epoch }
 
     /// Whether this node may go on. Ask at the moment of use.
-    package func isHeld(at now: Instant) -> Bool { broken == nil && applied >= required && ledger.trouble == nil && lease.isHeld(at: now) }
+    package func isHeld(at now: Instant) -> Bool {
+        broken == nil && applied >= required && !isContradicted && ledger.trouble == nil && lease.isHeld(at: now)
+    }
 
     /// The end of this node's own lease, past which it grants nothing; nil: it holds none.
     package func heldUntil(at now: Instant) -> Instant? { isHeld(at: now) ? lease.until : nil }
@@ -134,6 +140,7 @@ package final class Follower {
         if reported.map({ now - $0 >= .milliseconds(300) }) ?? true {
             body.service = report()
             body.service.counters["entries.gaps"] = ledger.gaps
+            body.service.counters["gate.contradicted"] = contradictions
             reported = now
         }
         if let anchor = anchor() { body.anchor = anchor }
@@ -171,9 +178,28 @@ package final class Follower {
         let next = body.gate.value
         if next != gate {
             gate = next
+            compareGate()
             gateChanged(gate, false)
+        } else {
+            compareGate()
         }
         granted()
+    }
+
+    /// What control says of the gate is compared with what its ledger, which two persons have signed, says is closed: a grant alone opens nothing.
+    ///
+    /// The gate may have more closures: a pause acts before it is recorded, and a resume is recorded before it acts.
+    private func compareGate() {
+        // Until it has caught up this node holds no lease, and the gate may rest on what it does not have yet.
+        guard applied >= required else { return }
+        let open = gate.seal != nil ? nil : fold.governance.gate.closures.first { recorded in
+            !gate.closures.contains { $0.epoch == recorded.epoch && $0.direction == recorded.direction && $0.selector == recorded.selector }
+        }
+        if let open, !isContradicted {
+            contradictions += 1
+            contradicted(open.epoch)
+        }
+        isContradicted = open != nil
     }
 
     private func narrow(_ body: WireNarrow) {
@@ -214,6 +240,7 @@ package final class Follower {
         // The root first: what is not believed is not handed on, and notify tells nobody of it.
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
         apply(next)
+        compareGate()
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()

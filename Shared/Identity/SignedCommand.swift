@@ -148,7 +148,8 @@ package struct VerifiedCommand: Hashable, Sendable {
         guard statement.origin == ledger.origin else { throw .otherLedger(origin: statement.origin) }
         guard from <= now + Self.aheadMax else { throw .notYetValid(from: from, now: now) }
         guard until - from <= Self.validityMax else { throw .validTooLong(until - from) }
-        guard now < until, until > seen.forgottenUntil else { throw .expired(until: until, now: now) }
+        // Nonces up to there are forgotten, perhaps by a clock that was ahead. That must not refuse a pause, and one that comes twice is still a pause.
+        guard now < until, narrows || until > seen.forgottenUntil else { throw .expired(until: until, now: now) }
         guard !seen.contains(self, at: now) else { throw .replayed }
         guard !narrows else { return }
         guard statement.index >= ledger.current.lowerBound else {

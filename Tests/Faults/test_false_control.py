@@ -396,10 +396,12 @@ def test_control_sends_entries_again_to_who_says_that_it_has_fewer(make_suite):
     follower.close()
 
 
-@pytest.mark.xfail(strict=True, reason="a follower takes a grant's gate as it is, and does not compare it with the closures of the ledger that it has checked")
 @pytest.mark.parametrize("name", ["ingest", "policy"])
 def test_who_is_granted_an_open_gate_while_the_ledger_has_a_closure_in_force_acts_as_stopped(follow, ledger, name):
     shown = next(n for n, entry in enumerate(ledger.entries, 1) if wire().Entry.FromString(entry.body).HasField("paused"))
     following = follow(name, Story(ledger, shown))
     wait_until(lambda: following.control.applied == shown, f"{name} has the entry of the pause")
     following.expect_stopped()
+    wait_until(lambda: following.control.counters["gate.contradicted"] >= 1, "it is counted")
+    assert following.process.said.count("control grants what its own ledger says is closed") == 1
+    assert following.process.is_running
