@@ -11,6 +11,8 @@ import pytest
 from hostile import MiB, SERVICES, Refusal, batch, body, keys_event, new_keys, new_stream, nonce, wait_until, wire
 
 LEASE_MS = 30_000
+# A hundred mebibytes of the largest batches take a debug build up to a minute each.
+LONG = pytest.mark.skipif(not os.environ.get("SLUICE_LONG"), reason="takes a minute: SLUICE_LONG=1 runs it")
 SESSION_MAX, RELAYED_MAX, BYTES_MAX = 256, 8_192, 96 * MiB
 
 
@@ -141,6 +143,7 @@ def test_ingest_has_8192_unanswered_at_policy_and_the_next_is_pushed_back_whoeve
     stored_batches(suite, before, RELAYED_MAX + 1, 3 * (RELAYED_MAX + 1))
 
 
+@LONG
 @pytest.mark.limit(240)
 def test_96_mib_wait_at_ingest_for_policy_and_more_is_pushed_back(suite):
     chance = random.Random(7)
@@ -165,6 +168,7 @@ def test_96_mib_wait_at_ingest_for_policy_and_more_is_pushed_back(suite):
     stored_batches(suite, before, len(made), 64 * len(made))
 
 
+@LONG
 @pytest.mark.limit(240)
 def test_policy_pushes_back_more_than_96_mib_from_who_does_not_keep_ingests_bound(suite):
     chance = random.Random(9)
