@@ -114,7 +114,9 @@ def test_a_certificate_is_a_signed_note_of_the_ledgers_key_under_another_name(su
         Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], (body.replace("complete yes", "complete no ") + "\n").encode())
     lines = body.split("\n")
     assert lines[:2] == ["sluice stop certificate v1", f"origin {origin}"]
-    assert "reason a test: 100 %25 stopped" in lines and "closes both" in lines and "durable journal" in lines
+    assert "reason a test: 100 %25 stopped" in lines and "closes both" in lines
+    # Either is enough: a stop does not wait for the slower of the two.
+    assert {"durable journal", "durable vault"} & set(lines), lines
     # It is the entry that it names.
     entry = wire.governance.Entry.FromString(ledger.unb64(run(suite, "ledger", "prove", lines[2].split()[1]).split("\n")[1].removeprefix("extra "))[32:])
     assert entry.certified.epoch == 1
