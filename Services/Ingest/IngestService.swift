@@ -49,7 +49,7 @@ struct IngestService: ParsableCommand {
             let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
             let ring = KeyRing(
                 host, keys: keys, endpoint: settings.ingest, trusted: trusted, links: ["control": control, "policy": policy], pins: pins, context: context
-            ) { follower.fold.governance }
+            ) { follower.isCaughtUp ? follower.fold.governance : Governance() }
             let announced = AnnouncedKey.ofVault(follower, lease: lease)
             let server = AnnouncedKey.ofIngest(follower, lease: lease)
             control.received = { message in

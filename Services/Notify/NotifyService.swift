@@ -73,7 +73,7 @@ struct NotifyService: ParsableCommand {
                 binder: binder, follower: follower, hooks: hooks, outbox: taker, journals: journals, admission: admission, trusted: trusted, cursor: cursor,
                 lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.notify, trusted: trusted, links: ["control": control], pins: pins, context: context) {
-                follower.fold.governance
+                follower.isCaughtUp ? follower.fold.governance : Governance()
             }
             ring.binder = binder
             ring.admission = admission

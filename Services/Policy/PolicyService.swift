@@ -74,7 +74,7 @@ struct PolicyService: ParsableCommand {
                 binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
                 anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
-                follower.fold.governance
+                follower.isCaughtUp ? follower.fold.governance : Governance()
             }
             ring.binder = binder
             ring.admission = admission

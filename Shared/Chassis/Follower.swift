@@ -51,7 +51,12 @@ package final class Follower {
     /// Control grants a gate that lets through what its ledger says is closed, the closure that began at this epoch: said once, until they agree.
     package var contradicted: (Epoch) -> Void = { _ in }
     private var isContradicted = false
+    private var isAccused = false
     private var contradictions: UInt64 = 0
+    /// How many entries control was last heard to have.
+    private var told: UInt64?
+    /// Whether ``fold`` is the present: while it is caught up with, page by page, it is the past, and nothing that changes with time may go by it.
+    package var isCaughtUp: Bool { told.map { applied >= $0 } ?? false }
     private var renewed: Instant?
     private var reported: Instant?
 
@@ -168,6 +173,7 @@ package final class Follower {
         guard let nonce = Nonce(body.nonce), broken == nil, believe(body.checkpoint, of: body.entries), body.hasGate else { return }
         let now = Clock.now()
         required = body.entries
+        told = max(told ?? 0, body.entries)
         do {
             try lease.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), epoch: Epoch(body.gate.epoch), at: now)
         } catch {
@@ -178,28 +184,30 @@ package final class Follower {
         let next = body.gate.value
         if next != gate {
             gate = next
-            compareGate()
+            compareGate(granted: true)
             gateChanged(gate, false)
         } else {
-            compareGate()
+            compareGate(granted: true)
         }
         granted()
     }
 
     /// What control says of the gate is compared with what its ledger, which two persons have signed, says is closed: a grant alone opens nothing.
     ///
-    /// The gate may have more closures: a pause acts before it is recorded, and a resume is recorded before it acts.
-    private func compareGate() {
+    /// The gate may have more closures, since a pause acts before it is recorded; and it may lack one that another covers, since lifting that gains
+    /// nothing, and so acts before it is recorded as well.
+    private func compareGate(granted: Bool) {
         // Until it has caught up this node holds no lease, and the gate may rest on what it does not have yet.
         guard applied >= required else { return }
-        let open = gate.seal != nil ? nil : fold.governance.gate.closures.first { recorded in
-            !gate.closures.contains { $0.epoch == recorded.epoch && $0.direction == recorded.direction && $0.selector == recorded.selector }
-        }
-        if let open, !isContradicted {
+        let open = gate.seal != nil ? nil : fold.governance.gate.closures.first { recorded in !gate.closures.contains { $0.covers(recorded) } }
+        isContradicted = open != nil
+        // After a lost connection a pause may come in an entry before it comes in a grant: nothing is allowed meanwhile, and nobody is accused.
+        guard granted else { return }
+        if let open, !isAccused {
             contradictions += 1
             contradicted(open.epoch)
         }
-        isContradicted = open != nil
+        isAccused = open != nil
     }
 
     private func narrow(_ body: WireNarrow) {
@@ -224,6 +232,7 @@ package final class Follower {
 
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
+        told = max(told ?? 0, body.last)
         let next: [FollowedEntry]
         let gaps = ledger.gaps
         do throws(NotFollowed) { next = try ledger.take(body) } catch {
@@ -240,7 +249,7 @@ package final class Follower {
         // The root first: what is not believed is not handed on, and notify tells nobody of it.
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
         apply(next)
-        compareGate()
+        compareGate(granted: false)
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()

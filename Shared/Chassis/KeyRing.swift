@@ -48,7 +48,7 @@ package final class KeyRing {
 
     /// - Parameters:
     ///   - links: To other services, by their names.
-    ///   - governance: The ledger, as far as it is known here.
+    ///   - governance: As it is now: of who still catches up with the ledger, nothing. By keys of the past nobody would be reached any more.
     ///   - context: Of the binder.
     package init(
         _ host: ServiceHost, keys: CurveKeyPair, endpoint: String, trusted: TrustedNodes, links: [String: Link], pins: PinnedKeys? = nil, context: Context,

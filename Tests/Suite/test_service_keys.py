@@ -213,3 +213,21 @@ def test_a_pause_in_the_middle_of_an_exchange_is_complete_in_time(make_suite, se
     wait_until(lambda: keys_of(suite, service)[1]["used"], f"{service} goes by its next key")
     suite.resume()
     agent.expect(capturing=True)
+
+
+def test_who_starts_again_goes_by_the_keys_of_now_and_not_by_those_of_a_page_that_it_reads(make_suite):
+    """A follower reads the ledger from its beginning, in pages of 64 entries: keys of the past are on most of them."""
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    exchange(suite, "control")
+    # Each is three entries, and a page is 64: the next exchange is not on the page of the first.
+    for number in range(30):
+        suite.cli("pause", "--reads-only", "--reader", f"reader-{number}", "--reason", "a test")
+    exchange(suite, "control")
+    [now] = keys_of(suite, "control")
+    for name in ("policy", "notify", "ingest"):
+        suite.restart(name)
+        pinned = suite.home / name / "control.keys"
+        wait_until(lambda: pinned.read_text().split() == [now["key"]], f"{name} goes by control's key, and so it will at its next start")
+    suite.expect_serving()
+    agent.expect(capturing=True)
