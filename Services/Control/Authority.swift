@@ -198,9 +198,10 @@ final class Authority {
         let deeds = try planning.deeds(of: command, by: order.author, at: wall)
         let consequence = planning.consequence(of: deeds, by: order.author, at: wall)
         try admit(order, narrows: consequence.narrows)
-        // Only for what is recorded: whoever reads the ledger sees no other.
+        // Only for what is recorded, and when nothing can refuse it any more: whoever reads the ledger sees no other, and must remember the same.
+        guard consequence.narrows else { return try propose(command, order) }
         if !deeds.isEmpty { seen.remember(verified, at: wall) }
-        if consequence.narrows { act(command, deeds, order) } else { try propose(command, order) }
+        act(command, deeds, order)
     }
 
     private var planning: Planning {
@@ -292,6 +293,7 @@ final class Authority {
         guard kept + order.wire.statement.count <= Authority.statementBytesMax else {
             throw Refused(.notApproved, "what waits for a second person has \(kept) bytes already: approve or withdraw some ('sluice proposals')")
         }
+        seen.remember(order.verified, at: order.wall)
         underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: nil, since: order.now)
         widen([(.proposed(number: made.number, made.hash, until: made.until, command), nil)], order.author, order.wall, order.wire) { [self] in
             var outcome = WireOutcome()
