@@ -357,6 +357,7 @@ final class Monitor {
         guard !body.directory || body.subjects.count == 1 && body.teams.isEmpty else {
             return refuse(.invalid, "the directory is read of one person at a time")
         }
+        guard !body.directory || peer.user.role == "operator" else { return refuse(.notAllowed, "a reader is not told whom an id stands for") }
         guard readingAllowed(record, follower.gate) else {
             return refuse(.paused, "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
         }
@@ -420,6 +421,7 @@ final class Monitor {
             !person.subject.isEmpty
                 && [person.subject, person.name, person.mail, person.team, person.site, person.locale].allSatisfy { $0.utf8.count <= Limits.nameBytesMax }
         }) else { return refuse(.invalid, "each person has a subject, and no value of more than \(Limits.nameBytesMax) bytes") }
+        guard follower.isHeld(at: Clock.now()) else { return refuse(.leaseEnded, "policy's own lease has ended: who commands is not known") }
         guard !isFull else { return refuse(.storeFull, "the directory cannot be written: the vault's disk is full") }
         writer.take(.directory(DirectoryJob(id: body.id, route: peer.route, people: body.people.map(\.value), removed: body.removed)))
     }
@@ -516,6 +518,12 @@ final class Monitor {
         streaming[number] = Streaming(job: job)
         guard follower.isHeld(at: Clock.now()) else { return end(number, .leaseEnded, "policy's own lease has ended") }
         guard readingAllowed(job.record, follower.gate) else { return end(number, .paused) }
+        // Who somebody is goes out with this answer: a pause of their team or site stops it as it stops what was captured of them.
+        if let person {
+            let scope = Scope(subject: person.subject, site: person.site, team: person.team)
+            let asks = job.record.selection.classes.map { Reading(scope: scope, dataClass: $0, reader: job.record.reader, purpose: job.record.purpose) }
+            guard asks.allSatisfy({ follower.gate.allows($0) }) else { return end(number, .paused) }
+        }
         var body = WireRelease()
         body.id = job.id
         body.release = UInt64(number)
