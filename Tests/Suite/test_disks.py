@@ -268,6 +268,31 @@ def test_control_cosigns_reads_that_it_had_no_room_to_keep_once_there_is_room(ma
     assert int(kept.split(b"\n")[1]) == cosigned + 6, "it keeps what it has said"
 
 
+def test_a_closure_that_another_covers_is_lifted_on_a_full_disk_and_stops_nobody_else(make_suite):
+    """It gains nothing, so it acts before it is recorded; the ledger that the services follow still has it."""
+    suite = make_suite(start=False)
+    shim = Shim(suite.folder)
+    suite.start("control", env=shim.env, wait=False)
+    suite.start("policy", "notify", "ingest")
+    agent = suite.agent("ann", "E1", site="berlin").run().expect(capturing=True)
+    suite.agent("bob", "E2", site="paris")
+    suite.pause("--site", "paris")
+    covered = suite.pause("--site", "paris", "--capture-only")["epoch"]
+    shim.full()
+    asked = suite.cli("resume", covered, "--reason", "a test", check=False)
+    assert asked.code == 1 and "NOT DURABLE" in asked.out + asked.err, asked
+    assert [c["epoch"] for c in suite.cli("closures", "--json").json["closures"]] != [], "the control: the other is in force"
+    assert covered not in [int(c["epoch"]) for c in suite.cli("closures", "--json").json["closures"]], "it is lifted"
+    for number in range(3):
+        refused = shim.refused
+        wait_until(lambda: shim.refused >= refused + 4, "a lease goes by")
+        agent.type(f"event-{number}")
+        wait_until(lambda: agent.fresh["accepted"] == number + 1, "capture goes on where nothing is closed")
+    shim.full(False)
+    agent.expect_drained()
+    assert not [s["name"] for s in suite.status()["services"] if int(s.get("counters", {}).get("gate.contradicted", 0))], "nobody accuses control"
+
+
 def fill_more(filler):
     with open(filler, "ab", buffering=0) as more:
         try:
