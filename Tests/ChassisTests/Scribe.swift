@@ -17,7 +17,7 @@ struct Scribe {
     /// Moves on by a second with each entry.
     var now = WallTime(microseconds: 1_764_000_000_000_000)
     private var keys: [String: OperatorKey] = [:]
-    private var nonces: UInt8 = 0
+    var nonces: UInt8 = 0
 
     var index: UInt64 { UInt64(entries.count) }
 

@@ -52,6 +52,18 @@ import Wire
 }
 
 extension AuthorityTests {
+    @Test func `the nonce of a proposal that was refused is not remembered, since no reader of the ledger can`() throws {
+        let asked = Command.changeOperators(removing: [], adding: [try scene.scribe.member("ops-3")])
+        for _ in 0..<Proposals.openMax { try scene.perform(asked, by: "ops-1") }
+        #expect(throws: Refused.self, "the control: there is no room for one more") { try scene.perform(asked, by: "ops-1") }
+        scene.scribe.nonces -= 1
+        try scene.perform(.pause(Selector(), .both, reason: "with the same nonce"), by: "ops-1")
+        #expect(scene.authority.governance.gate.closures.count == 1 && scene.refusals.isEmpty)
+        // What is recorded is remembered, by both.
+        scene.scribe.nonces -= 1
+        #expect(throws: Refused.self) { try scene.perform(.pause(Selector(), .both, reason: "once more"), by: "ops-1") }
+    }
+
     /// What takes one person and is no pause.
     enum Removal: CaseIterable {
         case agent, `operator`, proposal, incident
