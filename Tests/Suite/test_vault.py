@@ -1,5 +1,6 @@
 """The vault: erased for good wherever it is interrupted, swept within bounds, its keys apart and exchangeable; a person's own data for the person."""
 
+import contextlib
 import io
 import json
 import os
@@ -279,6 +280,15 @@ def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_
     done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
     assert done.returncode == 1 and b"paused" in done.stderr and done.stdout == b""
     assert len(suite.cli("who-read", "E1042", "--json").lines) == 2
+
+    # A read of a team that they are not known to have been in: listed from when something was deleted, and nobody can know any more.
+    suite.resume()
+    suite.cli("read", "--purpose", "test", "--why", "another team", "--class", "activity", "--team", "sales")
+    assert len(suite.cli("who-read", "E1042", "--json").lines) == 2, "the control: nothing was deleted"
+    with contextlib.closing(sqlite3.connect(suite.home / "policy" / "vault.sqlite", timeout=10)) as database, database:
+        database.execute("UPDATE housekeeping SET swept_us = 1")
+    assert "team sales, perhaps" in suite.cli("who-read", "E1042").out
+    suite.pause("--all", "--reads-only")
 
     # On its own, the entry goes; what was captured stays.
     suite.resume()

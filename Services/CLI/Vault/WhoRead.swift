@@ -84,8 +84,15 @@ struct ReadsOfPerson {
     func all() throws -> [ReadOfPerson] {
         let (store, database) = try files.open(.reads)
         defer { try? database.close() }
-        let teams = try SQLiteStore.naming(files.path(.reads)) {
-            try database.read { db in try String.fetchSet(db, sql: "SELECT DISTINCT team FROM segment WHERE subject = ?", arguments: [subject]) }
+        // What is there says in which teams the person was, unless some of it has gone: then a read of any team may have held them.
+        let (teams, isWhole) = try SQLiteStore.naming(files.path(.reads)) {
+            try database.read { db in
+                (
+                    try String.fetchSet(db, sql: "SELECT DISTINCT team FROM segment WHERE subject = ?", arguments: [subject]),
+                    try Bool.fetchOne(
+                        db, sql: "SELECT swept_us IS NULL AND NOT EXISTS (SELECT 1 FROM erased WHERE subject = ?) FROM housekeeping", arguments: [subject]) ?? false
+                )
+            }
         }
         let nodes = try TrustedNodes(contentsOf: files.home.file("registry.json")).nodes
         let roles = Dictionary(nodes.map { ($0.name, $0.role) }) { first, _ in first }
@@ -98,7 +105,7 @@ struct ReadsOfPerson {
                 let wire = try WireReadEntry(serializedBytes: body)
                 switch wire.what {
                 case .opened(let read):
-                    guard let asked = asked(read, teams) else { continue }
+                    guard let asked = asked(read, teams, isWhole) else { continue }
                     places[read.release] = found.count
                     found.append(
                         ReadOfPerson(
@@ -118,11 +125,11 @@ struct ReadsOfPerson {
     }
 
     /// Nil: the person cannot have been in it.
-    private func asked(_ read: WireReadOpened, _ teams: Set<String>) -> String? {
+    private func asked(_ read: WireReadOpened, _ teams: Set<String>, _ isWhole: Bool) -> String? {
         if read.subjects.contains(subject) { return subject }
         if read.subjects.isEmpty, read.teams.isEmpty { return "everyone" }
         guard !read.teams.isEmpty else { return nil }
         if let team = read.teams.first(where: teams.contains) { return "team \(team)" }
-        return teams.isEmpty ? "team \(read.teams.joined(separator: ", ")), perhaps" : nil
+        return teams.isEmpty || !isWhole ? "team \(read.teams.joined(separator: ", ")), perhaps" : nil
     }
 }
