@@ -1,23 +1,7 @@
 import Gate
 import Rules
 
-/// The one source of chance. The same seed gives the same worlds, on every machine.
-struct SplitMix64 {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
-    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
-    mutating func pick<Value>(_ values: [Value]) -> Value { values[below(values.count)] }
+extension SplitMix64 {
     mutating func some<Value: Hashable>(of values: [Value], _ percent: Int = 40) -> Set<Value> { Set(values.filter { _ in chance(percent) }) }
     mutating func someAtLeastOne<Value: Hashable>(of values: [Value]) -> Set<Value> { some(of: values).union([pick(values)]) }
 }

@@ -110,10 +110,7 @@ struct BenchIngest: ParsableCommand {
             guard ended else { throw Complaint("the load did not end: \(output)") }
             if run == runs { memory = self.memory(held) }
             let elapsed = Stopwatch.now() - started
-            let text = String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self)
-            guard let line = text.split(separator: "\n").last, let result = try? JSONDecoder().decode(SwarmResult.self, from: Data(line.utf8)) else {
-                throw Complaint("the load gave no result: \(text.suffix(200))")
-            }
+            let result = try SwarmResult(printedTo: output)
             results.append(result)
             let after = bench.usage()
             let parts = ["ingest", "policy", "control"].map { name -> String in

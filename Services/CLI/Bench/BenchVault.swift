@@ -163,10 +163,7 @@ struct BenchSweep: ParsableCommand {
         try BenchBatch.save(batches, to: file)
         let (process, output) = try bench.startSwarm(0..<agents, arguments: ["--batches", file, "--window", "\(window)", "--seconds", "\(seconds)"])
         guard process.wait(seconds: seconds + 60) else { throw Complaint("the load did not end: \(output)") }
-        let text = String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self)
-        guard let line = text.split(separator: "\n").last, let result = try? JSONDecoder().decode(SwarmResult.self, from: Data(line.utf8)) else {
-            throw Complaint("the load gave no result: \(text.suffix(200))")
-        }
+        let result = try SwarmResult(printedTo: output)
         let policy = try bench.status().services.first { $0.name == "policy" }
         return (Double(result.batches) / result.seconds, Int64(policy?.counters["events.swept"] ?? 0))
     }

@@ -358,3 +358,14 @@ struct SwarmResult: Codable, Sendable {
     /// Seconds of processor that the swarm itself took.
     var cpu: Double
 }
+
+extension SwarmResult {
+    /// The last line of what a swarm that has ended printed to this file.
+    init(printedTo path: String) throws {
+        let text = String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
+        guard let line = text.split(separator: "\n").last, let result = try? JSONDecoder().decode(SwarmResult.self, from: Data(line.utf8)) else {
+            throw Complaint("the load gave no result: \(text.suffix(200))")
+        }
+        self = result
+    }
+}

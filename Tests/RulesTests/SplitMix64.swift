@@ -1,0 +1,1 @@
+../GateTests/Simulation/SplitMix64.swift
