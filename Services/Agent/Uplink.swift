@@ -18,6 +18,8 @@ final class Uplink {
         var fetching = false
         /// Not before: ingest or policy were busy, or closed.
         var notBefore = Instant(nanoseconds: 0)
+        /// There was no room for what was sent: one batch asks, and with its answer the window opens again.
+        var isAsking = false
         var progress: Instant
     }
 
@@ -155,6 +157,7 @@ final class Uplink {
         case .busy:
             let body = try message.body(WireBusy.self)
             hold(body.stream, body.sequence, milliseconds: Int64(body.retryMs))
+            streams[body.stream]?.isAsking = true
         case .refused: refused(try message.body(WireRefused.self))
         default: break
         }
@@ -208,6 +211,7 @@ final class Uplink {
         streams[body.stream]!.next = max(streams[body.stream]!.next, oldest)
         streams[body.stream]!.cache = streams[body.stream]!.cache.filter { $0.key >= oldest }
         streams[body.stream]!.progress = Clock.now()
+        streams[body.stream]!.isAsking = false
         pump()
     }
 
@@ -288,7 +292,7 @@ final class Uplink {
     }
 
     private func pump(_ id: UInt64, _ now: Instant) {
-        while let stream = streams[id], stream.next <= stream.place.newest, stream.next < stream.place.oldest + window {
+        while let stream = streams[id], stream.next <= stream.place.newest, stream.next < stream.place.oldest + (stream.isAsking ? 1 : window) {
             guard let batch = stream.cache[stream.next] else {
                 if !stream.fetching {
                     streams[id]!.fetching = true

@@ -36,6 +36,7 @@ final class Agents {
     private var unanswered = 0
     private var permits = PermitTable(classes: Agents.classes)
     private var counters = Counters()
+    private var crowd = PushBack()
     /// Sessions whose renewal waits for its answer, oldest first.
     private var owing: [(session: AgentSession, since: Instant)] = []
     private var shown: (at: Instant, events: UInt64)?
@@ -275,24 +276,24 @@ final class Agents {
         guard bytes == Int(header.payloadBytes), bytes <= Limits.payloadBytesMax else {
             return refuse(.malformed, "the payload has \(bytes) bytes, the header says \(header.payloadBytes)")
         }
-        guard session.count < AgentSession.underWayMax, relay.hasRoom(for: bytes) else { return pushBack(header, to: session, binder) }
+        guard session.count < AgentSession.underWayMax, relay.hasRoom(for: bytes) else { return pushBack(header, to: session, now, binder) }
         var body = WireRelay()
         body.agent = ordinal
         body.offsetUs = session.offset
         // Never written anew: what was sealed is bound to these bytes.
         body.header = sent.header
         body.oldest = sent.oldest
-        guard relay.send(body, payload: payload, bytes: bytes) else { return pushBack(header, to: session, binder) }
+        guard relay.send(body, payload: payload, bytes: bytes) else { return pushBack(header, to: session, now, binder) }
         session.relayed(header.stream, AgentSession.Relayed(sequence: header.sequence, bytes: bytes, since: now))
         counters.batches += 1
         counters.events += UInt64(header.count)
         counters.bytes += UInt64(bytes)
     }
 
-    private func pushBack(_ header: WireBatchHeader, to session: AgentSession, _ binder: Binder) {
+    private func pushBack(_ header: WireBatchHeader, to session: AgentSession, _ now: Instant, _ binder: Binder) {
         counters.busy += 1
         var busy = WireBusy()
-        busy.retryMs = 200
+        busy.retryMs = UInt32(clamping: crowd.retry(at: now, spread: .random(in: 0...1)).milliseconds)
         busy.kind = UInt32(Kind.batch.rawValue)
         busy.stream = header.stream
         busy.sequence = header.sequence
@@ -321,6 +322,7 @@ final class Agents {
                     relay.settle(bytes: item.bytes)
                     relay.note(latency: now - item.since)
                     counters.stored += 1
+                    crowd.serve(1)
                 }
                 binder?.send(frame, to: session.route)
             }

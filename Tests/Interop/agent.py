@@ -197,6 +197,7 @@ class Stream:
         self.class_, self.ident, self.held = class_, ident, held  # Sequences in the spool.
         self.next = 0  # To be sent next.
         self.moved = self.not_before = 0  # On the continuous clock.
+        self.asking = False  # After `busy`: one batch, until it is stored.
 
     def rewind(self, now, to=0, wait=0):
         self.next, self.moved = to, now
@@ -211,7 +212,7 @@ class Stream:
         if self.next <= oldest:  # Nothing is under way.
             self.next, self.moved = oldest, now
         # After a batch that was set aside the next is sent as `oldest`, once all before it is stored.
-        return [s for i, s in enumerate(self.held[:window]) if s == oldest + i and s >= self.next]
+        return [s for i, s in enumerate(self.held[: 1 if self.asking else window]) if s == oldest + i and s >= self.next]
 
 
 class Agent:
@@ -487,10 +488,12 @@ class Agent:
             self.spool.forget(s.ident, b.sequence)
             s.held = [q for q in s.held if q > b.sequence]
             s.next, s.moved = max(s.next, b.sequence + 1), wire.continuous()
+            s.asking = False
 
     def _on_busy(self, b):
         if s := self.streams.get(b.stream):
             s.rewind(wire.continuous(), b.sequence, b.retry_ms * MILLISECOND)
+            s.asking = True
 
     def _on_refused(self, r):
         now, s = wire.continuous(), self.streams.get(r.stream)

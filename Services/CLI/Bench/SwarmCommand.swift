@@ -66,6 +66,8 @@ final class BenchSwarm {
         var sent: [Sent] = []
         var sealer: SwarmSealer?
         var notBefore = Instant(nanoseconds: 0)
+        /// As in `sluice-agent`: one batch asks whether there is room again.
+        var isAsking = false
         var batch = 0
     }
 
@@ -258,6 +260,7 @@ final class BenchSwarm {
             if isMeasuring { busy += 1 }
             agents[index].next = max(agents[index].oldest, min(agents[index].next, body.sequence))
             agents[index].notBefore = now + .milliseconds(Int64(body.retryMs))
+            agents[index].isAsking = true
         case .refused:
             let body = try message.body(WireRefused.self)
             if body.code == Refusal.helloFirst.rawValue {
@@ -301,13 +304,14 @@ final class BenchSwarm {
             agents[index].oldest += 1
         }
         agents[index].next = max(agents[index].next, agents[index].oldest)
+        agents[index].isAsking = false
         publish(index, now)
     }
 
     private func publish(_ index: Int, _ now: Instant) {
         guard !batches.isEmpty, agents[index].mayCapture, now >= agents[index].notBefore, now < agents[index].heldUntil else { return }
         if agents[index].sent.isEmpty { agents[index].sent = [Sent](repeating: Sent(), count: options.window * 2) }
-        while agents[index].next < agents[index].oldest + UInt64(options.window) {
+        while agents[index].next < agents[index].oldest + (agents[index].isAsking ? 1 : UInt64(options.window)) {
             let sequence = agents[index].next
             let place = Int(sequence % UInt64(agents[index].sent.count))
             if agents[index].sent[place].sequence != sequence {
