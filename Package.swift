@@ -84,9 +84,9 @@ let package = Package(
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
-        shared("Chassis", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
+        shared("Chassis", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
-        service("sluice-control", folder: "Control", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
+        service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),

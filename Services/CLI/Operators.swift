@@ -62,8 +62,16 @@ enum ProposalView {
         case .remove(let names): "remove \(names.joined(separator: ", "))"
         case .closeIncident(let number): "close incident \(number)"
         case .withdraw(let number): "withdraw \(number)"
+        case .applyPolicy(let document, let over): "apply the policy \(PolicyText.hash(document).prefix(12))…\(over.isEmpty ? "" : ", over the audience limit of \(list(over))")"
+        case .changeRecords(let subjects, let purpose, let kind, let given): "\(given ? "record" : "withdraw") the \(kind.rawValue) of \(list(subjects)) for \(purpose)"
+        case .erase(let subjects): "erase \(list(subjects))"
+        case .readmit(let subjects): "readmit \(list(subjects))"
+        case .hold(let incident, let subjects): "hold what there is of \(list(subjects)) for incident \(incident)"
+        case .liftHold(let incident, let subjects): "hold \(list(subjects)) no more for incident \(incident)"
         }
     }
+
+    private static func list(_ names: [String]) -> String { names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "") }
 
     static func fingerprint(_ key: [UInt8]) -> String { (try? OperatorPublicKey(raw: key))?.id.description ?? "an unfit key" }
 }

@@ -3,6 +3,7 @@ import Foundation
 import Gate
 import Identity
 import Messaging
+import Rules
 import SwiftProtobuf
 import Wire
 
@@ -36,12 +37,15 @@ final class Authority {
     var becameReadable: () -> Void = {}
     /// Agents that are registered no more: tell every service at once.
     var pushRemoved: ([UInt32]) -> Void = { _ in }
+    /// Entries that narrow what anybody may keep or read: tell every service at once.
+    var pushNarrowed: ([Entry]) -> Void = { _ in }
     var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     /// The registry: who is a service, and whose keys are taken.
     var trusted: TrustedNodes?
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     var readsInTrouble: (abandons: String, adopts: String)?
+    private let compare = PolicyComparison.remembering(.anyWorld)
     /// Two operators have said which of them counts.
     var readsRestored: () -> Void = {}
 
@@ -205,7 +209,7 @@ final class Authority {
     }
 
     private var planning: Planning {
-        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted)
+        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare)
     }
 
     private func admit(_ order: Order, narrows: Bool) throws(Refused) {
@@ -230,6 +234,8 @@ final class Authority {
         case (.register(let nodes), nil): outcome.nodes = nodes.compactMap { planned.node(named: $0.name) }.map { WireNode($0) }
         default:
             for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
+            let pushed = unflushed.map(\.0).filter(\.deed.isPushed)
+            if !pushed.isEmpty { pushNarrowed(pushed) }
             if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
         }
         flush()
@@ -529,5 +535,15 @@ final class Authority {
         if governance.incidents[incident]?.state == .open { narrow(.incidentMoved(number: incident, to: .contained), "control", wall) }
         flush()
         stops.certified(certificate, of: stopping)
+    }
+}
+
+extension Entry.Deed {
+    /// Whether services hear of it before it is recorded. What cannot be taken back, as an erasure or the end of a hold, is carried out when it is.
+    fileprivate var isPushed: Bool {
+        switch self {
+        case .policyApplied, .recordsChanged, .erased: true
+        default: false
+        }
     }
 }

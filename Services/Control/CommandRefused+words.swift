@@ -111,6 +111,11 @@ extension Powers.Gain {
         case .actsAs(let service, let key): "takes whoever has the key \(CurveKey(key)?.z85 ?? "?") for \(service)"
         case .forgetsReads: "gives up what was recorded as read and is not in the ledger that is taken in its place"
         case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
+        case .loosens(let line): "policy: \(line)"
+        case .exceedsAudience(let name): "lets more people be able to read \(name) than the policy itself allows"
+        case .records(let kind, let purpose, let subjects): "records the \(kind.rawValue) of \(subjects.shown) for \(purpose): what rests on it is captured, and may be read"
+        case .readmits(let subjects): "stores what is captured of \(subjects.shown) again, who are erased"
+        case .holds(let incident, let subjects): "keeps what there is of \(subjects.shown) for as long as incident \(incident) lasts, past its retention and past an erasure"
         }
     }
 }
@@ -118,18 +123,26 @@ extension Powers.Gain {
 extension Command {
     /// What is so when it has been carried out, for people: what narrows.
     var done: String {
-        func list(_ names: some Collection<String>) -> String { names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "") }
-        return switch self {
-        case .remove(let names): "agent \(list(names)) revoked"
-        case .changeOperators(let removed, _): "operator \(list(removed)) removed"
+        switch self {
+        case .remove(let names): "agent \(names.shown) revoked"
+        case .changeOperators(let removed, _): "operator \(removed.shown) removed"
         case .withdraw(let number): "proposal \(number) withdrawn"
         case .closeIncident(let number): "incident \(number) closed"
         case .pause(_, _, let reason), .leak(_, let reason, _): "paused: \(reason)"
-        case .register(let nodes): "agent \(list(nodes.map(\.name))) registered"
+        case .register(let nodes): "agent \(nodes.map(\.name).shown) registered"
         case .retireServiceKey(_, let service): "a key of \(service) retired"
-        case .resume, .announceVaultKey, .announceServiceKey, .enrol, .restoreReads: "nothing left to do"
+        case .applyPolicy: "a narrower policy applied"
+        case .changeRecords(let subjects, let purpose, let kind, given: false): "\(kind.rawValue) of \(subjects.shown) for \(purpose) withdrawn"
+        case .erase(let subjects): "\(subjects.shown) forgotten"
+        case .liftHold(let incident, let subjects): "the hold of incident \(incident) on \(subjects.shown) lifted"
+        case .resume, .announceVaultKey, .announceServiceKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold: "nothing left to do"
         }
     }
+}
+
+extension [String] {
+    /// Three of them, and how many more.
+    fileprivate var shown: String { prefix(3).joined(separator: ", ") + (count > 3 ? " and \(count - 3) more" : "") }
 }
 
 extension Selector {

@@ -19,6 +19,8 @@ struct Planning {
     let readsInTrouble: (abandons: String, adopts: String)?
     /// The registry: who is a service, and whose keys are taken.
     let trusted: TrustedNodes?
+    /// Which document lets anybody do what another does not.
+    let compare: PolicyComparison
 
     /// What would be recorded if the command were carried out now. Changes nothing.
     func deeds(of command: Command, by author: String, at wall: WallTime) throws(Refused) -> [Entry.Deed] {
@@ -45,6 +47,9 @@ struct Planning {
             guard let incident = planned.incidents[number] else { throw Refused(.notFound, "there is no incident \(number)") }
             guard !planned.gate.closures.contains(where: { $0.epoch == incident.closure }) else {
                 throw Refused(.invalid, "incident \(number) has closure \(incident.closure.number) in force: resume it first")
+            }
+            if let held = planned.holds[number] {
+                throw Refused(.invalid, "incident \(number) holds what there is of \(held.count) people: lift that first ('sluice hold list')")
             }
             return incident.state == .closed ? [] : [.incidentMoved(number: number, to: .closed)]
         case .changeOperators(let removing, let adding):
@@ -74,6 +79,12 @@ struct Planning {
             }
             if planned.readsRestored[abandons] == adopts { return [] }
             return [.readsRestored(abandons: abandons, adopts: adopts, reason: reason)]
+        case .applyPolicy(let document, let over): return try deeds(applying: document, over: over)
+        case .changeRecords(let subjects, let purpose, let kind, let given): return try deeds(changing: subjects, purpose, kind, given: given)
+        case .erase(let subjects): return try deeds(erasing: subjects)
+        case .readmit(let subjects): return try deeds(readmitting: subjects)
+        case .hold(let incident, let subjects): return try deeds(holding: subjects, incident)
+        case .liftHold(let incident, let subjects): return try deeds(lifting: subjects, incident)
         case .withdraw(let number):
             var trial = planned.proposals
             do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
@@ -152,7 +163,7 @@ struct Planning {
     func consequence(of deeds: [Entry.Deed], by author: String, at wall: WallTime) -> Powers.Consequence {
         var after = planned
         for (number, deed) in deeds.enumerated() { after.apply(Entry(index: index + 1 + UInt64(number), at: wall, author: author, deed: deed)) }
-        let consequence = Powers(planned).consequence(of: Powers(after))
+        let consequence = Powers(planned).consequence(of: Powers(after), comparing: compare)
         // The seal that an unsealing lifts is this run's, and stands in no entry.
         guard deeds.contains(where: \.alwaysTakesTwo) else { return consequence }
         let isUnsealing = deeds.contains { if case .unsealed = $0 { true } else { false } }

@@ -96,6 +96,12 @@ final class Sessions {
             let frame = Frame.bytes(.narrow, body)
             for peer in services.values { self.binder.send(frame, to: peer.route) }
         }
+        authority.pushNarrowed = { [unowned self] entries in
+            var body = WireNarrow()
+            body.narrowed = entries.map { WireEntry($0) }
+            let frame = Frame.bytes(.narrow, body)
+            for peer in services.values { self.binder.send(frame, to: peer.route) }
+        }
         authority.refuse = { [unowned binder] route, refusal, text in binder.refuse(refusal, text, kind: .command, to: route) }
         authority.nudge = { [unowned self] in nudge() }
         authority.answer = { [unowned binder] route, outcome in binder.send(.outcome, outcome, to: route) }

@@ -75,6 +75,7 @@ final class Agents {
             removed.formUnion(ordinals)
             for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
         }
+        follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.report = { [unowned self] in report() }
         relay.stored = { [unowned self] in stored($0) }
@@ -108,6 +109,7 @@ final class Agents {
                 for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
                 registry.apply(entry)
                 removed.subtract(ordinals)
+            case .policyApplied, .recordsChanged, .erased, .readmitted: registry.apply(entry)
             // The gate comes with every grant; what else control has decided is not needed here.
             default: break
             }

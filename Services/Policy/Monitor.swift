@@ -90,6 +90,7 @@ final class Monitor {
         follower.removed = { [unowned self] ordinals in
             registry.apply(Entry(index: 0, at: Clock.wall(), author: "", deed: .removed(ordinals)))
         }
+        follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in
             let now = Clock.now()

@@ -3,6 +3,7 @@ package import Gate
 package import Identity
 package import Ledger
 package import Messaging
+import Rules
 import SwiftProtobuf
 package import Wire
 
@@ -21,6 +22,11 @@ package final class Follower {
     package var apply: ([FollowedEntry]) -> Void = { _ in }
     /// Agents that are registered no more, before the journal says so.
     package var removed: ([UInt32]) -> Void = { _ in }
+    /// What narrows and is in force before the journal has it: to be applied to what is known. Each again after every entry that is applied, until it is
+    /// recorded: what was decided before it, and became durable after it came, must not undo it.
+    package var narrowed: ([Entry]) -> Void = { _ in }
+    /// Not recorded yet, with the indexes that they will have.
+    private var pushed: [Entry] = []
     package var report: () -> WireServiceReport = { WireServiceReport() }
     package var granted: () -> Void = {}
     /// False: this is not the control, or not the journal, that was followed. The follower acts as stopped from here on.
@@ -53,6 +59,7 @@ package final class Follower {
     private var isContradicted = false
     private var isAccused = false
     private var contradictions: UInt64 = 0
+    private var pushesRefused: UInt64 = 0
     /// How many entries control was last heard to have.
     private var told: UInt64?
     /// Whether ``fold`` is the present: while it is caught up with, page by page, it is the past, and nothing that changes with time may go by it.
@@ -146,6 +153,7 @@ package final class Follower {
             body.service = report()
             body.service.counters["entries.gaps"] = ledger.gaps
             body.service.counters["gate.contradicted"] = contradictions
+            body.service.counters["narrow.refused"] = pushesRefused
             reported = now
         }
         if let anchor = anchor() { body.anchor = anchor }
@@ -212,11 +220,35 @@ package final class Follower {
 
     private func narrow(_ body: WireNarrow) {
         if !body.removed.isEmpty { removed(body.removed) }
+        take(body.narrowed)
         guard body.hasGate else { return }
         let pushed = body.gate.value
         guard gate.narrow(to: pushed) else { return }
         lease.hear(gate.epoch)
         gateChanged(gate, true)
+    }
+
+    /// Control alone says so, and nobody's signature is on it: so it can only narrow. What does not comes with its entry, or never.
+    private func take(_ deeds: [WireEntry]) {
+        let known = pushed.count
+        for entry in deeds.compactMap(\.value) where entry.index > applied && !pushed.contains(where: { $0.index == entry.index }) {
+            switch entry.deed {
+            case .policyApplied, .recordsChanged(_, _, _, given: false), .erased: break
+            default:
+                pushesRefused += 1
+                continue
+            }
+            var before = ledger.fold.governance
+            for earlier in pushed { before.apply(earlier.unrecorded) }
+            var after = before
+            after.apply(entry.unrecorded)
+            guard Powers(before).consequence(of: Powers(after), comparing: .anyWorld).narrows else {
+                pushesRefused += 1
+                continue
+            }
+            pushed.append(entry)
+        }
+        if pushed.count > known { narrowed(pushed[known...].map(\.unrecorded)) }
     }
 
     private func believe(_ note: Data, of size: UInt64) -> Bool {
@@ -249,6 +281,8 @@ package final class Follower {
         // The root first: what is not believed is not handed on, and notify tells nobody of it.
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
         apply(next)
+        pushed.removeAll { $0.index <= applied }
+        if !pushed.isEmpty { narrowed(pushed.map(\.unrecorded)) }
         compareGate(granted: false)
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
@@ -271,4 +305,9 @@ package final class Follower {
 
     /// Why this node, a witness, does not believe control's ledger; nil: it does.
     package var trouble: String? { ledger.trouble }
+}
+
+extension Entry {
+    /// As it is in force before it is recorded: at no index.
+    fileprivate var unrecorded: Entry { Entry(index: 0, at: at, author: author, deed: deed) }
 }

@@ -3,6 +3,7 @@ package import Identity
 package import Ledger
 package import Wire
 import Foundation
+import Rules
 import SwiftProtobuf
 
 /// Why a ledger of governance is not believed from here on.
@@ -76,9 +77,10 @@ package struct GovernanceFold: Sendable {
         try allow(entry, verified)
         // In place: a copy of all incidents for each entry would make a ledger of years take hours. Who is refused here goes on with nothing.
         let isCovered = isCovered(entry, verified)
-        let before = Powers(governance)
+        // Compared only where it counts: what two have signed may widen.
+        let before = isCovered ? nil : Powers(governance)
         governance.apply(entry)
-        var needsTwo = !before.consequence(of: Powers(governance)).narrows
+        var needsTwo = before.map { !$0.consequence(of: Powers(governance), comparing: .anyWorld).narrows } ?? false
         switch entry.deed {
         // Neither may show as a gain: the seal is no part of the ledger, and what is restored may have been before.
         case .unsealed, .readsRestored: needsTwo = true
@@ -112,6 +114,9 @@ package struct GovernanceFold: Sendable {
         guard wire.hasSigned else {
             switch entry.deed {
             case .paused, .removed, .serviceKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
+            case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
+                guard entry.proposal != nil else { throw .unsigned(index) }
+                return nil
             default: return nil
             }
         }
@@ -187,6 +192,12 @@ package struct GovernanceFold: Sendable {
             else { throw .otherThanSigned(index) }
         case .incidentMoved(let number, to: .closed):
             guard command(in: verified) == .closeIncident(number) else { throw .otherThanSigned(index) }
+        case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
+            // What narrows is one person's to ask for, and control's never: not even by a proposal that nobody has approved.
+            guard isCovered(entry, verified) || command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+            if case .policyApplied(let document, _) = entry.deed, document.count > Limits.policyBytesMax {
+                throw .refused(index, "a policy document has at most \(Limits.policyBytesMax) bytes")
+            }
         case .incidentMoved, .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed, .readsRestored: break
         }
     }

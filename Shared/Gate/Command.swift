@@ -18,6 +18,13 @@ package enum Command: Hashable, Sendable {
     case withdraw(proposal: UInt64)
     /// Believe a vault that was put back: what was recorded as read in between is lost.
     case restoreReads(abandons: [UInt8], adopts: [UInt8], reason: String)
+    /// - Parameter over: classes whose audience may go over the document's own limit.
+    case applyPolicy([UInt8], over: [String])
+    case changeRecords([String], purpose: String, RecordKind, given: Bool)
+    case erase([String])
+    case readmit([String])
+    case hold(incident: UInt64, [String])
+    case liftHold(incident: UInt64, [String])
 }
 
 /// The right to register one agent, once, for who has a token.
@@ -84,6 +91,12 @@ extension Command {
         case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
             return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
                 && made.until <= at + .seconds(Int64(seconds))
+        case (.applyPolicy(let asked, let over), .policyApplied(let document, let named)): return asked == document && over == named
+        case (.changeRecords(let asked, let purpose, let kind, let given), .recordsChanged(let subjects, let named, let what, let isGiven)):
+            return asked == subjects && purpose == named && kind == what && given == isGiven
+        case (.erase(let asked), .erased(let subjects)), (.readmit(let asked), .readmitted(let subjects)): return asked == subjects
+        case (.hold(let number, let asked), .held(let incident, let subjects)), (.liftHold(let number, let asked), .holdLifted(let incident, let subjects)):
+            return number == incident && asked == subjects
         default: return false
         }
     }

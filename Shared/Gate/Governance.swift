@@ -64,6 +64,19 @@ package struct Entry: Hashable, Sendable {
         /// Policy's ledger was put back: control may believe the history that begins with `adopts` in place of the one that it knows. Both are checkpoints, as
         /// their texts.
         case readsRestored(abandons: [UInt8], adopts: [UInt8], reason: String)
+        /// - Parameters:
+        ///   - document: `PolicyDocument.canonical`.
+        ///   - over: classes whose audience may go over the document's own limit; two operators have named them.
+        case policyApplied([UInt8], over: [String])
+        /// - Parameter given: false: it counts no more.
+        case recordsChanged([String], purpose: String, RecordKind, given: Bool)
+        /// Nothing is to be held on them, and nothing stored, from here on.
+        case erased([String])
+        /// They may be stored again.
+        case readmitted([String])
+        /// What there is of them is neither erased nor swept while this incident lasts.
+        case held(incident: UInt64, [String])
+        case holdLifted(incident: UInt64, [String])
     }
 
     package var index: UInt64
@@ -118,6 +131,13 @@ package struct Governance: Sendable {
     package private(set) var abandoned: Set<[UInt8]> = []
     /// Checkpoints of policy's ledger that two operators have given up, and what is believed in their place.
     package private(set) var readsRestored: [[UInt8]: [UInt8]] = [:]
+    /// The document that is in force; nil: none was applied.
+    package private(set) var policy: PolicyText?
+    /// Who was told of which purposes, and agreed to which.
+    package private(set) var records = BySubject<SubjectRecords>()
+    package private(set) var erased = BySubject<ErasedSubject>()
+    /// Of whom what there is is kept, by incident.
+    package private(set) var holds: [UInt64: Set<String>] = [:]
     /// The last entry after which something else is allowed than before.
     package private(set) var powersIndex: UInt64 = 0
 
@@ -200,12 +220,50 @@ package struct Governance: Sendable {
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
         case .readsRestored(let abandons, let adopts, _): readsRestored[abandons] = adopts
+        case .policyApplied(let document, let over): policy = PolicyText(document, over: Set(over), index: entry.index)
+        case .recordsChanged(let subjects, let purpose, let kind, let given): change(subjects, purpose, kind, given)
+        case .erased(let subjects): erase(subjects, entry)
+        case .readmitted(let subjects):
+            for subject in subjects where erased[subject]?.readmitted == nil { erased[subject]?.readmitted = entry.at }
+        case .held(let incident, let subjects): holds[incident, default: []].formUnion(subjects)
+        case .holdLifted(let incident, let subjects): lift(incident, subjects)
         case .unsealed(let epoch, let lost, _, let abandons):
             dropped.formUnion(lost)
             if !abandons.isEmpty { abandoned.insert(abandons) }
             gate.unseal(atLeast: epoch)
         }
     }
+
+    private mutating func change(_ subjects: [String], _ purpose: String, _ kind: RecordKind, _ given: Bool) {
+        for subject in subjects {
+            var all = records[subject] ?? .none
+            if given { all[kind].insert(purpose) } else { all[kind].remove(purpose) }
+            records[subject] = all == .none ? nil : all
+        }
+    }
+
+    /// What they had agreed to is over with it: whoever is stored again has agreed anew.
+    private mutating func erase(_ subjects: [String], _ entry: Entry) {
+        for subject in subjects {
+            let before = erased[subject]
+            records[subject] = nil
+            // The same again is none.
+            if let before, before.readmitted == nil { continue }
+            erased[subject] = ErasedSubject(index: entry.index, at: max(entry.at, before.map { $0.at + .microseconds(1) } ?? entry.at), isWaiting: isHeld(subject))
+        }
+    }
+
+    private mutating func lift(_ incident: UInt64, _ subjects: [String]) {
+        guard let left = holds[incident]?.subtracting(subjects) else { return }
+        holds[incident] = left.isEmpty ? nil : left
+        for subject in subjects where erased[subject]?.isWaiting == true && !isHeld(subject) { erased[subject]?.isWaiting = false }
+    }
+
+    /// Whether an incident keeps what there is of them.
+    package func isHeld(_ subject: String) -> Bool { holds.values.contains { $0.contains(subject) } }
+
+    /// Whether nothing of them is stored.
+    package func isErased(_ subject: String) -> Bool { erased[subject].map { $0.readmitted == nil } ?? false }
 
     private mutating func spend(_ token: [UInt8], _ end: SpentToken.End) {
         spentTokens.append(SpentToken(token: token, end: end))
@@ -234,7 +292,8 @@ extension Entry {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored: true
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,
+            .recordsChanged, .erased, .readmitted, .held, .holdLifted: true
         }
     }
 }

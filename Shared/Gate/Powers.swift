@@ -17,10 +17,16 @@ package struct Powers: Hashable, Sendable {
     package var enrolments: [UInt64: Enrolment]
     /// Checkpoints of policy's ledger that were given up, and what is believed in their place.
     package var readsRestored: [[UInt8]: [UInt8]]
+    package var policy: PolicyText?
+    package var records: BySubject<SubjectRecords>
+    package var erased: BySubject<ErasedSubject>
+    /// By incident.
+    package var holds: [UInt64: Set<String>]
 
     package init(
         gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
-        serviceKeys: [String: [[UInt8]]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:]
+        serviceKeys: [String: [[UInt8]]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:],
+        policy: PolicyText? = nil, records: BySubject<SubjectRecords> = .init(), erased: BySubject<ErasedSubject> = .init(), holds: [UInt64: Set<String>] = [:]
     ) {
         self.gate = gate
         self.nodes = nodes
@@ -29,12 +35,17 @@ package struct Powers: Hashable, Sendable {
         self.serviceKeys = serviceKeys
         self.enrolments = enrolments
         self.readsRestored = readsRestored
+        self.policy = policy
+        self.records = records
+        self.erased = erased
+        self.holds = holds
     }
 
     package init(_ governance: Governance) {
         self.init(
             gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
-            serviceKeys: governance.serviceKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored)
+            serviceKeys: governance.serviceKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored, policy: governance.policy,
+            records: governance.records, erased: governance.erased, holds: governance.holds)
     }
 
     /// One thing that is allowed after and was not before.
@@ -56,6 +67,16 @@ package struct Powers: Hashable, Sendable {
         case invites(Enrolment)
         /// What was recorded as read, and is not in the ledger that is taken in its place, is known no more.
         case forgetsReads
+        /// By another document: one line, for people.
+        case loosens(String)
+        /// More people may be able to read it than the document itself allows.
+        case exceedsAudience(String)
+        /// Sorted.
+        case records(RecordKind, purpose: String, [String])
+        /// What is captured of them is stored again. Sorted.
+        case readmits([String])
+        /// What there is of them is kept for as long as the incident lasts. Sorted.
+        case holds(incident: UInt64, [String])
     }
 
     /// What a command would do to what is allowed.
@@ -68,7 +89,8 @@ package struct Powers: Hashable, Sendable {
         package var narrows: Bool { self == .narrows }
     }
 
-    package func consequence(of after: Powers) -> Consequence {
+    /// - Parameter compare: asked when the documents differ. Without one, any other document widens.
+    package func consequence(of after: Powers, comparing compare: PolicyComparison = .none) -> Consequence {
         var gains = gateGains(of: after) + nodeGains(of: after) + operatorGains(of: after)
         if after.vaultKey != vaultKey { gains.append(.sealsTo(after.vaultKey)) }
         for (service, keys) in after.serviceKeys.sorted(by: { $0.key < $1.key }) {
@@ -77,6 +99,9 @@ package struct Powers: Hashable, Sendable {
         }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         if after.readsRestored != readsRestored { gains.append(.forgetsReads) }
+        gains += compare(policy?.bytes, after.policy?.bytes).map(Gain.loosens)
+        gains += (after.policy?.over ?? []).subtracting(policy?.over ?? []).sorted().map(Gain.exceedsAudience)
+        gains += subjectGains(of: after)
         return gains.isEmpty ? .narrows : .widens(gains)
     }
 
@@ -95,6 +120,33 @@ package struct Powers: Hashable, Sendable {
         // become slower with each agent.
         guard after.nodes != nodes else { return [] }
         return after.nodes.values.filter { nodes[$0.ordinal] != $0 }.sorted { $0.ordinal < $1.ordinal }.map(Gain.admits)
+    }
+
+    private func subjectGains(of after: Powers) -> [Gain] {
+        var gains: [Gain] = []
+        struct Key: Hashable {
+            let kind: RecordKind
+            let purpose: String
+        }
+        var given: [Key: [String]] = [:]
+        for (subject, was, value) in after.records.differing(from: records) {
+            for kind in RecordKind.allCases {
+                for purpose in value[kind].subtracting((was ?? .none)[kind]) { given[Key(kind: kind, purpose: purpose), default: []].append(subject) }
+            }
+        }
+        let sorted = given.sorted { ($0.key.kind.rawValue, $0.key.purpose) < ($1.key.kind.rawValue, $1.key.purpose) }
+        gains += sorted.map { .records($0.key.kind, purpose: $0.key.purpose, $0.value.sorted()) }
+        var readmitted = after.erased.differing(from: erased).filter { $0.value.readmitted != nil && $0.was.map { $0.readmitted == nil } ?? false }.map(\.subject)
+        // Who is no more among the erased at all.
+        readmitted += erased.differing(from: after.erased).filter { $0.was == nil && $0.value.readmitted == nil }.map(\.subject)
+        if !readmitted.isEmpty { gains.append(.readmits(readmitted.sorted())) }
+        if after.holds != holds {
+            for (incident, subjects) in after.holds.sorted(by: { $0.key < $1.key }) {
+                let more = subjects.subtracting(holds[incident] ?? [])
+                if !more.isEmpty { gains.append(.holds(incident: incident, more.sorted())) }
+            }
+        }
+        return gains
     }
 
     private func operatorGains(of after: Powers) -> [Gain] {

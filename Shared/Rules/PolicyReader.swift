@@ -14,10 +14,10 @@ import Gate
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
-    /// The types of content that detection knows.
-    package let detections: Set<String>
+    /// The types of content that detection knows; nil: whatever a document names. For whoever does not detect: those who do have read it before.
+    package let detections: Set<String>?
 
-    package init(detections: Set<String>) { self.detections = detections }
+    package init(detections: Set<String>? = nil) { self.detections = detections }
 
     /// - Parameter mistakes: What was wrong with the text itself. It is told with the rest.
     package func read(_ tree: Tree, besides mistakes: [Mistake] = []) throws(Mistakes) -> PolicyDocument {
@@ -49,13 +49,13 @@ enum PolicyLimits {
 }
 
 private struct Reading {
-    let detections: Set<String>
+    let detections: Set<String>?
     var reader = TreeReader()
     var classes: [String: PolicyDocument.Class] = [:]
     var purposes: [String: PolicyDocument.Purpose] = [:]
     var roles: Set<String> = [PolicyDocument.everyone]
 
-    init(detections: Set<String>) { self.detections = detections }
+    init(detections: Set<String>?) { self.detections = detections }
 
     mutating func document(_ tree: Tree) -> PolicyDocument? {
         guard
@@ -179,7 +179,10 @@ private struct Reading {
         return sources
     }
 
-    private mutating func detected(_ tree: Tree?) -> Set<String> { Set(reader.known(tree, "type of detected content", among: detections).map(\.text)) }
+    private mutating func detected(_ tree: Tree?) -> Set<String> {
+        let what = "type of detected content"
+        return Set((detections.map { reader.known(tree, what, among: $0) } ?? reader.words(tree, what)).map(\.text))
+    }
 
     private mutating func assignment(_ tree: Tree) -> PolicyDocument.Assignment? {
         guard

@@ -59,6 +59,10 @@ package enum Limits {
     package static let reasonBytesMax = 2_000
     package static let nameBytesMax = 200
     package static let selectorValuesMax = 1_000
+    /// A policy document in its canonical form. A statement has 1 MiB; and every workstation reads the document, at each change.
+    package static let policyBytesMax = 256 * 1024
+    /// People whom one command names: at their longest names four fifths of a statement.
+    package static let subjectsPerCommandMax = 4_000
     /// Entries of the directory in a message: each is a few hundred bytes, and a commit holds the writer up for as long.
     package static let peoplePerMessageMax = 1_000
 
@@ -86,6 +90,7 @@ package enum Limits {
         precondition(payloadBytesMax > columnsBytesMax)
         precondition(lineBytesMax < columnsBytesMax)
         precondition(commitBatchesMax <= pendingMax)
+        precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of 1 MiB")
         precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")
     }
 }

@@ -56,6 +56,45 @@ extension WireEnrolmentOpened {
     }
 }
 
+extension WireRecordKind {
+    package init(_ kind: RecordKind) { self = kind == .notice ? .notice : .consent }
+
+    package var value: RecordKind? {
+        switch self {
+        case .notice: .notice
+        case .consent: .consent
+        case .unknown, .UNRECOGNIZED: nil
+        }
+    }
+}
+
+extension WirePolicyApplied {
+    package init(_ document: [UInt8], _ over: [String]) {
+        self.document = Data(document)
+        self.over = over
+    }
+}
+
+extension WireRecordsChanged {
+    package init(_ subjects: [String], _ purpose: String, _ kind: RecordKind, _ given: Bool) {
+        self.subjects = subjects
+        self.purpose = purpose
+        self.kind = WireRecordKind(kind)
+        self.given = given
+    }
+}
+
+extension WireSubjects {
+    package init(_ subjects: [String]) { self.subjects = subjects }
+}
+
+extension WireHold {
+    package init(_ incident: UInt64, _ subjects: [String]) {
+        self.incident = incident
+        self.subjects = subjects
+    }
+}
+
 extension WireSignedCommand {
     /// What the statement is about: everything behind its first empty line. Says nothing about who signed it.
     package var body: Data {
@@ -126,6 +165,12 @@ extension WireCommand {
             restoreReads.abandons = Data(abandons)
             restoreReads.adopts = Data(adopts)
             restoreReads.reason = reason
+        case .applyPolicy(let document, let over): applyPolicy = WirePolicyApplied(document, over)
+        case .changeRecords(let subjects, let purpose, let kind, let given): changeRecords = WireRecordsChanged(subjects, purpose, kind, given)
+        case .erase(let subjects): erase = WireSubjects(subjects)
+        case .readmit(let subjects): readmit = WireSubjects(subjects)
+        case .hold(let incident, let subjects): hold = WireHold(incident, subjects)
+        case .liftHold(let incident, let subjects): liftHold = WireHold(incident, subjects)
         }
     }
 
@@ -153,6 +198,13 @@ extension WireCommand {
             return .enrol(enrolment, validSeconds: body.validS)
         case .withdraw(let body): return .withdraw(proposal: body.proposal)
         case .restoreReads(let body): return .restoreReads(abandons: [UInt8](body.abandons), adopts: [UInt8](body.adopts), reason: body.reason)
+        case .applyPolicy(let body): return body.document.isEmpty ? nil : .applyPolicy([UInt8](body.document), over: body.over)
+        case .changeRecords(let body):
+            return body.kind.value.map { .changeRecords(body.subjects, purpose: body.purpose, $0, given: body.given) }
+        case .erase(let body): return .erase(body.subjects)
+        case .readmit(let body): return .readmit(body.subjects)
+        case .hold(let body): return .hold(incident: body.incident, body.subjects)
+        case .liftHold(let body): return .liftHold(incident: body.incident, body.subjects)
         case nil: return nil
         }
     }

@@ -259,6 +259,12 @@ extension WireEntry {
             readsRestored.abandons = Data(abandons)
             readsRestored.adopts = Data(adopts)
             readsRestored.reason = reason
+        case .policyApplied(let document, let over): policyApplied = WirePolicyApplied(document, over)
+        case .recordsChanged(let subjects, let purpose, let kind, let given): recordsChanged = WireRecordsChanged(subjects, purpose, kind, given)
+        case .erased(let subjects): erased = WireSubjects(subjects)
+        case .readmitted(let subjects): readmitted = WireSubjects(subjects)
+        case .held(let incident, let subjects): held = WireHold(incident, subjects)
+        case .holdLifted(let incident, let subjects): holdLifted = WireHold(incident, subjects)
         case .unsealed(let epoch, let dropped, let reason, let abandons):
             unsealed = WireUnsealed()
             unsealed.epoch = epoch.number
@@ -310,6 +316,16 @@ extension WireEntry {
         case .unsealed(let body):
             deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason, abandons: [UInt8](body.abandons))
         case .readsRestored(let body): deed = .readsRestored(abandons: [UInt8](body.abandons), adopts: [UInt8](body.adopts), reason: body.reason)
+        case .policyApplied(let body):
+            guard !body.document.isEmpty else { return nil }
+            deed = .policyApplied([UInt8](body.document), over: body.over)
+        case .recordsChanged(let body):
+            guard let kind = body.kind.value, !body.subjects.isEmpty, !body.purpose.isEmpty else { return nil }
+            deed = .recordsChanged(body.subjects, purpose: body.purpose, kind, given: body.given)
+        case .erased(let body): deed = .erased(body.subjects)
+        case .readmitted(let body): deed = .readmitted(body.subjects)
+        case .held(let body): deed = .held(incident: body.incident, body.subjects)
+        case .holdLifted(let body): deed = .holdLifted(incident: body.incident, body.subjects)
         case nil: return nil
         }
         return Entry(

@@ -22,7 +22,7 @@ import Wire
     }
 
     private func planning(_ governance: Governance) -> Planning {
-        Planning(planned: governance, inForce: governance, index: 1, issued: .none, losses: Losses(), readsInTrouble: nil, trusted: nil)
+        Planning(planned: governance, inForce: governance, index: 1, issued: .none, losses: Losses(), readsInTrouble: nil, trusted: nil, compare: .anyWorld)
     }
 
     private func bytes(_ deed: Entry.Deed) throws -> Int {

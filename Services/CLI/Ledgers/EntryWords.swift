@@ -31,6 +31,12 @@ enum EntryWords {
         case .unsealed(let epoch, let dropped, let reason, let abandons):
             "unseals at epoch \(epoch.number)\(dropped.isEmpty ? "" : ", drops closures \(list(dropped.map { "\($0.number)" }))")\(abandons.isEmpty ? "" : ", gives up the history of \(size(abandons)) entries that policy had cosigned")   \"\(reason)\""
         case .readsRestored(let abandons, let adopts, let reason): "gives up \(size(abandons)) entries of the read ledger for the \(size(adopts)) that are there   \"\(reason)\""
+        case .policyApplied(let document, let over): "applies the policy \(PolicyText.hash(document).prefix(12))…\(over.isEmpty ? "" : ", over the audience limit of \(list(over))")"
+        case .recordsChanged(let subjects, let purpose, let kind, let given): "\(given ? "records" : "withdraws") the \(kind.rawValue) of \(list(subjects)) for \(purpose)"
+        case .erased(let subjects): "erases \(list(subjects))"
+        case .readmitted(let subjects): "readmits \(list(subjects))"
+        case .held(let incident, let subjects): "holds what there is of \(list(subjects)) for incident \(incident)"
+        case .holdLifted(let incident, let subjects): "holds \(list(subjects)) no more for incident \(incident)"
         }
     }
 

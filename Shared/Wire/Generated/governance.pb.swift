@@ -73,6 +73,48 @@ package nonisolated enum WireRole: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
+package nonisolated enum WireRecordKind: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unknown // = 0
+
+  /// They were told.
+  case notice // = 1
+
+  /// They agreed.
+  case consent // = 2
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unknown
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unknown
+    case 1: self = .notice
+    case 2: self = .consent
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unknown: return 0
+    case .notice: return 1
+    case .consent: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireRecordKind] = [
+    .unknown,
+    .notice,
+    .consent,
+  ]
+
+}
+
 package nonisolated struct WireNode: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -287,6 +329,54 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .serviceKeyRetired(newValue)}
   }
 
+  package var policyApplied: WirePolicyApplied {
+    get {
+      if case .policyApplied(let v)? = _storage._deed {return v}
+      return WirePolicyApplied()
+    }
+    set {_uniqueStorage()._deed = .policyApplied(newValue)}
+  }
+
+  package var recordsChanged: WireRecordsChanged {
+    get {
+      if case .recordsChanged(let v)? = _storage._deed {return v}
+      return WireRecordsChanged()
+    }
+    set {_uniqueStorage()._deed = .recordsChanged(newValue)}
+  }
+
+  package var erased: WireSubjects {
+    get {
+      if case .erased(let v)? = _storage._deed {return v}
+      return WireSubjects()
+    }
+    set {_uniqueStorage()._deed = .erased(newValue)}
+  }
+
+  package var readmitted: WireSubjects {
+    get {
+      if case .readmitted(let v)? = _storage._deed {return v}
+      return WireSubjects()
+    }
+    set {_uniqueStorage()._deed = .readmitted(newValue)}
+  }
+
+  package var held: WireHold {
+    get {
+      if case .held(let v)? = _storage._deed {return v}
+      return WireHold()
+    }
+    set {_uniqueStorage()._deed = .held(newValue)}
+  }
+
+  package var holdLifted: WireHold {
+    get {
+      if case .holdLifted(let v)? = _storage._deed {return v}
+      return WireHold()
+    }
+    set {_uniqueStorage()._deed = .holdLifted(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -308,6 +398,12 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case readsRestored(WireReadsRestored)
     case serviceKeyAnnounced(WireServiceKeyAnnounced)
     case serviceKeyRetired(WireServiceKeyRetired)
+    case policyApplied(WirePolicyApplied)
+    case recordsChanged(WireRecordsChanged)
+    case erased(WireSubjects)
+    case readmitted(WireSubjects)
+    case held(WireHold)
+    case holdLifted(WireHold)
 
   }
 
@@ -631,6 +727,73 @@ package nonisolated struct WireReadsRestored: Sendable {
   package init() {}
 }
 
+/// The policy document that is in force from here on. Also the body of the command that asks for it.
+package nonisolated struct WirePolicyApplied: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The canonical form: JSON. 256 KiB at most.
+  package var document: Data = Data()
+
+  /// Classes whose audience may go over the limit that the document itself sets.
+  package var over: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What is on record of some subjects for a purpose. Also the body of the command.
+package nonisolated struct WireRecordsChanged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1 to 4,000.
+  package var subjects: [String] = []
+
+  /// By its name in the policy document.
+  package var purpose: String = String()
+
+  package var kind: WireRecordKind = .unknown
+
+  /// False: it counts no more.
+  package var given: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireSubjects: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var subjects: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What there is of these subjects is neither erased nor swept while the incident lasts; or may be again.
+package nonisolated struct WireHold: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// 1 to 4,000.
+  package var subjects: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// An entry as it was recorded. Its leaf in the Merkle tree is 0x01 and SHA-256(salt, body).
 package nonisolated struct WireRecordedEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -779,6 +942,54 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .retireServiceKey(newValue)}
   }
 
+  package var applyPolicy: WirePolicyApplied {
+    get {
+      if case .applyPolicy(let v)? = deed {return v}
+      return WirePolicyApplied()
+    }
+    set {deed = .applyPolicy(newValue)}
+  }
+
+  package var changeRecords: WireRecordsChanged {
+    get {
+      if case .changeRecords(let v)? = deed {return v}
+      return WireRecordsChanged()
+    }
+    set {deed = .changeRecords(newValue)}
+  }
+
+  package var erase: WireSubjects {
+    get {
+      if case .erase(let v)? = deed {return v}
+      return WireSubjects()
+    }
+    set {deed = .erase(newValue)}
+  }
+
+  package var readmit: WireSubjects {
+    get {
+      if case .readmit(let v)? = deed {return v}
+      return WireSubjects()
+    }
+    set {deed = .readmit(newValue)}
+  }
+
+  package var hold: WireHold {
+    get {
+      if case .hold(let v)? = deed {return v}
+      return WireHold()
+    }
+    set {deed = .hold(newValue)}
+  }
+
+  package var liftHold: WireHold {
+    get {
+      if case .liftHold(let v)? = deed {return v}
+      return WireHold()
+    }
+    set {deed = .liftHold(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -795,6 +1006,12 @@ package nonisolated struct WireCommand: Sendable {
     case restoreReads(WireRestoreReads)
     case announceServiceKey(WireAnnounceServiceKey)
     case retireServiceKey(WireRetireServiceKey)
+    case applyPolicy(WirePolicyApplied)
+    case changeRecords(WireRecordsChanged)
+    case erase(WireSubjects)
+    case readmit(WireSubjects)
+    case hold(WireHold)
+    case liftHold(WireHold)
 
   }
 
@@ -1259,6 +1476,39 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .serviceKeys(newValue)}
   }
 
+  package var policy: WirePolicyQuery {
+    get {
+      if case .policy(let v)? = about {return v}
+      return WirePolicyQuery()
+    }
+    set {about = .policy(newValue)}
+  }
+
+  package var records: WireSubjects {
+    get {
+      if case .records(let v)? = about {return v}
+      return WireSubjects()
+    }
+    set {about = .records(newValue)}
+  }
+
+  package var holds: WireHoldsQuery {
+    get {
+      if case .holds(let v)? = about {return v}
+      return WireHoldsQuery()
+    }
+    set {about = .holds(newValue)}
+  }
+
+  /// To policy: how far it has come with these.
+  package var erasures: WireSubjects {
+    get {
+      if case .erasures(let v)? = about {return v}
+      return WireSubjects()
+    }
+    set {about = .erasures(newValue)}
+  }
+
   /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
   package var certificateFile: UInt64 {
     get {
@@ -1284,6 +1534,11 @@ package nonisolated struct WireQuery: Sendable {
     case proof(WireProofQuery)
     case vaultKey(WireVaultKeyQuery)
     case serviceKeys(WireServiceKeysQuery)
+    case policy(WirePolicyQuery)
+    case records(WireSubjects)
+    case holds(WireHoldsQuery)
+    /// To policy: how far it has come with these.
+    case erasures(WireSubjects)
     /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
     case certificateFile(UInt64)
 
@@ -1354,6 +1609,27 @@ package nonisolated struct WireServiceKeysQuery: Sendable {
 }
 
 package nonisolated struct WireStatusQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The policy document that is in force.
+package nonisolated struct WirePolicyQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireHoldsQuery: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1781,6 +2057,38 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .serviceKeys(newValue)}
   }
 
+  package var policy: WirePolicyInForce {
+    get {
+      if case .policy(let v)? = about {return v}
+      return WirePolicyInForce()
+    }
+    set {about = .policy(newValue)}
+  }
+
+  package var records: WireRecords {
+    get {
+      if case .records(let v)? = about {return v}
+      return WireRecords()
+    }
+    set {about = .records(newValue)}
+  }
+
+  package var holds: WireHolds {
+    get {
+      if case .holds(let v)? = about {return v}
+      return WireHolds()
+    }
+    set {about = .holds(newValue)}
+  }
+
+  package var erasures: WireErasures {
+    get {
+      if case .erasures(let v)? = about {return v}
+      return WireErasures()
+    }
+    set {about = .erasures(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -1795,8 +2103,115 @@ package nonisolated struct WireAnswer: Sendable {
     case proof(WireEntryProof)
     case certificateFile(Data)
     case serviceKeys(WireServiceKeys)
+    case policy(WirePolicyInForce)
+    case records(WireRecords)
+    case holds(WireHolds)
+    case erasures(WireErasures)
 
   }
+
+  package init() {}
+}
+
+package nonisolated struct WirePolicyInForce: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty: none was applied.
+  package var document: Data = Data()
+
+  package var over: [String] = []
+
+  /// That applied it.
+  package var entry: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireRecords: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var records: [WireSubjectRecords] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireSubjectRecords: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var subject: String = String()
+
+  /// Purposes.
+  package var notices: [String] = []
+
+  package var consents: [String] = []
+
+  /// The entry by which they are erased; 0: they are not.
+  package var erased: UInt64 = 0
+
+  /// An incident holds what there is.
+  package var waiting: Bool = false
+
+  /// Incidents.
+  package var holds: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireHolds: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var holds: [WireHold] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireErasures: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var erasures: [WireErasure] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireErasure: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var subject: String = String()
+
+  /// waiting, rows, done; empty: policy has not heard of it yet
+  package var state: String = String()
+
+  /// Taken out so far.
+  package var segments: UInt64 = 0
+
+  package var events: UInt64 = 0
+
+  /// Incidents that it waits for.
+  package var holds: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -1941,6 +2356,10 @@ nonisolated extension WireRole: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROLE_UNKNOWN\0\u{1}ROLE_AGENT\0\u{1}ROLE_SERVICE\0\u{1}ROLE_OPERATOR\0\u{1}ROLE_READER\0")
 }
 
+nonisolated extension WireRecordKind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECORD_KIND_UNKNOWN\0\u{1}RECORD_KIND_NOTICE\0\u{1}RECORD_KIND_CONSENT\0")
+}
+
 nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Node"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}ordinal\0\u{1}key\0\u{1}role\0\u{1}subject\0\u{1}site\0\u{1}team\0")
@@ -2003,7 +2422,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -2285,6 +2704,84 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .serviceKeyRetired(v)
           }
         }()
+        case 25: try {
+          var v: WirePolicyApplied?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .policyApplied(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .policyApplied(v)
+          }
+        }()
+        case 26: try {
+          var v: WireRecordsChanged?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .recordsChanged(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .recordsChanged(v)
+          }
+        }()
+        case 27: try {
+          var v: WireSubjects?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .erased(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .erased(v)
+          }
+        }()
+        case 28: try {
+          var v: WireSubjects?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .readmitted(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .readmitted(v)
+          }
+        }()
+        case 29: try {
+          var v: WireHold?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .held(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .held(v)
+          }
+        }()
+        case 30: try {
+          var v: WireHold?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .holdLifted(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .holdLifted(v)
+          }
+        }()
         default: break
         }
       }
@@ -2387,6 +2884,30 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case .serviceKeyRetired?: try {
         guard case .serviceKeyRetired(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      }()
+      case .policyApplied?: try {
+        guard case .policyApplied(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      }()
+      case .recordsChanged?: try {
+        guard case .recordsChanged(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+      }()
+      case .erased?: try {
+        guard case .erased(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+      }()
+      case .readmitted?: try {
+        guard case .readmitted(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
+      }()
+      case .held?: try {
+        guard case .held(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 29)
+      }()
+      case .holdLifted?: try {
+        guard case .holdLifted(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
       }()
       default: break
       }
@@ -3129,6 +3650,151 @@ nonisolated extension WireReadsRestored: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension WirePolicyApplied: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PolicyApplied"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}over\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.document) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.over) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.document.isEmpty {
+      try visitor.visitSingularBytesField(value: self.document, fieldNumber: 1)
+    }
+    if !self.over.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.over, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePolicyApplied, rhs: WirePolicyApplied) -> Bool {
+    if lhs.document != rhs.document {return false}
+    if lhs.over != rhs.over {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRecordsChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RecordsChanged"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subjects\0\u{1}purpose\0\u{1}kind\0\u{1}given\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.given) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 1)
+    }
+    if !self.purpose.isEmpty {
+      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 2)
+    }
+    if self.kind != .unknown {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 3)
+    }
+    if self.given != false {
+      try visitor.visitSingularBoolField(value: self.given, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRecordsChanged, rhs: WireRecordsChanged) -> Bool {
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs.purpose != rhs.purpose {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.given != rhs.given {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSubjects: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Subjects"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subjects\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireSubjects, rhs: WireSubjects) -> Bool {
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHold: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Hold"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}subjects\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHold, rhs: WireHold) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireRecordedEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RecordedEntry"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}salt\0\u{1}body\0")
@@ -3206,7 +3872,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3383,6 +4049,84 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .retireServiceKey(v)
         }
       }()
+      case 18: try {
+        var v: WirePolicyApplied?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .applyPolicy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .applyPolicy(v)
+        }
+      }()
+      case 19: try {
+        var v: WireRecordsChanged?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .changeRecords(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .changeRecords(v)
+        }
+      }()
+      case 20: try {
+        var v: WireSubjects?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .erase(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .erase(v)
+        }
+      }()
+      case 21: try {
+        var v: WireSubjects?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .readmit(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .readmit(v)
+        }
+      }()
+      case 22: try {
+        var v: WireHold?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .hold(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .hold(v)
+        }
+      }()
+      case 23: try {
+        var v: WireHold?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .liftHold(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .liftHold(v)
+        }
+      }()
       default: break
       }
     }
@@ -3445,6 +4189,30 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .retireServiceKey?: try {
       guard case .retireServiceKey(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+    }()
+    case .applyPolicy?: try {
+      guard case .applyPolicy(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .changeRecords?: try {
+      guard case .changeRecords(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
+    case .erase?: try {
+      guard case .erase(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .readmit?: try {
+      guard case .readmit(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .hold?: try {
+      guard case .hold(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    }()
+    case .liftHold?: try {
+      guard case .liftHold(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
     }()
     case nil: break
     }
@@ -4222,7 +4990,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4389,6 +5157,58 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .serviceKeys(v)
         }
       }()
+      case 25: try {
+        var v: WirePolicyQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .policy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .policy(v)
+        }
+      }()
+      case 26: try {
+        var v: WireSubjects?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .records(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .records(v)
+        }
+      }()
+      case 27: try {
+        var v: WireHoldsQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .holds(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .holds(v)
+        }
+      }()
+      case 28: try {
+        var v: WireSubjects?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .erasures(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .erasures(v)
+        }
+      }()
       default: break
       }
     }
@@ -4451,6 +5271,22 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .serviceKeys?: try {
       guard case .serviceKeys(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    }()
+    case .policy?: try {
+      guard case .policy(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
+    case .records?: try {
+      guard case .records(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .holds?: try {
+      guard case .holds(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+    }()
+    case .erasures?: try {
+      guard case .erasures(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
     }()
     case nil: break
     }
@@ -4600,6 +5436,44 @@ nonisolated extension WireStatusQuery: SwiftProtobuf.Message, SwiftProtobuf._Mes
   }
 
   package static func ==(lhs: WireStatusQuery, rhs: WireStatusQuery) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePolicyQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PolicyQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePolicyQuery, rhs: WirePolicyQuery) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHoldsQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HoldsQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHoldsQuery, rhs: WireHoldsQuery) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5254,7 +6128,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5400,6 +6274,58 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .serviceKeys(v)
         }
       }()
+      case 25: try {
+        var v: WirePolicyInForce?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .policy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .policy(v)
+        }
+      }()
+      case 26: try {
+        var v: WireRecords?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .records(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .records(v)
+        }
+      }()
+      case 27: try {
+        var v: WireHolds?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .holds(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .holds(v)
+        }
+      }()
+      case 28: try {
+        var v: WireErasures?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .erasures(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .erasures(v)
+        }
+      }()
       default: break
       }
     }
@@ -5455,6 +6381,22 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .serviceKeys(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
+    case .policy?: try {
+      guard case .policy(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
+    case .records?: try {
+      guard case .records(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .holds?: try {
+      guard case .holds(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+    }()
+    case .erasures?: try {
+      guard case .erasures(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -5462,6 +6404,241 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePolicyInForce: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PolicyInForce"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}over\0\u{1}entry\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.document) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.over) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.entry) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.document.isEmpty {
+      try visitor.visitSingularBytesField(value: self.document, fieldNumber: 1)
+    }
+    if !self.over.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.over, fieldNumber: 2)
+    }
+    if self.entry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entry, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePolicyInForce, rhs: WirePolicyInForce) -> Bool {
+    if lhs.document != rhs.document {return false}
+    if lhs.over != rhs.over {return false}
+    if lhs.entry != rhs.entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRecords: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Records"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.records) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.records.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.records, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRecords, rhs: WireRecords) -> Bool {
+    if lhs.records != rhs.records {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSubjectRecords: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SubjectRecords"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}notices\0\u{1}consents\0\u{1}erased\0\u{1}waiting\0\u{1}holds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.notices) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.consents) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.erased) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.waiting) }()
+      case 6: try { try decoder.decodeRepeatedUInt64Field(value: &self.holds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.notices.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.notices, fieldNumber: 2)
+    }
+    if !self.consents.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.consents, fieldNumber: 3)
+    }
+    if self.erased != 0 {
+      try visitor.visitSingularUInt64Field(value: self.erased, fieldNumber: 4)
+    }
+    if self.waiting != false {
+      try visitor.visitSingularBoolField(value: self.waiting, fieldNumber: 5)
+    }
+    if !self.holds.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.holds, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireSubjectRecords, rhs: WireSubjectRecords) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.notices != rhs.notices {return false}
+    if lhs.consents != rhs.consents {return false}
+    if lhs.erased != rhs.erased {return false}
+    if lhs.waiting != rhs.waiting {return false}
+    if lhs.holds != rhs.holds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHolds: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Holds"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}holds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.holds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.holds.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.holds, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHolds, rhs: WireHolds) -> Bool {
+    if lhs.holds != rhs.holds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireErasures: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Erasures"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}erasures\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.erasures) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.erasures.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.erasures, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireErasures, rhs: WireErasures) -> Bool {
+    if lhs.erasures != rhs.erasures {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Erasure"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}state\0\u{1}segments\0\u{1}events\0\u{1}holds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.segments) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
+      case 5: try { try decoder.decodeRepeatedUInt64Field(value: &self.holds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 2)
+    }
+    if self.segments != 0 {
+      try visitor.visitSingularUInt64Field(value: self.segments, fieldNumber: 3)
+    }
+    if self.events != 0 {
+      try visitor.visitSingularUInt64Field(value: self.events, fieldNumber: 4)
+    }
+    if !self.holds.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.holds, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireErasure, rhs: WireErasure) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.segments != rhs.segments {return false}
+    if lhs.events != rhs.events {return false}
+    if lhs.holds != rhs.holds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

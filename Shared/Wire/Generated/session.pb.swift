@@ -495,6 +495,9 @@ package nonisolated struct WireNarrow: Sendable {
   /// To services: agents that are registered no more. No receipt; the journal says it again.
   package var removed: [UInt32] = []
 
+  /// To services: deeds that narrow, in force before they are recorded, with the index that they will have. Likewise.
+  package var narrowed: [WireEntry] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1362,7 +1365,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Narrow"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0\u{1}removed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0\u{1}removed\0\u{1}narrowed\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1373,6 +1376,7 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 1: try { try decoder.decodeSingularMessageField(value: &self._permit) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
       case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.removed) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.narrowed) }()
       default: break
       }
     }
@@ -1392,6 +1396,9 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.removed.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.removed, fieldNumber: 3)
     }
+    if !self.narrowed.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.narrowed, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1399,6 +1406,7 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs._permit != rhs._permit {return false}
     if lhs._gate != rhs._gate {return false}
     if lhs.removed != rhs.removed {return false}
+    if lhs.narrowed != rhs.narrowed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

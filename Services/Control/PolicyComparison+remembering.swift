@@ -1,0 +1,33 @@
+import Gate
+import Synchronization
+
+extension PolicyComparison {
+    /// The same, with the newest answers kept: whoever looks at proposals asks again each time, and large documents take a while.
+    static func remembering(_ compare: PolicyComparison) -> PolicyComparison {
+        let known = Known()
+        return PolicyComparison { old, new in
+            known.answer(Known.Key(old: old, new: new)) { compare(old, new) }
+        }
+    }
+
+    private final class Known: Sendable {
+        struct Key: Hashable {
+            let old: [UInt8]?
+            let new: [UInt8]?
+        }
+
+        /// Of documents that have 256 KiB at most, twice.
+        private static let answersMax = 8
+        private let answers = Mutex<[(key: Key, gains: [String])]>([])
+
+        func answer(_ key: Key, _ make: () -> [String]) -> [String] {
+            if let known = answers.withLock({ $0.first { $0.key == key }?.gains }) { return known }
+            let gains = make()
+            answers.withLock {
+                $0.append((key, gains))
+                if $0.count > Known.answersMax { $0.removeFirst() }
+            }
+            return gains
+        }
+    }
+}
