@@ -38,6 +38,12 @@ extension Outbox {
             // What was taken, by its place: the hash of its leaf. So a ledger that was put back is told from the one that was followed.
             try db.execute(sql: "CREATE TABLE entry (number INTEGER PRIMARY KEY NOT NULL, hash BLOB NOT NULL) STRICT")
         }
+        migrator.registerMigration("003-digests") { db in
+            for table in Table.allCases {
+                try db.execute(sql: "ALTER TABLE \(table.rawValue) ADD COLUMN digest BLOB")
+                try stamp(table, db)
+            }
+        }
         return migrator
     }
 

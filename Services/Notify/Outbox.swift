@@ -31,7 +31,10 @@ struct Outbox: Sendable {
             var configuration = Configuration()
             configuration.label = "outbox"
             configuration.journalMode = .wal
-            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON") }
+            configuration.prepareDatabase { db in
+                try db.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")
+                db.add(function: Outbox.digest)
+            }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             // GRDB sets NORMAL in WAL mode after it has prepared the connection: a NORMAL commit does not survive a power cut.
             try queue.inDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
@@ -39,7 +42,10 @@ struct Outbox: Sendable {
             let migrator = Outbox.migrator
             let unknown = try queue.read { try migrator.appliedIdentifiers($0) }.subtracting(migrator.migrations)
             guard unknown.isEmpty else { throw OutboxError.newer(path: path, unknown: unknown.sorted()) }
+            // Before rows of an older version get digests: what is damaged must not be taken for what was written.
+            try queue.read { try Outbox.checkPages($0, path) }
             try migrator.migrate(queue)
+            try queue.read { try Outbox.checkRows($0, path) }
             return queue
         }
     }
@@ -69,11 +75,13 @@ struct Outbox: Sendable {
             for entry in entries {
                 let index = Int64(entry.index)
                 try db.execute(sql: "INSERT OR IGNORE INTO entry (number, hash) VALUES (?, ?)", arguments: [index, Data(entry.hash.bytes)])
+                if db.changesCount > 0 { try Outbox.stamp(.entry, db, where: "number = ?", [index]) }
                 guard index > cursor else { continue }
                 cursor = index
                 if let message = entry.message, try Outbox.insert(message, channels, now, db) { new += 1 }
             }
             try db.execute(sql: "UPDATE cursor SET entry = ?", arguments: [cursor])
+            try Outbox.stamp(.cursor, db)
             return new
         }
     }
@@ -84,11 +92,14 @@ struct Outbox: Sendable {
             sql: "INSERT INTO message (id, type, body, created) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             arguments: [message.id, message.type, message.body, message.created.microseconds])
         guard db.changesCount > 0 else { return false }
+        try stamp(.message, db, where: "id = ?", [message.id])
         for channel in channels {
             try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [channel])
+            if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [channel]) }
             try db.execute(
                 sql: "INSERT INTO delivery (message, channel, next_at) VALUES (?, ?, ?)", arguments: [message.id, channel, now.microseconds])
         }
+        try stamp(.delivery, db, where: "message = ?", [message.id])
         return true
     }
 
@@ -139,6 +150,7 @@ struct Outbox: Sendable {
                             address = :address
                         """, arguments: ["name": name, "address": address])
             }
+            try Outbox.stamp(.channel, db)
         }
     }
 
@@ -150,7 +162,8 @@ struct Outbox: Sendable {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT delivery.message, type, body, created, channel, attempts FROM delivery
+                    SELECT delivery.message, type, body, created, channel, attempts,
+                        \(Table.message.isWhole) AND \(Table.delivery.isWhole) AND \(Table.channel.isWhole) AS whole FROM delivery
                     JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
                     WHERE delivery.state = 'pending' AND channel.state = 'active' AND (:channel IS NULL OR channel = :channel)
                         AND NOT (next_at > :now AND next_at <= :horizon)
@@ -161,7 +174,8 @@ struct Outbox: Sendable {
                     "channel": channel, "now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit,
                 ]
             ).map { row in
-                Due(
+                guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) to \(row["channel"] as String) is not what was written") }
+                return Due(
                     message: Message(
                         id: row["message"], type: row["type"], body: row["body"], created: WallTime(microseconds: row["created"])),
                     channel: row["channel"], attempts: row["attempts"])
@@ -195,6 +209,7 @@ struct Outbox: Sendable {
                     UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL
                     WHERE message = ? AND channel = ? AND state <> 'delivered'
                     """, arguments: [now.microseconds, id, channel])
+            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
         }
     }
 
@@ -211,8 +226,10 @@ struct Outbox: Sendable {
                     WHERE message = ? AND channel = ? AND state = 'pending'
                     """,
                 arguments: [retryAt == nil ? "given-up" : "pending", why, retryAt?.microseconds, id, channel])
+            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
             guard let hold else { return }
             try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
+            try Outbox.stamp(.channel, db, where: "name = ?", [channel])
         }
     }
 
@@ -224,9 +241,11 @@ struct Outbox: Sendable {
                     UPDATE delivery SET attempts = attempts + 1, last_error = ?, next_at = ?
                     WHERE message = ? AND channel = ? AND state = 'pending'
                     """, arguments: [why, now.microseconds, id, channel])
+            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
             try db.execute(
                 sql: "UPDATE channel SET state = 'disabled', since = ?, why = ? WHERE name = ? AND state = 'active'",
                 arguments: [now.microseconds, why, channel])
+            try Outbox.stamp(.channel, db, where: "name = ?", [channel])
         }
     }
 
@@ -238,6 +257,7 @@ struct Outbox: Sendable {
                     UPDATE channel SET state = 'active', since = NULL, why = NULL, held_until = NULL
                     WHERE name = ? AND state = 'disabled'
                     """, arguments: [channel])
+            try Outbox.stamp(.channel, db, where: "name = ?", [channel])
         }
     }
 
@@ -364,6 +384,8 @@ extension Outbox {
 
     private static func translated<Value>(_ path: String, _ work: () throws -> Value) throws(OutboxError) -> Value {
         do { return try work() } catch let error as OutboxError { throw error } catch let error as DatabaseError {
+            // SQLITE_CORRUPT, SQLITE_NOTADB.
+            if [11, 26].contains(error.resultCode.rawValue) { throw .damaged(path: path, why: error.message ?? "\(error.resultCode)") }
             throw .storage(path: path, code: error.extendedResultCode.rawValue, why: error.message ?? "\(error.resultCode)")
         } catch { throw .storage(path: path, code: 0, why: "\(error)") }
     }

@@ -8,6 +8,8 @@ enum OutboxError: Error, Hashable, Sendable {
     case unsafe(path: String, pragma: String, wanted: String, found: String?)
     /// Migrated by a later version, by these steps.
     case newer(path: String, unknown: [String])
+    /// A row or a page is not what was written, or the file is none of SQLite's.
+    case damaged(path: String, why: String)
     /// SQLite's extended result code.
     case storage(path: String, code: Int32, why: String)
     case badID(String)
@@ -29,6 +31,8 @@ extension OutboxError: CustomStringConvertible {
             "\(path) cannot be used: its disk is full; make room ('df \(path)' shows the disk), then start again"
         case .storage(let path, let code, let why):
             "\(path): SQLite failed with \(code), \(why): look at the disk's space and health, then start again"
+        case .damaged(let path, let why):
+            "\(path) is damaged: \(why); put a backup of it back, or move it away: then what control's ledger holds is told again, under the ids that it had"
         case .badID(let id): "\(id.debugDescription) cannot be a webhook-id"
         case .index(let index): "\(index) cannot be the index of an entry"
         }

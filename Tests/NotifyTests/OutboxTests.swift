@@ -57,9 +57,92 @@ struct OutboxTests {
         let path = folder["noise"]
         try Data(repeating: 65, count: 8_192).write(to: URL(fileURLWithPath: path))
         let error = #expect(throws: OutboxError.self) { try Outbox(path: path) }
-        guard case .storage(_, code: 26, _) = error else { Issue.record("\(String(describing: error))"); return }
+        guard case .damaged(path, _) = error else { Issue.record("\(String(describing: error))"); return }
         let nowhere = folder["no/such"]
         #expect(throws: OutboxError.unopened(path: nowhere, why: "No such file or directory")) { try Outbox(path: nowhere) }
+    }
+
+    /// One of each, and of deliveries one in each state.
+    private func filled() throws {
+        for index in 1...4 { _ = try take(index, channels: ["oncall", "audit"]) }
+        try outbox.delivered("msg_j_1", on: "oncall", at: now)
+        try outbox.failed("msg_j_2", on: "oncall", why: "HTTP 500", retryAt: nil)
+        try outbox.failed("msg_j_3", on: "oncall", why: "HTTP 503", retryAt: now + .seconds(5), hold: now + .seconds(3))
+        try outbox.disable("audit", after: "msg_j_1", why: "410", at: now)
+    }
+
+    private func edit(_ sql: String) throws {
+        try outbox.database.write { db in
+            try db.execute(sql: "PRAGMA ignore_check_constraints = ON")
+            try db.execute(sql: sql)
+        }
+    }
+
+    @Test func `a value that is not what was written in any column of any row is refused at the start, in a line that names file and row`() throws {
+        try filled()
+        _ = try Outbox(path: outbox.path)
+        var tried = 0
+        for table in Outbox.Table.allCases {
+            let name = table.rawValue
+            for column in table.columns + ["digest"] {
+                // One bit, and for what is not there a value.
+                let type = try outbox.database.read { try String.fetchOne($0, sql: "SELECT typeof(\(column)) FROM \(name) LIMIT 1") } ?? ""
+                let change =
+                    switch type {
+                    case "integer": "(\(column) | 1) - (\(column) & 1)"
+                    case "text": "char(unicode(\(column)) + 1) || substr(\(column), 2)"
+                    case "blob": "zeroblob(length(\(column)))"
+                    default: column == "digest" ? "x'00'" : ["why", "last_error", "address"].contains(column) ? "'x'" : "7"
+                    }
+                let copy = folder["\(name)-\(column).sqlite"]
+                try outbox.database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+                try FileManager.default.copyItem(atPath: outbox.path, toPath: copy)
+                let queue = try DatabaseQueue(path: copy)
+                try queue.writeWithoutTransaction { db in
+                    try db.execute(sql: "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
+                    try db.execute(sql: "UPDATE \(name) SET \(column) = \(change) WHERE rowid = (SELECT MIN(rowid) FROM \(name))")
+                    #expect(db.changesCount == 1, "\(name).\(column)")
+                }
+                try queue.close()
+                let error = #expect(throws: OutboxError.self, "\(name).\(column)") { try Outbox(path: copy) }
+                guard case .damaged(copy, _)? = error else { Issue.record("\(name).\(column): \(String(describing: error))"); continue }
+                #expect("\(try #require(error))".hasPrefix("\(copy) is damaged: "))
+                tried += 1
+            }
+        }
+        #expect(tried == 26, "each was tried")
+    }
+
+    @Test func `a delivery that is damaged while notify runs is not sent, and not passed over`() throws {
+        try filled()
+        #expect(try due(at: now + .seconds(9)).count == 2, "the control")
+        for (table, change) in [("message", "body = x'7b7d' WHERE id = 'msg_j_3'"), ("delivery", "attempts = 0 WHERE message = 'msg_j_3' AND channel = 'oncall'"), ("channel", "held_until = 1 WHERE name = 'oncall'")] {
+            let before = try outbox.database.read { try Row.fetchAll($0, sql: "SELECT * FROM \(table)") }
+            try edit("UPDATE \(table) SET \(change)")
+            let error = #expect(throws: OutboxError.self) { try due(at: now + .seconds(9)) }
+            guard case .damaged? = error else { Issue.record("\(table): \(String(describing: error))"); continue }
+            try outbox.database.write { db in
+                try db.execute(sql: "PRAGMA defer_foreign_keys = ON; DELETE FROM \(table)")
+                for row in before {
+                    try db.execute(sql: "INSERT INTO \(table) VALUES (\(row.map { _ in "?" }.joined(separator: ", ")))", arguments: StatementArguments(row.databaseValues))
+                }
+            }
+            #expect(try due(at: now + .seconds(9)).count == 2, "as it was")
+        }
+    }
+
+    @Test func `an outbox of the version before gets its digests once, and not from pages that are damaged`() throws {
+        try filled()
+        for table in Outbox.Table.allCases { try edit("ALTER TABLE \(table.rawValue) DROP COLUMN digest") }
+        try edit("DELETE FROM grdb_migrations WHERE identifier = '003-digests'")
+        let again = try Outbox(path: outbox.path)
+        #expect(try again.due(at: now + .seconds(9), limit: 9).count == 2)
+        _ = try Outbox(path: outbox.path)
+        // A row that its index does not find.
+        try outbox.database.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'cursor') WHERE name = 'delivery_pending'; PRAGMA wal_checkpoint(TRUNCATE)")
+        }
+        #expect(throws: OutboxError.self) { try Outbox(path: outbox.path) }
     }
 
     @Test func `an entry is taken once, with its messages, and older ones are ignored`() throws {
