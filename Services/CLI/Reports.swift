@@ -64,6 +64,9 @@ struct StatusView {
         if !status.journal.isEmpty { lines.append(terminal.red("JOURNAL") + " \(status.entriesWaiting) entries wait: \(Terminal.safe(status.journal))") }
         for line in status.pending.prefix(10) { lines.append(terminal.red("PENDING") + " \(Terminal.safe(line))   in force, not durable yet: forgotten if control ends now") }
         if status.pending.count > 10 { lines.append("        and \(status.pending.count - 10) more") }
+        if let lost = service("policy").counters["batches.lost"], lost > 0 {
+            lines.append(terminal.red("LOST") + "    \(Show.number(lost)) batches that neither the vault has nor an agent holds any more: policy's log names them")
+        }
         let notify = service("notify")
         if notify.gauges["ledger.trouble"] == 1 {
             lines.append(terminal.red("NOTIFY") + "  control's ledger is not the one that was delivered: nothing new is told until two operators say so (sluice ledger restore governance)")

@@ -37,6 +37,7 @@ final class Anchors {
     var answer: WireAnchor {
         var body = WireAnchor()
         body.seen = judgement?.held?.size ?? 0
+        body.vault = judgement?.held?.stored ?? 0
         body.cosigned = judgement?.cosigned ?? Data()
         body.trouble = judgement?.trouble ?? ""
         return body

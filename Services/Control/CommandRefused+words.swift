@@ -109,7 +109,7 @@ extension Powers.Gain {
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
         case .actsAs(let service, let key): "takes whoever has the key \(CurveKey(key)?.z85 ?? "?") for \(service)"
-        case .forgetsReads: "gives up what was recorded as read and is not in the ledger that is taken in its place"
+        case .forgetsReads: "gives up what was stored, and recorded as read, and is not in the vault that is taken in its place"
         case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
         case .loosens(let line): "policy: \(line)"
         case .exceedsAudience(let name): "lets more people be able to read \(name) than the policy itself allows"

@@ -126,7 +126,10 @@ final class Journal: Sendable {
         guard (witnessed == nil) == (held == nil) else { throw StoreError.damaged(path: path, "what was cosigned of policy's ledger cannot be read") }
         witness = Mutex(PolicyWitness(keys: keys, held: held))
         id = known
-        cosigned.withLock { $0 = note.flatMap { try? SignedNote(parsing: [UInt8]($0)) } }
+        if let note {
+            guard let known = try? SignedNote(parsing: [UInt8](note)) else { throw StoreError.damaged(path: path, "the checkpoint that policy has cosigned cannot be read") }
+            cosigned.withLock { $0 = known }
+        }
         allocateReserve()
     }
 
@@ -169,6 +172,15 @@ final class Journal: Sendable {
         do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, error.words) }
     }
 
+    /// For people: which file, what, and what to do.
+    private func words(_ error: any Error) -> String {
+        switch error {
+        case let error as DatabaseError: "\(SQLiteStore.named(path, error))"
+        case let error as LedgerError: "\(StoreError.damaged(path: path, error.words))"
+        default: "\(path): \(error)"
+        }
+    }
+
     private func sign(_ size: UInt64) throws {
         let checkpoint = Checkpoint(origin: signer.verifier.name, size: size, root: try ledger.root(at: size))
         let note = try SignedNote(text: checkpoint.text, signatures: [signer.sign(checkpoint.text, at: 0)])
@@ -182,9 +194,10 @@ final class Journal: Sendable {
     ///
     /// - Returns: the floor: every epoch that an earlier run may have given is below or at it.
     func reserveEpochs() throws -> Epoch {
-        let floor = try database.read { db in try Int64.fetchOne(db, sql: "SELECT reserved FROM journal") ?? 0 }
+        let floor = try SQLiteStore.naming(path) { try database.read { db in try Int64.fetchOne(db, sql: "SELECT reserved FROM journal") ?? 0 } }
+        guard floor >= 0, floor <= Int64.max - Int64(2 * Journal.epochsReserved) else { throw StoreError.damaged(path: path, "the epochs that it has reserved are none") }
         reserved.withLock { $0 = UInt64(floor) }
-        try extendReserve(beyond: UInt64(floor))
+        try SQLiteStore.naming(path) { try extendReserve(beyond: UInt64(floor)) }
         return Epoch(UInt64(floor))
     }
 
@@ -206,7 +219,7 @@ final class Journal: Sendable {
             news.post(.unreserved(error.message ?? "disk full"))
             return false
         } catch {
-            news.post(.failed("\(error)"))
+            news.post(.failed(words(error)))
             return false
         }
         owed.withLock { if $0 == epoch { $0 = nil } }
@@ -309,11 +322,11 @@ final class Journal: Sendable {
             news.post(.full(error.message ?? "disk full"))
             return false
         } catch {
-            news.post(.failed("\(error)"))
+            news.post(.failed(words(error)))
             return false
         }
         allocateReserve()
-        do { try SQLiteStore.checkpoint(database) } catch { news.post(.failed("\(error)")) }
+        do { try SQLiteStore.checkpoint(database) } catch { news.post(.failed(words(error))) }
         return true
     }
 
@@ -357,7 +370,7 @@ final class Journal: Sendable {
             case .append, .stop: break
             }
         } catch {
-            news.post(.failed("\(error)"))
+            news.post(.failed(words(error)))
         }
     }
 

@@ -90,6 +90,7 @@ extension CheckpointWitness.Verdict {
         case .behind(let seen, let offered): "it has \(offered) entries, and \(seen) were cosigned: the vault was put back; 'sluice ledger restore reads' says what to do"
         case .forked(let size, _, _): "its \(size) entries are others than those that were cosigned: it tells two stories; 'sluice ledger restore reads' says what to do"
         case .inconsistent(let from, let to, _): "its \(to) entries do not begin with the \(from) that were cosigned: it was rewritten; 'sluice ledger restore reads' says what to do"
+        case .vaultBehind(let seen, let offered): "its vault has stored \(offered) segments, and \(seen) were cosigned: the vault was put back; 'sluice ledger restore reads' says what to do"
         case .otherOrigin(let name): "it is another ledger (\(name))"
         }
     }

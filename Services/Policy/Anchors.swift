@@ -10,6 +10,10 @@ struct Anchors {
     private var offer: ReadLedger.Offer
     /// Entries in policy's own ledger.
     private var size: UInt64
+    /// Segments that the vault has ever stored.
+    private var stored: UInt64
+    /// Of these, as control has last said: so many it will ask for, also when the vault was put back.
+    private(set) var vaultWitnessed: UInt64 = 0
     /// Of it, as control has last said.
     private var witnessed: UInt64?
     private var isAsked = false
@@ -24,6 +28,7 @@ struct Anchors {
     init(offer: ReadLedger.Offer, seen: SignedNote?, kept: UInt64) {
         self.offer = offer
         size = offer.size
+        stored = offer.stored
         self.seen = (seen.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0, seen.map { Data($0.bytes) } ?? Data())
         self.kept = kept
     }
@@ -50,6 +55,7 @@ struct Anchors {
     mutating func hear(_ answer: WireAnchor) -> Errand {
         controlsTrouble = answer.trouble
         witnessed = answer.seen
+        vaultWitnessed = answer.vault
         var errand = Errand(offerFrom: next())
         if answer.seen > kept, !answer.cosigned.isEmpty {
             kept = answer.seen
@@ -64,6 +70,12 @@ struct Anchors {
         return next()
     }
 
+    /// The vault has grown. Told with the next offer, one for each renewal at most: what is stored in between is not anchored yet.
+    mutating func stored(_ segments: UInt64) -> UInt64? {
+        stored = segments
+        return next()
+    }
+
     mutating func made(_ offer: ReadLedger.Offer) -> UInt64? {
         self.offer = offer
         isAsked = false
@@ -74,8 +86,8 @@ struct Anchors {
 
     private mutating func next() -> UInt64? {
         guard !isAsked, let witnessed else { return nil }
-        let isAnswered = witnessed == offer.size
-        guard isAnswered ? size > offer.size : witnessed != offer.from else { return nil }
+        let isAnswered = witnessed == offer.size && vaultWitnessed == offer.stored
+        guard isAnswered ? size > offer.size || stored > offer.stored : witnessed != offer.from && witnessed != offer.size else { return nil }
         isAsked = true
         return witnessed
     }

@@ -50,7 +50,7 @@ final class Monitor {
     private var pending = 0
     private var pendingBytes = 0
     private var isFull = false
-    /// The read ledger was recomputed since the start. Until then nothing is released: it may have been edited.
+    /// The read ledger was recomputed since the start, and the vault's rows compared. Until then nothing is released: they may have been edited.
     private var isAudited = false
     /// Each holds a page of segments in memory.
     private static let releasesMax = 16
@@ -346,7 +346,7 @@ final class Monitor {
             body.justification.utf8.count <= Limits.reasonBytesMax
         else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
         guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
-        guard isAudited else { return refuse(.leaseEnded, "the ledger of reads is being checked after policy's start: try again in some seconds") }
+        guard isAudited else { return refuse(.leaseEnded, "the ledger of reads and the vault are being checked after policy's start: try again in some seconds") }
         guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
         guard streaming.count < Monitor.releasesMax else { return refuse(.storeFull, "\(Monitor.releasesMax) releases are running: try again later") }
         let record = ReleaseRecord(
@@ -445,7 +445,9 @@ final class Monitor {
                 busy(peersByNumber[batch.ingest], batch.agent, batch.header, milliseconds: milliseconds)
             case .fenced(let epoch): acknowledge(epoch, isDurable: false)
             case .recorded(let epoch): acknowledge(epoch, isDurable: true)
-            case .totals(let found): totals = found
+            case .totals(let found):
+                totals = found
+                if let from = anchors.stored(found.stored) { writer.take(.offer(from: from)) }
             case .full(let full):
                 isFull = full
                 logger.log(level: full ? .error : .notice, "\(full ? "the vault's disk is full: batches wait at the agents, reads are refused" : "the vault has room again")")
@@ -473,9 +475,9 @@ final class Monitor {
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(stored), UInt32(removed), UInt32(erased))
                 binder.send(.directoryStored, body, to: job.route)
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
-            case .audited(let size):
+            case .audited(let size, let segments):
                 isAudited = true
-                logger.info("the ledger of reads is whole: \(size) entries")
+                logger.info("the ledger of reads is whole: \(size) entries; so is the vault: \(segments) segments")
             case .failed(let why):
                 logger.critical("the vault has failed: \(why); policy ends, nothing more is stored or released")
                 return false
@@ -495,10 +497,20 @@ final class Monitor {
         if answer.isDuplicate { counters["duplicates", default: 0] += 1 }
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
         if answer.erased > 0 { counters["events.dropped.erased", default: 0] += UInt64(answer.erased) }
-        if answer.lost > 0 { counters["batches.lost", default: 0].add(saturating: answer.lost) }
+        if answer.lost > 0 { noteLost(answer) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)
         groups[answer.ingest]!.sequences.append(answer.sequence)
+    }
+
+    /// What lies between what the vault has and what the agent still holds can come from nowhere: an agent that was told it is stored, by a vault that was put back
+    /// since, or one that has set it aside.
+    private func noteLost(_ answer: VaultWriter.Answer) {
+        counters["batches.lost", default: 0].add(saturating: answer.lost)
+        let agent = registry.nodes[answer.agent]?.name ?? "\(answer.agent)"
+        let last = answer.sequence - 1
+        let which = answer.lost == 1 ? "batch \(last)" : "batches \(last - answer.lost + 1) to \(last)"
+        logger.error("\(which) of agent \(agent), stream \(String(answer.stream, radix: 16)), \(answer.lost == 1 ? "is" : "are") lost: the agent does not hold them any more, and the vault has none of them; it was put back since they were acknowledged, or the agent has set them aside")
     }
 
     private func settle(_ bytes: Int) {
@@ -591,6 +603,8 @@ final class Monitor {
         report.gauges["vault.keys.missing"] = Int64(keys.missing.count)
         report.gauges["vault.events"] = totals.events
         report.gauges["vault.segments"] = totals.segments
+        report.gauges["vault.stored"] = Int64(clamping: totals.stored)
+        report.gauges["vault.stored.witnessed"] = Int64(clamping: anchors.vaultWitnessed)
         report.gauges["vault.bytes"] = totals.bytes
         report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0
         report.gauges["erasures.waiting"] = Int64(erasing.values.count { $0.state == .waiting })

@@ -41,8 +41,8 @@ struct PolicyService: ParsableCommand {
             witness: LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness)),
             controlWitness: ServiceHost.verifier(trusted.anchors.controlWitness))
         let (seen, anchored) = (try reads.seen(), try reads.anchored())
-        let offer = try reads.offer(from: anchored)
-        let recorded = try vault.gate().map { try WireGateState(serializedBytes: $0).value } ?? .unheard
+        let offer = try reads.offer(from: anchored, stored: vault.stored)
+        let recorded = try reads.gate(vault.gate())
         let wakeup = try Wakeup()
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)

@@ -17,6 +17,8 @@ struct ReadLedger: Sendable {
     struct Offer: Sendable {
         let size: UInt64
         let from: UInt64
+        /// By the vault, ever.
+        let stored: UInt64
         let note: Data
         let proof: [Data]
     }
@@ -53,6 +55,12 @@ struct ReadLedger: Sendable {
         case .whole(let size, _, _): return size
         case .faulty(let fault): throw StoreError.damaged(path: path, "in its ledger of reads \(fault.words)")
         }
+    }
+
+    /// The gate as the vault has it; none: as a node that has heard nothing.
+    func gate(_ recorded: Data?) throws -> GateState {
+        guard let recorded else { return .unheard }
+        do { return try WireGateState(serializedBytes: recorded).value } catch { throw StoreError.damaged(path: path, "the gate that it recorded last cannot be read") }
     }
 
     func size() throws -> UInt64 { try naming { try store.size() } }
@@ -103,18 +111,26 @@ struct ReadLedger: Sendable {
     // MARK: Anchors
 
     /// What policy has cosigned last of control's ledger, kept before anybody was told.
-    func seen() throws -> SignedNote? { try note("seen") }
+    func seen() throws -> SignedNote? {
+        guard let note = try note("seen") else { return nil }
+        // A witness that forgets is none.
+        guard (try? note.verify([], required: [witness.verifier])) != nil else { throw StoreError.damaged(path: path, "what it has cosigned of control's ledger was changed") }
+        return note
+    }
 
     /// The size of its own that control has cosigned, as far as policy has heard.
     func anchored() throws -> UInt64 { try note("cosigned").flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 }
 
     private func note(_ column: String) throws -> SignedNote? {
         let bytes = try SQLiteStore.naming(path) { try database.read { db in try Data.fetchOne(db, sql: "SELECT \(column) FROM anchor") } }
-        return bytes.flatMap { try? SignedNote(parsing: [UInt8]($0)) }
+        guard let bytes else { return nil }
+        do { return try SignedNote(parsing: [UInt8](bytes)) } catch { throw StoreError.damaged(path: path, "the checkpoint that it keeps as '\(column)' cannot be read: \(error)") }
     }
 
     private func keep(_ note: Data, in column: String) throws {
-        try database.write { db in try db.execute(sql: "UPDATE anchor SET \(column) = ?", arguments: [note]) }
+        do {
+            try database.write { db in try db.execute(sql: "UPDATE anchor SET \(column) = ?", arguments: [note]) }
+        } catch let error as DatabaseError where !error.isFull { throw SQLiteStore.named(path, error) }
     }
 
     /// Cosigns a checkpoint of control's that the follower has checked entry by entry: durable first, then told.
@@ -138,11 +154,14 @@ struct ReadLedger: Sendable {
     }
 
     /// The newest checkpoint. Behind what control has cosigned there is no proof, and none is offered: control says what that means.
-    func offer(from: UInt64) throws -> Offer {
-        let checkpoint = try naming { try store.checkpoint(origin: signer.verifier.name) }
+    ///
+    /// - Parameter stored: Segments that the vault has ever stored, durably.
+    func offer(from: UInt64, stored: UInt64) throws -> Offer {
+        let found = try naming { try store.checkpoint(origin: signer.verifier.name) }
+        let checkpoint = Checkpoint(origin: found.origin, size: found.size, root: found.root, stored: stored)
         let proof = from <= checkpoint.size ? try naming { try store.consistencyProof(from: from, to: checkpoint.size) } : []
         let note = try SignedNote(text: checkpoint.text, signatures: [signer.sign(checkpoint.text, at: 0)])
-        return Offer(size: checkpoint.size, from: from, note: Data(note.bytes), proof: proof.map { Data($0.bytes) })
+        return Offer(size: checkpoint.size, from: from, stored: stored, note: Data(note.bytes), proof: proof.map { Data($0.bytes) })
     }
 
     private func naming<Value>(_ body: () throws -> Value) throws -> Value {

@@ -81,7 +81,7 @@ final class Releases: Sendable {
                         }
                     } catch {
                         running[number] = nil
-                        news.post(.failed(number, "\(error)"))
+                        news.post(.failed(number, vault.words(error)))
                     }
                 }
             }

@@ -41,8 +41,8 @@ final class VaultWriter: Sendable {
         case swept(Swept, isInDoubt: Bool)
         case directory(DirectoryJob, stored: Int, removed: Int, erased: Int)
         case directoryRefused(DirectoryJob, Refusal, String)
-        /// Every entry of the read ledger is what was recorded.
-        case audited(UInt64)
+        /// Every entry of the read ledger is what was recorded, and every segment there that was stored and is not deleted.
+        case audited(UInt64, segments: Int64)
         case failed(String)
     }
 
@@ -64,6 +64,7 @@ final class VaultWriter: Sendable {
         /// Of somebody who is erased: not stored.
         var erased = 0
         let isDuplicate: Bool
+        /// Before this one: neither here nor at the agent.
         let lost: UInt64
     }
 
@@ -123,7 +124,7 @@ final class VaultWriter: Sendable {
         startThread("opener") { [self] in openAll() }
         startThread("writer") { [self] in writeAll() }
         startThread("auditor") { [self] in
-            do { news.post(.audited(try reads.audit())) } catch { news.post(.failed("\(error)")) }
+            do { news.post(.audited(try reads.audit(), segments: try vault.audit())) } catch { news.post(.failed(vault.words(error))) }
         }
     }
 
@@ -250,7 +251,7 @@ final class VaultWriter: Sendable {
                 if !fences.isEmpty || !others.isEmpty { work.pause(milliseconds: 200) }
             } catch {
                 // After a failed write nothing is known about what the disk holds: a restart reads it anew.
-                news.post(.failed("\(error)"))
+                news.post(.failed(vault.words(error)))
                 ended.signal()
                 return
             }
@@ -438,7 +439,7 @@ final class VaultWriter: Sendable {
                 return true
             }
             news.post(.grew(try reads.size()))
-        case .offer(let from): news.post(.offered(try reads.offer(from: from)))
+        case .offer(let from): news.post(.offered(try reads.offer(from: from, stored: vault.stored)))
         case .cosign(let note, let checkpoint): news.post(.cosigned(checkpoint, try reads.cosign(note, at: Clock.wall())))
         case .keep(let note): if !(try reads.keep(cosigned: note)) { news.post(.badCosignature) }
         case .erase(let orders):

@@ -8,6 +8,7 @@ package struct CheckpointWitness: Hashable, Sendable {
         /// Nothing was seen before, and nothing is shown: the one step that is taken on trust.
         case first
         case accepted(from: UInt64)
+        /// The same entries; the vault beside them may have stored more.
         case same
         /// Shorter than what was seen: rolled back, truncated, or late.
         case behind(seen: UInt64, offered: UInt64)
@@ -16,12 +17,14 @@ package struct CheckpointWitness: Hashable, Sendable {
         /// Longer, and not shown to continue what was seen: rewritten, or the proof is damaged.
         case inconsistent(from: UInt64, to: UInt64, ProofRefused)
         case otherOrigin(KeyName)
+        /// The ledger goes on, and the vault that it lies in has stored less than was seen, or does not say any more: it was put back.
+        case vaultBehind(seen: UInt64, offered: UInt64)
 
         /// Whether the checkpoint may be cosigned, and the ledger served.
         package var isGood: Bool {
             switch self {
             case .first, .accepted, .same: true
-            case .behind, .forked, .inconsistent, .otherOrigin: false
+            case .behind, .forked, .inconsistent, .otherOrigin, .vaultBehind: false
             }
         }
     }
@@ -50,7 +53,10 @@ package struct CheckpointWitness: Hashable, Sendable {
         }
         if checkpoint.size < seen.size { return .behind(seen: seen.size, offered: checkpoint.size) }
         if checkpoint.size == seen.size {
-            return checkpoint.root == seen.root ? .same : .forked(size: seen.size, seen: seen.root, offered: checkpoint.root)
+            guard checkpoint.root == seen.root else { return .forked(size: seen.size, seen: seen.root, offered: checkpoint.root) }
+            guard isVaultWhole(checkpoint, seen) else { return .vaultBehind(seen: seen.stored ?? 0, offered: checkpoint.stored ?? 0) }
+            last = checkpoint
+            return .same
         }
         do {
             try MerkleProof.checkConsistency(
@@ -58,7 +64,13 @@ package struct CheckpointWitness: Hashable, Sendable {
         } catch {
             return .inconsistent(from: seen.size, to: checkpoint.size, error)
         }
+        guard isVaultWhole(checkpoint, seen) else { return .vaultBehind(seen: seen.stored ?? 0, offered: checkpoint.stored ?? 0) }
         last = checkpoint
         return .accepted(from: seen.size)
+    }
+
+    private func isVaultWhole(_ checkpoint: Checkpoint, _ seen: Checkpoint) -> Bool {
+        guard let least = seen.stored else { return true }
+        return checkpoint.stored.map { $0 >= least } ?? false
     }
 }

@@ -33,33 +33,54 @@ final class DataKeys: Sendable {
     /// - Throws: `StoreError`, `VaultRefused`.
     init(path: String, masters: [MasterKey], vault: String) throws {
         self.path = path
-        file = try DataKeys.open(path)
-        guard let first = masters.first else { throw VaultRefused.otherMasterKey(path: vault) }
-        let id = try file.write { db -> Data in
-            if let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key") { return id }
-            try db.execute(sql: "INSERT INTO master_key VALUES (1, ?)", arguments: [first.id])
-            return first.id
-        }
-        guard let master = masters.first(where: { $0.id == id }) else {
+        let file = try DataKeys.open(path)
+        self.file = file
+        do {
+            master = try SQLiteStore.naming(path) { try DataKeys.master(of: file, masters, path: path, vault: vault) }
+            let (next, holds) = try SQLiteStore.naming(path) {
+                try file.read { db in
+                    (
+                        try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0,
+                        try Row.fetchAll(db, sql: "SELECT subject, incident FROM hold")
+                    )
+                }
+            }
+            known.withLock { known in
+                known.next = next + 1
+                for row in holds { known.held[row[0], default: []].insert(UInt64(bitPattern: row[1])) }
+            }
+            try SQLiteStore.naming(path) { try reload([]) }
+        } catch {
             try? file.close()
-            throw VaultRefused.otherMasterKey(path: vault)
+            throw error
         }
-        self.master = master
-        let (next, holds) = try file.read { db in
-            (
-                try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0,
-                try Row.fetchAll(db, sql: "SELECT subject, incident FROM hold")
-            )
+    }
+
+    /// The one of `masters` that the keys are wrapped under.
+    private static func master(of file: any DatabaseWriter, _ masters: [MasterKey], path: String, vault: String) throws -> MasterKey {
+        guard let first = masters.first else { throw VaultRefused.otherMasterKey(path: vault) }
+        return try file.write { db in
+            let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key")
+            if let id, let master = masters.first(where: { $0.id == id }) { return master }
+            // A name of the master key that was changed is damage; the keys themselves say whose they are.
+            let rows = try Row.fetchAll(db, sql: "SELECT number, subject, month, wrapped FROM data_key UNION ALL SELECT 0, '', -1, wrapped FROM commitment LIMIT 8")
+            let isOurs = rows.contains { row in
+                masters.contains { DataKey(row[0], for: DataKeyPlace(subject: row[1], month: row[2]), unwrapping: row[3], under: $0) != nil }
+            }
+            guard !isOurs else { throw StoreError.damaged(path: path, "the id of the master key in it was changed") }
+            guard id == nil, rows.isEmpty else { throw VaultRefused.otherMasterKey(path: vault) }
+            try db.execute(sql: "INSERT INTO master_key VALUES (1, ?)", arguments: [first.id])
+            return first
         }
-        known.withLock { known in
-            known.next = next + 1
-            for row in holds { known.held[row[0], default: []].insert(UInt64(bitPattern: row[1])) }
-        }
-        try reload([])
     }
 
     static func open(_ path: String) throws -> any DatabaseWriter {
-        try SQLiteStore.open(path, overwrites: true, version: 1) { _, db in
+        try SQLiteStore.open(path, overwrites: true, version: 2) { step, db in
+            if step == 2 {
+                try db.execute(
+                    sql: "CREATE TABLE commitment (only INTEGER PRIMARY KEY CHECK (only = 1), wrapped BLOB NOT NULL, begun INTEGER NOT NULL) STRICT")
+            }
+            guard step == 1 else { return }
             // A number never comes back: what a destroyed key encrypted must not be taken for another's.
             try db.execute(
                 sql: """
@@ -80,13 +101,15 @@ final class DataKeys: Sendable {
     // MARK: Which vault they are for
 
     /// The vault that these are the keys of; nil: none yet.
-    func vaultID() throws -> Data? { try file.read { try Data.fetchOne($0, sql: "SELECT id FROM vault") } }
+    func vaultID() throws -> Data? { try SQLiteStore.naming(path) { try file.read { try Data.fetchOne($0, sql: "SELECT id FROM vault") } } }
 
-    func belong(to vault: Data) throws { try file.write { try $0.execute(sql: "INSERT INTO vault VALUES (1, ?)", arguments: [vault]) } }
+    func belong(to vault: Data) throws {
+        try SQLiteStore.naming(path) { try file.write { try $0.execute(sql: "INSERT INTO vault VALUES (1, ?)", arguments: [vault]) } }
+    }
 
     /// What an older vault had in its own file. Done again after a crash it is the same.
     func take(_ rows: [Row], id: Data, sequence: Int64) throws {
-        try file.write { db in
+        try writing { db in
             guard try Data.fetchOne(db, sql: "SELECT id FROM master_key") == id else { throw VaultRefused.otherMasterKey(path: path) }
             for row in rows {
                 try db.execute(
@@ -102,6 +125,31 @@ final class DataKeys: Sendable {
     /// No key gets a number that the vault has seen, also when this file was put back.
     func numbersBegin(after number: Int64) { known.withLock { $0.next = max($0.next, number + 1) } }
 
+    // MARK: What the vault is committed to
+
+    /// The key that vouches for the vault's rows, and whether the vault has been committed under it.
+    ///
+    /// - Parameter make: if there is none.
+    func commitmentKey(make: Bool) throws -> (key: CommitmentKey?, isBegun: Bool) {
+        try SQLiteStore.naming(path) {
+            try file.write { db in
+                if let row = try Row.fetchOne(db, sql: "SELECT wrapped, begun FROM commitment") {
+                    guard let key = DataKey(0, for: .commitment, unwrapping: row[0], under: master) else {
+                        throw StoreError.damaged(path: path, "the key that vouches for the vault's segments was changed")
+                    }
+                    return (key.forCommitment, row[1])
+                }
+                guard make else { return (nil, false) }
+                let (key, wrapped) = try DataKey.make(0, for: .commitment, under: master)
+                try db.execute(sql: "INSERT INTO commitment VALUES (1, ?, 0)", arguments: [wrapped])
+                return (key.forCommitment, false)
+            }
+        }
+    }
+
+    /// The vault has a commitment from here on, durably: one without is not believed any more.
+    func beginCommitment() throws { try SQLiteStore.naming(path) { try writing { try $0.execute(sql: "UPDATE commitment SET begun = 1") } } }
+
     // MARK: Keys
 
     /// Keys that a transaction of the vault has made: nobody else's before it has committed.
@@ -113,7 +161,7 @@ final class DataKeys: Sendable {
     /// The key of a place; makes it if there is none.
     func key(for place: DataKeyPlace, made: Made) throws -> DataKey {
         if let key = made.keys[place]?.key ?? known.withLock({ $0.byPlace[place] }) { return key }
-        let stored = try file.read { db -> DataKey? in
+        let stored = try reading { db -> DataKey? in
             let statement = try db.cachedStatement(sql: "SELECT number, wrapped FROM data_key WHERE subject = ? AND month = ?")
             guard let row = try Row.fetchOne(statement, arguments: [place.subject, place.month]) else { return nil }
             guard let key = DataKey(row[0], for: place, unwrapping: row[1], under: master) else {
@@ -133,7 +181,7 @@ final class DataKeys: Sendable {
     /// is used by the next.
     func store(_ made: Made, at now: WallTime) throws {
         guard let highest = made.highest else { return }
-        try file.write { db in
+        try writing { db in
             for (place, made) in made.keys {
                 // An erasure of the past must not reach what was made after they agreed anew, whatever the clock says.
                 try db.execute(
@@ -162,7 +210,7 @@ final class DataKeys: Sendable {
     func key(_ number: Int64) throws -> Result<DataKey, SegmentUnreadable.Why> {
         if let key = known.withLock({ $0.byNumber[number] }) { return .success(key) }
         // Remembered before the file is let go: an erasure forgets what is in memory after it has written.
-        return try file.read { db in
+        return try reading { db in
             let statement = try db.cachedStatement(sql: "SELECT subject, month, wrapped FROM data_key WHERE number = ?")
             guard let row = try Row.fetchOne(statement, arguments: [number]) else { return .failure(.keyMissing) }
             let place = DataKeyPlace(subject: row[0], month: row[1])
@@ -172,11 +220,20 @@ final class DataKeys: Sendable {
         }
     }
 
+    /// A full disk is left as SQLite says it: it may pass.
+    private func reading<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        do { return try file.read(body) } catch let error as DatabaseError where !error.isFull { throw SQLiteStore.named(path, error) }
+    }
+
+    private func writing<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        do { return try file.write(body) } catch let error as DatabaseError where !error.isFull { throw SQLiteStore.named(path, error) }
+    }
+
     func forgetAll() { known.withLock { ($0.byPlace, $0.byNumber) = ([:], [:]) } }
 
     /// The numbers and months of a person's keys.
     func numbers(of subject: String) throws -> [(number: Int64, month: Int64)] {
-        try file.read { db in
+        try reading { db in
             try Row.fetchAll(db.cachedStatement(sql: "SELECT number, month FROM data_key WHERE subject = ?"), arguments: [subject]).map { ($0[0], $0[1]) }
         }
     }
@@ -184,13 +241,13 @@ final class DataKeys: Sendable {
     /// Nil: the first.
     func subject(after subject: String?) throws -> String? {
         let sql = "SELECT subject FROM data_key WHERE subject \(subject == nil ? ">=" : ">") ? ORDER BY subject LIMIT 1"
-        return try file.read { db in try String.fetchOne(db.cachedStatement(sql: sql), arguments: [subject ?? ""]) }
+        return try reading { db in try String.fetchOne(db.cachedStatement(sql: sql), arguments: [subject ?? ""]) }
     }
 
     /// - Returns: how many there were.
     @discardableResult func destroy(_ numbers: [Int64]) throws -> Int {
         guard !numbers.isEmpty else { return 0 }
-        let count = try file.write { db in
+        let count = try writing { db in
             try numbers.reduce(0) { count, number in
                 try db.execute(sql: "DELETE FROM data_key WHERE number = ?", arguments: [number])
                 return count + db.changesCount
@@ -216,18 +273,18 @@ final class DataKeys: Sendable {
     func isHeld(_ subject: String) -> Bool { known.withLock { $0.held[subject] != nil } }
 
     func erasures() throws -> [Erasure] {
-        let rows = try file.read { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure ORDER BY subject") }
+        let rows = try reading { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure ORDER BY subject") }
         return rows.map { erasure($0) }
     }
 
     func erasure(of subject: String) throws -> Erasure? {
-        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE subject = ?", arguments: [subject]) }
+        try reading { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE subject = ?", arguments: [subject]) }
             .map { erasure($0) }
     }
 
     /// The next one whose rows are not gone.
     func unfinished() throws -> Erasure? {
-        try file.read { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE state = 1 LIMIT 1") }
+        try reading { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE state = 1 LIMIT 1") }
             .map { erasure($0) }
     }
 
@@ -248,7 +305,7 @@ final class DataKeys: Sendable {
             let isNew = old.map { order.at > $0.at } ?? true
             // An older order says nothing of what was agreed to since.
             if !isNew { order.readmitted = old?.readmitted ?? order.readmitted }
-            let hasKeys = try file.read { db in
+            let hasKeys = try reading { db in
                 try Bool.fetchOne(
                     db, sql: "SELECT EXISTS (SELECT 1 FROM data_key WHERE subject = ? AND made_us < ?)",
                     arguments: [order.subject, order.readmitted?.microseconds ?? .max]) ?? false
@@ -257,7 +314,7 @@ final class DataKeys: Sendable {
         }
         guard !begun.isEmpty else { return }
         let held = known.withLock { $0.held }
-        try file.write { db in
+        try writing { db in
             for order in begun {
                 let state: Erasure.State = held[order.subject] == nil ? .rows : .waiting
                 try db.execute(
@@ -282,7 +339,7 @@ final class DataKeys: Sendable {
 
     /// After a decision about persons: what is in memory follows, and the log does not keep what was deleted.
     private func reload(_ subjects: Set<String>) throws {
-        let (erased, wereErased) = try file.read { db in
+        let (erased, wereErased) = try reading { db in
             (
                 // One that waits is waited for, whatever was agreed to since: what came now would be under the keys that are to go.
                 try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE readmitted_us IS NULL OR state = 0"),
@@ -300,18 +357,18 @@ final class DataKeys: Sendable {
     }
 
     /// Nothing of them is left.
-    func finish(_ subject: String) throws { try file.write { try $0.execute(sql: "UPDATE erasure SET state = 2 WHERE subject = ? AND state = 1", arguments: [subject]) } }
+    func finish(_ subject: String) throws { try writing { try $0.execute(sql: "UPDATE erasure SET state = 2 WHERE subject = ? AND state = 1", arguments: [subject]) } }
 
     /// Marks who is erased and has rows again, because a backup of the vault was put back.
     func begin(again subjects: [String]) throws {
         guard !subjects.isEmpty else { return }
-        try file.write { db in
+        try writing { db in
             for subject in subjects { try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ? AND state = 2", arguments: [subject]) }
         }
     }
 
     func readmit(_ subject: String, at now: WallTime) throws {
-        try file.write { db in
+        try writing { db in
             try db.execute(
                 sql: "UPDATE erasure SET readmitted_us = ? WHERE subject = ? AND readmitted_us IS NULL", arguments: [now.microseconds, subject])
         }
@@ -321,7 +378,7 @@ final class DataKeys: Sendable {
     // MARK: What incidents hold
 
     func hold(_ incident: UInt64, _ subjects: Set<String>) throws {
-        try file.write { db in
+        try writing { db in
             for subject in subjects {
                 try db.execute(sql: "INSERT INTO hold VALUES (?, ?) ON CONFLICT DO NOTHING", arguments: [Int64(bitPattern: incident), subject])
             }
@@ -332,7 +389,7 @@ final class DataKeys: Sendable {
     /// Erasures that waited for nothing else begin with it.
     func lift(_ incident: UInt64) throws {
         var begun: Set<String> = []
-        try file.write { db in
+        try writing { db in
             try db.execute(sql: "DELETE FROM hold WHERE incident = ?", arguments: [Int64(bitPattern: incident)])
             begun = try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state = 0 AND subject NOT IN (SELECT subject FROM hold)")
             for subject in begun {
@@ -361,6 +418,10 @@ final class DataKeys: Sendable {
             let id = try Data.fetchOne(db, sql: "SELECT id FROM master_key")
             if id == new.id { return 0 }
             guard id == nil || id == old.id else { throw VaultRefused.otherMasterKey(path: path) }
+            if let wrapped = try Data.fetchOne(db, sql: "SELECT wrapped FROM commitment") {
+                guard let key = DataKey(0, for: .commitment, unwrapping: wrapped, under: old) else { throw VaultRefused.keyChanged(path: path, number: 0) }
+                try db.execute(sql: "UPDATE commitment SET wrapped = ?", arguments: [try key.wrapped(for: .commitment, under: new)])
+            }
             let rows = try Row.fetchCursor(db, sql: "SELECT number, subject, month, wrapped FROM data_key ORDER BY number")
             var count = 0
             while let row = try rows.next() {
@@ -409,6 +470,8 @@ package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
     /// The vault holds segments, and there is no file of keys.
     case keysMissing(path: String)
     case otherKeys(path: String)
+    /// The vault was committed to its segments under a key that is not there.
+    case keysOlder(path: String)
     case keyChanged(path: String, number: Int64)
 
     package var description: String {
@@ -417,6 +480,7 @@ package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
         case .inTheClear(let path): "\(path) was written in the clear by an older Sluice: read what you need with that version, then start with another --home"
         case .keysMissing(let path): "\(path) is missing, and without it nothing in the vault can be read: put back a replica of it, or start with another --home"
         case .otherKeys(let path): "\(path) holds the keys of another vault: put the right one back"
+        case .keysOlder(let path): "\(path) is older than the vault, whose segments cannot be checked with it: put a newer replica of it back"
         case .keyChanged(let path, let number): "\(path): key \(number) was changed or belongs to another master key; nothing was wrapped anew"
         }
     }

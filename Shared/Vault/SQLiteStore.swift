@@ -79,10 +79,8 @@ package enum SQLiteStore {
                     }
                 }
             }
-        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
-            throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
         } catch let error as DatabaseError {
-            throw unusable(path, error)
+            throw named(path, error)
         }
         return writer
     }
@@ -125,13 +123,12 @@ package enum SQLiteStore {
 
     /// Runs `body`, and names the file in what it throws.
     package static func naming<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
-        do {
-            return try body()
-        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
-            throw StoreError.damaged(path: path, error.message ?? "\(error.resultCode)")
-        } catch let error as DatabaseError {
-            throw unusable(path, error)
-        }
+        do { return try body() } catch let error as DatabaseError { throw named(path, error) }
+    }
+
+    /// An error of SQLite, with the file that it is about.
+    package static func named(_ path: String, _ error: DatabaseError) -> StoreError {
+        [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) ? .damaged(path: path, error.message ?? "\(error.resultCode)") : unusable(path, error)
     }
 
     /// SQLite says "I/O error" of a full disk as well, and of a failing one: the disk itself is asked.

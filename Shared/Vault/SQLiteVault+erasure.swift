@@ -26,20 +26,18 @@ extension SQLiteVault {
     package func eraseNext(atMost limit: Int) throws -> Erasure? {
         guard var erasure = try keys.unfinished() else { return nil }
         let live = try keys.numbers(of: erasure.subject)
-        try pool.writeWithoutTransaction { db in
-            try db.inTransaction(.immediate) {
-                let rows = try SQLiteVault.dead(erasure.subject, besides: live.map(\.number), atMost: limit, in: db)
-                let gone = try SQLiteVault.delete(rows, in: db)
-                // With the rows, so that the sum is right wherever this is interrupted.
-                try db.execute(
-                    sql: "INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, events = events + excluded.events",
-                    arguments: [erasure.subject, gone.segments, gone.events])
-                if gone.segments < limit { erasure.state = .done }
-                if !live.contains(where: { $0.month == DataKeyPlace.directory }) {
-                    try db.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [erasure.subject])
-                }
-                return .commit
+        try changing { db, draft in
+            let rows = try SQLiteVault.dead(erasure.subject, besides: live.map(\.number), atMost: limit, in: db)
+            let gone = try SQLiteVault.delete(rows, draft, in: db)
+            // With the rows, so that the sum is right wherever this is interrupted.
+            try db.execute(
+                sql: "INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, events = events + excluded.events",
+                arguments: [erasure.subject, gone.segments, gone.events])
+            if gone.segments < limit { erasure.state = .done }
+            if !live.contains(where: { $0.month == DataKeyPlace.directory }) {
+                try db.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [erasure.subject])
             }
+            return true
         }
         deleted()
         if erasure.state == .done { try keys.finish(erasure.subject) }
@@ -65,19 +63,27 @@ extension SQLiteVault {
     package func lift(_ incident: UInt64) throws { try keys.lift(incident) }
 
     /// Rows of a person whose keys are gone.
-    private static func dead(_ subject: String, besides live: [Int64], atMost count: Int, in db: Database) throws -> [(number: Int64, events: Int64)] {
+    private static func dead(_ subject: String, besides live: [Int64], atMost count: Int, in db: Database) throws -> [Deletable] {
         let list = live.map(String.init).joined(separator: ", ")
         return try Row.fetchAll(
-            db, sql: "SELECT number, count FROM segment WHERE subject = ? \(live.isEmpty ? "" : "AND key NOT IN (\(list))") LIMIT ?", arguments: [subject, count]
-        ).map { ($0[0], $0[1]) }
+            db, sql: "SELECT number, class, first_ns, count FROM segment WHERE subject = ? \(live.isEmpty ? "" : "AND key NOT IN (\(list))") LIMIT ?",
+            arguments: [subject, count]
+        ).map { Deletable(place: SegmentPlace(number: $0[0], subject: subject, dataClass: $0[1], first: $0[2]), events: $0[3]) }
     }
 
-    static func delete(_ rows: [(number: Int64, events: Int64)], in db: Database) throws -> (segments: Int64, events: Int64) {
+    /// A row that may go.
+    struct Deletable {
+        let place: SegmentPlace
+        let events: Int64
+    }
+
+    static func delete(_ rows: [Deletable], _ draft: CommitmentDraft, in db: Database) throws -> (segments: Int64, events: Int64) {
         let statement = try db.cachedStatement(sql: "DELETE FROM segment WHERE number = ?")
         var events: Int64 = 0
         // In the order of the file: neighbours leave one page together.
-        for row in rows.sorted(by: { $0.number < $1.number }) {
-            try statement.execute(arguments: [row.number])
+        for row in rows.sorted(by: { $0.place.number < $1.place.number }) {
+            try statement.execute(arguments: [row.place.number])
+            draft.remove(row.place)
             events &+= row.events
         }
         if !rows.isEmpty {

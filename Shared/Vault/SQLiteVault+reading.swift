@@ -22,12 +22,13 @@ extension SQLiteVault {
         _ selection: Selection, after cursor: SegmentCursor, limit: Int
     ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor) {
         var next = cursor
+        let unbound = commitment.withLock { $0.unbound }
         var segments: [Result<Segment, SegmentUnreadable>] = []
         while segments.count < limit {
             let rows = try rows(selection, after: next, limit: limit - segments.count)
             for (row, key) in rows {
                 let number: Int64 = row[0]
-                let columns = SegmentColumns(row)
+                let columns = SegmentColumns(row, isBound: number > unbound)
                 (next.row, next.subject, next.dataClass, next.first) = (number, columns.subject, columns.dataClass, columns.first)
                 switch key {
                 // Somebody who is being erased is not there any more, for whoever reads.
@@ -143,7 +144,8 @@ extension SQLiteVault {
 
 extension SegmentColumns {
     /// Of a row in the order of ``SQLiteVault/segments(_:after:limit:)``.
-    fileprivate init(_ row: Row) {
+    fileprivate init(_ row: Row, isBound: Bool) {
+        number = isBound ? row[0] : 0
         subject = row[1]
         dataClass = row[2]
         first = row[3]

@@ -10,35 +10,33 @@ extension SQLiteVault {
         var next: SweepCursor? = cursor
         /// Keys whose months may have nothing left. They go once the rows are durably gone: a row never stands there without its key.
         var emptied: [Int64] = []
-        try pool.writeWithoutTransaction { db in
-            try db.inTransaction(.immediate) {
-                var left = rows
-                for _ in 0..<SQLiteVault.visitsMax {
-                    guard let place = next, let subject = try self.subject(after: place.subject, in: db) else {
-                        try finish(next, at: now, in: db)
-                        next = nil
-                        break
-                    }
-                    var at = place
-                    if keys.isHeld(subject) {
-                        swept.held += 1
-                        at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
-                    } else {
-                        let found = try expired(subject, retention, at: now, atMost: left, in: db)
-                        let (segments, events) = try SQLiteVault.delete(found, in: db)
-                        swept.segments += segments
-                        swept.events += events
-                        left -= found.count
-                        // There may be more of the same person: visited again by the next step.
-                        guard left > 0 else { break }
-                        at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
-                        emptied += try self.emptied(subject, at: now, in: db)
-                    }
-                    at.subject = subject
-                    next = at
+        try changing { db, draft in
+            var left = rows
+            for _ in 0..<SQLiteVault.visitsMax {
+                guard let place = next, let subject = try self.subject(after: place.subject, in: db) else {
+                    try finish(next, at: now, in: db)
+                    next = nil
+                    break
                 }
-                return .commit
+                var at = place
+                if keys.isHeld(subject) {
+                    swept.held += 1
+                    at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
+                } else {
+                    let found = try expired(subject, retention, at: now, atMost: left, in: db)
+                    let (segments, events) = try SQLiteVault.delete(found, draft, in: db)
+                    swept.segments += segments
+                    swept.events += events
+                    left -= found.count
+                    // There may be more of the same person: visited again by the next step.
+                    guard left > 0 else { break }
+                    at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
+                    emptied += try self.emptied(subject, at: now, in: db)
+                }
+                at.subject = subject
+                next = at
             }
+            return true
         }
         if swept.segments > 0 { deleted() }
         swept.keys = try keys.destroy(emptied)
@@ -67,17 +65,19 @@ extension SQLiteVault {
 
     private func expired(
         _ subject: String, _ retention: Retention, at now: WallTime, atMost count: Int, in db: Database
-    ) throws -> [(number: Int64, events: Int64)] {
-        var found: [(number: Int64, events: Int64)] = []
+    ) throws -> [Deletable] {
+        var found: [Deletable] = []
         for name in try SQLiteVault.classes(of: subject, in: db) where found.count < count {
             guard let edge = retention.edge(of: DataClass(name), at: now) else { continue }
             // A segment that reaches over the edge is kept whole.
             let statement = try db.cachedStatement(
                 sql: """
-                    SELECT number, count FROM segment WHERE subject = ? AND class = ? AND first_ns < ? AND last_ns < ? ORDER BY first_ns LIMIT ?
+                    SELECT number, first_ns, count FROM segment WHERE subject = ? AND class = ? AND first_ns < ? AND last_ns < ? ORDER BY first_ns LIMIT ?
                     """)
             let arguments: StatementArguments = [subject, name, edge.nanoseconds, edge.nanoseconds, count - found.count]
-            found += try Row.fetchAll(statement, arguments: arguments).map { ($0[0], $0[1]) }
+            found += try Row.fetchAll(statement, arguments: arguments).map {
+                Deletable(place: SegmentPlace(number: $0[0], subject: subject, dataClass: name, first: $0[1]), events: $0[2])
+            }
         }
         return found
     }

@@ -12,7 +12,10 @@ package final class SQLiteVault: Vault {
     package var database: any DatabaseWriter { pool }
     /// Nanoseconds that the longest segment spans: so long before a time a segment may begin that reaches into it.
     let longest: Mutex<Int64>
-    private let path: String
+    let path: String
+    let commitmentKey: CommitmentKey
+    /// As it was last committed.
+    let commitment: Mutex<Commitment>
     private let now: @Sendable () -> WallTime
     /// Something was deleted, and the log holds it yet.
     private let mustEmptyLog = Mutex(false)
@@ -38,7 +41,8 @@ package final class SQLiteVault: Vault {
         let keysWereThere = FileManager.default.fileExists(atPath: keysPath)
         let keys = try DataKeys(path: keysPath, masters: masters, vault: path)
         self.keys = keys
-        pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 4) { step, db in
+        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 5) { step, db in
+            if step == 5 { try SQLiteVault.addCommitment(db) }
             if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
             if step == 2 { try SQLiteVault.encrypt(db, path) }
             if step == 3 { try SQLiteVault.addReadLedger(db) }
@@ -66,17 +70,29 @@ package final class SQLiteVault: Vault {
                     INSERT INTO total VALUES (1, 0, 0, NULL);
                     """)
         }
-        longest = Mutex(try pool.read { try Int64.fetchOne($0, sql: "SELECT longest_ns FROM housekeeping") ?? 0 })
-        do { try pairUp(keysWereThere: keysWereThere) } catch {
+        self.pool = pool
+        let (key, found, span): (CommitmentKey, Commitment, Int64)
+        do {
+            (key, found, span) = try SQLiteStore.naming(path) {
+                try SQLiteVault.pairUp(pool, keys, path)
+                let (key, found) = try SQLiteVault.commitment(pool, keys, path)
+                return (key, found, try pool.read { try Int64.fetchOne($0, sql: "SELECT longest_ns FROM housekeeping") ?? 0 })
+            }
+        } catch {
             try? pool.close()
             try? keys.close()
             // A file of keys that was made just now, for a vault that has another somewhere, must not be taken for it the next time.
             if !keysWereThere { for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: keysPath + end) } }
             throw error
         }
+        commitmentKey = key
+        commitment = Mutex(found)
+        longest = Mutex(span)
         // What was deleted before the last end may be in the log yet.
-        _ = try SQLiteStore.emptyLog(pool)
-        try eraseAgain()
+        try SQLiteStore.naming(path) {
+            _ = try SQLiteStore.emptyLog(pool)
+            try eraseAgain()
+        }
     }
 
     package static let present: @Sendable () -> WallTime = { WallTime(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) }
@@ -90,14 +106,19 @@ package final class SQLiteVault: Vault {
     }
 
     /// The vault and its keys name each other.
-    private func pairUp(keysWereThere: Bool) throws {
+    private static func pairUp(_ pool: any DatabaseWriter, _ keys: DataKeys, _ path: String) throws {
         let (id, high) = try pool.read { db in
             let row = try Row.fetchOne(db, sql: "SELECT id, key_high FROM housekeeping")
             return (row?[0] as Data?, row?[1] as Int64? ?? 0)
         }
         keys.numbersBegin(after: high)
         switch (id, try keys.vaultID()) {
-        case (let id?, let known?): guard id == known else { throw VaultRefused.otherKeys(path: keys.path) }
+        case (let id?, let known?):
+            guard id == known else {
+                // Who has the key of what this vault is committed to is its own, whatever name it has been given since.
+                guard try vouches(pool, keys, path) else { throw VaultRefused.otherKeys(path: keys.path) }
+                throw StoreError.damaged(path: path, "it and \(keys.path) name each other otherwise than when they were made: the id in one of them was changed")
+            }
         case (_?, nil): throw VaultRefused.keysMissing(path: keys.path)
         case (nil, let known?):
             // Made by an attempt that ended here, or by the vault that lay here before, of which nothing is left.
@@ -167,20 +188,18 @@ package final class SQLiteVault: Vault {
     }
 
     package func transaction(_ body: (any VaultTransaction) throws -> Bool) throws {
-        try pool.writeWithoutTransaction { db in
-            let made = DataKeys.Made()
-            let before = longest.withLock { $0 }
-            var (isCommits, isCommitted) = (false, false)
-            // What was not committed is not on disk either, and must be noted by the next that is as long.
-            defer { if !isCommitted { longest.withLock { $0 = before } } }
-            try db.inTransaction(.immediate) {
-                guard try body(Transaction(db: db, keys: keys, made: made, longest: noteLongest)) else { return .rollback }
-                try store(made, in: db)
-                isCommits = true
-                return .commit
-            }
-            isCommitted = isCommits
+        let made = DataKeys.Made()
+        let before = longest.withLock { $0 }
+        var (isCommits, isCommitted) = (false, false)
+        // What was not committed is not on disk either, and must be noted by the next that is as long.
+        defer { if !isCommitted { longest.withLock { $0 = before } } }
+        try changing { db, draft in
+            guard try body(Transaction(db: db, keys: keys, made: made, draft: draft, longest: noteLongest)) else { return false }
+            try store(made, in: db)
+            isCommits = true
+            return true
         }
+        isCommitted = isCommits
     }
 
     /// In memory before it is durable, and never less: a segment is looked for from further back than need be, and never missed.
@@ -202,12 +221,13 @@ package final class SQLiteVault: Vault {
     }
 
     package func gate() throws -> Data? {
-        try pool.read { db in try Data.fetchOne(db, sql: "SELECT body FROM gate ORDER BY epoch DESC LIMIT 1") }
+        try SQLiteStore.naming(path) { try pool.read { db in try Data.fetchOne(db, sql: "SELECT body FROM gate ORDER BY epoch DESC LIMIT 1") } }
     }
 
     package func totals() throws -> VaultTotals {
         try pool.read { db in
             var totals = VaultTotals()
+            totals.stored = stored
             if let row = try Row.fetchOne(db, sql: "SELECT events, segments, oldest_ns FROM total") {
                 totals.events = row[0]
                 totals.segments = row[1]
@@ -237,12 +257,18 @@ package final class SQLiteVault: Vault {
         try keys.close()
     }
 
+    package func words(_ error: any Error) -> String {
+        // Errors of the file of keys name it themselves, where they are made.
+        (error as? DatabaseError).map { "\(SQLiteStore.named(path, $0))" } ?? "\(error)"
+    }
+
     package func isFull(_ error: any Error) -> Bool { (error as? DatabaseError)?.isFull ?? false }
 
     private struct Transaction: SQLiteVaultTransaction {
         let db: Database
         let keys: DataKeys
         let made: DataKeys.Made
+        let draft: CommitmentDraft
         let longest: (Segment, Database) throws -> Void
 
         func highWater(_ key: StreamKey) throws -> UInt64 {
@@ -262,23 +288,25 @@ package final class SQLiteVault: Vault {
         func insert(_ segment: Segment) throws {
             let key = try keys.key(for: DataKeyPlace(of: segment), made: made)
             try longest(segment, db)
-            let columns = SegmentColumns(segment, key: key.number)
+            let columns = SegmentColumns(segment, key: key.number, number: draft.next)
             let body = try key.seal(segment.blob, beside: columns)
             let statement = try db.cachedStatement(
                 sql: """
-                    INSERT INTO segment (subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch,
-                        columns_bytes, hash, key, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    INSERT INTO segment (number, subject, class, first_ns, last_ns, agent, stream, sequence, site, team, count, epoch,
+                        columns_bytes, hash, key, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """)
             try statement.execute(arguments: [
-                columns.subject, columns.dataClass, columns.first, columns.last, columns.agent, columns.stream, columns.sequence,
+                columns.number, columns.subject, columns.dataClass, columns.first, columns.last, columns.agent, columns.stream, columns.sequence,
                 columns.site, columns.team, columns.count, columns.epoch, columns.columnsBytes, columns.hash, columns.key, body,
             ])
+            draft.add(SegmentPlace(number: columns.number, subject: columns.subject, dataClass: columns.dataClass, first: columns.first))
         }
 
         func remove(_ key: StreamKey, sequence: UInt64) throws {
-            try db.execute(
-                sql: "DELETE FROM segment WHERE stream = ? AND sequence = ? AND agent = ?",
+            let rows = try Row.fetchAll(
+                db, sql: "DELETE FROM segment WHERE stream = ? AND sequence = ? AND agent = ? RETURNING number, subject, class, first_ns",
                 arguments: [Int64(bitPattern: key.stream), Int64(sequence), Int64(key.agent)])
+            for row in rows { draft.remove(SegmentPlace(number: row[0], subject: row[1], dataClass: row[2], first: row[3])) }
         }
 
         func hash(of key: StreamKey, sequence: UInt64) throws -> Data? {

@@ -106,6 +106,8 @@ package struct VaultTotals: Hashable, Sendable {
     package var segments: Int64 = 0
     package var oldest: WallTime?
     package var bytes: Int64 = 0
+    /// Segments that there ever were.
+    package var stored: UInt64 = 0
     package init() {}
 }
 
@@ -132,6 +134,15 @@ package protocol Vault: Sendable {
     /// The gate as it was last recorded; nil: never.
     func gate() throws -> Data?
     func totals() throws -> VaultTotals
+    /// Segments that it has ever stored, durably: it grows with each, and never goes back, whatever is erased or swept. One that was put back has fewer.
+    var stored: UInt64 { get }
+    /// Compares the rows that there are with those that were committed, all of them.
+    ///
+    /// - Returns: how many there are.
+    /// - Throws: `StoreError.damaged`: some were deleted, added or exchanged, by whomever.
+    func audit() throws -> Int64
+    /// For people: which file has failed, and what to do.
+    func words(_ error: any Error) -> String
     func extent(of selection: Selection) throws -> (subjects: Int, events: Int64)
     /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more. One that cannot be opened, or was
     /// changed, stands in its place as what it is.

@@ -27,6 +27,8 @@ package struct DataKeyPlace: Hashable, Sendable {
     var month: Int64
     /// The month of the key for a person's entry in the directory.
     static let directory: Int64 = 0
+    /// Whose key makes the vault's commitment: nobody's, of no month.
+    static let commitment = DataKeyPlace(subject: "", month: -1)
 
     package init(subject: String, month: Int64) {
         self.subject = subject
@@ -111,6 +113,9 @@ package struct DataKey: Sendable {
         return bytes
     }
 
+    /// A key that is none of a month's: it opens nothing, and vouches for what is there.
+    var forCommitment: CommitmentKey { CommitmentKey(key) }
+
     /// Nonce, ciphertext, tag. The nonce is random: 2^32 segments of one person's month are out of reach.
     package func seal(_ blob: Data, beside columns: SegmentColumns) throws -> Data {
         guard let sealed = try AES.GCM.seal(blob, using: key, authenticating: columns.associated).combined else {
@@ -154,19 +159,22 @@ package struct SegmentColumns: Hashable, Sendable {
     var hash: Data
     /// Number of the data key.
     var key: Int64
+    /// The row's own; 0: it was written before numbers were bound.
+    var number: Int64
 
     /// Every column in one form: texts and bytes with their length in front, numbers as 8 bytes, big-endian.
     var associated: [UInt8] {
-        var bytes = Array("sluice segment v1\n".utf8)
+        var bytes = Array((number == 0 ? "sluice segment v1\n" : "sluice segment v2\n").utf8)
         bytes.reserveCapacity(256)
         for text in [subject, site, team, dataClass] { bytes.append(text) }
         for number in [agent, stream, sequence, first, last, count, epoch, columnsBytes, key] { bytes.append(number) }
         bytes.append(Int64(hash.count))
         bytes.append(contentsOf: hash)
+        if number != 0 { bytes.append(number) }
         return bytes
     }
 
-    package init(_ segment: Segment, key: Int64) {
+    package init(_ segment: Segment, key: Int64, number: Int64) {
         subject = segment.scope.subject
         site = segment.scope.site
         team = segment.scope.team
@@ -181,6 +189,7 @@ package struct SegmentColumns: Hashable, Sendable {
         columnsBytes = Int64(segment.columnsBytes)
         hash = segment.hash
         self.key = key
+        self.number = number
     }
 
     /// Nil: these are no numbers of a segment.

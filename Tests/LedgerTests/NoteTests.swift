@@ -133,13 +133,19 @@ import Testing
         }
     }
 
-    @Test func `a checkpoint is three lines, written in one way`() throws {
+    @Test func `a checkpoint is three lines, and one more beside a vault, written in one way`() throws {
         let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
         let empty = try Checkpoint(parsing: "ledger.example\n0\n\(root)\n")
         #expect(empty.root == MerkleTree.emptyRoot)
         #expect(empty.text == "ledger.example\n0\n\(root)\n")
         #expect(try Checkpoint(parsing: "ledger.example\n12\n\(root)\n").size == 12)
+        let beside = try Checkpoint(parsing: "ledger.example\n12\n\(root)\nvault 4711\n")
+        #expect(beside.stored == 4_711 && beside.text == "ledger.example\n12\n\(root)\nvault 4711\n")
+        #expect(try Checkpoint(parsing: "ledger.example\n12\n\(root)\n") != beside)
         for (other, error) in [
+            ("ledger.example\n12\n\(root)\nvault\n", .extensionLines(1)), ("ledger.example\n12\n\(root)\nvault 1\nvault 1\n", .extensionLines(2)),
+            ("ledger.example\n12\n\(root)\nvault 01\n", .stored), ("ledger.example\n12\n\(root)\nvault -1\n", .stored),
+            ("ledger.example\n12\n\(root)\nvault \n", .stored), ("ledger.example\n12\n\(root)\nvault 18446744073709551615\n", .stored),
             ("", .shape), ("ledger.example\n12\n\(root)", .shape), ("ledger.example\n12\n", .shape), ("\n12\n\(root)\n", .origin),
             ("two words\n12\n\(root)\n", .origin), ("ledger.example\n012\n\(root)\n", .size), ("ledger.example\n+12\n\(root)\n", .size),
             ("ledger.example\n-1\n\(root)\n", .size), ("ledger.example\n 12\n\(root)\n", .size), ("ledger.example\n\n\(root)\n", .size),

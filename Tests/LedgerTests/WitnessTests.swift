@@ -51,4 +51,22 @@ import Testing
         var witness = CheckpointWitness(continuing: try checkpoint(7))
         #expect(witness.see(try checkpoint(20, of: fork), proof: try proof(7, 20, of: fork)) == .accepted(from: 7))
     }
+
+    @Test func `a vault that has stored less than was seen, or says no more, is behind, whatever its ledger says`() throws {
+        func with(_ stored: UInt64?, _ size: UInt64) throws -> Checkpoint {
+            let plain = try checkpoint(size)
+            return Checkpoint(origin: plain.origin, size: plain.size, root: plain.root, stored: stored)
+        }
+        var witness = CheckpointWitness(continuing: try with(nil, 7))
+        // Nothing was said before: whatever is said is taken on trust, once.
+        #expect(witness.see(try with(40, 7), proof: []) == .same && witness.last?.stored == 40)
+        #expect(witness.see(try with(41, 7), proof: []) == .same && witness.last?.stored == 41)
+        for stored in [40, 0, nil] as [UInt64?] {
+            #expect(witness.see(try with(stored, 7), proof: []) == .vaultBehind(seen: 41, offered: stored ?? 0))
+            #expect(witness.see(try with(stored, 11), proof: try proof(7, 11)) == .vaultBehind(seen: 41, offered: stored ?? 0))
+        }
+        #expect(witness.last == (try with(41, 7)), "and nothing of it is kept")
+        #expect(witness.see(try with(41, 11), proof: try proof(7, 11)) == .accepted(from: 7))
+        #expect(witness.last == (try with(41, 11)))
+    }
 }

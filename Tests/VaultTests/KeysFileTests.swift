@@ -185,7 +185,7 @@ import Testing
                 try db.execute(sql: "UPDATE data_key SET wrapped = ? WHERE number = ?", arguments: [box, number])
                 guard number == 1 else { continue }
                 let stored = segment(1)
-                let columns = SegmentColumns(stored, key: 1)
+                let columns = SegmentColumns(stored, key: 1, number: 0)
                 try db.execute(
                     sql: "INSERT INTO segment VALUES (1, 'E1', 'activity', ?, ?, 3, ?, 1, 'berlin', 'search', 4, 7, 81, ?, 1, ?)",
                     arguments: [columns.first, columns.last, columns.stream, columns.hash, try key.seal(stored.blob, beside: columns)])

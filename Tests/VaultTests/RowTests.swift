@@ -43,7 +43,6 @@ import Testing
         let whole = try Set(opened(found(vault, scene)))
         #expect(whole.count == 3, "the control")
         var tried: [String: Int] = [:]
-        // Its number is its place in the file, which nothing is associated with: THREATS says so.
         for column in try columns(scene) where column != "number" {
             let row = try #require(try scene.ask("SELECT \(column) FROM segment WHERE number = 1").first)
             let value: DatabaseValue = row[0]
@@ -63,9 +62,9 @@ import Testing
         #expect(untried == [], "each was tried")
     }
 
-    @Test func `a row that was copied under another subject, sequence, stream, agent or class does not open`() throws {
+    @Test func `a row that was copied under another number, subject, sequence, stream, agent or class does not open`() throws {
         let changes = [
-            "subject": "'E2'", "sequence": "9", "stream": "stream + 1", "agent": "4", "class": "'review'", "key": "(SELECT key FROM segment WHERE subject = 'E2')",
+            "number": "9", "subject": "'E2'", "sequence": "9", "stream": "stream + 1", "agent": "4", "class": "'review'", "key": "(SELECT key FROM segment WHERE subject = 'E2')",
             "subject, with that one's key": "",
         ]
         for (name, value) in changes {

@@ -52,13 +52,13 @@ import Testing
     }
 
     @Test func `no two rows have the same associated data`() throws {
-        let one = SegmentColumns(segment(1), key: 1)
+        let one = SegmentColumns(segment(1), key: 1, number: 1)
         var moved = one
         moved.site = "berlins"
         moved.team = "earch"
         #expect(one.associated != moved.associated)
         var all: Set<[UInt8]> = [one.associated, moved.associated]
-        for path: WritableKeyPath<SegmentColumns, Int64> in [\.agent, \.stream, \.sequence, \.first, \.last, \.count, \.epoch, \.columnsBytes, \.key] {
+        for path: WritableKeyPath<SegmentColumns, Int64> in [\.agent, \.stream, \.sequence, \.first, \.last, \.count, \.epoch, \.columnsBytes, \.key, \.number] {
             var other = one
             other[keyPath: path] += 1
             #expect(all.insert(other.associated).inserted)

@@ -193,7 +193,7 @@ private final class SealScene {
             stream: batch.header.stream, sequence: batch.header.sequence, first: WallTime(nanoseconds: batch.header.firstNs),
             last: WallTime(nanoseconds: batch.header.lastNs), count: Int(batch.header.count), epoch: batch.header.epoch,
             columnsBytes: Int(batch.header.columnsBytes), hash: hash, blob: Data(packed))
-        return try dataKey.seal(segment.blob, beside: SegmentColumns(segment, key: dataKey.number))
+        return try dataKey.seal(segment.blob, beside: SegmentColumns(segment, key: dataKey.number, number: Int64(segment.sequence)))
     }
 }
 #endif

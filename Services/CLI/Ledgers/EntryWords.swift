@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Ledger
 import Wire
 
 /// Entries of the two ledgers as lines for people.
@@ -30,7 +31,7 @@ enum EntryWords {
         case .certified(let certificate): "certificate \(certificate.epoch.number), \(certificate.isComplete ? "complete" : "not complete"): \(certificate.services.count) services, \(certificate.agents.count) agents"
         case .unsealed(let epoch, let dropped, let reason, let abandons):
             "unseals at epoch \(epoch.number)\(dropped.isEmpty ? "" : ", drops closures \(list(dropped.map { "\($0.number)" }))")\(abandons.isEmpty ? "" : ", gives up the history of \(size(abandons)) entries that policy had cosigned")   \"\(reason)\""
-        case .readsRestored(let abandons, let adopts, let reason): "gives up \(size(abandons)) entries of the read ledger for the \(size(adopts)) that are there   \"\(reason)\""
+        case .readsRestored(let abandons, let adopts, let reason): "gives up \(size(abandons)) entries of the read ledger for the \(size(adopts)) that are there\(segments(abandons, adopts))   \"\(reason)\""
         case .policyApplied(let document, let over): "applies the policy \(PolicyText.hash(document).prefix(12))…\(over.isEmpty ? "" : ", over the audience limit of \(list(over))")"
         case .recordsChanged(let subjects, let purpose, let kind, let given): "\(given ? "records" : "withdraws") the \(kind.rawValue) of \(list(subjects)) for \(purpose)"
         case .erased(let subjects): "erases \(list(subjects))"
@@ -58,6 +59,12 @@ enum EntryWords {
 
     private static func list(_ names: [String]) -> String {
         names.count > 8 ? "\(names.prefix(8).joined(separator: ", ")) and \(names.count - 8) more" : names.joined(separator: ", ")
+    }
+
+    /// What it means for the vault, by the fourth line of each.
+    private static func segments(_ abandons: [UInt8], _ adopts: [UInt8]) -> String {
+        let counts = [abandons, adopts].compactMap { try? Checkpoint(parsing: String(decoding: $0, as: UTF8.self)).stored }
+        return counts.count == 2 && counts[0] != counts[1] ? ", and of \(counts[0]) segments that were stored goes on from \(counts[1])" : ""
     }
 
     /// The second line of a checkpoint.

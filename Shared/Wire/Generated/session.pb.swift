@@ -404,66 +404,82 @@ package nonisolated struct WireAnchor: Sendable {
   /// Where the proof begins: the size that the receiver has said to have cosigned.
   package var from: UInt64 = 0
 
+  /// From control: segments ever stored, of the checkpoint of policy's that it has last cosigned.
+  package var vault: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
-package nonisolated struct WireGrant: Sendable {
+package nonisolated struct WireGrant: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var nonce: Data = Data()
+  package var nonce: Data {
+    get {_storage._nonce}
+    set {_uniqueStorage()._nonce = newValue}
+  }
 
   /// Counted from when `Renew` was sent. 0: none. An agent stops; a service goes on until the end of the lease that it holds.
-  package var leaseMs: UInt32 = 0
+  package var leaseMs: UInt32 {
+    get {_storage._leaseMs}
+    set {_uniqueStorage()._leaseMs = newValue}
+  }
 
-  package var wallUs: Int64 = 0
+  package var wallUs: Int64 {
+    get {_storage._wallUs}
+    set {_uniqueStorage()._wallUs = newValue}
+  }
 
   /// To agents.
   package var permit: WirePermit {
-    get {_permit ?? WirePermit()}
-    set {_permit = newValue}
+    get {_storage._permit ?? WirePermit()}
+    set {_uniqueStorage()._permit = newValue}
   }
   /// Returns true if `permit` has been explicitly set.
-  package var hasPermit: Bool {self._permit != nil}
+  package var hasPermit: Bool {_storage._permit != nil}
   /// Clears the value of `permit`. Subsequent reads from it will return its default value.
-  package mutating func clearPermit() {self._permit = nil}
+  package mutating func clearPermit() {_uniqueStorage()._permit = nil}
 
   /// To services.
   package var gate: WireGateState {
-    get {_gate ?? WireGateState()}
-    set {_gate = newValue}
+    get {_storage._gate ?? WireGateState()}
+    set {_uniqueStorage()._gate = newValue}
   }
   /// Returns true if `gate` has been explicitly set.
-  package var hasGate: Bool {self._gate != nil}
+  package var hasGate: Bool {_storage._gate != nil}
   /// Clears the value of `gate`. Subsequent reads from it will return its default value.
-  package mutating func clearGate() {self._gate = nil}
+  package mutating func clearGate() {_uniqueStorage()._gate = nil}
 
   /// To services: entries that the holder must have applied to act on this.
-  package var entries: UInt64 = 0
+  package var entries: UInt64 {
+    get {_storage._entries}
+    set {_uniqueStorage()._entries = newValue}
+  }
 
   /// To services: signed note, of the ledger at `entries`.
-  package var checkpoint: Data = Data()
+  package var checkpoint: Data {
+    get {_storage._checkpoint}
+    set {_uniqueStorage()._checkpoint = newValue}
+  }
 
   /// To policy.
   package var anchor: WireAnchor {
-    get {_anchor ?? WireAnchor()}
-    set {_anchor = newValue}
+    get {_storage._anchor ?? WireAnchor()}
+    set {_uniqueStorage()._anchor = newValue}
   }
   /// Returns true if `anchor` has been explicitly set.
-  package var hasAnchor: Bool {self._anchor != nil}
+  package var hasAnchor: Bool {_storage._anchor != nil}
   /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
-  package mutating func clearAnchor() {self._anchor = nil}
+  package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _permit: WirePermit? = nil
-  fileprivate var _gate: WireGateState? = nil
-  fileprivate var _anchor: WireAnchor? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Pushed: less than before. It can only narrow. Answered by `Stopped`.
@@ -1241,7 +1257,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Anchor"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0\u{1}seen\0\u{1}cosigned\0\u{1}trouble\0\u{1}from\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}checkpoint\0\u{1}proof\0\u{1}seen\0\u{1}cosigned\0\u{1}trouble\0\u{1}from\0\u{1}vault\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1255,6 +1271,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 4: try { try decoder.decodeSingularBytesField(value: &self.cosigned) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.from) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.vault) }()
       default: break
       }
     }
@@ -1279,6 +1296,9 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.from != 0 {
       try visitor.visitSingularUInt64Field(value: self.from, fieldNumber: 6)
     }
+    if self.vault != 0 {
+      try visitor.visitSingularUInt64Field(value: self.vault, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1289,6 +1309,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.cosigned != rhs.cosigned {return false}
     if lhs.trouble != rhs.trouble {return false}
     if lhs.from != rhs.from {return false}
+    if lhs.vault != rhs.vault {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1298,66 +1319,116 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   package static let protoMessageName: String = _protobuf_package + ".Grant"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0")
 
+  fileprivate class _StorageClass {
+    var _nonce: Data = Data()
+    var _leaseMs: UInt32 = 0
+    var _wallUs: Int64 = 0
+    var _permit: WirePermit? = nil
+    var _gate: WireGateState? = nil
+    var _entries: UInt64 = 0
+    var _checkpoint: Data = Data()
+    var _anchor: WireAnchor? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _nonce = source._nonce
+      _leaseMs = source._leaseMs
+      _wallUs = source._wallUs
+      _permit = source._permit
+      _gate = source._gate
+      _entries = source._entries
+      _checkpoint = source._checkpoint
+      _anchor = source._anchor
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBytesField(value: &self.nonce) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.leaseMs) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._permit) }()
-      case 5: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
-      case 7: try { try decoder.decodeSingularBytesField(value: &self.checkpoint) }()
-      case 8: try { try decoder.decodeSingularMessageField(value: &self._anchor) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBytesField(value: &_storage._nonce) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._leaseMs) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._wallUs) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._permit) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._gate) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._entries) }()
+        case 7: try { try decoder.decodeSingularBytesField(value: &_storage._checkpoint) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.nonce.isEmpty {
-      try visitor.visitSingularBytesField(value: self.nonce, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._nonce.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._nonce, fieldNumber: 1)
+      }
+      if _storage._leaseMs != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._leaseMs, fieldNumber: 2)
+      }
+      if _storage._wallUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._wallUs, fieldNumber: 3)
+      }
+      try { if let v = _storage._permit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._gate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      if _storage._entries != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._entries, fieldNumber: 6)
+      }
+      if !_storage._checkpoint.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._checkpoint, fieldNumber: 7)
+      }
+      try { if let v = _storage._anchor {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
     }
-    if self.leaseMs != 0 {
-      try visitor.visitSingularUInt32Field(value: self.leaseMs, fieldNumber: 2)
-    }
-    if self.wallUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.wallUs, fieldNumber: 3)
-    }
-    try { if let v = self._permit {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
-    try { if let v = self._gate {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    } }()
-    if self.entries != 0 {
-      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 6)
-    }
-    if !self.checkpoint.isEmpty {
-      try visitor.visitSingularBytesField(value: self.checkpoint, fieldNumber: 7)
-    }
-    try { if let v = self._anchor {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireGrant, rhs: WireGrant) -> Bool {
-    if lhs.nonce != rhs.nonce {return false}
-    if lhs.leaseMs != rhs.leaseMs {return false}
-    if lhs.wallUs != rhs.wallUs {return false}
-    if lhs._permit != rhs._permit {return false}
-    if lhs._gate != rhs._gate {return false}
-    if lhs.entries != rhs.entries {return false}
-    if lhs.checkpoint != rhs.checkpoint {return false}
-    if lhs._anchor != rhs._anchor {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._nonce != rhs_storage._nonce {return false}
+        if _storage._leaseMs != rhs_storage._leaseMs {return false}
+        if _storage._wallUs != rhs_storage._wallUs {return false}
+        if _storage._permit != rhs_storage._permit {return false}
+        if _storage._gate != rhs_storage._gate {return false}
+        if _storage._entries != rhs_storage._entries {return false}
+        if _storage._checkpoint != rhs_storage._checkpoint {return false}
+        if _storage._anchor != rhs_storage._anchor {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
