@@ -34,22 +34,33 @@ struct SuiteHome {
         if let leaseMilliseconds { settings.leaseMilliseconds = leaseMilliseconds }
         try settings.write(to: home)
         self.settings = try SuiteSettings(from: home)
+        let path = home.file("registry.json")
+        let known = FileManager.default.fileExists(atPath: path) ? try TrustedNodes(contentsOf: path) : nil
         var nodes: [TrustedNodes.Entry] = []
         for name in SuiteHome.services {
-            nodes.append(.init(name: name, role: "service", key: try KeyFile.loadOrMake(home.serviceKey(name)).publicKey.z85))
+            nodes.append(.init(name: name, role: "service", key: try SuiteHome.key(of: name, at: home.serviceKey(name), home, known).z85))
         }
-        nodes.append(.init(name: SuiteHome.joining, role: "join", key: try KeyFile.loadOrMake(home.key(SuiteHome.joining)).publicKey.z85))
-        for name in SuiteHome.operators {
+        nodes.append(.init(name: SuiteHome.joining, role: "join", key: try SuiteHome.key(of: SuiteHome.joining, at: home.key(SuiteHome.joining), home, known).z85))
+        for name in SuiteHome.operators where known?.key(of: name) == nil {
             let session = try KeyFile.loadOrMake(home.key(name))
             let line = try SuiteHome.signingKey(home.signingKey(name)).line(name: name).trimmingCharacters(in: .newlines)
             nodes.append(.init(name: name, role: "operator", key: session.publicKey.z85, signingKey: line))
         }
-        // Readers, and whoever else was added by hand, stay.
-        let path = home.file("registry.json")
-        let known = FileManager.default.fileExists(atPath: path) ? try TrustedNodes(contentsOf: path) : nil
+        // Operators, whose keys may be with their owners by now, readers, and whoever else was added by hand, stay.
         nodes += known?.nodes.filter { node in !nodes.contains { $0.name == node.name } } ?? []
         let anchors = try known?.anchors ?? SuiteHome.anchors(home)
         try TrustedNodes(nodes: nodes, anchors: anchors).write(to: path)
+    }
+
+    /// A service's key, made where the registry names none yet.
+    ///
+    /// One that it names, and that is gone or another, is not replaced: whoever has pinned it would look for it in vain, and nobody would say why.
+    private static func key(of name: String, at path: String, _ home: Home, _ known: TrustedNodes?) throws -> CurveKey {
+        guard let expected = known?.key(of: name) else { return try KeyFile.loadOrMake(path).publicKey }
+        let key = try KeyFile.load(path).publicKey
+        // What the service has taken up counts by the ledger; the registry is told after it.
+        guard key == expected || path == home.takenUpKey(name) else { throw ServiceHost.otherKey(path, of: name) }
+        return key
     }
 
     /// An operator's key as the first start makes it: in the clear, for their owner to protect ('sluice key protect').
@@ -81,10 +92,11 @@ struct SuiteHome {
     }
 
     /// Makes an agent's folder below the home: its key and agent.json.
-    func makeAgent(_ name: String) throws -> (folder: String, key: CurveKey) {
+    static func makeAgent(_ name: String, in home: Home) throws -> (folder: String, key: CurveKey) {
         guard !name.contains("/"), !name.hasPrefix("."), !name.isEmpty else { throw Complaint("an agent's name is no path: \(name)") }
         try home.makeFolder("agents/\(name)")
         let folder = home.file("agents/\(name)")
+        let settings = try SuiteSettings(from: home)
         let keys = try KeyFile.loadOrMake(folder + "/agent.secret")
         let trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
         guard let server = trusted.key(of: "ingest") else {

@@ -87,7 +87,7 @@ struct Up: ParsableCommand {
         var folders: [(String, String)] = []
         for number in 1...agents {
             let name = "desk-\(number)"
-            let (folder, key) = try suite.home.makeAgent(name)
+            let (folder, key) = try SuiteHome.makeAgent(name, in: suite.home.home)
             let (subject, site, team) = Up.people[(number - 1) % Up.people.count]
             let person = number <= Up.people.count ? subject : "E\(1_000 + number)"
             register.nodes.append(SuiteHome.node(name, key: key, subject: person, site: site, team: team))
@@ -195,7 +195,7 @@ struct Register: ParsableCommand {
         var folder: String?
         var publicKey = key.flatMap { CurveKey(z85: $0) }
         if publicKey == nil {
-            let made = try SuiteHome(connection.folder, portBase: nil, leaseMilliseconds: nil).makeAgent(name)
+            let made = try SuiteHome.makeAgent(name, in: connection.folder)
             folder = made.folder
             publicKey = made.key
         }

@@ -24,8 +24,25 @@ package enum LedgerKey {
     }
 
     fileprivate static func read(_ path: String, _ algorithm: KeyAlgorithm) throws -> SecretBytes {
-        let text = try SecretFile.read(path).withCopy { String(decoding: $0, as: UTF8.self) }
-        do { return try PrivateKeyPEM.secret(in: text, for: algorithm, passphrase: nil) } catch { throw Complaint("\(path) \(error)") }
+        let text = try LedgerKey.text(path).withCopy { String(decoding: $0, as: UTF8.self) }
+        do { return try PrivateKeyPEM.secret(in: text, for: algorithm, passphrase: nil) } catch {
+            // What the error itself advises is for operators' keys, of which another can be made.
+            let why = switch error {
+            case .notPEM: "holds no key"
+            case .damaged: "is damaged"
+            case .otherAlgorithm: "holds a key for something else"
+            default: "cannot be used: it \(error)"
+            }
+            throw Complaint("\(path) \(why): put the right one back from a backup")
+        }
+    }
+
+    /// The file's content. What is not there has somebody's backup to come from, and no other place.
+    static func text(_ path: String) throws -> SecretBytes {
+        do throws(SecretFileError) { return try SecretFile.read(path) } catch {
+            if case .unreadable = error { throw Complaint("\(error); put it back from a backup") }
+            throw error
+        }
     }
 
     fileprivate static func write(_ seed: [UInt8], _ algorithm: KeyAlgorithm, to path: String) throws {

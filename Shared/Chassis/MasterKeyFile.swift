@@ -5,8 +5,8 @@ package import Vault
 /// The key that wraps the vault's data keys, on disk: 64 hexadecimal digits, 0600. Who loses it has lost the vault.
 package enum MasterKeyFile {
     package static func load(_ path: String) throws -> MasterKey {
-        try SecretFile.read(path).withCopy { bytes in
-            guard let key = key(of: bytes) else { throw Complaint("\(path) holds no key: 64 hexadecimal digits are expected") }
+        try LedgerKey.text(path).withCopy { bytes in
+            guard let key = key(of: bytes) else { throw Complaint("\(path) holds no key: 64 hexadecimal digits are expected; put the right one back from a backup") }
             return key
         }
     }

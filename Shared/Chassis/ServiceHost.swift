@@ -47,7 +47,10 @@ package struct ServiceHost: Sendable {
         let path = home.serviceKey(name)
         let pair = try KeyFile.load(path)
         guard let expected = try trusted().key(of: name), expected != pair.publicKey else { return pair }
-        throw Complaint("\(path) is not the key that registry.json names for \(name): put the right one back")
+        throw ServiceHost.otherKey(path, of: name)
+    }
+    package static func otherKey(_ path: String, of name: String) -> Complaint {
+        Complaint("\(path) is not the key that registry.json names for \(name): put the right one back")
     }
     package func trusted() throws -> TrustedNodes { try TrustedNodes(contentsOf: home.file("registry.json")) }
 

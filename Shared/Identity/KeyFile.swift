@@ -11,11 +11,11 @@ package enum KeyFileError: Error, Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .unreadable(let path, let why): "cannot read the key \(path): \(why)"
+        case .unreadable(let path, let why): "cannot read the key \(path): \(why); put it back from a backup"
         case .exposed(let path, let mode):
             "\(path) may be read by others (mode \(String(mode & 0o777, radix: 8))): make a new key, or 'chmod 600' it if you know that nobody has"
         case .foreign(let path): "\(path) belongs to another user: a secret key must be this user's own"
-        case .notAKey(let path, let bytes): "\(path) holds no key: 40 characters of Z85 are expected, it has \(bytes) bytes"
+        case .notAKey(let path, let bytes): "\(path) holds no key: 40 characters of Z85 are expected, it has \(bytes) bytes; put the right one back"
         }
     }
 }

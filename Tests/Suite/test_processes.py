@@ -258,21 +258,6 @@ def test_a_home_that_may_not_be_used_is_named(make_suite, tmp_path):
     shut.chmod(0o700)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_key_that_others_may_read_is_no_key(make_suite, name):
-    suite = make_suite(start=False)
-    key = suite.home / "keys" / f"{name}.secret"
-    key.chmod(0o644)
-    refuses(suite, name, str(key), "may be read by others", "chmod 600")
-    key.chmod(0o600)
-    key.write_text("")
-    refuses(suite, name, str(key), "holds no key")
-    key.write_text("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\r\n")
-    refuses(suite, name, str(key), "holds no key")
-    key.unlink()
-    refuses(suite, name, str(key), "cannot read the key")
-
-
 def test_an_agents_and_an_operators_key_that_others_may_read_are_refused(make_suite):
     suite = make_suite()
     agent = suite.agent("ann")
