@@ -1,13 +1,18 @@
 """FAULTS A05 to A08: signed commands as an attacker with an operator's connection, or with an operator's key, would send them."""
 
+import hashlib
 import json
 import os
 import signal
+import threading
+from collections import Counter
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from harness.signing import Operator
-from hostile import Refusal, Suite, body, wait_until, wire
+from hostile import Refusal, Suite, at_once, body, new_keys, wait_until, wire
+from zmq.utils import z85
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,8 @@ def raw(deed):
     return getattr(wire(), "Command")(**deed).SerializeToString()
 
 
-def pause(reason="a test"):
-    return {"pause": {"reason": reason, "direction": 2, "selector": {"readers": ["nobody-reads"]}}}
+def pause(reason="a test", reader="nobody-reads"):
+    return {"pause": {"reason": reason, "direction": 2, "selector": {"readers": [reader]}}}
 
 
 def closures(suite):
@@ -258,7 +263,193 @@ def test_a_hundred_approvals_at_once_lift_it_once(suite, operator):
     assert not closures(suite)
 
 
+def add_operator(suite, name, person=None):
+    """One more who may sign, with a key and connections of their own. `person`: whose second key it is."""
+    key, (public, secret) = Ed25519PrivateKey.generate(), new_keys()
+    added = {"name": name, "person": person or name, "key": key.public_key().public_bytes_raw(), "session": z85.decode(public)}
+    proposal = suite.peer("control", suite.keys_of("ops-1")).greet().ask(
+        "command", suite.sign(index=suite.newest(), change_operators={"add": [added]})).body.proposal
+    done = suite.peer("control", suite.keys_of("ops-2")).greet().ask("command", suite.approve(proposal, suite.newest()))
+    assert done.kind == "outcome" and done.body.proposal.state == "applied", done
+    signer = Operator(suite.home)
+    signer.name, signer.key = name, key
+    line = public_line(added["key"])
+    signer.id = hashlib.sha256(line).digest()
+    return signer, (public, secret)
+
+
+def public_line(key):
+    """A public key in OpenSSH's form, of which the SHA-256 is its id."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (b"ssh-ed25519", key))
+
+
+def approval_by(signer, proposal, index):
+    return body("command", **signer.approval(proposal.proposal, proposal.signed.statement, index=index))
+
+
+@pytest.fixture(scope="module")
+def third(suite):
+    """A third person."""
+    return add_operator(suite, "ops-3")
+
+
+@pytest.mark.parametrize("first, second", [("ops-1", "ops-2"), ("ops-2", "ops-1")])
+def test_whoever_proposes_the_other_approves(suite, operator, first, second):
+    epoch = operator().ask("command", suite.sign(**pause())).body.epoch
+    proposal = propose(suite, operator, [epoch], by=first)
+    refused(operator(first), suite.approve(proposal, suite.newest(), by=first), "notApproved")
+    assert closures(suite) == [epoch]
+    lifted = operator(second).ask("command", suite.approve(proposal, suite.newest(), by=second)).body
+    assert [closure.epoch for closure in lifted.lifted] == [epoch] and not closures(suite)
+
+
+@pytest.mark.parametrize("order", [("ops-2", "ops-3"), ("ops-3", "ops-2")], ids=" then ".join)
+def test_approvals_in_either_order_lift_it_once(suite, operator, third, order):
+    signer, keys = third
+    epoch = operator().ask("command", suite.sign(**pause())).body.epoch
+    proposal = propose(suite, operator, [epoch])
+    index = suite.newest()
+    signed = {"ops-2": suite.approve(proposal, index), "ops-3": approval_by(signer, proposal, index)}
+    peers = {"ops-2": operator("ops-2"), "ops-3": suite.peer("control", keys).greet()}
+    done = peers[order[0]].ask("command", signed[order[0]])
+    assert done.kind == "outcome" and len(done.body.lifted) == 1, done
+    entries = suite.newest()
+    # As it was signed, and signed anew by who has looked again.
+    refused(peers[order[1]], signed[order[1]], "staleIndex")
+    again = {"ops-2": suite.approve(proposal, entries), "ops-3": approval_by(signer, proposal, entries)}
+    refused(peers[order[1]], again[order[1]], "notApproved")
+    assert suite.newest() == entries and not closures(suite)
+    peers["ops-3"].close()
+
+
+def test_two_who_propose_the_same_at_once_and_approve_each_others_lift_it_once(suite, operator):
+    for _ in range(10):
+        epoch = operator().ask("command", suite.sign(**pause())).body.epoch
+        proposals = {by: propose(suite, operator, [epoch], by=by) for by in ("ops-1", "ops-2")}
+        index = suite.newest()
+        peers = {by: operator(by) for by in proposals}
+        for by, other in (("ops-1", "ops-2"), ("ops-2", "ops-1")):
+            peers[by].send("command", suite.approve(proposals[other], index, by=by))
+        heard = [peer.answer() for peer in peers.values()]
+        assert sorted(h.kind for h in heard) == ["outcome", "refused"], heard
+        assert sum(len(h.body.lifted) for h in heard if h.kind == "outcome") == 1
+        assert {h.code for h in heard if h.kind == "refused"} <= {Refusal.staleIndex, Refusal.notApproved, Refusal.notFound}, heard
+        assert not closures(suite)
+
+
+def test_an_approval_for_an_older_pause_lifts_no_later_one(suite, operator):
+    first = operator().ask("command", suite.sign(**pause("first"))).body.epoch
+    old = propose(suite, operator, [first])
+    kept = suite.approve(old, suite.newest())
+    # Lifted by another proposal, and paused again: the same scope, another epoch.
+    proposal = propose(suite, operator, [first], by="ops-2")
+    assert operator("ops-1").ask("command", suite.approve(proposal, suite.newest(), by="ops-1")).kind == "outcome"
+    second = operator().ask("command", suite.sign(**pause("first"))).body.epoch
+    for approval in (kept, suite.approve(old, suite.newest())):
+        heard = operator("ops-2").ask("command", approval)
+        assert heard.kind == "refused" and heard.code in (Refusal.staleIndex, Refusal.notApproved, Refusal.notFound), heard
+    assert closures(suite) == [second]
+    # The control: a proposal of the later one.
+    proposal = propose(suite, operator, [second])
+    assert operator("ops-2").ask("command", suite.approve(proposal, suite.newest())).kind == "outcome"
+    assert not closures(suite)
+
+
+def test_a_thousand_approvals_at_once_of_all_who_may_and_may_not_lift_it_once(suite, operator, third):
+    """Of the proposer, of their second key, of two others, of something else than was proposed: as fast as they can be sent."""
+    signer, keys = third
+    second, second_keys = add_operator(suite, "ops-1-again", person="ops-1")
+    epoch = operator().ask("command", suite.sign(**pause())).body.epoch
+    proposal = propose(suite, operator, [epoch])
+    changed = type(proposal)()
+    changed.CopyFrom(proposal)
+    changed.signed.statement = proposal.signed.statement + b" "
+    index = suite.newest()
+    made = [
+        [suite.approve(proposal, index, by="ops-1") for _ in range(200)], [approval_by(second, proposal, index) for _ in range(200)],
+        [suite.approve(changed, index) for _ in range(200)], [suite.approve(proposal, index) for _ in range(200)],
+        [approval_by(signer, proposal, index) for _ in range(200)],
+    ]
+    peers = [operator("ops-1"), suite.peer("control", second_keys).greet(), operator("ops-2"), operator("ops-2"), suite.peer("control", keys).greet()]
+    before, entries = suite.counters("control"), suite.newest()
+    for number in range(200):
+        for peer, approvals in zip(peers, made):
+            peer.send("command", approvals[number])
+    heard = [[peer.answer() for _ in range(200)] for peer in peers]
+    assert all(h.code in (Refusal.notApproved, Refusal.staleIndex) for answers in heard[:3] for h in answers)
+    done = [h for answers in heard[3:] for h in answers if h.kind == "outcome"]
+    assert len(done) == 1 and [c.epoch for c in done[0].body.lifted] == [epoch], done
+    assert not closures(suite)
+    # The approval and the resume; nothing of the others.
+    assert suite.newest() == entries + 2
+    now = suite.counters("control")
+    assert sum(now.get(f"commands.refused.{word}", 0) - before.get(f"commands.refused.{word}", 0) for word in ("not-approved", "stale-index")) == 999
+    for peer in (peers[1], peers[4]):
+        peer.close()
+    suite.cli("operator", "remove", "ops-1-again")
+    suite.expect_alive()
+
+
 # A08
+
+
+def together(suite, messages):
+    """Sends each by its operator at the same moment, from a thread and a connection of its own; the answers in the same order."""
+    peers = [suite.peer("control", suite.keys_of(by)).greet() for by, _ in messages]
+    gate, heard = threading.Barrier(len(messages)), [None] * len(messages)
+
+    def send(number):
+        gate.wait()
+        heard[number] = peers[number].ask("command", messages[number][1])
+
+    at_once(send, range(len(messages)))
+    for peer in peers:
+        peer.close()
+    return heard
+
+
+def test_pauses_at_the_same_moment_have_epochs_of_their_own_and_all_are_in_force(suite, operator):
+    seen = [int(suite.status()["gate"]["epoch"])]
+    for _ in range(10):
+        names = ["ops-1", "ops-2"] * 4
+        heard = together(suite, [(by, suite.sign(by=by, **pause(f"pause {number}"))) for number, by in enumerate(names)])
+        epochs = [h.body.epoch for h in heard]
+        assert len(set(epochs)) == 8 and min(epochs) > seen[-1], (seen[-1], epochs)
+        assert [h.body.closure.epoch for h in heard] == epochs
+        assert sorted(closures(suite)) == sorted(epochs), "none took another's place"
+        certificates = [json.loads(wait_until(lambda epoch=epoch: suite.cli("certificate", epoch, "--json", check=False).stdout, "its certificate")) for epoch in epochs]
+        assert all(certificate["complete"] and int(certificate["epoch"]) == epoch for certificate, epoch in zip(certificates, epochs))
+        suite.resume()
+        seen += [max(epochs), int(suite.status()["gate"]["epoch"])]
+    assert seen == sorted(set(seen)), "the epoch grows with each, and never goes back"
+    suite.expect_alive()
+
+
+def test_resumes_at_the_same_moment_lift_each_closure_once(suite, operator):
+    """Of different closures, of the same ones, and of all of them: whatever is first, nothing is lifted twice and nothing stays."""
+    seen = [int(suite.status()["gate"]["epoch"])]
+    refusals = Counter()
+    for _ in range(10):
+        # Of three readers: to lift what another closure covers gains nothing, and takes one.
+        epochs = [operator().ask("command", suite.sign(**pause(reader=f"reader {number}"))).body.epoch for number in range(3)]
+        proposals = [propose(suite, operator, wanted) for wanted in (epochs[:1], epochs[1:2], epochs[:2], epochs)]
+        index = suite.newest()
+        heard = together(suite, [("ops-2", suite.approve(proposal, index)) for proposal in proposals])
+        lifted = [closure.epoch for h in heard if h.kind == "outcome" for closure in h.body.lifted]
+        assert lifted and len(lifted) == len(set(lifted)), "once each"
+        assert sorted(lifted + closures(suite)) == sorted(epochs), "what was not lifted is in force"
+        for h in heard:
+            assert h.kind == "outcome" or h.code in (Refusal.staleIndex, Refusal.notApproved, Refusal.notFound), h
+            refusals[h.kind if h.kind == "outcome" else h.code] += 1
+        given = [h.body.epoch for h in heard if h.kind == "outcome"]
+        assert len(set(given)) == len(given) and min(given) > max(epochs), (given, epochs)
+        if closures(suite):
+            suite.resume()
+        seen += [max(epochs), max(given), int(suite.status()["gate"]["epoch"])]
+    print(refusals)
+    assert seen == sorted(seen), "no epoch goes back"
+    assert not closures(suite)
+    suite.expect_alive()
 
 
 def test_a_pause_while_a_resume_is_being_made_durable_wins(suite, operator):

@@ -1,5 +1,6 @@
 """Whatever is tried and refused is counted, logged once without flooding, and shown by `sluice status`: one claim, made of each attack."""
 
+import contextlib
 import re
 import threading
 import time
@@ -223,24 +224,37 @@ def test_a_suite_in_peace_shows_no_refusal(make_suite):
     assert "GATE" in shown and "REFUSED" not in shown, shown
 
 
+@contextlib.contextmanager
+def counted_logged_and_shown(suite, expected, log=None, at_least=False, is_lasting=False, senders=1):
+    """What happens inside is counted, logged once, and shown by `sluice status`.
+
+    - at_least: A flood, and strangers who try again by themselves, are counted at their own pace.
+    - is_lasting: The line may be there already, in the same minute.
+    - senders: Each has a line of its own.
+    """
+    log = log or expected.service
+    before, lines = suite.counters(expected.service), suite.log(log).count(expected.log) if expected.log else 0
+    begun = time.monotonic()
+    yield
+    suite.expect_counted(expected.service, expected.counter, before, expected.times)
+    counted = suite.counters(expected.service)[expected.counter] - before.get(expected.counter, 0)
+    assert counted == expected.times or at_least and counted >= expected.times, counted
+    if expected.log:
+        wait_until(lambda: suite.log(log).count(expected.log) > lines or is_lasting, "its line in the log", within=20)
+        said = suite.log(log).count(expected.log) - lines
+        minutes = 1 + int((time.monotonic() - begun) // 60) + (1 if lines else 0)
+        assert said <= (minutes * senders if log != "join" else 6 * minutes), said
+    shown = suite.cli("status").stdout
+    line = next(line for line in shown.splitlines() if line.startswith("REFUSED"))
+    assert re.search(expected.status, line), shown
+
+
 @pytest.mark.parametrize("attack", list(ATTACKS), ids=NAMES)
 def test_an_attack_is_refused_counted_logged_once_and_shown(suite, attack):
     expected = ATTACKS[attack]
     act = attack(suite)
-    log = LOGS.get(attack, expected.service)
-    before, lines = suite.counters(expected.service), suite.log(log).count(expected.log) if expected.log else 0
-    begun = time.monotonic()
-    act()
-    suite.expect_counted(expected.service, expected.counter, before, expected.times)
-    counted = suite.counters(expected.service)[expected.counter] - before.get(expected.counter, 0)
-    # A flood, and strangers who try again by themselves, are counted at their own pace.
-    assert counted == expected.times or attack in (join_flood, unknown_key) and counted >= expected.times, counted
-    if expected.log:
-        wait_until(lambda: suite.log(log).count(expected.log) > lines or attack is token_used_by_two_at_once, "its line in the log", within=20)
-        said = suite.log(log).count(expected.log) - lines
-        minutes = 1 + int((time.monotonic() - begun) // 60) + (1 if lines else 0)
-        assert said <= (minutes if log != "join" else 6 * minutes), said
-    shown = suite.cli("status").stdout
-    line = next(line for line in shown.splitlines() if line.startswith("REFUSED"))
-    assert re.search(expected.status, line), shown
+    with counted_logged_and_shown(
+        suite, expected, LOGS.get(attack), at_least=attack in (join_flood, unknown_key), is_lasting=attack is token_used_by_two_at_once
+    ):
+        act()
     suite.expect_alive()
