@@ -72,7 +72,7 @@ package final class KeyRing {
         if governance.beginning != nil, known != governance.serviceKeys {
             known = governance.serviceKeys
             for (name, link) in links { link.accept(trusted.keys(of: name, by: governance), at: now) }
-            if governance.serviceKeys.current["control"] != nil { pins?.keep(trusted.keys(of: "control", by: governance)) }
+            if governance.serviceKeys.current["control"] != nil { pins?.keep(trusted.keys(of: "control", by: governance), retired: governance.serviceKeys.retired.compactMap { CurveKey($0) }) }
             if governance.serviceKeys.retired.contains(keys.publicKey.bytes) {
                 logger.critical("the key of this service was retired: nobody takes it for \(service) any more; 'sluice service-key use \(service)' takes up the other")
             }
@@ -137,9 +137,11 @@ package final class KeyRing {
     }
 }
 
-/// The keys of control that its ledger named last: who follows the ledger must reach control first. `SERVICE/control.keys`, a key a line.
+/// The keys of control that its ledger named last: who follows the ledger must reach control first. `SERVICE/control.keys`: a key a line, and behind it
+/// `retired` if it counts no more.
 ///
-/// While the file is there the registry's key is not asked for: it may be one that was retired. Delete it to begin from the registry again.
+/// Beside them the registry's key is tried, unless it is known to be retired: a service that was away during a whole exchange knows of the present key
+/// from there alone, since `sluice service-key use`, or `pin` on another machine, names it there.
 package struct PinnedKeys: Sendable {
     private let path: String
 
@@ -147,15 +149,16 @@ package struct PinnedKeys: Sendable {
 
     package func load(else key: CurveKey) throws(Complaint) -> [CurveKey] {
         guard let data = FileManager.default.contents(atPath: path) else { return [key] }
-        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
-        let keys = lines.compactMap { CurveKey(z85: String($0)) }
-        guard !keys.isEmpty, keys.count == lines.count else { throw Complaint("\(path) holds no keys: delete it, and the key in registry.json counts") }
-        return keys
+        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n").map { $0.split(separator: " ") }
+        let known = lines.compactMap { words in CurveKey(z85: String(words[0])).map { (key: $0, isRetired: words.dropFirst() == ["retired"], words: words.count) } }
+        guard known.count == lines.count, known.allSatisfy({ $0.words == ($0.isRetired ? 2 : 1) }), case let keys = known.filter({ !$0.isRetired }).map(\.key), !keys.isEmpty
+        else { throw Complaint("\(path) holds no keys: delete it, and the key in registry.json counts") }
+        return known.contains { $0.key == key } ? keys : keys + [key]
     }
 
     /// A hundred bytes, when a key of control is announced or retired: it may be written where it is noticed. Failing costs a look into the registry at the
     /// next start.
-    func keep(_ keys: [CurveKey]) {
-        try? keys.map { $0.z85 + "\n" }.joined().write(toFile: path, atomically: true, encoding: .utf8)
+    package func keep(_ keys: [CurveKey], retired: [CurveKey] = []) {
+        try? (keys.map { $0.z85 + "\n" } + retired.map { "\($0.z85) retired\n" }.sorted()).joined().write(toFile: path, atomically: true, encoding: .utf8)
     }
 }
