@@ -131,10 +131,17 @@ struct ServiceKeyCommand: ParsableCommand {
     struct Retire: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Have a service's older key count no more, at once, alone. It never comes back.",
-            discussion: "EXAMPLE\n  sluice service-key retire ingest\n\nThe newer, if it is never to be used: --key KEY.")
+            discussion: """
+                EXAMPLE
+                  sluice service-key retire ingest
+
+                The newer, if it is never to be used: --key KEY. The one that the service goes by, if it was stolen: --key KEY --yes. Then the service is nobody
+                until it goes by the other, and who has met it under this key alone does not come back by itself.
+                """)
         @OptionGroup var connection: Connection
         @Argument(help: "control, ingest, policy or notify.") var service: String
         @Option(help: "Which of the two, 40 characters of Z85. Default: the older, if the service goes by the other.") var key: String?
+        @Flag(help: "Also the key that the service goes by.") var yes = false
 
         func validate() throws {
             try ServiceKeyCommand.check(service)
@@ -151,13 +158,25 @@ struct ServiceKeyCommand: ParsableCommand {
                     throw Complaint("\(service) does not go by its newer key yet: 'sluice service-key use \(service)' on its machine; or say with --key which of the two is retired")
                 }
             }
+            if let asked, !yes, known.contains(where: { $0.key == asked && $0.used }) {
+                let strands =
+                    switch service {
+                    case "ingest": "agents that have met it stay away until they have the proof of its next key ('sluice service-key prove ingest', as server.proof in each agent's folder)"
+                    case "control": "every lease ends, and services and tools that know no other key of it stay away until registry.json names one ('sluice service-key pin control')"
+                    default: "what it does ends until it goes by the other"
+                    }
+                throw Complaint(
+                    "\(service) goes by this key: nobody takes it for \(service) from then on, and \(strands). If it is not stolen, 'sluice service-key use \(service)' first, and retire the other; else say --yes")
+            }
             var body = WireRetireServiceKey()
             body.service = service
             body.key = asked ?? known[0].key
             let outcome = try client.command(.retireServiceKey(body), by: connection.signer())
             if connection.json { try Show.json(outcome) } else { print("retired \(CurveKey(body.key)?.z85 ?? ""): nobody takes it for \(service) any more") }
-            let before = connection.folder.keyBefore(service)
-            if let pair = try? KeyFile.load(before), Data(pair.publicKey.bytes) == body.key { unlink(before) }
+            // Of the next key as well: it would be proposed again, and never count.
+            for path in [connection.folder.keyBefore(service), connection.folder.nextKey(service)] {
+                if let pair = try? KeyFile.load(path), Data(pair.publicKey.bytes) == body.key { unlink(path) }
+            }
         }
     }
 
