@@ -1,6 +1,7 @@
 import Chassis
 import Gate
 import Identity
+import Rules
 import SwiftProtobuf
 import Testing
 import Wire

@@ -68,6 +68,9 @@ import Wire
         of(WireSignedCommand.self), of(WireSilence.self), of(WireStatus.self), of(WireStatusQuery.self), of(WireStopped.self),
         of(WireStored.self), of(WireStoredGroup.self), of(WireUnsealed.self), of(WireVaultKey.self), of(WireVaultKeyAnnounced.self),
         of(WireVaultKeyQuery.self), of(WireWelcome.self), of(WireWithdraw.self), of(WireWithdrawn.self),
+        of(WireErasure.self), of(WireErasures.self), of(WireHold.self), of(WireHolds.self), of(WireHoldsQuery.self),
+        of(WirePolicyApplied.self), of(WirePolicyInForce.self), of(WirePolicyQuery.self), of(WireRecords.self), of(WireRecordsChanged.self),
+        of(WireSubjectRecords.self), of(WireSubjects.self),
     ]
 
     /// Protobuf's grammar, without the schema: small field numbers, every wire type, nested to a depth, and now and then not quite.
