@@ -23,3 +23,15 @@ def test_a_pause_in_the_middle_of_a_storm_of_agents_who_come_back_is_complete_in
     # The control: without the flag nobody pauses, and the agents come back all the same.
     told = restarted(tmp_path)
     assert told["stops"] == [] and told["median_s"] > 0
+
+
+def test_commands_are_timed_against_a_suite_that_runs(tmp_path):
+    done = subprocess.run(
+        [binaries() / "sluice", "bench", "commands", "--agents", "5", "--rounds", "2", "--json", "--folder", tmp_path],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+    assert done.returncode == 0, done
+    rows = {row["command"]: row for row in json.loads(done.stdout)}
+    assert {"status", "certificate 1", "ledger verify"} < set(rows)
+    nothing = rows.pop("(a program that does nothing)")
+    # A command is a process of ours that asks another: it cannot be quicker than one that does nothing.
+    assert all(row["median"] > nothing["median"] > 0 for row in rows.values()), rows
