@@ -5,7 +5,8 @@ import Logging
 import Messaging
 import Wire
 
-/// Which keys of ingest this agent takes: the one in agent.json, and beside it the newest that control's ledger has announced (`server.proof`).
+/// Which keys of ingest this agent takes: the one in agent.json, and beside it the newest that control's ledger has announced (`server.proof`), unless
+/// that was retired before ingest was ever met under it (`server.retired`).
 ///
 /// Whoever hands the announcement over is not believed: its proof is. Ingest hands it to who is connected; to a machine that was off during the whole
 /// exchange anybody may copy the file. The announced key takes the other's place in agent.json as soon as ingest has been met under it, and there is no
@@ -19,17 +20,28 @@ final class ServerPin {
     private let ledger: VerifierKey
     private let logger: Logger
     private var said: ServiceKeyNotProven?
+    /// The announced key that was retired last. What was announced before is not taken any more.
+    private var retired: ServiceKeyRetirement?
 
     init(folder: String, pinned: CurveKey, ledger: VerifierKey, logger: Logger) {
         self.folder = folder
         self.pinned = pinned
         self.ledger = ledger
         self.logger = logger
+        // Checked like what comes: the files may be anybody's.
+        if let data = FileManager.default.contents(atPath: retiredPath) {
+            do throws(ServiceKeyNotProven) {
+                guard let proof = WireEntryProof(file: data) else { throw .entry(.unreadable) }
+                retired = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger)
+            } catch {
+                refused += 1
+                logger.error("\(retiredPath) retires no key of ingest: \(error)")
+            }
+        }
         guard let data = FileManager.default.contents(atPath: proofPath) else { return }
-        // Checked like what comes: the file may be anybody's.
         do throws(ServiceKeyNotProven) {
             guard let proof = WireEntryProof(file: data) else { throw .entry(.unreadable) }
-            announced = try ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: nil)
+            announced = try check(proof)
         } catch {
             refused += 1
             logger.error("\(proofPath) names no key of ingest: \(error)")
@@ -37,6 +49,13 @@ final class ServerPin {
     }
 
     private var proofPath: String { folder + "/server.proof" }
+    private var retiredPath: String { folder + "/server.retired" }
+
+    private func check(_ proof: WireEntryProof) throws(ServiceKeyNotProven) -> ServiceKeyAnnouncement {
+        let next = try ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: announced)
+        if let retired, next.index < retired.index { throw .older(index: next.index, accepted: retired.index) }
+        return next
+    }
 
     /// Each is tried; the one that was met last comes first.
     var keys: [CurveKey] { [pinned] + (announced.map { $0.key == pinned ? [] : [$0.key] } ?? []) }
@@ -44,7 +63,13 @@ final class ServerPin {
     /// Takes what is offered as ingest's key, if control's ledger has announced it and none since.
     func take(_ proof: WireEntryProof) {
         do throws(ServiceKeyNotProven) {
-            let next = try ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: announced)
+            let next: ServiceKeyAnnouncement
+            do throws(ServiceKeyNotProven) { next = try check(proof) } catch .older(let index, let accepted) {
+                // The one that counts since the newer was retired, and the one that this agent has.
+                guard accepted == retired?.index, let known = try? ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: nil), known.key == pinned
+                else { throw .older(index: index, accepted: accepted) }
+                return
+            }
             guard next != announced else { return }
             announced = next
             // A kilobyte, once for each key that there ever is.
@@ -53,6 +78,25 @@ final class ServerPin {
         } catch {
             refused += 1
             if said != error { logger.error("another key of ingest was offered and is not taken: \(error)") }
+            said = error
+        }
+    }
+
+    /// Takes what is offered as a key of ingest's that counts no more, if control's ledger says so. Of one under which ingest was met nothing changes:
+    /// there would be none left.
+    func take(retired proof: WireEntryProof) {
+        do throws(ServiceKeyNotProven) {
+            let gone = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger)
+            guard let announced, announced.key == gone.key, announced.index < gone.index, gone.key != pinned else { return }
+            self.announced = nil
+            retired = gone
+            // Before the other goes: a start in between knows that it does not count.
+            try? proof.file?.write(to: URL(fileURLWithPath: retiredPath), options: .atomic)
+            unlink(proofPath)
+            logger.info("ingest will not go by the key \(gone.key.z85): it was retired by entry \(gone.index)")
+        } catch {
+            refused += 1
+            if said != error { logger.error("a key of ingest is said to be retired, and that is not taken: \(error)") }
             said = error
         }
     }

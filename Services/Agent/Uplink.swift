@@ -85,7 +85,7 @@ final class Uplink {
     private func welcomed(_ welcome: WireWelcome) {
         logger.info("connected as \(welcome.node)")
         pin.met(link.server)
-        takeServer(welcome.hasServer ? welcome.server : nil)
+        takeServer(welcome.hasServer ? welcome.server : nil, retired: welcome.hasServerRetired ? welcome.serverRetired : nil)
         isNamed = welcome.node == name
         guard isNamed else {
             return distrust("ingest knows this agent as '\(welcome.node)', and agent.json says '\(name)': what is sealed under one name opens under no other")
@@ -116,8 +116,9 @@ final class Uplink {
         }
     }
 
-    /// Takes another key of ingest's, if control's ledger has announced it. If not, this session is as good as before.
-    private func takeServer(_ proof: WireEntryProof?) {
+    /// Takes another key of ingest's, if control's ledger has announced it, and drops one that it has retired. If not, this session is as good as before.
+    private func takeServer(_ proof: WireEntryProof?, retired: WireEntryProof?) {
+        if let retired { pin.take(retired: retired) }
         if let proof { pin.take(proof) }
         link.accept(pin.keys, at: Clock.now())
         spool.set { $0.keysRefused = self.pin.refused }
@@ -141,7 +142,7 @@ final class Uplink {
             if !wasTrusted { renew(at: Clock.now()) }
         case .serverKey:
             let body = try message.body(WireServerKey.self)
-            if body.hasServer { takeServer(body.server) }
+            if body.hasServer || body.hasRetired { takeServer(body.hasServer ? body.server : nil, retired: body.hasRetired ? body.retired : nil) }
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:
             let body = try message.body(WireNarrow.self)

@@ -35,10 +35,8 @@ final class Authority {
     var nudge: () -> Void = {}
     /// Durable entries that followers have not got.
     var becameReadable: () -> Void = {}
-    /// Agents that are registered no more: tell every service at once.
-    var pushRemoved: ([UInt32]) -> Void = { _ in }
-    /// Entries that narrow what anybody may keep or read: tell every service at once.
-    var pushNarrowed: ([Entry]) -> Void = { _ in }
+    /// Something was taken away: tell every service at once.
+    var pushWithdrawn: (WireNarrow) -> Void = { _ in }
     var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     /// The registry: who is a service, and whose keys are taken.
@@ -208,6 +206,12 @@ final class Authority {
         act(command, deeds, order)
     }
 
+    /// Who goes by this key and is no agent.
+    func holderBesideAgents(of key: [UInt8]) -> String? { planning.holderBesideAgents(of: key) }
+
+    /// What an unsealing would give up now.
+    var claimed: Losses.Claimed? { losses.claimed }
+
     private var planning: Planning {
         Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare)
     }
@@ -230,14 +234,12 @@ final class Authority {
         case (.remove, .removed(let ordinals)?):
             outcome.nodes = ordinals.compactMap { planned.nodes[$0] }.map { WireNode($0) }
             narrow(.removed(ordinals), order.author, order.wall, order.wire)
-            pushRemoved(ordinals)
         case (.register(let nodes), nil): outcome.nodes = nodes.compactMap { planned.node(named: $0.name) }.map { WireNode($0) }
         default:
             for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
-            let pushed = unflushed.map(\.0).filter(\.deed.isPushed)
-            if !pushed.isEmpty { pushNarrowed(pushed) }
             if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
         }
+        if !deeds.isEmpty, let withdrawn { pushWithdrawn(withdrawn) }
         flush()
         outcome.entry = index
         // What it found done already may itself be on its way.
@@ -427,6 +429,26 @@ final class Authority {
         apply(entry)
         planned.apply(entry)
         unflushed.append((entry, signed))
+        if deed.isPushed { undurable.append(entry) }
+    }
+
+    /// Entries that take something away, until they are durable.
+    private var undurable: [Entry] = []
+
+    /// What was taken away and stands in no entry that a follower could have: they are told with each grant, or one that starts while the disk is full
+    /// would let in who was removed. Nil: nothing.
+    var withdrawn: WireNarrow? {
+        guard !undurable.isEmpty else { return nil }
+        var body = WireNarrow()
+        for entry in undurable {
+            switch entry.deed {
+            case .removed(let ordinals): body.removed += ordinals
+            case .operatorsChanged(let removed, _): body.removedOperators += removed
+            case .serviceKeyRetired(let key, _): body.retiredKeys.append(Data(key))
+            default: body.narrowed.append(WireEntry(entry))
+            }
+        }
+        return body
     }
 
     private func flush() {
@@ -479,6 +501,7 @@ final class Authority {
         journalTrouble = nil
         let before = durable
         durable = upTo
+        undurable.removeAll { $0.index <= upTo }
         // Before anybody is told that there is more to have: what a grant rests on is sent before it.
         becameReadable()
         for index in stride(from: before + 1, through: upTo, by: 1) {
@@ -542,7 +565,7 @@ extension Entry.Deed {
     /// Whether services hear of it before it is recorded. What cannot be taken back, as an erasure or the end of a hold, is carried out when it is.
     fileprivate var isPushed: Bool {
         switch self {
-        case .policyApplied, .recordsChanged, .erased: true
+        case .removed, .operatorsChanged, .serviceKeyRetired, .policyApplied, .recordsChanged, .erased: true
         default: false
         }
     }

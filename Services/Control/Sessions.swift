@@ -90,15 +90,7 @@ final class Sessions {
         authority.stops.pushAgain = { [unowned self] names in push(self.authority.governance.gate, to: names) }
         authority.pushNarrower = { [unowned self] gate in push(gate) }
         authority.becameReadable = { [unowned self] in for peer in services.values { page(peer) } }
-        authority.pushRemoved = { [unowned self] ordinals in
-            var body = WireNarrow()
-            body.removed = ordinals
-            let frame = Frame.bytes(.narrow, body)
-            for peer in services.values { self.binder.send(frame, to: peer.route) }
-        }
-        authority.pushNarrowed = { [unowned self] entries in
-            var body = WireNarrow()
-            body.narrowed = entries.map { WireEntry($0) }
+        authority.pushWithdrawn = { [unowned self] body in
             let frame = Frame.bytes(.narrow, body)
             for peer in services.values { self.binder.send(frame, to: peer.route) }
         }
@@ -253,6 +245,7 @@ final class Sessions {
         // What it says it has is what it has: a push that was lost is sent again.
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
+        if let withdrawn = authority.withdrawn { binder.send(.narrow, withdrawn, to: peer.route) }
         var grant = WireGrant()
         grant.nonce = body.nonce
         grant.wallUs = Clock.wall().microseconds

@@ -14,6 +14,7 @@ final class Agents {
     private let announced: AnnouncedKey
     /// This node's own newest key.
     private let server: AnnouncedKey
+    private let retired: AnnouncedKey
     private let admission: Admission
     private let lease: Span
     private let logger: Logger
@@ -57,13 +58,15 @@ final class Agents {
     static let owedAfter = Span.milliseconds(250)
 
     init(
-        follower: Follower, relay: PolicyRelay, announced: AnnouncedKey, server: AnnouncedKey, admission: Admission, lease: Span, logger: Logger,
+        follower: Follower, relay: PolicyRelay, announced: AnnouncedKey, server: AnnouncedKey, retired: AnnouncedKey, admission: Admission, lease: Span,
+        logger: Logger,
         bind: @escaping () throws -> Binder
     ) {
         self.follower = follower
         self.relay = relay
         self.announced = announced
         self.server = server
+        self.retired = retired
         self.admission = admission
         self.lease = lease
         self.logger = logger
@@ -92,6 +95,11 @@ final class Agents {
             body.server = proof
             tell(.serverKey, body)
         }
+        retired.changed = { [unowned self] proof in
+            var body = WireServerKey()
+            body.retired = proof
+            tell(.serverKey, body)
+        }
     }
 
     // MARK: The registry
@@ -102,7 +110,8 @@ final class Agents {
             case .registered(let nodes, _):
                 for node in nodes where node.role == .agent {
                     if let old = registry.node(named: node.name), old.ordinal != node.ordinal { revoke(old) }
-                    if let key = CurveKey(node.key) { admission.admit(key, as: "agent/\(node.ordinal)") }
+                    // Removed since, and read anew from an entry before that: this ingest was started meanwhile.
+                    if !removed.contains(node.ordinal), let key = CurveKey(node.key) { admission.admit(key, as: "agent/\(node.ordinal)") }
                 }
                 registry.apply(entry)
             case .removed(let ordinals):
@@ -193,6 +202,7 @@ final class Agents {
         welcome.window = UInt32(Limits.window)
         if let proof = announced.proof { welcome.vault = proof }
         if let proof = server.proof { welcome.server = proof }
+        if let proof = retired.proof { welcome.serverRetired = proof }
         binder.send(.welcome, welcome, to: route)
     }
 

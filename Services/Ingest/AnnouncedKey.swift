@@ -4,7 +4,7 @@ import Messaging
 import SwiftProtobuf
 import Wire
 
-/// The entry of control's ledger that announced a key, with its proof: fetched from control, handed to agents. They believe nobody's
+/// The entry of control's ledger that announced a key, or retired one, with its proof: fetched from control, handed to agents. They believe nobody's
 /// word for which key it is, and this node's neither.
 final class AnnouncedKey {
     private let follower: Follower
@@ -19,7 +19,7 @@ final class AnnouncedKey {
     var changed: (WireEntryProof) -> Void = { _ in }
 
     /// - Parameters:
-    ///   - newest: the entry that announced it, by the ledger; 0: none has.
+    ///   - newest: the entry that did so, by the ledger; 0: none has.
     ///   - announces: whether a deed does.
     init(follower: Follower, lease: Span, newest: @escaping (Governance) -> UInt64, announces: @escaping (WireEntry.OneOf_Deed) -> Bool) {
         self.follower = follower
@@ -40,10 +40,23 @@ final class AnnouncedKey {
         }
     }
 
+    /// The last of this node's own that counts no more: agents that were told of it, and never met this node under it, go on trying it otherwise.
+    static func retiredOfIngest(_ follower: Follower, lease: Span) -> AnnouncedKey {
+        AnnouncedKey(follower: follower, lease: lease) { $0.serviceKeys.retiredAt["ingest"] ?? 0 } announces: {
+            if case .serviceKeyRetired(let body) = $0 { body.service == "ingest" } else { false }
+        }
+    }
+
     /// Asks control for as long as the newest announcement is not here. Only once what control says is followed to its end: or each key that the
     /// ledger ever announced would be asked for at every start.
     func tick(at now: Instant) {
-        guard follower.isHeld(at: now), case let newest = newest(follower.fold.governance), index < newest else { return }
+        guard follower.isHeld(at: now), case let newest = newest(follower.fold.governance), index != newest else { return }
+        // The key was retired: an older one counts, and nobody is told of this one any more.
+        if newest < index {
+            index = 0
+            proof = nil
+        }
+        guard newest > 0 else { return }
         guard asked.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true else { return }
         asked = now
         var query = WireQuery()
@@ -52,8 +65,8 @@ final class AnnouncedKey {
     }
 
     func take(_ answer: WireAnswer) {
-        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), entry.index > index,
-            let deed = entry.deed, announces(deed)
+        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), entry.index != index,
+            entry.index == newest(follower.fold.governance), let deed = entry.deed, announces(deed)
         else { return }
         index = entry.index
         proof = found

@@ -52,17 +52,18 @@ struct IngestService: ParsableCommand {
             ) { follower.isCaughtUp ? follower.fold.governance : Governance() }
             let announced = AnnouncedKey.ofVault(follower, lease: lease)
             let server = AnnouncedKey.ofIngest(follower, lease: lease)
+            let retired = AnnouncedKey.retiredOfIngest(follower, lease: lease)
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out. Nor is it a key.
                 if message.kind == .answer, let answer = try? message.body(WireAnswer.self) {
-                    announced.take(answer)
-                    return server.take(answer)
+                    for key in [announced, retired, server] { key.take(answer) }
+                    return
                 }
                 _ = try? follower.take(message)
             }
             let relay = PolicyRelay(link: policy, lease: lease)
             let agents = Agents(
-                follower: follower, relay: relay, announced: announced, server: server, admission: admission, lease: lease, logger: host.logger
+                follower: follower, relay: relay, announced: announced, server: server, retired: retired, admission: admission, lease: lease, logger: host.logger
             ) {
                 let binder = try Binder(settings.ingest, keys: ring.keys, limits: agentsSide, in: context)
                 ring.binder = binder
@@ -91,6 +92,8 @@ struct IngestService: ParsableCommand {
                 agents.flush(at: now)
                 agents.answerOwed(at: now)
                 announced.tick(at: now)
+                // What does not count any more is told first: an older key may count again.
+                retired.tick(at: now)
                 server.tick(at: now)
                 do {
                     if let binder = try agents.openWhenReady(at: now) {

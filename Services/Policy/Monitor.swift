@@ -42,6 +42,8 @@ final class Monitor {
     private let logger: Logger
     private let start = Nonce.random()
     private var registry = Governance()
+    /// Registered no more, and the journal may not say so yet.
+    private var removed: Set<UInt32> = []
     private var remembered = 0
     private var peers = SessionTable<Peer>()
     private var peersByNumber: [Int: Peer] = [:]
@@ -87,9 +89,7 @@ final class Monitor {
         refusals = RefusalLog(logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.apply = { [unowned self] in apply($0.map(\.entry)) }
-        follower.removed = { [unowned self] ordinals in
-            registry.apply(Entry(index: 0, at: Clock.wall(), author: "", deed: .removed(ordinals)))
-        }
+        follower.removed = { [unowned self] ordinals in removed.formUnion(ordinals) }
         follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in
@@ -111,7 +111,10 @@ final class Monitor {
 
     private func apply(_ entries: [Entry]) {
         for entry in entries {
-            if case .removed(let ordinals) = entry.deed { for ordinal in ordinals { quarantine.forget(ordinal) } }
+            if case .removed(let ordinals) = entry.deed {
+                for ordinal in ordinals { quarantine.forget(ordinal) }
+                removed.subtract(ordinals)
+            }
             registry.apply(entry)
         }
         if let table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) { admission.admit(table) }
@@ -158,10 +161,10 @@ final class Monitor {
     }
 
     private func gateChanged(_ gate: GateState, _ pushed: Bool) {
-        fence.change { fence in
+        // Both at once: a gate that opens, beside the lease from before it, would be a gate that nobody has granted.
+        fence.change(heldUntil: follower.heldUntil(at: Clock.now())) { fence in
             if pushed { fence.narrow(to: gate) } else { fence.set(gate) }
         }
-        fence.hold(until: follower.heldUntil(at: Clock.now()))
         // Reading stops here, in process, before anything is acknowledged.
         for (number, stream) in streaming where !readingAllowed(stream.job.record, gate) { end(number, .paused) }
         guard let body = try? WireGateState(gate).serializedData() else { return }
@@ -268,7 +271,7 @@ final class Monitor {
         guard follower.isHeld(at: now) else {
             return refuse(peer, body.agent, header, BatchRefused(refusal: .leaseEnded, text: "policy's own lease has ended"))
         }
-        guard let node = registry.nodes[body.agent], node.role == .agent else {
+        guard let node = registry.nodes[body.agent], node.role == .agent, !removed.contains(body.agent) else {
             return refuse(peer, body.agent, header, BatchRefused(refusal: .unknownNode, text: "no such agent is registered"))
         }
         guard !quarantine.holds(body.agent) else {

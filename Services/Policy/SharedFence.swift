@@ -13,6 +13,14 @@ final class SharedFence: Sendable {
     private let state = Mutex(State())
 
     func change(_ body: (inout Fence) -> Void) { state.withLock { body(&$0.fence) } }
+    /// The fence and the end of this node's lease, in one step: nobody sees one of them without the other.
+    func change(heldUntil: Instant?, _ body: (inout Fence) -> Void) {
+        state.withLock { state in
+            body(&state.fence)
+            state.heldUntil = heldUntil
+        }
+    }
+
     func hold(until: Instant?) { state.withLock { $0.heldUntil = until } }
 
     /// The fence, whether this node may go on or not.

@@ -20,13 +20,15 @@ package final class Follower {
     package var gateChanged: (GateState, Bool) -> Void = { _, _ in }
     /// Entries that follow on what was applied, checked.
     package var apply: ([FollowedEntry]) -> Void = { _ in }
-    /// Agents that are registered no more, before the journal says so.
+    /// Agents that are registered no more, before the journal says so. Said again with each grant until it does.
     package var removed: ([UInt32]) -> Void = { _ in }
     /// What narrows and is in force before the journal has it: to be applied to what is known. Each again after every entry that is applied, until it is
     /// recorded: what was decided before it, and became durable after it came, must not undo it.
     package var narrowed: ([Entry]) -> Void = { _ in }
     /// Not recorded yet, with the indexes that they will have.
     private var pushed: [Entry] = []
+    /// Came while this node caught up with the ledger, and narrow nothing of what it had by then.
+    private var unjudged: [Entry] = []
     package var report: () -> WireServiceReport = { WireServiceReport() }
     package var granted: () -> Void = {}
     /// False: this is not the control, or not the journal, that was followed. The follower acts as stopped from here on.
@@ -120,13 +122,19 @@ package final class Follower {
         return table
     }
 
-    /// Whether the ledger says so. Asked for each message: a connection cannot be cut.
+    /// Taken away, as control says, and the ledger does not say so yet.
+    private var removedOperators: Set<String> = []
+    private var retiredKeys: Set<[UInt8]> = []
+
+    /// Whether the ledger says so, or control. Asked for each message: a connection cannot be cut.
     package func isNoOperator(_ name: String) -> Bool {
-        fold.governance.beginning != nil && fold.governance.operators[name] == nil
+        removedOperators.contains(name) || fold.governance.beginning != nil && fold.governance.operators[name] == nil
     }
 
-    /// Whether the ledger says that this service's key counts no more. Asked for each message, likewise.
-    package func isRetired(_ user: User, _ trusted: TrustedNodes) -> Bool { !trusted.counts(user, by: fold.governance) }
+    /// Whether the ledger, or control, says that this service's key counts no more. Asked for each message, likewise.
+    package func isRetired(_ user: User, _ trusted: TrustedNodes) -> Bool {
+        !trusted.counts(user, by: fold.governance) || user.key.map { user.role == "service" && retiredKeys.contains($0.bytes) } ?? false
+    }
 
     /// Call often: a tenth of a lease is enough.
     package func tick(at now: Instant) {
@@ -220,7 +228,9 @@ package final class Follower {
 
     private func narrow(_ body: WireNarrow) {
         if !body.removed.isEmpty { removed(body.removed) }
-        take(body.narrowed)
+        removedOperators.formUnion(body.removedOperators)
+        retiredKeys.formUnion(body.retiredKeys.map { [UInt8]($0) })
+        take(body.narrowed.compactMap(\.value))
         guard body.hasGate else { return }
         let pushed = body.gate.value
         guard gate.narrow(to: pushed) else { return }
@@ -229,9 +239,10 @@ package final class Follower {
     }
 
     /// Control alone says so, and nobody's signature is on it: so it can only narrow. What does not comes with its entry, or never.
-    private func take(_ deeds: [WireEntry]) {
+    private func take(_ deeds: [Entry]) {
         let known = pushed.count
-        for entry in deeds.compactMap(\.value) where entry.index > applied && !pushed.contains(where: { $0.index == entry.index }) {
+        unjudged = []
+        for entry in deeds where entry.index > applied && !pushed.contains(where: { $0.index == entry.index }) {
             switch entry.deed {
             case .policyApplied, .recordsChanged(_, _, _, given: false), .erased: break
             default:
@@ -243,7 +254,8 @@ package final class Follower {
             var after = before
             after.apply(entry.unrecorded)
             guard Powers(before).consequence(of: Powers(after), comparing: .anyWorld).narrows else {
-                pushesRefused += 1
+                // Of the past it may be something else: it is looked at again when that is the present, before a lease is held.
+                if isCaughtUp { pushesRefused += 1 } else { unjudged.append(entry) }
                 continue
             }
             pushed.append(entry)
@@ -280,9 +292,11 @@ package final class Follower {
         guard !next.isEmpty else { return }
         // The root first: what is not believed is not handed on, and notify tells nobody of it.
         if !body.checkpoint.isEmpty, body.last >= applied, !believe(body.checkpoint, of: body.last) { return }
+        for case .operatorsChanged(let removed, _) in next.map(\.entry.deed) { removedOperators.subtract(removed) }
         apply(next)
         pushed.removeAll { $0.index <= applied }
         if !pushed.isEmpty { narrowed(pushed.map(\.unrecorded)) }
+        if !unjudged.isEmpty { take(unjudged) }
         compareGate(granted: false)
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.

@@ -57,7 +57,7 @@ extension WireEntryProof {
 /// Why a key is not taken for a service's.
 package enum ServiceKeyNotProven: Error, Hashable, Sendable, CustomStringConvertible {
     case entry(EntryNotProven)
-    /// It is in the ledger, and announces no key of this service.
+    /// It is in the ledger, and announces, or retires, no key of this service.
     case otherDeed
     case badKey
     /// Another key was announced since.
@@ -68,7 +68,7 @@ package enum ServiceKeyNotProven: Error, Hashable, Sendable, CustomStringConvert
     package var description: String {
         switch self {
         case .entry(let why): "control's ledger does not prove it: \(why)"
-        case .otherDeed: "the entry that is named announces no key of this service"
+        case .otherDeed: "the entry that is named says nothing of that kind of a key of this service"
         case .badKey: "what is announced is no CURVE key"
         case .older(let index, let accepted): "it was announced by entry \(index), and entry \(accepted) was accepted: it is an older one"
         case .contradicts(let index): "entry \(index) of control's ledger announced two different keys: tell an operator"
@@ -98,5 +98,23 @@ package struct ServiceKeyAnnouncement: Hashable, Sendable {
             guard entry.index > accepted.index || key == accepted.key else { throw .contradicts(index: entry.index) }
         }
         return ServiceKeyAnnouncement(key: key, index: entry.index)
+    }
+}
+
+/// A service's key that counts no more, as control's ledger says.
+package struct ServiceKeyRetirement: Hashable, Sendable {
+    package let key: CurveKey
+    /// Of the entry in control's ledger, from 1.
+    package let index: UInt64
+
+    /// - Parameters:
+    ///   - proof: What somebody gave, whoever that was.
+    ///   - ledger: Of control's ledger; pinned.
+    package static func check(_ proof: WireEntryProof, of service: String, ledger: VerifierKey) throws(ServiceKeyNotProven) -> ServiceKeyRetirement {
+        let entry: ProvenEntry
+        do throws(EntryNotProven) { entry = try ProvenEntry(proof, ledger: ledger) } catch { throw .entry(error) }
+        guard case .serviceKeyRetired(let deed) = entry.body.deed, deed.service == service else { throw .otherDeed }
+        guard let key = CurveKey(deed.key) else { throw .badKey }
+        return ServiceKeyRetirement(key: key, index: entry.index)
     }
 }

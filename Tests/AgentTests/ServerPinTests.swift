@@ -16,7 +16,7 @@ import Wire
 
     init() throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        // Six entries: two keys of ingest's and one of policy's among others.
+        // Entries 1 to 6: two keys of ingest's and one of policy's among others.
         record = try Record()
         try record.append(.removed([1]))
         try record.append(.serviceKeyAnnounced(key(2), service: "ingest", beside: key(1)))
@@ -24,6 +24,9 @@ import Wire
         try record.append(.serviceKeyRetired(key(1), service: "ingest"))
         try record.append(.serviceKeyAnnounced(key(3), service: "ingest", beside: key(2)))
         try record.append(.vaultKeyAnnounced(key(9)))
+        // 7 and 8: the second was never used.
+        try record.append(.serviceKeyRetired(key(3), service: "ingest"))
+        try record.append(.serviceKeyAnnounced(key(6), service: "ingest", beside: key(2)))
         try JSONSerialization.data(withJSONObject: ["serverKey": curve(1).z85, "name": "desk"]).write(to: URL(fileURLWithPath: folder + "/agent.json"))
     }
 
@@ -65,6 +68,42 @@ import Wire
         #expect(throws: ServiceKeyNotProven.older(index: 2, accepted: 5)) {
             try ServiceKeyAnnouncement.check(record.proof(of: 1), of: "ingest", ledger: record.signer.verifier, accepted: first.announced)
         }
+    }
+
+    @Test func `an announced key that was retired before ingest was met under it is not tried any more, also at the next start`() throws {
+        let first = try pin(2)
+        try first.take(record.proof(of: 4))
+        #expect(try first.keys == [curve(2), curve(3)])
+        // Forged, an announcement, another deed.
+        let stranger = try Record(seed: 9).signer
+        for (number, proof) in try [record.proof(of: 6, signedBy: stranger), record.proof(of: 1), record.proof(of: 5)].enumerated() {
+            first.take(retired: proof)
+            #expect(first.refused == UInt64(number + 1))
+        }
+        try first.take(retired: record.proof(of: 3))
+        #expect(try first.keys == [curve(2), curve(3)] && first.refused == 3, "another key's retirement")
+        try first.take(retired: record.proof(of: 6))
+        #expect(try first.keys == [curve(2)] && first.refused == 3)
+        #expect(!FileManager.default.fileExists(atPath: folder + "/server.proof"))
+        // What was announced before does not come back, also after a start; that of the key that it has is no fault.
+        for known in try [first, pin(2)] {
+            let before = known.refused
+            try known.take(record.proof(of: 1))
+            #expect(try known.keys == [curve(2)] && known.refused == before)
+            try known.take(record.proof(of: 4))
+            #expect(try known.keys == [curve(2)] && known.refused == before + 1)
+        }
+        try #require(record.proof(of: 4).file).write(to: URL(fileURLWithPath: folder + "/server.proof"))
+        let again = try pin(2)
+        #expect(try again.keys == [curve(2)] && again.refused == 1)
+        // The next one is taken.
+        try first.take(record.proof(of: 7))
+        #expect(try first.keys == [curve(2), curve(6)])
+        #expect(try pin(2).keys == [curve(2), curve(6)])
+        // Met under it, it stays, whatever is said of it: there would be none left.
+        let other = try pin(3)
+        try other.take(retired: record.proof(of: 6))
+        #expect(try other.keys.first == curve(3))
     }
 
     @Test func `what control's ledger does not prove is refused and counted, and changes nothing`() throws {

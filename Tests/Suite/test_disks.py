@@ -123,6 +123,47 @@ def test_an_agent_revoked_while_the_ledger_cannot_be_written_gets_no_new_session
             suite.close()
 
 
+def test_what_was_taken_away_on_a_full_disk_stays_away_from_who_begins_anew_meanwhile(make_suite, tmp_path):
+    """A follower that starts again reads in the ledger that they are there, and is told by control that they are not."""
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
+        try:
+            agent = start_with_ann(suite)
+            bob = suite.agent("bob", "E2").run().expect(capturing=True)
+            (tmp_path / "passphrase").write_text("a passphrase")
+            (tmp_path / "passphrase").chmod(0o600)
+            suite.cli("key", "new", "ops-3", "--passphrase-file", tmp_path / "passphrase")
+            suite.approved("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
+            asked = ("--as", "ops-3", "--subject", "E1")
+            wait_until(lambda: suite.read(*asked, check=False).code == 0, "ops-3 may read")
+            filler = fill(disk)
+            for number in range(60):
+                (disk / "reserve").unlink(missing_ok=True)
+                fill_more(filler)
+                suite.cli("pause", "--reads-only", "--reader", f"nobody-{number}", "--reason", f"{number} " + "x" * 1500)
+                if suite.status().get("journal"):
+                    break
+            assert "NOT DURABLE" in suite.cli("revoke", "agent", "ann", check=False).err
+            assert "NOT DURABLE" in suite.cli("operator", "remove", "ops-3", check=False).err
+            # Those that had heard of it at once.
+            agent.expect(capturing=False)
+            wait_until(lambda: suite.read(*asked, check=False).code != 0, "ops-3 may not")
+            for name in ("ingest", "policy"):
+                suite.restart(name)
+            bob.expect(capturing=True)
+            assert len(suite.status()["pending"]) == 2, "none of it is durable"
+            # Three leases, in which it greets again and again.
+            begun = time.time_ns() // 1000
+            while (status := agent.fresh)["atMicroseconds"] < begun + 3_000 * suite.lease_ms:
+                assert not status["classes"], "it has got a lease again"
+                assert suite.read(*asked, check=False).code != 0, "ops-3 may read again"
+            assert suite.read("--subject", "E1", check=False).code == 0, "the control: ops-1 may"
+            filler.unlink()
+            wait_until(lambda: not suite.status().get("pending"), "it is written by itself")
+        finally:
+            suite.close()
+
+
 def test_nobody_is_told_that_a_removal_is_done_which_a_killed_control_has_forgotten(make_suite, tmp_path):
     """FAULTS P02, killed after the act and before the commit: it acts on everybody at once, and may still be lost."""
     shim = Shim(tmp_path)

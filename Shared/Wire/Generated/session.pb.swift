@@ -55,58 +55,91 @@ package nonisolated struct WireHello: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireWelcome: Sendable {
+package nonisolated struct WireWelcome: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Who the key says the peer is.
-  package var node: String = String()
+  package var node: String {
+    get {_storage._node}
+    set {_uniqueStorage()._node = newValue}
+  }
 
   /// Agents: their number in the registry.
-  package var ordinal: UInt32 = 0
+  package var ordinal: UInt32 {
+    get {_storage._ordinal}
+    set {_uniqueStorage()._ordinal = newValue}
+  }
 
-  package var leaseMs: UInt32 = 0
+  package var leaseMs: UInt32 {
+    get {_storage._leaseMs}
+    set {_uniqueStorage()._leaseMs = newValue}
+  }
 
-  package var epoch: UInt64 = 0
+  package var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
 
   /// The binder's own.
-  package var start: Data = Data()
+  package var start: Data {
+    get {_storage._start}
+    set {_uniqueStorage()._start = newValue}
+  }
 
-  package var wallUs: Int64 = 0
+  package var wallUs: Int64 {
+    get {_storage._wallUs}
+    set {_uniqueStorage()._wallUs = newValue}
+  }
 
   /// Batches that may be unanswered at once in each stream.
-  package var window: UInt32 = 0
+  package var window: UInt32 {
+    get {_storage._window}
+    set {_uniqueStorage()._window = newValue}
+  }
 
   /// Control: identifies its ledger. Indexes mean nothing beside another one.
-  package var journal: Data = Data()
+  package var journal: Data {
+    get {_storage._journal}
+    set {_uniqueStorage()._journal = newValue}
+  }
 
   /// Agents: the entry that announced the key to seal to, and its proof.
   package var vault: WireEntryProof {
-    get {_vault ?? WireEntryProof()}
-    set {_vault = newValue}
+    get {_storage._vault ?? WireEntryProof()}
+    set {_uniqueStorage()._vault = newValue}
   }
   /// Returns true if `vault` has been explicitly set.
-  package var hasVault: Bool {self._vault != nil}
+  package var hasVault: Bool {_storage._vault != nil}
   /// Clears the value of `vault`. Subsequent reads from it will return its default value.
-  package mutating func clearVault() {self._vault = nil}
+  package mutating func clearVault() {_uniqueStorage()._vault = nil}
 
-  /// Agents: the entry that announced ingest's newest key, and its proof. Absent: the registry's counts.
+  /// Agents: the entry that announced ingest's newest key that counts, and its proof. Absent: the registry's counts.
   package var server: WireEntryProof {
-    get {_server ?? WireEntryProof()}
-    set {_server = newValue}
+    get {_storage._server ?? WireEntryProof()}
+    set {_uniqueStorage()._server = newValue}
   }
   /// Returns true if `server` has been explicitly set.
-  package var hasServer: Bool {self._server != nil}
+  package var hasServer: Bool {_storage._server != nil}
   /// Clears the value of `server`. Subsequent reads from it will return its default value.
-  package mutating func clearServer() {self._server = nil}
+  package mutating func clearServer() {_uniqueStorage()._server = nil}
+
+  /// Agents: the entry that last retired a key of ingest's, and its proof.
+  package var serverRetired: WireEntryProof {
+    get {_storage._serverRetired ?? WireEntryProof()}
+    set {_uniqueStorage()._serverRetired = newValue}
+  }
+  /// Returns true if `serverRetired` has been explicitly set.
+  package var hasServerRetired: Bool {_storage._serverRetired != nil}
+  /// Clears the value of `serverRetired`. Subsequent reads from it will return its default value.
+  package mutating func clearServerRetired() {_uniqueStorage()._serverRetired = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _vault: WireEntryProof? = nil
-  fileprivate var _server: WireEntryProof? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Ingest to agent, pushed: batches are sealed to another key from here on.
@@ -153,11 +186,22 @@ package nonisolated struct WireServerKey: Sendable {
   /// Make a new socket after so long, and a random time up to a sixth of a lease.
   package var afterMs: UInt32 = 0
 
+  /// Agents: the entry that retired a key, and its proof. It is not tried any more.
+  package var retired: WireEntryProof {
+    get {_retired ?? WireEntryProof()}
+    set {_retired = newValue}
+  }
+  /// Returns true if `retired` has been explicitly set.
+  package var hasRetired: Bool {self._retired != nil}
+  /// Clears the value of `retired`. Subsequent reads from it will return its default value.
+  package mutating func clearRetired() {self._retired = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _server: WireEntryProof? = nil
+  fileprivate var _retired: WireEntryProof? = nil
 }
 
 /// A workstation that has no registered key, to the joining port: this token is mine. Its key is the connection's.
@@ -508,11 +552,17 @@ package nonisolated struct WireNarrow: Sendable {
   /// Clears the value of `gate`. Subsequent reads from it will return its default value.
   package mutating func clearGate() {self._gate = nil}
 
-  /// To services: agents that are registered no more. No receipt; the journal says it again.
+  /// To services: what narrows and is in no entry that they can have yet. No receipt: said with each grant until the ledger says it.
   package var removed: [UInt32] = []
 
-  /// To services: deeds that narrow, in force before they are recorded, with the index that they will have. Likewise.
+  /// Other deeds, with the index that they will have.
   package var narrowed: [WireEntry] = []
+
+  /// By name.
+  package var removedOperators: [String] = []
+
+  /// Of services.
+  package var retiredKeys: [Data] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -692,78 +742,139 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0\u{1}server\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0\u{1}server\0\u{3}server_retired\0")
+
+  fileprivate class _StorageClass {
+    var _node: String = String()
+    var _ordinal: UInt32 = 0
+    var _leaseMs: UInt32 = 0
+    var _epoch: UInt64 = 0
+    var _start: Data = Data()
+    var _wallUs: Int64 = 0
+    var _window: UInt32 = 0
+    var _journal: Data = Data()
+    var _vault: WireEntryProof? = nil
+    var _server: WireEntryProof? = nil
+    var _serverRetired: WireEntryProof? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _node = source._node
+      _ordinal = source._ordinal
+      _leaseMs = source._leaseMs
+      _epoch = source._epoch
+      _start = source._start
+      _wallUs = source._wallUs
+      _window = source._window
+      _journal = source._journal
+      _vault = source._vault
+      _server = source._server
+      _serverRetired = source._serverRetired
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.ordinal) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.leaseMs) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
-      case 5: try { try decoder.decodeSingularBytesField(value: &self.start) }()
-      case 6: try { try decoder.decodeSingularInt64Field(value: &self.wallUs) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.window) }()
-      case 8: try { try decoder.decodeSingularBytesField(value: &self.journal) }()
-      case 9: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
-      case 10: try { try decoder.decodeSingularMessageField(value: &self._server) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._node) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._ordinal) }()
+        case 3: try { try decoder.decodeSingularUInt32Field(value: &_storage._leaseMs) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 5: try { try decoder.decodeSingularBytesField(value: &_storage._start) }()
+        case 6: try { try decoder.decodeSingularInt64Field(value: &_storage._wallUs) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._window) }()
+        case 8: try { try decoder.decodeSingularBytesField(value: &_storage._journal) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._vault) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._server) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._serverRetired) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.node.isEmpty {
-      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._node.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._node, fieldNumber: 1)
+      }
+      if _storage._ordinal != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._ordinal, fieldNumber: 2)
+      }
+      if _storage._leaseMs != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._leaseMs, fieldNumber: 3)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 4)
+      }
+      if !_storage._start.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._start, fieldNumber: 5)
+      }
+      if _storage._wallUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._wallUs, fieldNumber: 6)
+      }
+      if _storage._window != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._window, fieldNumber: 7)
+      }
+      if !_storage._journal.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._journal, fieldNumber: 8)
+      }
+      try { if let v = _storage._vault {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._server {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._serverRetired {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
     }
-    if self.ordinal != 0 {
-      try visitor.visitSingularUInt32Field(value: self.ordinal, fieldNumber: 2)
-    }
-    if self.leaseMs != 0 {
-      try visitor.visitSingularUInt32Field(value: self.leaseMs, fieldNumber: 3)
-    }
-    if self.epoch != 0 {
-      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 4)
-    }
-    if !self.start.isEmpty {
-      try visitor.visitSingularBytesField(value: self.start, fieldNumber: 5)
-    }
-    if self.wallUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.wallUs, fieldNumber: 6)
-    }
-    if self.window != 0 {
-      try visitor.visitSingularUInt32Field(value: self.window, fieldNumber: 7)
-    }
-    if !self.journal.isEmpty {
-      try visitor.visitSingularBytesField(value: self.journal, fieldNumber: 8)
-    }
-    try { if let v = self._vault {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    } }()
-    try { if let v = self._server {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireWelcome, rhs: WireWelcome) -> Bool {
-    if lhs.node != rhs.node {return false}
-    if lhs.ordinal != rhs.ordinal {return false}
-    if lhs.leaseMs != rhs.leaseMs {return false}
-    if lhs.epoch != rhs.epoch {return false}
-    if lhs.start != rhs.start {return false}
-    if lhs.wallUs != rhs.wallUs {return false}
-    if lhs.window != rhs.window {return false}
-    if lhs.journal != rhs.journal {return false}
-    if lhs._vault != rhs._vault {return false}
-    if lhs._server != rhs._server {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._node != rhs_storage._node {return false}
+        if _storage._ordinal != rhs_storage._ordinal {return false}
+        if _storage._leaseMs != rhs_storage._leaseMs {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._start != rhs_storage._start {return false}
+        if _storage._wallUs != rhs_storage._wallUs {return false}
+        if _storage._window != rhs_storage._window {return false}
+        if _storage._journal != rhs_storage._journal {return false}
+        if _storage._vault != rhs_storage._vault {return false}
+        if _storage._server != rhs_storage._server {return false}
+        if _storage._serverRetired != rhs_storage._serverRetired {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -805,7 +916,7 @@ nonisolated extension WireVaultKey: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}server\0\u{1}use\0\u{3}after_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}server\0\u{1}use\0\u{3}after_ms\0\u{1}retired\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -816,6 +927,7 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 1: try { try decoder.decodeSingularMessageField(value: &self._server) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.use) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.afterMs) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._retired) }()
       default: break
       }
     }
@@ -835,6 +947,9 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.afterMs != 0 {
       try visitor.visitSingularUInt32Field(value: self.afterMs, fieldNumber: 3)
     }
+    try { if let v = self._retired {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -842,6 +957,7 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs._server != rhs._server {return false}
     if lhs.use != rhs.use {return false}
     if lhs.afterMs != rhs.afterMs {return false}
+    if lhs._retired != rhs._retired {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1436,7 +1552,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Narrow"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0\u{1}removed\0\u{1}narrowed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}permit\0\u{1}gate\0\u{1}removed\0\u{1}narrowed\0\u{3}removed_operators\0\u{3}retired_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1448,6 +1564,8 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 2: try { try decoder.decodeSingularMessageField(value: &self._gate) }()
       case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.removed) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.narrowed) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.removedOperators) }()
+      case 6: try { try decoder.decodeRepeatedBytesField(value: &self.retiredKeys) }()
       default: break
       }
     }
@@ -1470,6 +1588,12 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.narrowed.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.narrowed, fieldNumber: 4)
     }
+    if !self.removedOperators.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removedOperators, fieldNumber: 5)
+    }
+    if !self.retiredKeys.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.retiredKeys, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1478,6 +1602,8 @@ nonisolated extension WireNarrow: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs._gate != rhs._gate {return false}
     if lhs.removed != rhs.removed {return false}
     if lhs.narrowed != rhs.narrowed {return false}
+    if lhs.removedOperators != rhs.removedOperators {return false}
+    if lhs.retiredKeys != rhs.retiredKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
