@@ -4,6 +4,7 @@ import Crypto
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Messaging
 import Wire
 
@@ -47,8 +48,8 @@ enum ProposalView {
 
     static func text(of command: Command) -> String {
         switch command {
-        case .resume(let closures, let reason, let unseal):
-            "resume \(closures.map { "\($0.number)" }.joined(separator: ", "))\(unseal ? " and unseal" : ""): \"\(reason)\""
+        case .resume(let closures, let reason, let unseal, let drops, let abandons):
+            "\([lift(closures), unseal ? self.unseal(drops, abandons) : nil].compactMap { $0 }.joined(separator: " and ")): \"\(reason)\""
         case .register(let nodes): "register \(nodes.prefix(3).map(\.name).joined(separator: ", "))\(nodes.count > 3 ? " and \(nodes.count - 3) more" : "")"
         case .changeOperators(let removed, let added):
             ([added.map { "add operator \($0.name) (\(fingerprint($0.key)))" }, removed.map { "remove operator \($0)" }].flatMap { $0 }).joined(separator: ", ")
@@ -72,6 +73,24 @@ enum ProposalView {
     }
 
     private static func list(_ names: [String]) -> String { names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "") }
+
+    private static func lift(_ closures: [Epoch]) -> String? { closures.isEmpty ? nil : "resume \(list(closures))" }
+
+    /// What is lost by it stands in what is signed, and so in what is shown.
+    private static func unseal(_ drops: [Epoch], _ abandons: [UInt8]) -> String {
+        var lost: [String] = []
+        if !drops.isEmpty { lost.append("closures \(list(drops))") }
+        if let history = try? Checkpoint(parsing: String(decoding: abandons, as: UTF8.self)) {
+            lost.append("the history of \(history.size) entries, root \(history.root), that policy had cosigned")
+        } else if !abandons.isEmpty {
+            lost.append("what cannot be read")
+        }
+        return "unseal\(lost.isEmpty ? "" : ", giving up \(lost.joined(separator: " and "))")"
+    }
+
+    private static func list(_ epochs: [Epoch]) -> String {
+        epochs.prefix(20).map { "\($0.number)" }.joined(separator: ", ") + (epochs.count > 20 ? " and \(epochs.count - 20) more" : "")
+    }
 
     static func fingerprint(_ key: [UInt8]) -> String { (try? OperatorPublicKey(raw: key))?.id.description ?? "an unfit key" }
 }

@@ -206,7 +206,17 @@ struct Resume: ParsableCommand {
         // By name, and not "all": what comes between now and the approval was shown to nobody.
         resume.closures = all ? try connection.client().query(.closures(WireClosuresQuery())).closures.closures.map(\.epoch) : epochs
         resume.reason = reason
-        resume.unseal = unseal
+        if unseal { try resume.giveUp(what: connection.client().query(.status(WireStatusQuery())).status) }
         try connection.propose(.resume(resume))
+    }
+}
+
+extension WireResume {
+    /// Unseals, and gives up what peers know and control's ledger does not: exactly what control names now, so that whoever signs sees it.
+    mutating func giveUp(what status: WireStatus) {
+        unseal = true
+        guard let governance = status.ledgers.first else { return }
+        drops = governance.drops
+        abandons = governance.abandons
     }
 }

@@ -91,6 +91,10 @@ final class Anchors {
         governance.size = authority.durable
         governance.witnessed = journal.witnessed
         governance.trouble = policysTrouble
+        if let claimed = authority.claimed {
+            governance.drops = claimed.closures.map(\.number).sorted()
+            governance.abandons = Data(claimed.abandoned)
+        }
         var reads = WireLedgerStatus()
         reads.origin = authority.governance.beginning.map { String($0.policyKey.prefix { $0 != "+" }) } ?? ""
         reads.size = judgement?.offered?.size ?? 0

@@ -60,6 +60,9 @@ final class Joining {
             if let trouble = authority.journalTrouble {
                 throw Refused(.journalFull, "nobody joins while control's ledger cannot be written: \(trouble)")
             }
+            if let holder = authority.holderBesideAgents(of: key) {
+                throw Refused(.invalid, "this machine's key is, or was, the key of \(holder): whoever has it would be both; join from an empty folder")
+            }
             let node = Node(name: name, ordinal: authority.planned.nextOrdinal, key: key, role: .agent, scope: enrolment.scope)
             try authority.planned.checkCertifiable(with: [node])
             underWay[key] = [waiter]

@@ -26,6 +26,25 @@ struct Losses {
     private var settled: Set<String> = []
     /// What is claimed and not believed, by service.
     private(set) var disbelieved: [String: String] = [:]
+    /// Closures and epochs of such claims: a service may rightly know of them that was put on another disk. Two operators may decide about that, too.
+    private var disputed: [String: Claimed] = [:]
+
+    /// What two operators give up who unseal.
+    struct Claimed: Hashable {
+        /// The highest: what follows must be later.
+        let epoch: Epoch
+        let closures: Set<Epoch>
+        /// A checkpoint, as its text; empty: none.
+        let abandoned: [UInt8]
+    }
+
+    /// What there is to be given up now; nil: nothing is lost. While control is sealed, nothing that is disputed is in it: whoever has a service's key could
+    /// claim something else each time, and no two signatures would fit any more.
+    var claimed: Claimed? {
+        if let epoch { return Claimed(epoch: epoch, closures: closures, abandoned: abandoned ?? []) }
+        guard let highest = disputed.values.map(\.epoch).max() else { return nil }
+        return Claimed(epoch: highest, closures: disputed.values.reduce(into: []) { $0.formUnion($1.closures) }, abandoned: [])
+    }
 
     /// One peer must not make an entry that is too long to be sent.
     static let closuresMax = 1_000
@@ -45,18 +64,23 @@ struct Losses {
         let claimed = min(claim.epoch, Losses.believedMax)
         guard !lost.isEmpty || claimed > known || claim.entries > durable else {
             disbelieved[service] = nil
+            disputed[service] = nil
             return .known
         }
         let what =
             lost.max().map { "closure \($0.number), which the ledger does not hold" }
             ?? (claim.entries > durable ? "entry \(claim.entries), the ledger only \(durable)" : "epoch \(claimed.number), the ledger only \(known.number)")
         guard !settled.contains(service) else {
+            // Entries cannot be given up: the service has them, and another ledger.
+            let isDecidable = claim.entries <= durable
+            disputed[service] = isDecidable ? Claimed(epoch: claimed, closures: Set(lost.sorted().suffix(Losses.closuresMax)), abandoned: []) : nil
             disbelieved[service] = "\(service) knows \(what): said after two operators had decided about what it knew"
             return .disbelieved
         }
-        claimants.insert(service)
         epoch = max(epoch ?? claimed, claimed)
-        // All of them at once: what is left out would be claimed by somebody who is believed no more.
+        // All of them at once, and the first time alone: an honest service knows no more later, and what two operators are to sign for must not change as
+        // often as somebody likes who has its key.
+        guard claimants.insert(service).inserted else { return .lost("\(service) knows \(what)") }
         for closure in lost.sorted().suffix(Losses.closuresMax) where closures.count < Losses.closuresMax { closures.insert(closure) }
         return .lost("\(service) knows \(what)")
     }
@@ -74,5 +98,6 @@ struct Losses {
         epoch = nil
         closures = []
         abandoned = nil
+        disputed = [:]
     }
 }

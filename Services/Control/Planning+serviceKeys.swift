@@ -1,3 +1,4 @@
+import Chassis
 import Gate
 import Identity
 import Messaging
@@ -20,15 +21,24 @@ extension Planning {
 
     func deeds(retiring key: [UInt8], of service: String) throws(Refused) -> [Entry.Deed] {
         var trial = planned.serviceKeys
-        do throws(ServiceKeysRefused) { try trial.retire(key, of: service) } catch { throw Refused(error, service) }
+        do throws(ServiceKeysRefused) { try trial.retire(key, of: service, at: index + 1) } catch { throw Refused(error, service) }
         return [.serviceKeyRetired(key, service: service)]
     }
 
-    /// Who goes by this key and is no agent: a service or a reader, by the ledger or the registry, also by a key that was retired; an operator's session.
+    /// Who goes by this key and is no agent.
     func holderBesideAgents(of key: [UInt8]) -> String? {
-        if let service = planned.serviceKeys.holder(of: key) { return "'\(service)'" }
-        if planned.serviceKeys.retired.contains(key) { return "a service" }
-        if let node = trusted?.nodes.first(where: { CurveKey(z85: $0.key)?.bytes == key }) { return "'\(node.name)'" }
-        return planned.operators.current.values.first { $0.session == key }.map { "'\($0.name)'" }
+        trusted.map { $0.holderBesideAgents(of: key, by: planned) } ?? planned.holderBesideAgents(of: key).map { "\($0)" }
+    }
+
+    /// One key is one peer's: also that by which an operator's tools connect.
+    func checkSessions(of added: [Operator], removing removed: [String]) throws(Refused) {
+        if let (name, holder) = planned.sharedSession(of: added, removing: removed) {
+            throw Refused(.invalid, "\(name) would connect with the key of \(holder): 'sluice key new' makes one of their own")
+        }
+        for new in added where !new.session.isEmpty {
+            // Of operators the ledger says who there is; the registry names those that it began with.
+            guard let node = trusted?.nodes.first(where: { $0.role != "operator" && CurveKey(z85: $0.key)?.bytes == new.session }) else { continue }
+            throw Refused(.invalid, "\(new.name) would connect with the key of '\(node.name)': 'sluice key new' makes one of their own")
+        }
     }
 }

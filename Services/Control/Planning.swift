@@ -38,7 +38,7 @@ struct Planning {
             try check(selector)
             let title = source.isEmpty || source == "operator" ? reason : "\(reason) (noticed by \(source))"
             return [.paused(closure(selector, .both, title, author, wall))]
-        case .resume(let closures, let reason, let unseal): return try planResume(closures, reason, unseal)
+        case .resume(let closures, let reason, let unseal, let drops, let abandons): return try planResume(closures, reason, unseal, (drops, abandons))
         case .register(let nodes): return try planRegistration(nodes)
         case .remove(let names):
             let gone = names.compactMap { planned.node(named: $0)?.ordinal }
@@ -59,6 +59,7 @@ struct Planning {
             }
             var trial = planned.operators
             do throws(OperatorsRefused) { try trial.change(removing: Set(removing), adding: adding) } catch { throw Refused(error) }
+            try checkSessions(of: adding, removing: removing)
             return [.operatorsChanged(removed: removing, added: adding)]
         case .announceVaultKey(let key):
             return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
@@ -98,7 +99,8 @@ struct Planning {
             incident: planned.nextIncident, from: wall)
     }
 
-    private func planResume(_ asked: [Epoch], _ reason: String, _ unseal: Bool) throws(Refused) -> [Entry.Deed] {
+    /// - Parameter given: what an unsealing gives up, as it was signed.
+    private func planResume(_ asked: [Epoch], _ reason: String, _ unseal: Bool, _ given: (drops: [Epoch], abandons: [UInt8])) throws(Refused) -> [Entry.Deed] {
         try Planning.check(reason: reason)
         if inForce.gate.seal != nil {
             guard unseal else { throw Refused(.sealed, inForce.gate.seal ?? "") }
@@ -111,12 +113,16 @@ struct Planning {
             let list = inForce.map { "\($0.number)" }.sorted().joined(separator: ", ")
             throw Refused(.notFound, "no closure \(unknown.number) is in force\(list.isEmpty ? "; none is" : "; in force: \(list)")")
         }
-        let unseals = unseal && losses.epoch != nil
-        guard !asked.isEmpty || unseals else { throw Refused(.notFound, inForce.isEmpty ? "nothing is closed" : "name the closures to lift: who approves must see which") }
+        let claimed = unseal ? losses.claimed : nil
+        guard !asked.isEmpty || claimed != nil else { throw Refused(.notFound, inForce.isEmpty ? "nothing is closed" : "name the closures to lift: who approves must see which") }
         var deeds: [Entry.Deed] = []
-        var epoch = planned.nextEpoch(after: issued)
-        if unseals {
-            deeds.append(.unsealed(epoch, dropped: losses.closures.sorted(), reason: reason, abandons: losses.abandoned ?? []))
+        var epoch = planned.nextEpoch(after: max(issued, claimed?.epoch ?? .none))
+        if let claimed {
+            // Whoever signed has seen what is lost by it, and nothing else is given up in their name.
+            guard claimed.closures == Set(given.drops), claimed.abandoned == given.abandons else {
+                throw Refused(.notFound, "what is known of lost entries is not, or not any more, what this gives up: 'sluice status' shows it; propose it again")
+            }
+            deeds.append(.unsealed(epoch, dropped: claimed.closures.sorted(), reason: reason, abandons: claimed.abandoned))
             epoch = epoch.next
         }
         if !asked.isEmpty { deeds.append(.resumed(to: epoch, closures: Set(asked).sorted(), reason: reason)) }

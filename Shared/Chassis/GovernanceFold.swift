@@ -168,6 +168,7 @@ package struct GovernanceFold: Sendable {
             }
             var trial = governance.operators
             do { try trial.change(removing: Set(removed), adding: added) } catch { throw .refused(index, "\(error)") }
+            if let (name, holder) = governance.sharedSession(of: added, removing: removed) { throw .refused(index, "\(name) would connect with the key of \(holder)") }
         case .paused(let closure):
             switch command(in: verified) {
             case .pause(let selector, let direction, _)? where selector == closure.selector && direction == closure.direction: break
@@ -183,22 +184,27 @@ package struct GovernanceFold: Sendable {
         case .serviceKeyRetired(let key, let service):
             guard command(in: verified) == .retireServiceKey(key, service: service) else { throw .otherThanSigned(index) }
             var trial = governance.serviceKeys
-            do { try trial.retire(key, of: service) } catch { throw .refused(index, "\(error)") }
+            do { try trial.retire(key, of: service, at: index) } catch { throw .refused(index, "\(error)") }
         case .registered(let nodes, _):
             if let back = nodes.first(where: { governance.revokedKeys.contains($0.key) }) { throw .refused(index, "the key of \(back.name) was revoked") }
+            for node in nodes {
+                if let holder = governance.holderBesideAgents(of: node.key) { throw .refused(index, "the key of \(node.name) is, or was, the key of \(holder)") }
+            }
         case .resumed(_, let closures, let reason):
             // Lifting what another closure covers widens nothing; somebody has asked for it all the same.
             guard entry.proposal != nil || command(in: verified)?.isCarriedOut(by: .resumed(to: .none, closures: closures, reason: reason), at: entry.at) == true
             else { throw .otherThanSigned(index) }
-        case .incidentMoved(let number, to: .closed):
-            guard command(in: verified) == .closeIncident(number) else { throw .otherThanSigned(index) }
+        case .incidentMoved(let number, let state):
+            if state == .closed, command(in: verified) != .closeIncident(number) { throw .otherThanSigned(index) }
+            // What people were told of it is not taken back: control moves it by itself.
+            guard governance.incidents[number].map({ $0.state < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }
         case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
             // What narrows is one person's to ask for, and control's never: not even by a proposal that nobody has approved.
             guard isCovered(entry, verified) || command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
             if case .policyApplied(let document, _) = entry.deed, document.count > Limits.policyBytesMax {
                 throw .refused(index, "a policy document has at most \(Limits.policyBytesMax) bytes")
             }
-        case .incidentMoved, .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed, .readsRestored: break
+        case .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed, .readsRestored: break
         }
     }
 

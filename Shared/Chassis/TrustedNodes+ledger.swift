@@ -18,6 +18,12 @@ extension TrustedNodes {
         return table
     }
 
+    /// Who goes by this key and is no agent: a service or a reader, also by a key that was retired; an operator's session. By the ledger or the registry.
+    package func holderBesideAgents(of key: [UInt8], by governance: Governance) -> String? {
+        if let holder = governance.holderBesideAgents(of: key) { return "\(holder)" }
+        return nodes.first { CurveKey(z85: $0.key)?.bytes == key }.map { "'\($0.name)'" }
+    }
+
     /// Whether whoever is on the other side may still be taken for the service; of everybody else this says nothing.
     package func counts(_ user: User, by governance: Governance) -> Bool {
         user.role != "service" || user.key.map { keys(of: user.name, by: governance).contains($0) } ?? false

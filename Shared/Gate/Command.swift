@@ -2,8 +2,11 @@
 package enum Command: Hashable, Sendable {
     case pause(Selector, Direction, reason: String)
     case leak(dataClass: String, reason: String, source: String)
-    /// - Parameter unseal: also lifts the seal of a control whose ledger is behind its peers.
-    case resume([Epoch], reason: String, unseal: Bool)
+    /// - Parameters:
+    ///   - unseal: also lifts the seal of a control whose ledger is behind its peers, and gives up what they know:
+    ///   - drops: closures that they hold and the ledger has lost;
+    ///   - abandons: the checkpoint, as its text, that policy had cosigned of another history; empty: none.
+    case resume([Epoch], reason: String, unseal: Bool, drops: [Epoch] = [], abandons: [UInt8] = [])
     /// Their ordinals are not read.
     case register([Node])
     case remove(names: [String])
@@ -73,9 +76,10 @@ extension Command {
     /// Whether `deed`, recorded at `at`, is what was asked for: no more, and nothing else. Numbers that control gives are not compared.
     package func isCarriedOut(by deed: Entry.Deed, at: WallTime) -> Bool {
         switch (self, deed) {
-        case (.resume(let asked, let reason, _), .resumed(_, let lifted, let given)):
+        case (.resume(let asked, let reason, _, _, _), .resumed(_, let lifted, let given)):
             return !asked.isEmpty && Set(asked) == Set(lifted) && reason == given
-        case (.resume(_, let reason, true), .unsealed(_, _, let given, _)): return reason == given
+        case (.resume(_, let reason, true, let drops, let abandons), .unsealed(_, let dropped, let given, let abandoned)):
+            return reason == given && Set(drops) == Set(dropped) && abandons == abandoned
         case (.restoreReads(let abandons, let adopts, let reason), .readsRestored(let given, let taken, let why)):
             return abandons == given && adopts == taken && reason == why
         case (.register(let asked), .registered(let made, nil)):

@@ -21,7 +21,12 @@ package struct Node: Hashable, Sendable {
 }
 
 /// Where an incident stands. It moves forwards only.
-package enum IncidentState: String, Hashable, Sendable, CaseIterable { case open, contained, assessed, notified, closed }
+package enum IncidentState: String, Hashable, Sendable, CaseIterable, Comparable {
+    case open, contained, assessed, notified, closed
+
+    private var rank: Int { IncidentState.allCases.firstIndex(of: self) ?? 0 }
+    package static func < (left: IncidentState, right: IncidentState) -> Bool { left.rank < right.rank }
+}
 
 package struct Incident: Hashable, Sendable {
     package var number: UInt64
@@ -151,7 +156,7 @@ package struct Governance: Sendable {
         }
         if let number = entry.proposal {
             // Carried out, and not a second time. What unseals may lift closures too, by an entry of its own.
-            if case .unsealed = entry.deed, case .resume(let closures, let reason, _)? = proposed[number], !closures.isEmpty {
+            if case .unsealed = entry.deed, case .resume(let closures, let reason, _, _, _)? = proposed[number], !closures.isEmpty {
                 proposed[number] = .resume(closures, reason: reason, unseal: false)
             } else {
                 proposed[number] = nil
@@ -166,7 +171,7 @@ package struct Governance: Sendable {
             vaultKey = key
             vaultKeyIndex = entry.index
         case .serviceKeyAnnounced(let key, let service, let before): try? serviceKeys.announce(key, for: service, beside: before, at: entry.index)
-        case .serviceKeyRetired(let key, let service): try? serviceKeys.retire(key, of: service)
+        case .serviceKeyRetired(let key, let service): try? serviceKeys.retire(key, of: service, at: entry.index)
         case .proposed(let number, let hash, let until, let command):
             guard let made = try? proposals.propose(hash, by: entry.author, of: operators, at: entry.at, until: until), made.number == number else { return }
             proposed[number] = command

@@ -18,16 +18,21 @@ package enum ServiceKeysRefused: Error, Hashable, Sendable {
 /// A service that is not in here has the key that the registry names, with which the suite began. From the first announcement on the ledger
 /// says which keys count, and the registry counts no more.
 ///
-/// Moves of a service: *one* → ``announce(_:for:beside:at:)`` → *two* → ``retire(_:of:)``, of either → *one*. Which of two keys the service itself
+/// Moves of a service: *one* → ``announce(_:for:beside:at:)`` → *two* → ``retire(_:of:at:)``, of either → *one*. Which of two keys the service itself
 /// uses is no decision: everybody takes both.
 package struct ServiceKeys: Hashable, Sendable {
     /// By service; the older first.
     package private(set) var current: [String: [[UInt8]]] = [:]
     package private(set) var retired: Set<[UInt8]> = []
-    /// The entry that announced the newest key, by service.
-    package private(set) var announcedAt: [String: UInt64] = [:]
+    /// The entries that announced them, by key, also of keys that were retired.
+    private var announcements: [[UInt8]: UInt64] = [:]
+    /// The newest retirement, by service.
+    package private(set) var retiredAt: [String: UInt64] = [:]
 
     package init() {}
+
+    /// The entry that announced the newest key that counts, by service; a key that came with the registry was announced by none.
+    package var announcedAt: [String: UInt64] { current.compactMapValues { keys in keys.compactMap { announcements[$0] }.last } }
 
     package func holder(of key: [UInt8]) -> String? { current.first { $0.value.contains(key) }?.key }
 
@@ -49,16 +54,30 @@ package struct ServiceKeys: Hashable, Sendable {
             throw .keyInUse(by: holder)
         }
         current[service] = [before, key]
-        announcedAt[service] = index
+        announcements[key] = index
     }
 
     /// A key that counts no more: the older when the service uses the other, or the newer if it is never to be used.
-    package mutating func retire(_ key: [UInt8], of service: String) throws(ServiceKeysRefused) {
+    ///
+    /// - Parameter index: Of the entry.
+    package mutating func retire(_ key: [UInt8], of service: String, at index: UInt64) throws(ServiceKeysRefused) {
         guard let known = current[service], known.contains(key) else { throw .unknown }
         guard known.count > 1 else { throw .last }
         current[service] = known.filter { $0 != key }
         retired.insert(key)
+        retiredAt[service] = index
     }
+}
+
+/// Who goes by a CURVE key already, so that nobody else can.
+package enum KeyHolder: Hashable, Sendable {
+    case agent(String)
+    case service(String)
+    /// Of whichever service it was.
+    case retiredService
+    case `operator`(String)
+    /// It was taken away with an agent.
+    case revokedAgent
 }
 
 extension Governance {
@@ -66,8 +85,50 @@ extension Governance {
     package func check(announcing key: [UInt8], for service: String, beside before: [UInt8]) throws(ServiceKeysRefused) {
         var trial = serviceKeys
         try trial.announce(key, for: service, beside: before, at: 0)
-        if revokedKeys.contains(key) { throw .retired }
-        if let node = nodes.values.first(where: { $0.key == key }) { throw .keyInUse(by: node.name) }
-        if let member = operators.current.values.first(where: { $0.session == key }) { throw .keyInUse(by: member.name) }
+        switch holder(of: key) {
+        case .revokedAgent, .retiredService: throw .retired
+        case .agent(let name), .operator(let name), .service(let name): throw .keyInUse(by: name)
+        case nil: break
+        }
+    }
+
+    /// Who goes by this key, or did and must not come back with it: one key is one of them. What the ledger cannot know, the registry that the suite
+    /// began with does.
+    package func holder(of key: [UInt8]) -> KeyHolder? {
+        if let holder = holderBesideAgents(of: key) { return holder }
+        if revokedKeys.contains(key) { return .revokedAgent }
+        return nodes.values.first { $0.key == key }.map { .agent($0.name) }
+    }
+
+    /// The same, but for agents: who asks looks at those more closely.
+    package func holderBesideAgents(of key: [UInt8]) -> KeyHolder? {
+        if let service = serviceKeys.holder(of: key) { return .service(service) }
+        if serviceKeys.retired.contains(key) { return .retiredService }
+        return operators.current.values.first { $0.session == key }.map { .operator($0.name) }
+    }
+
+    /// The first of these operators who would connect with another's key, and whose that is.
+    ///
+    /// - Parameter removed: Who goes in the same step: an operator who gets another key to sign with keeps the one to connect with.
+    package func sharedSession(of added: [Operator], removing removed: [String]) -> (name: String, holder: KeyHolder)? {
+        for (place, new) in added.enumerated() where !new.session.isEmpty {
+            if let other = added[..<place].first(where: { $0.session == new.session }) { return (new.name, .operator(other.name)) }
+            switch holder(of: new.session) {
+            case nil: continue
+            case .operator(let name) where removed.contains(name): continue
+            case let holder?: return (new.name, holder)
+            }
+        }
+        return nil
+    }
+}
+
+extension KeyHolder: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .agent(let name), .service(let name), .operator(let name): "'\(name)'"
+        case .retiredService: "a service"
+        case .revokedAgent: "an agent that was removed"
+        }
     }
 }

@@ -119,11 +119,13 @@ extension WireCommand {
             leak.class = dataClass
             leak.reason = reason
             leak.source = source
-        case .resume(let closures, let reason, let unseal):
+        case .resume(let closures, let reason, let unseal, let drops, let abandons):
             resume = WireResume()
             resume.closures = closures.map(\.number)
             resume.reason = reason
             resume.unseal = unseal
+            resume.drops = drops.map(\.number)
+            resume.abandons = Data(abandons)
         case .register(let nodes):
             register = WireRegister()
             register.nodes = nodes.map { WireNode($0) }
@@ -179,7 +181,9 @@ extension WireCommand {
         switch deed {
         case .pause(let body): return .pause(body.selector.value, body.direction.value, reason: body.reason)
         case .leak(let body): return .leak(dataClass: body.class, reason: body.reason, source: body.source)
-        case .resume(let body): return .resume(body.closures.map { Epoch($0) }, reason: body.reason, unseal: body.unseal)
+        case .resume(let body):
+            return .resume(
+                body.closures.map { Epoch($0) }, reason: body.reason, unseal: body.unseal, drops: body.drops.map { Epoch($0) }, abandons: [UInt8](body.abandons))
         case .register(let body):
             let nodes = body.nodes.compactMap(\.value)
             return nodes.count == body.nodes.count ? .register(nodes) : nil

@@ -155,7 +155,7 @@ import Wire
         let seen = try checkpoint(longer.entries[...])
         func given(_ ledger: Scribe, _ text: String) throws -> FollowedLedger {
             var ledger = ledger
-            try ledger.agree(1, .resume([], reason: "a backup", unseal: true))
+            try ledger.agree(1, .resume([], reason: "a backup", unseal: true, abandons: Array(text.utf8)))
             try ledger.write(.unsealed(Epoch(9), dropped: [], reason: "a backup", abandons: Array(text.utf8)), by: "ops-2", proposal: 1)
             return try follower(of: ledger, witnessed: seen)
         }

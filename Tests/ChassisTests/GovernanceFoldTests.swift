@@ -231,6 +231,76 @@ import Wire
         #expect(try withdrawal.fault() == .otherThanSigned(withdrawal.index))
     }
 
+    @Test func `an incident never goes back, whoever moves it`() throws {
+        for state in [IncidentState.open, .contained, .assessed, .notified] {
+            var back = try everything()
+            try back.write(.incidentMoved(number: 1, to: state), by: "control")
+            #expect(try back.fault() == .refused(back.index, "incident 1 would go back to \(state.rawValue)"))
+        }
+        var again = try everything()
+        try again.write(.incidentMoved(number: 1, to: .closed), by: "ops-1", again.sign(.closeIncident(1), by: "ops-1"))
+        guard case .refused = try again.fault() else { return #expect(Bool(false), "closed once") }
+        // The control: forwards control moves it by itself.
+        var forwards = try everything()
+        try forwards.write(.incidentOpened(number: 2, title: "another", closure: Epoch(1), dataClass: "", isLeak: false), by: "ops-1")
+        for state in [IncidentState.contained, .notified] { try forwards.write(.incidentMoved(number: 2, to: state), by: "control") }
+        #expect(try forwards.fold().governance.incidents[2]?.state == .notified)
+    }
+
+    @Test func `an unsealing gives up exactly what two operators have signed`() throws {
+        let text = Array("sluice.example/governance\n9\nAAAA\n".utf8)
+        func unsealed(dropped: [Epoch], abandons: [UInt8]) throws -> Scribe {
+            var ledger = try Scribe()
+            try ledger.agree(1, .resume([], reason: "looked at", unseal: true, drops: [Epoch(3), Epoch(4)], abandons: text))
+            try ledger.write(.unsealed(Epoch(5), dropped: dropped, reason: "looked at", abandons: abandons), by: "ops-2", proposal: 1)
+            return ledger
+        }
+        for (dropped, abandons) in [([Epoch(3)], text), ([Epoch(3), Epoch(4), Epoch(5)], text), ([], text), ([Epoch(3), Epoch(4)], []), ([Epoch(3), Epoch(4)], text + [10])] {
+            #expect(try unsealed(dropped: dropped, abandons: abandons).fault() == .widensAlone(5))
+        }
+        #expect(try unsealed(dropped: [Epoch(4), Epoch(3)], abandons: text).fold().governance.abandoned == [text], "the control")
+    }
+
+    @Test func `nobody is registered, joins or commands with a key that a service has, or an operator connects with`() throws {
+        func key(_ byte: UInt8) -> [UInt8] { .init(repeating: byte, count: 32) }
+        var exchanged = try everything()
+        try exchanged.agree(6, .announceServiceKey(key(52), service: "ingest", beside: key(51)))
+        try exchanged.write(.serviceKeyAnnounced(key(52), service: "ingest", beside: key(51)), by: "ops-2", proposal: 6)
+        try exchanged.write(.serviceKeyRetired(key(51), service: "ingest"), by: "ops-1", exchanged.sign(.retireServiceKey(key(51), service: "ingest"), by: "ops-1"))
+        func isRefused(_ ledger: Scribe) throws -> Bool { if case .refused(ledger.index, _) = try ledger.fault() { true } else { false } }
+        for byte in [UInt8(51), 52, 240] {
+            var registered = exchanged
+            try registered.agree(7, .register([agent("eve", 0, key: byte)]))
+            try registered.write(.registered([agent("eve", 4, key: byte)], enrolment: nil), by: "ops-2", proposal: 7)
+            #expect(try isRefused(registered))
+            var joined = exchanged
+            let invited = Enrolment(number: 2, name: "eve", scope: agent("eve", 0, key: 1).scope, token: key(6), until: .distantPast)
+            try joined.agree(7, .enrol(invited, validSeconds: 3_600))
+            var opened = invited
+            opened.until = joined.now + .seconds(3_600)
+            try joined.write(.enrolmentOpened(opened), by: "ops-2", proposal: 7)
+            try joined.write(.registered([agent("eve", 4, key: byte)], enrolment: 2), by: "control")
+            #expect(try isRefused(joined))
+        }
+        func added(_ session: UInt8, removing: [String]) throws -> (ledger: Scribe, member: Operator) {
+            var ledger = exchanged
+            var member = try ledger.member("stranger")
+            member.session = key(session)
+            try ledger.agree(7, .changeOperators(removing: removing, adding: [member]))
+            try ledger.write(.operatorsChanged(removed: removing, added: [member]), by: "ops-2", proposal: 7)
+            return (ledger, member)
+        }
+        // 1 was removed with ann; 2 is bob's; 240 is ops-1's and 241 ops-2's.
+        for (session, removing) in [(51, []), (52, []), (1, []), (2, []), (240, []), (241, ["ops-1"])] as [(UInt8, [String])] {
+            #expect(try isRefused(added(session, removing: removing).ledger), "\(session)")
+        }
+        // The control: a key of their own, or that of who goes.
+        for (session, removing) in [(60, []), (240, ["ops-1"])] as [(UInt8, [String])] {
+            let (ledger, member) = try added(session, removing: removing)
+            #expect(try ledger.fold().governance.operators["stranger"] == member)
+        }
+    }
+
     // MARK: More takes two
 
     @Test func `widening without an approval is refused, whoever signed it`() throws {

@@ -75,7 +75,7 @@ private struct Chance {
             names += 1
             switch chance.below(3) {
             case 0: return .resume(live.gate.closures.map(\.epoch), reason: "over \(names)", unseal: false)
-            case 1: return .register([agent("a\(names)", 0, key: UInt8(names % 250))])
+            case 1: return .register([agent("a\(names)", 0, key: UInt8(names % 240))])
             default:
                 let enrolment = Enrolment(number: 0, name: "", scope: agent("e\(names)", 0, key: 1).scope, token: .init(repeating: UInt8(names % 250), count: 32), until: .distantPast)
                 return .enrol(enrolment, validSeconds: 600)
@@ -86,7 +86,7 @@ private struct Chance {
         private mutating func carryOut(_ number: UInt64, by author: String) throws {
             let before = scribe.index
             switch live.proposed[number] {
-            case .resume(let asked, let reason, _):
+            case .resume(let asked, let reason, _, _, _):
                 guard !asked.isEmpty, Set(asked).isSubset(of: live.gate.closures.map(\.epoch)) else { return }
                 try scribe.write(.resumed(to: live.nextEpoch(after: .none), closures: asked, reason: reason), by: author, proposal: number)
             case .register(let nodes):

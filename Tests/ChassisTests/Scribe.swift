@@ -34,8 +34,11 @@ struct Scribe {
     }
 
     func member(_ name: String, person: String? = nil) throws -> Operator {
-        Operator(name: name, person: person ?? name, key: try key(name).publicKey.raw, session: .init(repeating: 9, count: 32))
+        Operator(name: name, person: person ?? name, key: try key(name).publicKey.raw, session: Scribe.session(name))
     }
+
+    /// Beyond what tests give to agents.
+    static func session(_ name: String) -> [UInt8] { .init(repeating: 240 + UInt8(people.firstIndex(of: name) ?? people.count), count: 32) }
 
     private func key(_ name: String) throws -> OperatorKey { try #require(keys[name]) }
 

@@ -163,8 +163,14 @@ extension AuthorityTests {
         return scene.authority.hasLost
     }
 
+    /// With everything that is lost.
+    private func unsealing() -> Command {
+        let claimed = scene.authority.claimed
+        return .resume([], reason: "x", unseal: true, drops: claimed?.closures.sorted() ?? [], abandons: claimed?.abandoned ?? [])
+    }
+
     private func unseal() throws {
-        try scene.approved(.resume([], reason: "x", unseal: true))
+        try scene.approved(unsealing())
         scene.authority.becameDurable(scene.recorded)
         #expect(!scene.authority.hasLost && scene.authority.governance.gate.seal == nil, "two operators open it")
     }
@@ -200,7 +206,7 @@ extension AuthorityTests {
 
     @Test func `who claims something while an unsealing is made durable was decided about by nobody`() throws {
         #expect(claims("notify", epoch: 50))
-        try scene.approved(.resume([], reason: "x", unseal: true))
+        try scene.approved(unsealing())
         #expect(claims("ingest", epoch: 60, closures: [60]))
         scene.authority.becameDurable(scene.recorded)
         #expect(claims("ingest", epoch: 60, closures: [60]), "its closure is not dropped, and it says so again")
@@ -210,8 +216,125 @@ extension AuthorityTests {
         #expect(!claims("ingest", epoch: 60, closures: [60]) && scene.authority.disbelieved("ingest") == nil)
     }
 
+    @Test func `an unsealing gives up what was signed, and is refused when more is known to be lost`() throws {
+        #expect(claims("policy", epoch: 9, closures: [9]))
+        let first = unsealing()
+        #expect(throws: Refused.self, "a closure that nobody claims") {
+            try scene.perform(.resume([], reason: "x", unseal: true, drops: [Epoch(8), Epoch(9)], abandons: []), by: "ops-1")
+        }
+        let signed = try scene.perform(first, by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        let number = try #require(scene.answers.last?.proposal.proposal)
+        #expect(claims("ingest", epoch: 12, closures: [12]))
+        #expect(throws: Refused.self) { try scene.approve(number, of: signed, by: "ops-2") }
+        #expect(scene.authority.hasLost && scene.authority.governance.dropped.isEmpty)
+        // Policy has cosigned another history.
+        let text = "sluice.example/governance\n99\n\(Data(repeating: 7, count: 32).base64EncodedString())\n"
+        scene.authority.outrun(by: (99, text))
+        #expect(throws: Refused.self) {
+            try scene.perform(.resume([], reason: "x", unseal: true, drops: [Epoch(9), Epoch(12)], abandons: []), by: "ops-1")
+        }
+        try unseal()
+        #expect(scene.authority.governance.dropped == [Epoch(9), Epoch(12)])
+        #expect(scene.authority.governance.abandoned == [Array(text.utf8)])
+        #expect(scene.refusals.isEmpty)
+    }
+
+    @Test func `who has a service's key cannot keep two signatures from fitting by claiming something else each time`() throws {
+        #expect(claims("notify", epoch: 50, closures: [50]))
+        let signed = try scene.perform(unsealing(), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        let number = try #require(scene.answers.last?.proposal.proposal)
+        for epoch in UInt64(51)...60 { #expect(claims("notify", epoch: epoch, closures: [epoch])) }
+        try scene.approve(number, of: signed, by: "ops-2")
+        scene.authority.becameDurable(scene.recorded)
+        #expect(!scene.authority.hasLost && scene.authority.governance.dropped == [Epoch(50)])
+        #expect(!claims("notify", epoch: 61, closures: [61]) && scene.authority.disbelieved("notify") != nil)
+        #expect(scene.authority.governance.gate.seal == nil)
+    }
+
+    @Test func `what a service rightly knows after a decision two operators decide about as well, and nobody is stopped meanwhile`() throws {
+        #expect(claims("policy", epoch: 9, closures: [9]))
+        try unseal()
+        // On another disk.
+        #expect(!claims("policy", epoch: 30, closures: [29, 30]) && scene.authority.disbelieved("policy") != nil)
+        #expect(scene.authority.governance.gate.seal == nil)
+        try unseal()
+        #expect(scene.authority.governance.dropped == [Epoch(9), Epoch(29), Epoch(30)] && scene.authority.governance.gate.epoch > Epoch(30))
+        #expect(!claims("policy", epoch: 30, closures: [29, 30]) && scene.authority.disbelieved("policy") == nil)
+        // Entries that are not here cannot be made good so.
+        #expect(!claims("policy", entries: 1_000) && scene.authority.claimed == nil)
+        #expect(throws: Refused.self) { try scene.perform(unsealing(), by: "ops-1") }
+        #expect(scene.refusals.isEmpty)
+    }
+
+    @Test func `what was taken away is told to followers until it is durable`() throws {
+        let node = Node(name: "desk", ordinal: 0, key: .init(repeating: 3, count: 32), role: .agent, scope: Scope(subject: "E1", site: "", team: ""))
+        try scene.approved(.register([node]))
+        scene.authority.becameDurable(scene.recorded)
+        try scene.approved(.changeOperators(removing: [], adding: [scene.scribe.member("ops-3")]))
+        scene.authority.becameDurable(scene.recorded)
+        try scene.approved(.announceServiceKey(.init(repeating: 52, count: 32), service: "ingest", beside: Scene.ingestKey))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.withdrawn == nil)
+        try scene.perform(.remove(names: ["desk"]), by: "ops-1")
+        let desks = scene.recorded
+        try scene.perform(.changeOperators(removing: ["ops-3"], adding: []), by: "ops-1")
+        try scene.perform(.retireServiceKey(Scene.ingestKey, service: "ingest"), by: "ops-1")
+        let all = try #require(scene.authority.withdrawn)
+        #expect(all.removed == [1] && all.removedOperators == ["ops-3"] && all.retiredKeys == [Data(Scene.ingestKey)])
+        #expect(scene.withdrawn.count == 3 && scene.withdrawn.last == all, "each is told at once as well")
+        scene.authority.becameDurable(desks)
+        #expect(scene.authority.withdrawn?.removed == [] && scene.authority.withdrawn?.removedOperators == ["ops-3"])
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.withdrawn == nil)
+    }
+
+    @Test func `nobody connects with a key that somebody else has: no operator, and no machine that joins`() throws {
+        func key(_ byte: UInt8) -> [UInt8] { .init(repeating: byte, count: 32) }
+        let node = Node(name: "desk", ordinal: 0, key: key(3), role: .agent, scope: Scope(subject: "E1", site: "", team: ""))
+        try scene.approved(.register([node]))
+        scene.authority.becameDurable(scene.recorded)
+        try scene.approved(.announceServiceKey(key(52), service: "ingest", beside: Scene.ingestKey))
+        scene.authority.becameDurable(scene.recorded)
+        try scene.perform(.retireServiceKey(Scene.ingestKey, service: "ingest"), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        func add(_ session: [UInt8], removing: [String] = []) throws {
+            var member = try scene.scribe.member("ops-3")
+            member.session = session
+            try scene.perform(.changeOperators(removing: removing, adding: [member]), by: "ops-1")
+            scene.authority.becameDurable(scene.recorded)
+        }
+        let taken = [key(3), key(52), Scene.ingestKey, Scene.policyKey, Scribe.session("ops-1")]
+        for session in taken {
+            let refused = #expect(throws: Refused.self) { try add(session) }
+            #expect(refused?.refusal == .invalid)
+        }
+        // An operator who goes leaves theirs to who comes in their place; the others' stay theirs.
+        #expect(throws: Refused.self) { try add(Scribe.session("ops-2"), removing: ["ops-1"]) }
+        try add(Scribe.session("ops-1"), removing: ["ops-1"])
+        try add(key(60))
+
+        // Who joins comes with a token, and whatever key they like.
+        let joining = Joining(authority: scene.authority, ingest: "", ingestKey: try #require(CurveKey(key(52))), lease: .seconds(3))
+        func join(_ key: [UInt8]) throws {
+            var request = WireJoinRequest()
+            (request.id, request.key, request.token) = (Data(count: 16), Data(key), Data(repeating: 77, count: 32))
+            try joining.take(request, from: Route(number: 1), wall: scene.scribe.now + .seconds(1))
+        }
+        try scene.approved(.enrol(Enrolment(number: 0, name: "", scope: node.scope, token: key(77), until: .distantPast), validSeconds: 3_600))
+        scene.authority.becameDurable(scene.recorded)
+        for key in taken.dropFirst() {
+            let refused = #expect(throws: Refused.self) { try join(key) }
+            #expect(refused?.refusal == .invalid)
+        }
+        try join(key(61))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.nodes.values.contains { $0.key == key(61) } && scene.refusals.isEmpty)
+    }
+
     @Test func `a key that is being exchanged commands no more, and approves nothing under its holder's new one`() throws {
-        let exchanged = Operator(name: "ops-2", person: "ops-2", key: try scene.scribe.member("ops-3").key, session: .init(repeating: 9, count: 32))
+        let exchanged = Operator(name: "ops-2", person: "ops-2", key: try scene.scribe.member("ops-3").key, session: Scribe.session("ops-2"))
         try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
         scene.authority.becameDurable(scene.recorded)
         let epoch = try #require(scene.authority.governance.gate.closures.first?.epoch)
@@ -312,6 +435,8 @@ private final class Scene {
     /// The newest entry that was given to the disk.
     private(set) var recorded: UInt64
     private(set) var answers: [WireOutcome] = []
+    /// What was told to followers at once.
+    private(set) var withdrawn: [WireNarrow] = []
     private(set) var refused: [(refusal: Refusal, text: String)] = []
     /// What the registry says.
     static let ingestKey = [UInt8](repeating: 251, count: 32)
@@ -333,6 +458,7 @@ private final class Scene {
                 do { _ = try shadow.take(Recorded(entry, signed: signed).wire) } catch { refusals.append("entry \(entry.index), \(entry.deed): \(error)") }
             }
         }
+        authority.pushWithdrawn = { [unowned self] in withdrawn.append($0) }
         authority.answer = { [unowned self] _, outcome in answers.append(outcome) }
         authority.refuse = { [unowned self] _, refusal, text in refused.append((refusal, text)) }
         // After its start control opens when both have been heard.

@@ -14,27 +14,41 @@ private func key(_ byte: UInt8) -> [UInt8] { Array(repeating: byte, count: 32) }
         var keys = try announced()
         #expect(keys.current == ["ingest": [key(1), key(2)]] && keys.announcedAt == ["ingest": 7])
         #expect(keys.holder(of: key(1)) == "ingest" && keys.holder(of: key(3)) == nil)
-        try keys.retire(key(1), of: "ingest")
+        try keys.retire(key(1), of: "ingest", at: 8)
         #expect(keys.current == ["ingest": [key(2)]])
         try keys.announce(key(3), for: "ingest", beside: key(2), at: 9)
         #expect(keys.current == ["ingest": [key(2), key(3)]] && keys.announcedAt == ["ingest": 9])
         // Given up before it was used.
-        try keys.retire(key(3), of: "ingest")
+        try keys.retire(key(3), of: "ingest", at: 8)
         #expect(keys.current == ["ingest": [key(2)]] && keys.retired == [key(1), key(3)])
+    }
+
+    @Test func `the entry that is shown is that of the newest key that counts`() throws {
+        var keys = try announced()
+        #expect(keys.retiredAt.isEmpty)
+        try keys.retire(key(1), of: "ingest", at: 8)
+        #expect(keys.announcedAt == ["ingest": 7] && keys.retiredAt == ["ingest": 8])
+        try keys.announce(key(3), for: "ingest", beside: key(2), at: 9)
+        try keys.retire(key(3), of: "ingest", at: 10)
+        #expect(keys.announcedAt == ["ingest": 7] && keys.retiredAt == ["ingest": 10], "the older one counts again alone")
+        // The registry's was announced by no entry.
+        var first = try announced()
+        try first.retire(key(2), of: "ingest", at: 8)
+        #expect(first.announcedAt.isEmpty && first.current == ["ingest": [key(1)]])
     }
 
     @Test func `a service has never more than two keys, and never none`() throws {
         var keys = try announced()
         #expect(throws: ServiceKeysRefused.underWay) { try keys.announce(key(3), for: "ingest", beside: key(2), at: 9) }
-        try keys.retire(key(1), of: "ingest")
-        #expect(throws: ServiceKeysRefused.last) { try keys.retire(key(2), of: "ingest") }
-        #expect(throws: ServiceKeysRefused.unknown) { try keys.retire(key(1), of: "ingest") }
-        #expect(throws: ServiceKeysRefused.unknown, "nothing was announced for it") { try keys.retire(key(2), of: "policy") }
+        try keys.retire(key(1), of: "ingest", at: 8)
+        #expect(throws: ServiceKeysRefused.last) { try keys.retire(key(2), of: "ingest", at: 8) }
+        #expect(throws: ServiceKeysRefused.unknown) { try keys.retire(key(1), of: "ingest", at: 8) }
+        #expect(throws: ServiceKeysRefused.unknown, "nothing was announced for it") { try keys.retire(key(2), of: "policy", at: 8) }
     }
 
     @Test func `a key that was retired never comes back, for any service, on either side`() throws {
         var keys = try announced()
-        try keys.retire(key(1), of: "ingest")
+        try keys.retire(key(1), of: "ingest", at: 8)
         #expect(throws: ServiceKeysRefused.retired) { try keys.announce(key(1), for: "ingest", beside: key(2), at: 9) }
         #expect(throws: ServiceKeysRefused.retired) { try keys.announce(key(1), for: "policy", beside: key(5), at: 9) }
         #expect(throws: ServiceKeysRefused.retired) { try keys.announce(key(6), for: "policy", beside: key(1), at: 9) }
@@ -46,7 +60,7 @@ private func key(_ byte: UInt8) -> [UInt8] { Array(repeating: byte, count: 32) }
         #expect(throws: ServiceKeysRefused.keyInUse(by: "ingest")) { try keys.announce(key(2), for: "policy", beside: key(5), at: 9) }
         #expect(throws: ServiceKeysRefused.keyInUse(by: "ingest")) { try keys.announce(key(6), for: "policy", beside: key(1), at: 9) }
         #expect(throws: ServiceKeysRefused.keyInUse(by: "policy")) { try keys.announce(key(5), for: "policy", beside: key(5), at: 9) }
-        try keys.retire(key(1), of: "ingest")
+        try keys.retire(key(1), of: "ingest", at: 8)
         #expect(throws: ServiceKeysRefused.besideAnother) { try keys.announce(key(3), for: "ingest", beside: key(9), at: 9) }
         for unfit in [[], Array(key(3).dropLast()), key(0), [1] + Array(repeating: 0, count: 31), [0xec] + Array(repeating: 0xff, count: 30) + [0x7f]] {
             #expect(throws: ServiceKeysRefused.unfit) { try keys.announce(unfit, for: "ingest", beside: key(2), at: 9) }

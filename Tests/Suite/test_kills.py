@@ -219,6 +219,7 @@ def test_a_control_whose_journal_was_rolled_back_stays_closed_until_an_operator_
     refused = suite.cli("resume", "--all", "--reason", "x", check=False)
     assert refused.code == 1 and "--unseal" in refused.err
     agent.expect(capturing=False)
+    wait_until(lambda: suite.status()["ledgers"][0].get("abandons"), "policy has shown what it had cosigned")
     opened = suite.approved("resume", "--unseal", "--reason", "the copy was mine")
     assert opened["epoch"] > epoch, "G3: no epoch is used twice"
 

@@ -409,6 +409,7 @@ def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witnes
     assert suite.pause("--all", check=False) is not None
 
     proposed = suite.cli("ledger", "restore", "governance", "--reason", "a test", "--json").json["proposal"]
+    assert f"giving up the history of {after} entries" in suite.cli("proposals").out
     assert wait_until(lambda: ledger(suite, "governance").get("trouble"), "one operator changes nothing")
     suite.cli("approve", proposed["proposal"], "--as", "ops-2")
     suite.expect_serving()
@@ -477,6 +478,8 @@ def test_after_a_restoration_notify_goes_on_from_the_fork_and_tells_nothing_twic
             suite.services[name].wait(20)
             suite.start(name, wait=False)
     wait_until(lambda: "entries were lost" in (suite.status()["gate"].get("sealed") or ""), "control is sealed")
+    # Who signs gives up a history by its name: policy has said which.
+    wait_until(lambda: ledger(suite, "governance").get("abandons"), "policy has shown what it had cosigned")
     proposed = suite.cli("ledger", "restore", "governance", "--reason", "a test", "--json").json["proposal"]
     assert [name for name, _ in receiver.delivered()] == before, "one operator changes nothing"
     suite.cli("approve", proposed["proposal"], "--as", "ops-2")

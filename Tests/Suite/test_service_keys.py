@@ -3,9 +3,11 @@
 import base64
 import json
 import sqlite3
+import subprocess
 
 import pytest
 
+from harness import binaries
 from harness.agent import Typist
 from harness.waiting import wait_until
 
@@ -43,6 +45,11 @@ def exchange(suite, service, agents=()):
             wait_until(lambda: json.loads((agent.home / "agent.json").read_text())["serverKey"] == key, f"{agent.name} has met ingest under its next key")
     suite.cli("service-key", "retire", service)
     assert len(keys_of(suite, service)) == 1
+
+
+def counting(pinned):
+    """Of a service's `control.keys`, without those that it knows to be retired."""
+    return [line for line in pinned.read_text().splitlines() if not line.endswith(" retired")]
 
 
 def intervals(agent):
@@ -197,8 +204,69 @@ def test_what_one_person_may_and_may_not(make_suite):
     suite.cli("service-key", "retire", "ingest", f"--key={newer}")
     assert [k["key"] for k in keys_of(suite, "ingest")] == [known["key"]]
     refused("announce", "ingest", f"--key={newer}", why="never comes back")
+    # The one that it goes by is retired by who says so, and knows what that costs.
+    announce(suite, "ingest")
+    use(suite, "ingest")
+    used = keys_of(suite, "ingest")[1]["key"]
+    refused("retire", "ingest", f"--key={used}", why="agents that have met it stay away")
+    assert len(keys_of(suite, "ingest")) == 2
+    suite.cli("service-key", "retire", "ingest", f"--key={used}", "--yes")
+    assert [k["key"] for k in keys_of(suite, "ingest")] == [known["key"]]
     counters = suite.status()["counters"]
     assert counters["commands.refused.revoked-key"] == 1 and counters["commands.refused.invalid"] == 4, counters
+
+
+def test_a_service_that_was_away_during_a_whole_exchange_of_controls_key_comes_back_by_itself(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    exchange(suite, "control")
+    [known] = keys_of(suite, "control")
+    away = ("ingest", "policy", "notify")
+    for name in away:
+        wait_until(lambda: counting(suite.home / name / "control.keys") == [known["key"]], f"{name} has pinned it")
+        suite.terminate(name)
+    exchange(suite, "control")
+    [now] = keys_of(suite, "control")
+    for name in away:
+        assert counting(suite.home / name / "control.keys") == [known["key"]], "the control: it knows of no other"
+    suite.start(*away)
+    agent.expect(capturing=True)
+    for name in away:
+        pinned = suite.home / name / "control.keys"
+        wait_until(lambda: counting(pinned) == [now["key"]], f"{name} has pinned the present one")
+        assert f"{known['key']} retired" in pinned.read_text().splitlines()
+
+
+def test_a_key_that_was_retired_before_it_was_used_is_forgotten_by_agents_and_told_to_none_that_joins(make_suite):
+    suite = make_suite()
+    suite.start("join")
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    announce(suite, "ingest", [agent])
+    newer = keys_of(suite, "ingest")[1]["key"]
+    assert (agent.home / "server.proof").exists()
+    suite.cli("service-key", "retire", "ingest", f"--key={newer}")
+    wait_until(lambda: f"ingest will not go by the key {newer}" in agent.process.said, "it has heard")
+    assert not (agent.home / "server.proof").exists() and (agent.home / "server.retired").exists()
+    # Who starts again hears of no other key, and who joins neither.
+    before = heard(suite, agent)
+    agent.process.end()
+    agent.run().expect(capturing=True)
+    made = suite.cli("enrol", "--subject", "E2", "--json").json
+    suite.cli("approve", made["proposal"]["proposal"], "--as", "ops-2")
+    home = suite.folder / "joined"
+    done = subprocess.run([binaries() / "sluice-agent", "join", "--home", home, "-"], input=made["token"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    assert not (home / "server.proof").exists() and heard(suite, agent) == before
+    assert agent.fresh["keysRefused"] == 0
+    # The next one is taken, and used.
+    exchange(suite, "ingest", [agent])
+    agent.expect(capturing=True)
+    assert agent.fresh["keysRefused"] == 0
+    made = suite.cli("enrol", "--subject", "E3", "--json").json
+    suite.cli("approve", made["proposal"]["proposal"], "--as", "ops-2")
+    home = suite.folder / "joined-later"
+    done = subprocess.run([binaries() / "sluice-agent", "join", "--home", home, "-"], input=made["token"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and (home / "server.proof").exists(), "the control: of a key that counts it is told"
 
 
 @pytest.mark.parametrize("service", ("control", "ingest"))
@@ -228,6 +296,6 @@ def test_who_starts_again_goes_by_the_keys_of_now_and_not_by_those_of_a_page_tha
     for name in ("policy", "notify", "ingest"):
         suite.restart(name)
         pinned = suite.home / name / "control.keys"
-        wait_until(lambda: pinned.read_text().split() == [now["key"]], f"{name} goes by control's key, and so it will at its next start")
+        wait_until(lambda: counting(pinned) == [now["key"]], f"{name} goes by control's key, and so it will at its next start")
     suite.expect_serving()
     agent.expect(capturing=True)

@@ -172,7 +172,7 @@ struct LedgerCommand: ParsableCommand {
             guard ledger == .reads else {
                 var body = WireResume()
                 body.reason = reason
-                body.unseal = true
+                try body.giveUp(what: connection.client().query(.status(WireStatusQuery())).status)
                 return try connection.propose(.resume(body))
             }
             let status = try connection.client().query(.status(WireStatusQuery())).status

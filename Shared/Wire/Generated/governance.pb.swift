@@ -1164,8 +1164,14 @@ package nonisolated struct WireResume: Sendable {
 
   package var reason: String = String()
 
-  /// Also lifts the seal of a control whose journal is behind its peers.
+  /// Also lifts the seal of a control whose journal is behind its peers, and gives up what they know:
   package var unseal: Bool = false
+
+  /// closures,
+  package var drops: [UInt64] = []
+
+  /// and a checkpoint (text): exactly those that `LedgerStatus` of governance names.
+  package var abandons: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1859,8 +1865,11 @@ package nonisolated struct WireLedgerStatus: Sendable {
   /// In trouble: the checkpoint (text) that was cosigned,
   package var abandons: Data = Data()
 
-  /// and the one that is offered in its place.
+  /// and the one that is offered in its place. Governance: empty, control's own ledger is.
   package var adopts: Data = Data()
+
+  /// Governance: closures that peers hold and the ledger has lost. Who unseals gives them up.
+  package var drops: [UInt64] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4537,7 +4546,7 @@ nonisolated extension WirePause: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireResume: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Resume"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}closures\0\u{1}reason\0\u{1}unseal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}closures\0\u{1}reason\0\u{1}unseal\0\u{1}drops\0\u{1}abandons\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4548,6 +4557,8 @@ nonisolated extension WireResume: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 1: try { try decoder.decodeRepeatedUInt64Field(value: &self.closures) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.unseal) }()
+      case 4: try { try decoder.decodeRepeatedUInt64Field(value: &self.drops) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
       default: break
       }
     }
@@ -4563,6 +4574,12 @@ nonisolated extension WireResume: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.unseal != false {
       try visitor.visitSingularBoolField(value: self.unseal, fieldNumber: 3)
     }
+    if !self.drops.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.drops, fieldNumber: 4)
+    }
+    if !self.abandons.isEmpty {
+      try visitor.visitSingularBytesField(value: self.abandons, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4570,6 +4587,8 @@ nonisolated extension WireResume: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.closures != rhs.closures {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.unseal != rhs.unseal {return false}
+    if lhs.drops != rhs.drops {return false}
+    if lhs.abandons != rhs.abandons {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5859,7 +5878,7 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LedgerStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0\u{1}witnessed\0\u{1}trouble\0\u{1}abandons\0\u{1}adopts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}size\0\u{1}witnessed\0\u{1}trouble\0\u{1}abandons\0\u{1}adopts\0\u{1}drops\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5873,6 +5892,7 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 4: try { try decoder.decodeSingularStringField(value: &self.trouble) }()
       case 5: try { try decoder.decodeSingularBytesField(value: &self.abandons) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.adopts) }()
+      case 7: try { try decoder.decodeRepeatedUInt64Field(value: &self.drops) }()
       default: break
       }
     }
@@ -5897,6 +5917,9 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.adopts.isEmpty {
       try visitor.visitSingularBytesField(value: self.adopts, fieldNumber: 6)
     }
+    if !self.drops.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.drops, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5907,6 +5930,7 @@ nonisolated extension WireLedgerStatus: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.trouble != rhs.trouble {return false}
     if lhs.abandons != rhs.abandons {return false}
     if lhs.adopts != rhs.adopts {return false}
+    if lhs.drops != rhs.drops {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
