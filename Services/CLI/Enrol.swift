@@ -31,12 +31,21 @@ struct Enrol: ParsableCommand {
         let settings = try SuiteSettings(from: home)
         let trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
         guard let server = trusted.key(of: SuiteHome.joining) else { throw Complaint("registry.json names no key of the joining process; 'sluice up' makes it") }
+        let client = try connection.client()
+        let counting = try client.query(.serviceKeys(WireServiceKeysQuery())).serviceKeys.keys.filter { $0.service == SuiteHome.joining }.map(\.key)
+        // An older control says nothing of it.
+        guard counting.isEmpty || counting.contains(Data(server.bytes)) else {
+            throw Complaint("registry.json names a key of the joining process that does not count any more: 'sluice service-key prove join', and 'pin join FILE' here")
+        }
+        // The newer of two answers at an address of its own.
+        let isNewer = counting.count > 1 && counting.last == Data(server.bytes)
+        let door = isNewer ? settings.joinNext : settings.join
         let token: JoinToken
         do {
             token = try JoinToken(
-                endpoint: address ?? settings.join, server: server, secret: SecretBytes(.random(32)), ledgerKey: trusted.anchors.control)
+                endpoint: address ?? door, server: server, secret: SecretBytes(.random(32)), ledgerKey: trusted.anchors.control)
         } catch {
-            throw Complaint("suite.json has join at \(address ?? settings.join): say with --address where machines reach it; \(error)")
+            throw Complaint("suite.json has join at \(address ?? door): say with --address where machines reach it; \(error)")
         }
         var enrol = WireEnrol()
         enrol.name = name
@@ -45,12 +54,13 @@ struct Enrol: ParsableCommand {
         enrol.team = team
         enrol.token = Data(token.hash)
         enrol.validS = valid.seconds
-        let outcome = try connection.client().command(.enrol(enrol), by: connection.signer())
+        let outcome = try client.command(.enrol(enrol), by: connection.signer())
         if connection.json { return try show(outcome, token) }
         print(token.text)
         // Not on standard output: that is the token's, for a pipe.
         let number = outcome.proposal.proposal
         var lines = ["\(Terminal().yellow("dead until approved")): sluice approve \(number) --as ANOTHER-OPERATOR; then good once, for \(valid)"]
+        if isNewer, address != nil { lines.append("two keys of the joining process count, and this token names the newer: its address must lead to \(door)") }
         if token.endpoint.hasPrefix("tcp://127.") { lines.append("for this machine alone, which calls itself \(token.endpoint); for others: --address tcp://HOST:PORT") }
         FileHandle.standardError.write(Data((lines.joined(separator: "\n") + "\n").utf8))
     }

@@ -9,7 +9,7 @@ import Wire
 /// Exchanging the key that a service goes by, without a stop: announced by two, taken up where it lies, and then the older retired by one.
 struct ServiceKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "service-key", abstract: "The keys that control, ingest, policy and notify go by: list, exchange.",
+        commandName: "service-key", abstract: "The keys that control, ingest, policy, notify and the joining process go by: list, exchange.",
         discussion: """
             EXAMPLE
               sluice service-key new ingest        # makes the next key and proposes it; another operator approves
@@ -18,12 +18,15 @@ struct ServiceKeyCommand: ParsableCommand {
 
             Between the first step and the second is the time in which agents hear of the key: a machine that was off in all of it gets the file that
             'sluice service-key prove ingest' prints, as server.proof in its agent's folder, or joins anew.
+
+            The key of the joining process (join) stands in tokens. From the first step on both answer, the newer at suite.json's joinNext (the port after join);
+            tokens name the newer, and that address, from the second step on. Retire the older when no token waits that names it: they live a day at most.
             """,
         subcommands: [List.self, New.self, Announce.self, Use.self, Retire.self, Prove.self, Pin.self], defaultSubcommand: List.self)
 
     static func check(_ service: String) throws {
-        guard SuiteHome.services.contains(service) else {
-            throw ValidationError("there is no service '\(service)': \(SuiteHome.services.joined(separator: ", "))")
+        guard SuiteHome.keyed.contains(service) else {
+            throw ValidationError("there is no service '\(service)': \(SuiteHome.keyed.joined(separator: ", "))")
         }
     }
 
@@ -49,7 +52,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Make a service's next key, and propose that it counts.",
             discussion: "EXAMPLE\n  sluice service-key new ingest\n  sluice approve 7 --as ops-2\n\nOn the service's machine: the key lies in its folder, as key.next. Safe to repeat.")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
         @Flag(help: "Make it and print its public half; an operator announces it from another machine.") var onlyMake = false
 
         func validate() throws { try ServiceKeyCommand.check(service) }
@@ -67,7 +70,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Propose that a key that was made elsewhere counts for a service.",
             discussion: "EXAMPLE\n  sluice service-key announce ingest --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
         @Option(help: "Its public half, 40 characters of Z85, as 'sluice service-key new --only-make' printed it.") var key: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
@@ -99,7 +102,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 here on; on other machines the services know it from the ledger, and operators' tools by 'sluice service-key pin'.
                 """)
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
 
@@ -139,7 +142,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 until it goes by the other, and who has met it under this key alone does not come back by itself.
                 """)
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
         @Option(help: "Which of the two, 40 characters of Z85. Default: the older, if the service goes by the other.") var key: String?
         @Flag(help: "Also the key that the service goes by.") var yes = false
 
@@ -163,6 +166,7 @@ struct ServiceKeyCommand: ParsableCommand {
                     switch service {
                     case "ingest": "agents that have met it stay away until they have the proof of its next key ('sluice service-key prove ingest', as server.proof in each agent's folder)"
                     case "control": "every lease ends, and services and tools that know no other key of it stay away until registry.json names one ('sluice service-key pin control')"
+                    case SuiteHome.joining: "no token admits anybody that was made since"
                     default: "what it does ends until it goes by the other"
                     }
                 throw Complaint(
@@ -185,7 +189,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Print the proof that a service's newest key was announced, as a file for who was not there.",
             discussion: "EXAMPLE\n  sluice service-key prove ingest > server.proof     # into the agent's folder, beside agent.json\n\nNo secret: whoever hands it on cannot change it.")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
 
@@ -205,7 +209,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Have this home's registry.json name a service's newest key, by its proof.",
             discussion: "EXAMPLE\n  sluice service-key pin control control.proof\n\nFor homes on other machines; 'sluice service-key use' does it where the service is.")
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
-        @Argument(help: "control, ingest, policy or notify.") var service: String
+        @Argument(help: "control, ingest, policy, notify or join.") var service: String
         @Argument(help: "The file, as 'sluice service-key prove' printed it.") var file: String
         @Flag(help: "Print JSON.") var json = false
 

@@ -7,7 +7,7 @@ import Wire
 extension Planning {
     /// A next key for a service. What the ledger cannot know, the registry that the suite began with does.
     func deeds(announcing key: [UInt8], for service: String, beside before: [UInt8]) throws(Refused) -> [Entry.Deed] {
-        guard let registered = trusted?.nodes.first(where: { $0.name == service && $0.role == "service" }) else {
+        guard let registered = trusted?.nodes.first(where: { $0.name == service && $0.hasKeysOfItsOwn }) else {
             throw Refused(.notFound, "there is no service '\(service)': registry.json names those that there are")
         }
         if planned.serviceKeys.current[service] == [before, key] { return [] }

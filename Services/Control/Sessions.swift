@@ -40,6 +40,8 @@ final class Sessions {
     private var peers = SessionTable<Peer>()
     /// The newest session of each service.
     private(set) var services: [String: Peer] = [:]
+    /// The newest session of the joining process.
+    private var joiner: Peer?
     /// As the ingests last said: whose session is there without a lease, and, by ordinal, who holds one.
     private(set) var silent: [String: [WireSilence]] = [:]
     private(set) var current: [String: [UInt32]] = [:]
@@ -141,8 +143,10 @@ final class Sessions {
                 // It keeps its session so, and holds nothing.
                 let body = try message.body(WireRenew.self)
                 if body.hasService { joinPort = body.service.counters }
+                joiner = peer
                 var grant = WireGrant()
                 grant.nonce = body.nonce
+                grant.keys = serviceKeys.keys.filter { ["join", "control"].contains($0.service) }
                 binder.send(.grant, grant, to: route)
             case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
             default:
@@ -200,13 +204,17 @@ final class Sessions {
 
     /// Who was last spoken to, by which of its keys; nil: not in this run.
     private func usedKey(of service: String) -> CurveKey? {
-        service == "control" ? binder.keys.publicKey : services[service]?.user.key
+        switch service {
+        case "control": binder.keys.publicKey
+        case "join": joiner?.user.key
+        default: services[service]?.user.key
+        }
     }
 
     var serviceKeys: WireServiceKeys {
         var answer = WireServiceKeys()
         let governance = authority.governance
-        for node in trusted.nodes where node.role == "service" {
+        for node in trusted.nodes where node.hasKeysOfItsOwn {
             let keys = trusted.keys(of: node.name, by: governance)
             for key in keys {
                 var wire = WireServiceKey()

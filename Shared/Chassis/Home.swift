@@ -101,6 +101,8 @@ package struct SuiteSettings: Codable, Sendable {
     package var policy = "tcp://127.0.0.1:7702"
     package var notify = "tcp://127.0.0.1:7704"
     package var join = "tcp://127.0.0.1:7705"
+    /// Where the newer of two keys of the joining process answers: tokens name it that are made while one is exchanged. Default: the port after `join`.
+    package var joinNext = "tcp://127.0.0.1:7706"
 
     package init() {}
 
@@ -112,15 +114,14 @@ package struct SuiteSettings: Codable, Sendable {
         policy = try values.decode(String.self, forKey: .policy)
         notify = try values.decode(String.self, forKey: .notify)
         // A suite that is older than joining: where it would have put it.
-        join = try values.decodeIfPresent(String.self, forKey: .join) ?? SuiteSettings.beside(ingest)
+        join = try values.decodeIfPresent(String.self, forKey: .join) ?? SuiteSettings.beside(ingest, 4) ?? SuiteSettings().join
+        joinNext = try values.decodeIfPresent(String.self, forKey: .joinNext) ?? SuiteSettings.beside(join, 1) ?? SuiteSettings().joinNext
     }
 
-    /// The joining port of a suite whose ingest listens there: four further.
-    private static func beside(_ ingest: String) -> String {
-        guard let colon = ingest.lastIndex(of: ":"), let port = UInt16(ingest[ingest.index(after: colon)...]), port <= .max - 4 else {
-            return SuiteSettings().join
-        }
-        return "\(ingest[...colon])\(port + 4)"
+    /// So many ports further.
+    private static func beside(_ endpoint: String, _ distance: UInt16) -> String? {
+        guard let colon = endpoint.lastIndex(of: ":"), let port = UInt16(endpoint[endpoint.index(after: colon)...]), port <= .max - distance else { return nil }
+        return "\(endpoint[...colon])\(port + distance)"
     }
 
     package init(portBase: Int) {
@@ -129,6 +130,7 @@ package struct SuiteSettings: Codable, Sendable {
         policy = "tcp://127.0.0.1:\(portBase + 2)"
         notify = "tcp://127.0.0.1:\(portBase + 4)"
         join = "tcp://127.0.0.1:\(portBase + 5)"
+        joinNext = "tcp://127.0.0.1:\(portBase + 6)"
     }
 
     package init(from home: Home) throws(Complaint) {

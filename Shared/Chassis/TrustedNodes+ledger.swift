@@ -8,12 +8,11 @@ extension TrustedNodes {
         governance.serviceKeys.current[service]?.compactMap { CurveKey($0) } ?? key(of: service).map { [$0] } ?? []
     }
 
-    /// ``admitted(_:)``, with services by the keys that count now.
+    /// ``admitted(_:)``, with services, and the joining process, by the keys that count now.
     package func admitted(_ roles: Set<String>, by governance: Governance) -> [CurveKey: String] {
-        var table = admitted(roles.subtracting(["service"]))
-        guard roles.contains("service") else { return table }
-        for node in nodes where node.role == "service" {
-            for key in keys(of: node.name, by: governance) { table[key] = User.service(node.name, key) }
+        var table = admitted(roles.subtracting(User.keyed))
+        for node in nodes where node.hasKeysOfItsOwn && roles.contains(node.role) {
+            for key in keys(of: node.name, by: governance) { table[key] = User.text(node.role, node.name, key) }
         }
         return table
     }
@@ -26,6 +25,6 @@ extension TrustedNodes {
 
     /// Whether whoever is on the other side may still be taken for the service; of everybody else this says nothing.
     package func counts(_ user: User, by governance: Governance) -> Bool {
-        user.role != "service" || user.key.map { keys(of: user.name, by: governance).contains($0) } ?? false
+        !User.keyed.contains(user.role) || user.key.map { keys(of: user.name, by: governance).contains($0) } ?? false
     }
 }

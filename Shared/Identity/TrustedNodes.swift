@@ -21,7 +21,10 @@ package struct TrustedNodes: Codable, Sendable {
         }
 
         /// What the ZAP handler calls the holder of the key.
-        package var user: String { role == "service" ? User.service(name, CurveKey(z85: key)) : "\(role)/\(name)" }
+        package var user: String { hasKeysOfItsOwn ? User.text(role, name, CurveKey(z85: key)) : "\(role)/\(name)" }
+
+        /// A service, or the joining process: its keys are exchanged by the ledger, and two of them count meanwhile.
+        package var hasKeysOfItsOwn: Bool { User.keyed.contains(role) }
     }
 
     package struct Invalid: Error, CustomStringConvertible {
@@ -99,17 +102,20 @@ package struct TrustedNodes: Codable, Sendable {
 package struct User: Hashable, Sendable {
     package var role: String
     package var name: String
-    /// Services: the key that the connection was made with. Two count while one is being exchanged, and a connection outlives its key.
+    /// Services and the joining process: the key that the connection was made with. Two count while one is being exchanged, and a connection outlives its key.
     package var key: CurveKey?
 
     package init?(_ text: String) {
         guard let slash = text.firstIndex(of: "/") else { return nil }
         role = String(text[..<slash])
         name = String(text[text.index(after: slash)...])
-        guard role == "service", let last = name.lastIndex(of: "/") else { return }
+        guard User.keyed.contains(role), let last = name.lastIndex(of: "/") else { return }
         key = CurveKey(hex: name[name.index(after: last)...])
         name = String(name[..<last])
     }
 
-    package static func service(_ name: String, _ key: CurveKey?) -> String { "service/\(name)/\(key?.hex ?? "")" }
+    /// Roles whose keys are exchanged by the ledger.
+    package static let keyed: Set<String> = ["service", "join"]
+
+    package static func text(_ role: String, _ name: String, _ key: CurveKey?) -> String { "\(role)/\(name)/\(key?.hex ?? "")" }
 }

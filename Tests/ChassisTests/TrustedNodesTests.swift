@@ -12,7 +12,7 @@ import Testing
         TrustedNodes(
             nodes: [
                 .init(name: "ingest", role: "service", key: try curve(1).z85), .init(name: "policy", role: "service", key: try curve(4).z85),
-                .init(name: "ann", role: "reader", key: try curve(6).z85),
+                .init(name: "ann", role: "reader", key: try curve(6).z85), .init(name: "join", role: "join", key: try curve(7).z85),
             ], anchors: .init(control: "", controlWitness: "", policy: "", policyWitness: "", vault: ""))
     }
 
@@ -38,6 +38,12 @@ import Testing
         #expect(trusted.counts(old, by: state) && trusted.counts(new, by: state))
         state.apply(Entry(index: 4, at: WallTime(microseconds: 1), author: "ops-1", deed: .serviceKeyRetired(key(1), service: "ingest")))
         #expect(!trusted.counts(old, by: state) && trusted.counts(new, by: state))
+        // The joining process likewise, which is no service.
+        state.apply(Entry(index: 5, at: WallTime(microseconds: 1), author: "ops-2", deed: .serviceKeyAnnounced(key(8), service: "join", beside: key(7))))
+        let joins = try trusted.admitted(["join"], by: state).mapValues { try #require(User($0)) }
+        #expect(try Set(joins.keys) == [curve(7), curve(8)] && joins.values.allSatisfy { $0.role == "join" && $0.name == "join" })
+        state.apply(Entry(index: 6, at: WallTime(microseconds: 1), author: "ops-1", deed: .serviceKeyRetired(key(7), service: "join")))
+        #expect(try trusted.counts(#require(joins[curve(8)]), by: state) && !trusted.counts(#require(joins[curve(7)]), by: state))
         let (reader, keyless) = (try #require(User("reader/ann")), try #require(User("service/ingest")))
         #expect(trusted.counts(reader, by: state), "of others it says nothing")
         #expect(!trusted.counts(keyless, by: state), "without a key it is nobody")

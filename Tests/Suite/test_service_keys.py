@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 
 import pytest
+from zmq.utils import z85
 
 from harness import binaries
 from harness.agent import Typist
@@ -178,8 +179,6 @@ def test_what_one_person_may_and_may_not(make_suite):
         outcome = suite.cli("service-key", *arguments, check=False)
         assert outcome.code != 0 and why in outcome.err, outcome
 
-    from zmq.utils import z85
-
     taken = suite.cli("service-key", "list", "--json").json["keys"]
     policys = next(k["key"] for k in taken if k["service"] == "policy")
     suite.agent("desk", "E1")
@@ -237,6 +236,70 @@ def test_a_service_that_was_away_during_a_whole_exchange_of_controls_key_comes_b
         assert f"{known['key']} retired" in pinned.read_text().splitlines()
 
 
+def token_for(suite, subject):
+    made = suite.cli("enrol", "--subject", subject, "--json").json
+    suite.cli("approve", made["proposal"]["proposal"], "--as", "ops-2")
+    return made["token"]
+
+
+def named(token):
+    """The key, Z85, and the port that a token names: SPEC, section 15."""
+    text = token.removeprefix("sluice-join-")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return z85.encode(data[1:33]).decode(), int(data[81:-4].decode().rsplit(":", 1)[1])
+
+
+def join(suite, name, token, wait=30):
+    return subprocess.run(
+        [binaries() / "sluice-agent", "join", "--home", suite.folder / name, "--wait", str(wait), "-"], input=token, capture_output=True, text=True, timeout=90)
+
+
+def test_the_joining_processes_key_is_exchanged_while_tokens_of_both_keys_are_good(make_suite):
+    suite = make_suite()
+    suite.start("join")
+    first, beside = suite.port("join"), suite.port("join") + 1
+    [old] = keys_of(suite, "join")
+    wait_until(lambda: keys_of(suite, "join")[0]["used"], "it is known by its key")
+    earlier, never = token_for(suite, "E1"), token_for(suite, "E2")
+    assert named(earlier) == (old["key"], first)
+    announce(suite, "join")
+    new = keys_of(suite, "join")[1]
+    wait_until(lambda: f"the key {new['key']} answers at the second address" in suite.services["join"].said, "both answer")
+    # Tokens name it from when this home's registry does.
+    assert named(token_for(suite, "E3")) == (old["key"], first)
+    use(suite, "join")
+    later, latest = token_for(suite, "E4"), token_for(suite, "E5")
+    assert named(later) == (new["key"], beside)
+    for name, token in (("one", earlier), ("two", later)):
+        done = join(suite, name, token)
+        assert done.returncode == 0, done
+    # It begins anew with both.
+    suite.restart("join")
+    wait_until(lambda: keys_of(suite, "join")[1]["used"], "control hears it by the newer")
+    done = join(suite, "three", token_for(suite, "E6"))
+    assert done.returncode == 0, done
+    process = suite.services["join"].id
+    suite.cli("service-key", "retire", "join")
+    wait_until(lambda: f"the key {new['key']} is taken up" in suite.services["join"].said, "the newer has the first address too")
+    # A token of the older is good no more; one of the newer is, at either address.
+    refused = join(suite, "four", never, wait=3)
+    assert refused.returncode == 1 and "nobody answers there who has the key" in refused.stderr, refused
+    done = join(suite, "five", latest)
+    assert done.returncode == 0, done
+    now = token_for(suite, "E7")
+    assert named(now) == (new["key"], first)
+    done = join(suite, "six", now)
+    assert done.returncode == 0, done
+    assert suite.services["join"].id == process and suite.services["join"].is_running, "all of it without a stop"
+    assert [k["key"] for k in keys_of(suite, "join")] == [new["key"]]
+    assert suite.status()["counters"].get("refused.retired-key", 0) == 0, "the joining process went by the other before"
+    # And control's key, which it hears of from control, also when it was away meanwhile.
+    exchange(suite, "control")
+    done = join(suite, "seven", token_for(suite, "E8"))
+    assert done.returncode == 0, done
+    suite.cli("ledger", "verify")
+
+
 def test_a_key_that_was_retired_before_it_was_used_is_forgotten_by_agents_and_told_to_none_that_joins(make_suite):
     suite = make_suite()
     suite.start("join")
@@ -251,22 +314,16 @@ def test_a_key_that_was_retired_before_it_was_used_is_forgotten_by_agents_and_to
     before = heard(suite, agent)
     agent.process.end()
     agent.run().expect(capturing=True)
-    made = suite.cli("enrol", "--subject", "E2", "--json").json
-    suite.cli("approve", made["proposal"]["proposal"], "--as", "ops-2")
-    home = suite.folder / "joined"
-    done = subprocess.run([binaries() / "sluice-agent", "join", "--home", home, "-"], input=made["token"], capture_output=True, text=True, timeout=60)
+    done = join(suite, "joined", token_for(suite, "E2"))
     assert done.returncode == 0, done
-    assert not (home / "server.proof").exists() and heard(suite, agent) == before
+    assert not (suite.folder / "joined" / "server.proof").exists() and heard(suite, agent) == before
     assert agent.fresh["keysRefused"] == 0
     # The next one is taken, and used.
     exchange(suite, "ingest", [agent])
     agent.expect(capturing=True)
     assert agent.fresh["keysRefused"] == 0
-    made = suite.cli("enrol", "--subject", "E3", "--json").json
-    suite.cli("approve", made["proposal"]["proposal"], "--as", "ops-2")
-    home = suite.folder / "joined-later"
-    done = subprocess.run([binaries() / "sluice-agent", "join", "--home", home, "-"], input=made["token"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and (home / "server.proof").exists(), "the control: of a key that counts it is told"
+    done = join(suite, "joined-later", token_for(suite, "E3"))
+    assert done.returncode == 0 and (suite.folder / "joined-later" / "server.proof").exists(), "the control: of a key that counts it is told"
 
 
 @pytest.mark.parametrize("service", ("control", "ingest"))

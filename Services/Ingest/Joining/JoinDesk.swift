@@ -8,13 +8,15 @@ import Wire
 
 /// Takes what strangers say, within bounds, to control, and its answers back. Decides nothing and keeps nothing.
 final class JoinDesk {
-    private let strangers: Binder
+    private var doors: [Binder] = []
     private let control: Link
     private let lease: Span
     private let logger: Logger
     private var limiter = RateLimiter<Network>(each: Limits.joinsEach, total: Limits.joinsTotal, keysMax: Limits.joinAddressesMax)
     /// Asked and not answered, by the request's id.
-    private var underWay: [Data: (route: Route, since: Instant)] = [:]
+    private var underWay: [Data: (door: Binder, route: Route, since: Instant)] = [:]
+    /// What control says of keys.
+    var granted: (WireGrant) -> Void = { _ in }
     private var renewed: Instant?
     private var told = Told()
     /// Asked to wait, since the start: control hears of them, who never asked it.
@@ -35,8 +37,7 @@ final class JoinDesk {
     static let toldEvery = Span.seconds(10)
     private var toldAt = Clock.now()
 
-    init(strangers: Binder, control: Link, lease: Span, logger: Logger) {
-        self.strangers = strangers
+    init(control: Link, lease: Span, logger: Logger) {
         self.control = control
         self.lease = lease
         self.logger = logger
@@ -53,10 +54,15 @@ final class JoinDesk {
             // What cannot be read is no answer: the stranger asks again.
             try? answered(message)
         }
-        strangers.received = { [unowned self] route, message in receive(route, message) }
     }
 
-    private func receive(_ route: Route, _ message: borrowing Inbound) {
+    /// Strangers come in here as well.
+    func open(_ door: Binder) {
+        doors.append(door)
+        door.received = { [unowned self, unowned door] route, message in receive(door, route, message) }
+    }
+
+    private func receive(_ strangers: Binder, _ route: Route, _ message: borrowing Inbound) {
         let kind = message.kind
         guard kind == .join else { return strangers.refuse(.notAllowed, "this port takes a token, and nothing else", kind: kind, to: route) }
         let now = Clock.now()
@@ -75,35 +81,39 @@ final class JoinDesk {
             guard join.secret.count == Limits.joinSecretBytes else {
                 return strangers.refuse(.malformed, "a token's secret has \(Limits.joinSecretBytes) bytes", kind: kind, to: route)
             }
-            ask(join, key, message.address, route, now)
+            ask(join, key, message.address, strangers, route, now)
         } catch {
             strangers.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
         }
     }
 
-    private func ask(_ join: WireJoin, _ key: CurveKey, _ address: String, _ route: Route, _ now: Instant) {
+    private func ask(_ join: WireJoin, _ key: CurveKey, _ address: String, _ door: Binder, _ route: Route, _ now: Instant) {
         var request = WireJoinRequest()
         request.id = Nonce.random().bytes
         request.key = Data(key.bytes)
         // From here on nobody holds the secret: control and its ledger know its hash.
         request.token = Data(JoinToken.hash(of: join.secret))
         request.address = address
-        guard underWay.count < JoinDesk.underWayMax, control.send(.joinRequest, request) == .sent else { return pushBack(route) }
-        underWay[request.id] = (route, now)
+        guard underWay.count < JoinDesk.underWayMax, control.send(.joinRequest, request) == .sent else { return pushBack(door, route) }
+        underWay[request.id] = (door, route, now)
     }
 
-    private func pushBack(_ route: Route) {
+    private func pushBack(_ door: Binder, _ route: Route) {
         var busy = WireBusy()
         busy.kind = UInt32(Kind.join.rawValue)
         busy.retryMs = 1_000
-        strangers.send(.busy, busy, to: route)
+        door.send(.busy, busy, to: route)
+    }
+
+    private var refusals: UInt64 {
+        doors.reduce(0) { sum, door in door.refusals.reduce(sum) { RefusalLog.words.contains($1.key) ? $0 + $1.value : $0 } }
     }
 
     /// Asks those to come again for whom control has not answered and will not.
     private func giveBack(_ isLost: (Instant) -> Bool) {
         for (id, asked) in underWay where isLost(asked.since) {
             underWay[id] = nil
-            pushBack(asked.route)
+            pushBack(asked.door, asked.route)
         }
     }
 
@@ -111,16 +121,17 @@ final class JoinDesk {
         switch message.kind {
         case .joined:
             let body = try message.body(WireJoined.self)
-            guard let (route, _) = underWay.removeValue(forKey: body.id) else { return }
+            guard let (door, route, _) = underWay.removeValue(forKey: body.id) else { return }
             told.joined += 1
-            strangers.send(.joined, body, to: route)
+            door.send(.joined, body, to: route)
         case .refused:
             var body = try message.body(WireRefused.self)
-            guard let (route, _) = underWay.removeValue(forKey: body.id) else { return }
+            guard let (door, route, _) = underWay.removeValue(forKey: body.id) else { return }
             told.refused += 1
-            if let refusal = Refusal(rawValue: body.code) { strangers.count(refusal) }
+            if let refusal = Refusal(rawValue: body.code) { door.count(refusal) }
             body.kind = UInt32(Kind.join.rawValue)
-            strangers.send(.refused, body, to: route)
+            door.send(.refused, body, to: route)
+        case .grant: granted(try message.body(WireGrant.self))
         default: break
         }
     }
@@ -132,7 +143,7 @@ final class JoinDesk {
             renewed = now
             var body = WireRenew()
             body.nonce = Nonce.random().bytes
-            body.service.counters = ["limited": limited, "messages.refused": strangers.refusals.reduce(0) { RefusalLog.words.contains($1.key) ? $0 + $1.value : $0 }]
+            body.service.counters = ["limited": limited, "messages.refused": refusals]
             control.send(.renew, body)
         }
         giveBack { now - $0 > JoinDesk.patience }

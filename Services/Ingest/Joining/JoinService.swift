@@ -40,10 +40,12 @@ struct JoinService: ParsableCommand {
 
         // Acquire.
         let keys = try host.keys()
+        let pins = PinnedKeys(host.folder())
         guard let controlKey = try host.trusted().key(of: "control") else {
             throw Complaint("registry.json names no key of control; 'sluice up' makes it")
         }
-        // No follower of the ledger: it learns of another key of control's where it has the present one from.
+        let controlKeys = try pins.load(else: controlKey)
+        // No follower of the ledger: until control has said which keys count, another one of control's may be named where the first one was.
         let registry = FileWatch(host.home.file("registry.json")) { try TrustedNodes(contentsOf: $0) }
         let wakeup = try Wakeup()
         let admission = Admission(strangersAs: JoinDesk.role)
@@ -52,17 +54,27 @@ struct JoinService: ParsableCommand {
 
         // Connect, and run until a signal, a crowd or a failure.
         try host.run(wakeup) { reactorOf in
-            let strangers = try Binder(
-                settings.join, keys: keys, limits: SocketLimits(frameBytesMax: Limits.joinBytesMax, sendMax: 8, receiveMax: 8), in: context)
+            let limits = SocketLimits(frameBytesMax: Limits.joinBytesMax, sendMax: 8, receiveMax: 8)
+            let strangers = try Binder(settings.join, keys: keys, limits: limits, in: context)
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: controlContext)
-            let desk = JoinDesk(strangers: strangers, control: control, lease: lease, logger: host.logger)
+            control.accept(controlKeys, at: Clock.now())
+            let desk = JoinDesk(control: control, lease: lease, logger: host.logger)
+            desk.open(strangers)
             var isCrowded = false
             let reactor = reactorOf { stop in if isCrowded { stop(1) } }
             reactor.watch(control)
             reactor.watch(strangers)
+            let exchanged = JoinKeys(host, present: keys, control: control, first: strangers, pins: pins) { [unowned reactor] pair throws(MessagingError) in
+                let door = try Binder(settings.joinNext, keys: pair, limits: limits, in: context)
+                reactor.watch(door)
+                desk.open(door)
+                return door
+            }
+            desk.granted = { exchanged.hear($0.keys, at: Clock.now()) }
             reactor.every(.milliseconds(50)) { now in
-                if let key = registry.take()?.key(of: "control") { control.accept([key], at: now) }
+                if let key = registry.take()?.key(of: "control") { exchanged.registered(key, at: now) }
+                exchanged.tick(at: now)
                 desk.tick(at: now)
             }
             reactor.every(.seconds(1)) { _ in

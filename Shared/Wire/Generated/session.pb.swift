@@ -519,6 +519,12 @@ package nonisolated struct WireGrant: @unchecked Sendable {
   /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
   package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
 
+  /// To the joining process, which follows no ledger: those of its own and of control's that count, the older first.
+  package var keys: [WireServiceKey] {
+    get {_storage._keys}
+    set {_uniqueStorage()._keys = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1433,7 +1439,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Grant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0\u{1}keys\0")
 
   fileprivate class _StorageClass {
     var _nonce: Data = Data()
@@ -1444,6 +1450,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _entries: UInt64 = 0
     var _checkpoint: Data = Data()
     var _anchor: WireAnchor? = nil
+    var _keys: [WireServiceKey] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1462,6 +1469,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _entries = source._entries
       _checkpoint = source._checkpoint
       _anchor = source._anchor
+      _keys = source._keys
     }
   }
 
@@ -1488,6 +1496,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._entries) }()
         case 7: try { try decoder.decodeSingularBytesField(value: &_storage._checkpoint) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._keys) }()
         default: break
         }
       }
@@ -1524,6 +1533,9 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       try { if let v = _storage._anchor {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if !_storage._keys.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._keys, fieldNumber: 9)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1541,6 +1553,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._entries != rhs_storage._entries {return false}
         if _storage._checkpoint != rhs_storage._checkpoint {return false}
         if _storage._anchor != rhs_storage._anchor {return false}
+        if _storage._keys != rhs_storage._keys {return false}
         return true
       }
       if !storagesAreEqual {return false}
