@@ -194,7 +194,9 @@ package final class Follower {
             try lease.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), epoch: Epoch(body.gate.epoch), at: now)
         } catch {
             // Too late to extend; what it takes away counts all the same.
-            if error == .ended, gate.narrow(to: body.gate.value) { gateChanged(gate, false) }
+            let before = gate
+            // Who is granted nothing is told so with each renewal: it is news once.
+            if error == .ended, gate.narrow(to: body.gate.value), gate != before { gateChanged(gate, false) }
             return
         }
         let next = body.gate.value

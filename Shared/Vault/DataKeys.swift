@@ -103,6 +103,10 @@ final class DataKeys: Sendable {
     /// The vault that these are the keys of; nil: none yet.
     func vaultID() throws -> Data? { try SQLiteStore.naming(path) { try file.read { try Data.fetchOne($0, sql: "SELECT id FROM vault") } } }
 
+    func isEmpty() throws -> Bool {
+        try SQLiteStore.naming(path) { try file.read { try !(Bool.fetchOne($0, sql: "SELECT EXISTS (SELECT * FROM data_key)") ?? false) } }
+    }
+
     func belong(to vault: Data) throws {
         try SQLiteStore.naming(path) { try file.write { try $0.execute(sql: "INSERT INTO vault VALUES (1, ?)", arguments: [vault]) } }
     }
@@ -467,6 +471,8 @@ package struct SegmentUnreadable: Error, Hashable, Sendable, CustomStringConvert
 package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
     case otherMasterKey(path: String)
     case inTheClear(path: String)
+    /// There are keys of what is in the vault, and nothing is in it.
+    case vaultMissing(path: String, keys: String)
     /// The vault holds segments, and there is no file of keys.
     case keysMissing(path: String)
     case otherKeys(path: String)
@@ -478,6 +484,8 @@ package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .otherMasterKey(let path): "\(path) is encrypted under another master key than keys/policy.master: put the right one back"
         case .inTheClear(let path): "\(path) was written in the clear by an older Sluice: read what you need with that version, then start with another --home"
+        case .vaultMissing(let path, let keys):
+            "\(path) is missing, and \(keys) holds the keys of what was in it: put the vault back from a backup, or start with another --home"
         case .keysMissing(let path): "\(path) is missing, and without it nothing in the vault can be read: put back a replica of it, or start with another --home"
         case .otherKeys(let path): "\(path) holds the keys of another vault: put the right one back"
         case .keysOlder(let path): "\(path) is older than the vault, whose segments cannot be checked with it: put a newer replica of it back"

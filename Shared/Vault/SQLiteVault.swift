@@ -41,6 +41,11 @@ package final class SQLiteVault: Vault {
         let keysWereThere = FileManager.default.fileExists(atPath: keysPath)
         let keys = try DataKeys(path: keysPath, masters: masters, vault: path)
         self.keys = keys
+        // Before SQLite looks for it: beside a database that is not there it deletes the log, which may be all that is left.
+        if !FileManager.default.fileExists(atPath: path), try !keys.isEmpty() {
+            try? keys.close()
+            throw VaultRefused.vaultMissing(path: path, keys: keysPath)
+        }
         let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 5) { step, db in
             if step == 5 { try SQLiteVault.addCommitment(db) }
             if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
@@ -121,7 +126,9 @@ package final class SQLiteVault: Vault {
             }
         case (_?, nil): throw VaultRefused.keysMissing(path: keys.path)
         case (nil, let known?):
-            // Made by an attempt that ended here, or by the vault that lay here before, of which nothing is left.
+            // Made by an attempt that ended here: nothing was stored since, or all of it is here. Else another vault lay here before.
+            guard try keys.isEmpty() || pool.read({ try Bool.fetchOne($0, sql: "SELECT EXISTS (SELECT * FROM segment) OR EXISTS (SELECT * FROM stream)") ?? false })
+            else { throw VaultRefused.vaultMissing(path: path, keys: keys.path) }
             try pool.write { db in try db.execute(sql: "UPDATE housekeeping SET id = ?", arguments: [known]) }
         case (nil, nil):
             let made = Data((0..<16).map { _ in UInt8.random(in: .min ... .max) })

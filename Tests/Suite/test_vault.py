@@ -14,6 +14,7 @@ import zipfile
 import pytest
 from harness import wait_until
 from harness.processes import Process, binaries
+from test_ledgers import expect_cosigned
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "30"))
 SUBJECTS, SEGMENTS = 4, 1500
@@ -237,6 +238,79 @@ def test_the_master_key_can_come_from_a_program_within_its_time(filled, tmp_path
         assert len(process.said.strip().splitlines()) == 1 and words in process.said, process.said
     process = policy(filled, "--master-key-command", "/nowhere/at-all")
     assert process.wait() != 0 and "cannot run" in process.said
+
+
+# P10: a vault that is gone
+
+
+def vault_files(suite):
+    return sorted((suite.home / "policy").glob("vault.sqlite*"))
+
+
+def test_policy_whose_vault_is_gone_does_not_start_and_makes_no_empty_one(make_suite, tmp_path):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("before")
+    agent.expect_drained()
+    assert suite.terminate("policy") == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    for file in vault_files(suite):
+        shutil.move(file, away)
+    path = suite.home / "policy" / "vault.sqlite"
+    for _ in range(3):
+        done = subprocess.run([binaries() / "sluice-policy", "--home", suite.home], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        lines = (done.stdout + done.stderr).splitlines()
+        assert done.returncode == 1 and len(lines) == 1, done
+        assert str(path) in lines[0] and "put the vault back from a backup" in lines[0], lines
+        assert vault_files(suite) == [], "nothing lies where it is to be put back"
+    # What it guards stays shut: nothing is read, nothing is accepted, and what is captured waits at its machine.
+    wait_until(lambda: "MISSING policy" in suite.cli("status").out, "it is shown")
+    assert suite.read(check=False).code == 1
+    agent.type("meanwhile")
+    wait_until(lambda: agent.fresh["spoolBatches"] == 1, "it waits")
+    suite.expect_in_time(suite.pause("--all"))
+    agent.expect(capturing=False)
+    suite.resume()
+    # The control: it is put back, and nothing is missing.
+    for file in away.iterdir():
+        shutil.move(file, path.parent)
+    suite.start("policy")
+    agent.expect_drained()
+    assert suite.keys() == ["before", "meanwhile"]
+
+
+def test_policy_whose_whole_folder_is_gone_gets_no_lease(make_suite, tmp_path):
+    """Nothing on its own disk knows of what was there. Control has cosigned the reads of it."""
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("before")
+    agent.expect_drained()
+    assert suite.keys() == ["before"]
+    expect_cosigned(suite, "reads", 2)
+    assert suite.terminate("policy") == 0
+    shutil.move(suite.home / "policy", tmp_path / "away")
+    for _ in range(2):
+        suite.start("policy", wait=False)
+        wait_until(lambda: "NOT BELIEVED" in suite.cli("status").out, "control does not believe it")
+        suite.kill("policy")
+    suite.start("policy", wait=False)
+    agent.type("meanwhile")
+    wait_until(lambda: agent.fresh["spoolBatches"] == 1, "it waits")
+    shown = suite.cli("status").out
+    assert "MISSING policy" in shown and "REFUSED" in shown and "0 entries, and 2 were cosigned" in shown, shown
+    assert suite.status()["counters"]["ledger.reads.refused"] >= 1
+    assert suite.read(check=False).code == 1 and suite.vault_count() == 0, "nothing is accepted into the empty one"
+    said = suite.log("policy").read_bytes()[suite.services["policy"].log_start:].decode()
+    assert said.count("control does not believe the read ledger") == 1
+    assert said.count("closures in force") <= 3, "said once, however often it asks for a lease"
+    # The control: it is put back.
+    suite.kill("policy")
+    shutil.rmtree(suite.home / "policy")
+    shutil.move(tmp_path / "away", suite.home / "policy")
+    suite.start("policy")
+    agent.expect_drained()
+    assert suite.keys() == ["before", "meanwhile"]
 
 
 def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_on_the_record(make_suite, tmp_path):

@@ -97,6 +97,30 @@ import Testing
         #expect(try vault.all().map { try $0.get().sequence } == [1])
     }
 
+    @Test func `a vault that is missing is not replaced by an empty one while there are keys of it`() throws {
+        let scene = try Scene()
+        var vault = try scene.vault()
+        try vault.store([segment(1)])
+        try vault.close()
+        let whole = try scene.bytes()
+        try FileManager.default.removeItem(atPath: scene.path)
+        for _ in 0..<2 { #expect(throws: VaultRefused.vaultMissing(path: scene.path, keys: scene.keys)) { try scene.vault() } }
+        #expect(!FileManager.default.fileExists(atPath: scene.path))
+        #expect(try scene.bytes()["vault.sqlite-wal"] == whole["vault.sqlite-wal"])
+        // One that was cut to nothing is none either.
+        try scene.restore("vault.sqlite", ["vault.sqlite": Data()])
+        for _ in 0..<2 { #expect(throws: VaultRefused.vaultMissing(path: scene.path, keys: scene.keys)) { try scene.vault() } }
+        try scene.restore("vault.sqlite", whole)
+        vault = try scene.vault()
+        #expect(try vault.all().map { try $0.get().sequence } == [1])
+        try vault.close()
+        // The control: what nothing was stored in is begun anew, as after an attempt that ended between the two.
+        let empty = try Scene()
+        try empty.vault().close()
+        try FileManager.default.removeItem(atPath: empty.path)
+        #expect(try empty.vault().all().isEmpty)
+    }
+
     @Test func `a newer version of either file is refused`() throws {
         for file in ["vault.sqlite", "keys.sqlite"] {
             let scene = try Scene()
