@@ -18,20 +18,28 @@ struct Status: ParsableCommand {
         do {
             first = try client.query(.status(WireStatusQuery())).status
         } catch let error as ClientError {
-            guard case .silent = error, let words = lastWords() else { throw error }
+            guard case .silent = error, let words = lastWords("control") else { throw error }
             throw Complaint("\(error) Its log ends with: \(words)")
         }
         if connection.json { return try Show.json(first) }
-        print(StatusView(first, terminal: Terminal()).lines.joined(separator: "\n"))
+        let terminal = Terminal()
+        print(StatusView(first, terminal: terminal).lines.joined(separator: "\n"))
+        // On the machine where they run there is more to say of who is missing; also of those whom this control has not heard yet.
+        for name in SuiteHome.services where name != "control" && !first.services.contains(where: { $0.name == name && $0.connected }) {
+            if let words = lastWords(name) { print(terminal.red("ENDED") + "   \(name)'s log ends with: \(Terminal.safe(words))") }
+        }
     }
 
-    /// Why control ended, if the last that it wrote was why.
-    private func lastWords() -> String? {
-        guard let file = FileHandle(forReadingAtPath: connection.folder.file("logs/control.log")), let size = try? file.seekToEnd(),
+    /// Why a service ended, if the last that it wrote was why.
+    private func lastWords(_ name: String) -> String? {
+        guard let file = FileHandle(forReadingAtPath: connection.folder.file("logs/\(name).log")), let size = try? file.seekToEnd(),
             (try? file.seek(toOffset: size - min(size, 4_096))) != nil, let data = try? file.readToEnd(),
-            let line = String(decoding: data, as: UTF8.self).split(separator: "\n").last
+            // Its threads may have had a word to say after the one that ended it; whoever listens again has begun anew.
+            let line = String(decoding: data, as: UTF8.self).split(separator: "\n").suffix(5).reversed()
+                .first(where: { line in ["Error: ", " error ", " critical ", "listening on "].contains { line.contains($0) } }),
+            !line.contains("listening on ")
         else { return nil }
-        return ["Error: ", " error ", " critical "].contains { line.contains($0) } ? line.replacingOccurrences(of: "Error: ", with: "") : nil
+        return line.replacingOccurrences(of: "Error: ", with: "")
     }
 }
 
@@ -132,7 +140,11 @@ struct StatusView {
             (messages("refused.") + messages("refused.message.") + control["joins.messages.refused"], "messages"),
             (policy["unsealable"], "batches not as sealed"),
             (Counts(service("ingest").counters).sum("agents.pushes.refused."), "pushes that agents did not take"),
-            (control.sum("ledger.") + policy.sum("ledger."), "ledgers"),
+            (everywhere("refused.retired-key"), "messages by retired keys"),
+            (everywhere("ledger."), "ledgers"),
+            (everywhere("entries.gaps"), "entries out of order"),
+            (everywhere("gate.contradicted"), "gates that the ledger has closed"),
+            (control["claims.refused"], "claims of services"),
         ].filter { $0.0 > 0 }
         guard !kinds.isEmpty else { return [] }
         return ["\(terminal.yellow("REFUSED")) \(kinds.map { "\(Figures.number($0.0, decimals: 0)) \($0.1)" }.joined(separator: "   "))"]
@@ -158,7 +170,9 @@ struct StatusView {
         let oldest = gauges["vault.oldest.us"] ?? 0
         let full = gauges["vault.full"] == 1 ? terminal.red("   DISK FULL") : ""
         let keys = (gauges["vault.keys.missing"] ?? 0) > 0 ? terminal.red("   KEY MISSING: what is sealed to it waits at the agents") : ""
-        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(keys)"
+        let count = Counts(service("policy").counters)["batches.lost"]
+        let lost = count > 0 ? terminal.red("   \(Figures.number(count, decimals: 0)) BATCHES LOST") + ": policy's log says whose" : ""
+        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(keys)\(lost)"
     }
 }
 

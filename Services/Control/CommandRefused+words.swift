@@ -30,6 +30,11 @@ struct Refused: Error {
         case .otherPurpose(let purpose): self.init(.invalid, "this was signed as '\(purpose.rawValue)'")
         case .notTheAuthor(let said, let signed): self.init(.notTheAuthor, "it says that \(said) wrote it, and \(signed) signed it")
         case .otherLedger(let origin): self.init(.otherLedger, "it was signed for the suite '\(origin)', not for this one")
+        case .expired(let until, let now) where now < until:
+            self.init(
+                .expired,
+                "it counted until \(until.rfc3339), and control, whose clock says \(now.rfc3339), has recorded what is later: what widens waits until that time has come again; look at control's clock"
+            )
         case .expired(let until, let now):
             self.init(.expired, "it counted until \(until.rfc3339) and control's clock says \(now.rfc3339): sign it again; if your clock is right, look at control's")
         case .notYetValid(let from, let now):

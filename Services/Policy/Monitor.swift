@@ -56,6 +56,8 @@ final class Monitor {
     private var isAudited = false
     /// Each holds a page of segments in memory.
     private static let releasesMax = 16
+    /// Those whose record is being written: they will be under way too.
+    private var opening = 0
     private var totals = VaultTotals()
     private var counters: [String: UInt64] = [:]
     private var quarantine = Quarantine()
@@ -351,7 +353,7 @@ final class Monitor {
         guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
         guard isAudited else { return refuse(.leaseEnded, "the ledger of reads and the vault are being checked after policy's start: try again in some seconds") }
         guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
-        guard streaming.count < Monitor.releasesMax else { return refuse(.storeFull, "\(Monitor.releasesMax) releases are running: try again later") }
+        guard streaming.count + opening < Monitor.releasesMax else { return refuse(.storeFull, "\(Monitor.releasesMax) releases are running: try again later") }
         let record = ReleaseRecord(
             reader: peer.user.name, purpose: body.purpose, justification: body.justification,
             selection: Selection(
@@ -366,6 +368,7 @@ final class Monitor {
             return refuse(.paused, "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
         }
         let credit = min(max(1, Int(body.credit)), Limits.releaseCreditMax)
+        opening += 1
         writer.take(.release(ReleaseJob(id: body.id, route: peer.route, record: record, credit: credit)))
     }
 
@@ -462,8 +465,11 @@ final class Monitor {
             case .cosigned(let checkpoint, let note):
                 anchors.cosigned(checkpoint.size, note)
                 follower.cosigned(checkpoint)
-            case .released(let job, let number, let subjects, let events, let person): begin(job, number, subjects, events, person)
+            case .released(let job, let number, let subjects, let events, let person):
+                opening -= 1
+                begin(job, number, subjects, events, person)
             case .releaseRefused(let job, let refusal, let text):
+                opening -= 1
                 counters["reads.refused", default: 0] += 1
                 binder.refuse(refusal, text, kind: .releaseRequest, to: job.route)
             case .keys(let found, let why): noteKeys(found, why)

@@ -1,5 +1,6 @@
-"""Wall clocks that are set, and machines that sleep: a lease is counted on the clock that only goes on (FAULTS T01, T02)."""
+"""Wall clocks that are set, and machines that sleep: a lease is counted on the clock that only goes on (FAULTS T01, T02, L04)."""
 
+import json
 import os
 import time
 
@@ -143,6 +144,82 @@ def test_a_pause_acts_after_controls_clock_was_ahead_and_was_set_back(make_suite
     wait_until(lambda: control_wall(suite) < now_ns() + 60_000_000_000, "control's clock is right again")
     done = suite.cli("pause", "--reads-only", "--reader", "third", "--reason", "a test", check=False)
     assert done.code == 0, done
+
+
+def entries(suite, ledger):
+    """The entries of a ledger as it has them, in its order."""
+    return suite.cli("ledger", "show", "1..", "--ledger", ledger, "--json").lines
+
+
+def test_both_ledgers_go_by_index_when_the_clocks_of_who_keeps_them_go_back(make_suite, clock):
+    """FAULTS L04. What was taken away an hour before it was given, by the clock, is taken away; what narrows goes on, and what widens waits for the clock."""
+    suite = make_suite(start=False)
+    for name in ("control", "policy"):
+        suite.start(name, env=faked(clock), wait=False)
+    suite.start("notify", "ingest")
+    agent = suite.agent("ann").run().expect(capturing=True)
+    agent.type("first")
+    agent.expect_drained()
+
+    def at(hours):
+        shift(clock, f"{-3600 * hours:+d}")
+        wait_until(lambda: abs(control_wall(suite) - now_ns() + hours * 3_600_000_000_000) < 60_000_000_000, "control's clock has gone back")
+
+    def told(*words, check=True):
+        """Signed by the same clock."""
+        return suite.cli(*words, "--json", env=faked(clock), check=check)
+
+    def read(hours):
+        told("read", "--purpose", "test", "--why", f"{hours} hours back", "--class", "activity")
+
+    suite.agent("lamp")
+    waiting = told("register", "chair", "--subject", "E3", "--site", "berlin", "--team", "search").json["proposal"]["proposal"]
+    assert told("pause", "--reads-only", "--reader", "one", "--reason", "a test").json["complete"]
+    read(0)
+    at(1)
+    told("revoke", "agent", "lamp")
+    told("withdraw", waiting)
+    assert told("pause", "--reads-only", "--reader", "two", "--reason", "a test").json["complete"]
+    read(1)
+    at(2)
+    certificate = told("pause", "--all", "--reason", "a test").json
+    assert certificate["complete"]
+    agent.expect(capturing=False)
+    # By time it would come before all of these. It waits, and is told why.
+    refused_ = told("resume", "--all", "--reason", "a test", check=False)
+    assert refused_.code == 1 and "has recorded what is later" in refused_.err, refused_
+
+    # Whoever reads the ledgers anew comes to the same.
+    for name in ("policy", "control"):
+        suite.terminate(name)
+        suite.start(name, env=faked(clock), wait=False)
+    for name in ("notify", "ingest"):
+        suite.kill(name)
+        suite.start(name, wait=False)
+    # By control's clock nobody can tell who has been heard since.
+    wait_until(lambda: {s["name"] for s in suite.status()["services"] if s.get("connected")} == {"policy", "notify", "ingest"}, "all hold leases")
+    wait_until(lambda: suite.agent_states()["ann"] == "current", "the agent is back")
+    assert agent.fresh["classes"] == []
+    closed = suite.cli("closures", "--json").json["closures"]
+    assert len(closed) == 3 and max(c["epoch"] for c in closed) == certificate["epoch"], closed
+    assert "lamp" not in suite.agent_states(), "by time its registration would come after it was revoked"
+    states = {p["proposal"]: p["state"] for p in suite.cli("proposals", "--all", "--json").json["proposals"]}
+    assert states[waiting] == "withdrawn"
+    at(0)
+    wait_until(lambda: told("resume", "--all", "--reason", "a test", check=False).code == 0, "what widens is taken again")
+    number = next(p["proposal"] for p in suite.cli("proposals", "--json").json["proposals"] if p["state"] == "open")
+    told("approve", number, "--as", "ops-2")
+    agent.expect(capturing=True)
+    read(0)
+    for name in ("governance", "reads"):
+        found = entries(suite, name)
+        numbers, times = [int(e.get("index", e.get("number"))) for e in found], [int(e["at_us"]) for e in found]
+        assert numbers == list(range(1, len(numbers) + 1)), "without gaps, in order"
+        assert times != sorted(times), "the control: by time they would be in another order"
+        report = next(one for one in suite.cli("ledger", "verify", "--json").lines if one["ledger"] == name)
+        assert report["whole"] and report["entries"] == len(numbers), report
+    epochs = [int((e.get("paused") or e.get("resumed"))["epoch"]) for e in entries(suite, "governance") if "paused" in e or "resumed" in e]
+    assert epochs == sorted(epochs) and len(epochs) == 4, "an epoch does not go back with the clock"
 
 
 def control_wall(suite):

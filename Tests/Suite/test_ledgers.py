@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from checks import twice
-from harness import binaries, wait_until
+from harness import Typist, binaries, wait_until
 
 
 def ledger(suite, name):
@@ -252,15 +252,35 @@ def test_a_ledger_that_was_written_anew_to_agree_with_itself_is_another_than_was
         assert code == 1 and not report[name]["whole"], deed
 
 
-def test_an_edited_ledger_of_control_does_not_start_and_says_which_entry(make_suite):
+def once(said, *words):
+    """The one line in which a service has said why it ended."""
+    lines = [line for line in said.splitlines() if line.startswith("Error: ") or " critical " in line]
+    assert len(lines) == 1 and all(word in lines[0] for word in words), said[-2_000:]
+    return lines[0]
+
+
+@pytest.mark.parametrize("deed, words", [
+    ("edited", "entry 4"), ("deleted", "entry 3"), ("reordered", "entry 3"),
+])
+def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_entry(make_suite, deed, words):
     suite = populated(make_suite)
+    expect_cosigned(suite, "governance", 6)
+    # The control: untouched it starts.
+    suite.restart("control")
     suite.terminate("control")
-    with sqlite3.connect(suite.home / "control" / "ledger.sqlite") as database:
-        database.execute("UPDATE ledger_body SET body = CAST(body || x'00' AS BLOB) WHERE number = 4")
+    with sqlite3.connect(suite.home / TAMPERING["governance"]) as database:
+        database.executescript(DEEDS[deed])
     database.close()
-    suite.start("control", wait=False)
-    suite.services["control"].wait(20)
-    assert log_lines(suite, "control", "entry 5") or "entry 5" in suite.services["control"].said
+    for _ in range(2):
+        suite.start("control", wait=False)
+        assert suite.services["control"].wait(20) == 1
+        said = suite.log("control").read_bytes()[suite.services["control"].log_start:].decode()
+        once(said, words, "damaged", "restore a backup")
+    shown = suite.cli("status", check=False)
+    assert shown.code == 1 and shown.out == "" and len(shown.err.splitlines()) == 1 and "Its log ends with: " in shown.err and words in shown.err, shown
+    # Nobody goes on by what it had said: what is granted ends.
+    suite.agents["ann"].expect(capturing=False)
+    assert suite.read(classes=("activity",), check=False).code == 1
 
 
 @pytest.mark.parametrize("deed, words", [
@@ -283,10 +303,12 @@ def test_policy_whose_ledger_of_reads_was_changed_on_disk_ends_and_says_which_en
     released = len(opened_in(suite))
     suite.start("policy", wait=False)
     assert suite.services["policy"].wait(20) == 1
-    said = suite.services["policy"].said
-    assert words in said and "vault.sqlite is damaged" in said and "restore a backup" in said, said[-2_000:]
+    said = suite.log("policy").read_bytes()[suite.services["policy"].log_start:].decode()
+    once(said, words, "vault.sqlite is damaged", "restore a backup")
     expect_no_lease(suite)
-    assert re.search("^MISSING policy", suite.cli("status").out, re.M)
+    shown = suite.cli("status").out
+    assert re.search("^MISSING policy", shown, re.M)
+    assert re.search(f"^ENDED   policy's log ends with: .*{words}", shown, re.M), shown
     assert len(opened_in(suite)) == released, "nothing was released"
 
 
@@ -371,6 +393,51 @@ def test_a_vault_from_yesterdays_backup_gets_no_lease_until_two_operators_say_so
         suite.expect_serving()
 
 
+def test_a_vault_that_was_backed_up_while_it_was_written_comes_back_whole_and_what_is_lost_is_counted(make_suite, tmp_path):
+    """FAULTS D13."""
+    suite = make_suite()
+    agent = suite.agent("ann", "E-ann").run().expect(capturing=True)
+    typist = Typist(agent, every=0.01).start()
+    newest = lambda: suite.vault("SELECT COALESCE(MAX(sequence), 0) FROM stream")[0][0]
+    wait_until(lambda: newest() >= 2, "two batches are stored")
+    readers = [suite.begin("read", "--purpose", "test", "--why", f"reader {n}", "--class", "activity", output=f"reader-{n}.log") for n in range(4)]
+    backup = saved(suite, "reads", tmp_path / "backup")
+    batches = suite._database(backup / "vault.sqlite", "SELECT MAX(sequence) FROM stream", ())[0][0]
+    wait_until(lambda: newest() >= batches + 2, "two more are stored")
+    assert [reader.wait(60) for reader in readers] == [0] * 4
+    expect_cosigned(suite, "reads", 8)
+    typist.stop()
+    agent.expect_drained()
+    stored = suite.keys()
+    assert twice(stored) == [] and len(stored) == len(typist.sent)
+    assert suite.service_status("policy")["counters"].get("batches.lost", 0) == 0
+    expect_cosigned(suite, "reads", 10)
+
+    put_back(suite, "reads", "policy", backup)
+    suite.start("policy", wait=False)
+    wait_until(lambda: ledger(suite, "reads").get("trouble"), "control does not believe it")
+    expect_no_lease(suite)
+    # What comes meanwhile waits, and is asked for again and again: nothing is accepted before two have said so.
+    agent.type("meanwhile")
+    wait_until(lambda: agent.fresh["spoolBatches"] == 1, "it waits")
+    proposed = suite.cli("ledger", "restore", "reads", "--reason", "a test", "--json").json["proposal"]
+    suite.cli("approve", proposed["proposal"], "--as", "ops-2")
+    suite.expect_serving(("policy",))
+    agent.expect_drained()
+    *back, last = suite.keys()
+    assert last == "meanwhile" and back == stored[:len(back)] and 0 < len(back) < len(stored), "what was committed when the copy was made, in order, and nothing else"
+    # What was acknowledged since is gone, and nobody says otherwise.
+    lost = wait_until(lambda: suite.service_status("policy")["counters"].get("batches.lost", 0), "it is counted")
+    assert lost == newest() - 1 - batches
+    assert f"{lost} BATCHES LOST" in suite.cli("status").out
+    assert len(log_lines(suite, "policy", f"{lost} batches of agent ann can never come")) == 1
+    assert verify(suite.home)[0] == 0
+    # The control: the copy itself is whole.
+    with sqlite3.connect(backup / "vault.sqlite") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
 def test_a_read_ledger_that_was_rewritten_gets_no_lease(make_suite):
     suite = populated(make_suite)
     size = expect_cosigned(suite, "reads", 6)["size"]
@@ -385,6 +452,55 @@ def test_a_read_ledger_that_was_rewritten_gets_no_lease(make_suite):
     trouble = wait_until(lambda: ledger(suite, "reads").get("trouble"), "control does not believe it")
     assert f"its {size} entries are others than those that were cosigned" in trouble
     expect_no_lease(suite)
+    assert suite.status()["counters"]["ledger.reads.refused"] == 1
+    assert len(log_lines(suite, "control", "policy's ledger is not believed")) == 1
+    shown = suite.cli("status").out
+    assert re.search("^LEDGERS .*reads .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M), shown
+
+
+def forked(path):
+    """Somebody holds control's disk: the newest entry of its ledger is another, at the same place."""
+    rebuilt(path, lambda rows: [*rows[:-1], (b"\x07" * 32, rows[-1][1])])
+
+
+def cut(path):
+    with sqlite3.connect(path) as database:
+        database.executescript(DEEDS["truncated"])
+    database.close()
+
+
+@pytest.mark.parametrize("deed, words", [(forked, "another history than was followed"), (cut, "it was put back")], ids=["forked", "cut"])
+def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_status_shows_it(make_suite, deed, words):
+    """Rightly signed: whoever did it has control's key as well, and has taken control's own memory away."""
+    suite = populated(make_suite)
+    size = expect_cosigned(suite, "governance")["size"]
+    followers = ("ingest", "policy", "notify")
+    suite.kill("control")
+    path = suite.home / TAMPERING["governance"]
+    deed(path)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE journal SET cosigned = NULL")
+    database.close()
+    begun = {name: suite.log(name).stat().st_size for name in followers}
+    suite.start("control", wait=False)
+    for name in followers:
+        assert suite.services[name].wait(20) == 1, name
+        once(suite.log(name).read_bytes()[begun[name]:].decode(), words, "follows anew when it is started again")
+    wait_until(lambda: suite.cli("status", check=False).code == 0, "control answers")
+    shown = suite.cli("status").out
+    for name in followers:
+        assert re.search(f"^ENDED   {name}'s log ends with: .*{words}", shown, re.M), shown
+    suite.agents["ann"].expect(capturing=False)
+    # Started again, policy remembers what it had cosigned, whatever it follows; and so control holds its own signature against itself.
+    suite.start(*followers, wait=False)
+    trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "policy does not believe it")
+    assert str(size) in trouble, trouble
+    wait_until(lambda: "entries were lost" in (suite.status()["gate"].get("sealed") or ""), "control is sealed")
+    assert suite.status()["counters"]["ledger.governance.refused"] == 1
+    assert len(log_lines(suite, "policy", "control's ledger is not believed")) == 1
+    shown = suite.cli("status").out
+    assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M) and "SEALED" in shown, shown
+    assert suite.agents["ann"].fresh["classes"] == [] and suite.read(classes=("activity",), check=False).code == 1
 
 
 def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witness_until_two_operators_give_the_other_up(make_suite, tmp_path):
@@ -404,6 +520,9 @@ def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witnes
     trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "policy does not believe it")
     assert "was put back" in trouble or "others than those" in trouble
     assert len(wait_until(lambda: log_lines(suite, "policy", "control's ledger is not believed"), "policy says so")) == 1
+    assert suite.status()["counters"]["ledger.governance.refused"] == 1
+    shown = suite.cli("status").out
+    assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M) and "SEALED" in shown, shown
     assert suite.cli("read", "--purpose", "t", "--why", "t", "--class", "activity", check=False).code == 1
     # Pausing goes on.
     assert suite.pause("--all", check=False) is not None
@@ -638,6 +757,8 @@ def test_a_witness_with_a_key_that_nobody_knows_vouches_for_nothing(make_suite, 
     assert "not by the key" in trouble
     assert suite.status()["counters"]["ledger.governance.refused"] == 1
     assert len(log_lines(suite, "control", "does not vouch for this ledger")) == 1
+    shown = suite.cli("status").out
+    assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M), shown
     assert ledger(suite, "governance")["witnessed"] < ledger(suite, "governance")["size"]
 
 
