@@ -69,6 +69,12 @@ def state(suite):
     }
 
 
+def settled(suite):
+    """Waits until each pause has its certificate in the ledger: it comes when it comes."""
+    incidents = lambda: json.loads(suite.cli("incidents", "--json").stdout)["incidents"]
+    wait_until(lambda: all(i.get("certificates") and i["state"] != "open" for i in incidents()), "every pause is certified")
+
+
 def operator_of(name):
     return {
         "name": name, "person": name, "key": Ed25519PrivateKey.generate().public_key().public_bytes_raw(), "session": z85.decode(new_keys()[0])}
@@ -115,6 +121,7 @@ def passphrase(suite):
 
 def replay(suite, captured, to, expects):
     """Sends all of them to the connections that `to` names; `expects` judges each answer. Nothing changes. Returns the refusals by name."""
+    settled(suite)
     before, refusals = state(suite), {}
     for what, (by, message, first) in captured.captured.items():
         heard = to(by).ask("command", message)

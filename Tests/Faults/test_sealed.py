@@ -2,11 +2,12 @@
 
 import base64
 import queue
+import re
 import threading
 
 import pytest
 import zmq
-from hostile import Agent, Heard, Refusal, batch, body, frame, new_stream, nonce, sealing, seeded, wait_until, wire
+from hostile import Agent, Heard, Proxy, Refusal, batch, body, frame, new_stream, nonce, sealing, seeded, wait_until, wire
 
 UNSEALABLE_MAX = 8  # Limits.unsealableMax
 
@@ -272,3 +273,44 @@ def test_nothing_that_is_pushed_unasked_widens_a_permit_or_lengthens_a_lease(sui
     finally:
         agent.process.end()
         false.close()
+
+
+def test_what_a_hostile_ingest_has_pushed_is_shown_by_status_when_its_agent_meets_an_honest_one(suite):
+    """An older epoch, an open permit, an answer to nobody's question: from the agent that did not take it to whoever looks."""
+    service = suite.peer("control", suite.keys_of("ingest")).greet()
+    proof = service.ask("query", body("query", vault_key={})).body.proof
+    service.close()
+    # An older epoch than the present one is needed; and none that is later than control's, or the agent would rightly take control for a liar.
+    suite.cli("pause", "--reads-only", "--reader", "nobody-reads", "--reason", "a test")
+    suite.resume()
+    epoch = int(suite.status()["gate"]["epoch"])
+    assert epoch >= 2
+    agent = Agent(suite, "misled")
+    false = FalseIngest(suite.keys_of("ingest"), "misled", proof)
+    false.permit = {"epoch": epoch, "classes": ["activity"]}
+    proxy = Proxy(int(false.endpoint.rsplit(":", 1)[1]), lambda number, offset, data: data)
+    everything = ["activity", "content", "conversation", "review"]
+    before = suite.counters("ingest")
+    try:
+        agent.configure(ingest=proxy.endpoint).run()
+        agent.expect_capturing()
+        for _ in range(3):
+            false.push("narrow", permit={"epoch": epoch - 1, "classes": everything})
+            false.push("narrow", permit={"epoch": epoch, "classes": everything})
+            false.push("grant", nonce=nonce(), lease_ms=600_000, permit={"epoch": epoch, "classes": everything})
+        counted = wait_until(lambda: agent.status["pushesRefused"] == {"older": 3, "opening": 3, "unasked": 3} and agent.status, "it counts each")
+        assert set(counted["classes"]) <= {"activity"}
+        # The control: nobody has been told yet.
+        assert not [name for name in suite.counters("ingest") if name.startswith("agents.pushes.refused.") and name not in before]
+        # The line goes to the honest ingest from here on: the same process, the same connection to it.
+        proxy.port = suite.port("ingest")
+        false.close()
+        wait_until(lambda: agent.status["classes"] == sorted(everything), "the honest ingest grants what control allows")
+        for word in ("older", "opening", "unasked"):
+            suite.expect_counted("ingest", f"agents.pushes.refused.{word}", before, 3)
+            assert agent.complaints.count(f"ingest sent what it may not ({word})") == 1, "said once"
+        assert re.search(r"^REFUSED .*\d+ pushes that agents did not take", suite.cli("status").stdout, re.M)
+    finally:
+        agent.process.end()
+        false.close()
+        proxy.close()

@@ -20,6 +20,8 @@ def test_a_pause_in_the_middle_of_a_storm_of_agents_who_come_back_is_complete_in
     for stop in told["stops"]:
         assert stop["complete"] and 0 < stop["certificate_ms"] <= 3_000 * 1.002 + 1_000, told
         assert stop["connected"] >= 30, told
+    # It ends with 0 only when each of them holds a permit that was granted after the resume.
+    assert told["agents"] == 60 and 0 < told["min_s"] <= told["max_s"], told
     # The control: without the flag nobody pauses, and the agents come back all the same.
     told = restarted(tmp_path)
     assert told["stops"] == [] and told["median_s"] > 0

@@ -106,6 +106,15 @@ def test_a_planted_text_is_read_back_and_lies_in_no_file_and_in_no_memory_of_ing
             assert in_memory(suite.services[name].id, word) == [], f"{name} holds what only policy may"
     # What ingest does hold of it: that it was of this class. The search sees that.
     assert in_memory(suite.services["ingest"].id, "conversation")
+    # L06: what is told to who asks for no data, and a backup of the vault.
+    told = [suite.cli(*words, "--json").out.encode() for words in (
+        ("status",), ("agents",), ("incidents",), ("closures",), ("deliveries",), ("ledger", "show", "1.."), ("ledger", "show", "1..", "--ledger", "reads"))]
+    assert any(search(text, "a test") for text in told), "the control: the reason of the read is on the record, and the search finds it"
+    with sqlite3.connect(f"file:{suite.home / 'policy' / 'vault.sqlite'}?mode=ro", uri=True) as database:
+        database.execute("VACUUM INTO ?", (str(suite.home / "backup.sqlite"),))
+    database.close()
+    for word in planted:
+        assert not any(search(text, word) for text in told)
     # At rest, and with every log moved into its database.
     suite.terminate_all()
     for word in planted:

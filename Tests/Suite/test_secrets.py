@@ -1,4 +1,4 @@
-"""Secrets stay in their files (FAULTS: A12, A13): nothing that the suite writes, prints, or shows of its processes holds one."""
+"""Secrets stay in their files (FAULTS: A13): nothing that the suite writes, prints, or shows of its processes holds one."""
 
 import base64
 import os
@@ -258,34 +258,7 @@ def test_a_service_that_crashes_leaves_no_core(make_suite, tmp_path):
     assert crash(control), "the control: another process leaves one"
 
 
-# A12
-
-
-def spoilt(path):
-    """Ways in which a key file is none, by name: what it then holds."""
-    good = path.read_bytes()
-    yield "empty", b""
-    yield "of another length", good[:-4] + b"\n"
-    yield "with a carriage return", good.replace(b"\n", b"\r\n") if path.suffix == ".secret" else b"\r\n".join(good[:40].split(b"\n"))
-    yield "of letters that are none of Z85, nor PEM", b"~" * 40 + b"\n"
-    yield "of another node", path.with_name({"control.secret": "policy.secret", "policy.secret": "control.secret", "notify.secret": "ops-1.secret",
-                                             "control.ledger": "policy.ledger", "ops-1.secret": "ops-2.secret"}[path.name]).read_bytes()
-
-
-@pytest.mark.parametrize("name", ["control.secret", "policy.secret", "notify.secret", "control.ledger"])
-def test_a_service_whose_key_file_is_none_says_so_in_one_line_and_does_not_start(make_suite, name):
-    suite = make_suite(start=False)
-    path, service = suite.home / "keys" / name, name.split(".")[0]
-    good = path.read_bytes()
-    for what, content in list(spoilt(path)):
-        path.write_bytes(content)
-        ended = subprocess.run([binaries() / f"sluice-{service}", "--home", suite.home], capture_output=True, text=True, timeout=30)
-        lines = [line for line in ended.stderr.splitlines() if line.startswith("Error")]
-        assert ended.returncode != 0 and len(lines) == 1 and str(path) in lines[0], (what, ended)
-    path.write_bytes(good)
-    # The control: with its own key it starts.
-    suite.start("control", *([service] if service != "control" else []), wait=False)
-    wait_until(lambda: b"closed to unknown keys" in suite.log(service).read_bytes(), f"{service} starts with its own key")
+# A13, P10: what may be done with keys when they are lost. Files that are none: test_key_files
 
 
 def test_a_lost_key_is_exchanged_while_everything_is_paused(make_suite, tmp_path):
