@@ -170,9 +170,7 @@ struct StatusView {
         let oldest = gauges["vault.oldest.us"] ?? 0
         let full = gauges["vault.full"] == 1 ? terminal.red("   DISK FULL") : ""
         let keys = (gauges["vault.keys.missing"] ?? 0) > 0 ? terminal.red("   KEY MISSING: what is sealed to it waits at the agents") : ""
-        let count = Counts(service("policy").counters)["batches.lost"]
-        let lost = count > 0 ? terminal.red("   \(Figures.number(count, decimals: 0)) BATCHES LOST") + ": policy's log says whose" : ""
-        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(keys)\(lost)"
+        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(keys)"
     }
 }
 

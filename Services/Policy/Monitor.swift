@@ -519,7 +519,8 @@ final class Monitor {
         let agent = registry.nodes[answer.agent]?.name ?? "\(answer.agent)"
         let last = answer.sequence - 1
         let which = answer.lost == 1 ? "batch \(last)" : "batches \(last - answer.lost + 1) to \(last)"
-        logger.error("\(which) of agent \(agent), stream \(String(answer.stream, radix: 16)), \(answer.lost == 1 ? "is" : "are") lost: the agent does not hold them any more, and the vault has none of them; it was put back since they were acknowledged, or the agent has set them aside")
+        // What a machine leaves out is its own affair: one that leaves out every other fills no log.
+        refusals.note("lost \(agent)", "\(which) of agent \(agent), stream \(String(answer.stream, radix: 16)), \(answer.lost == 1 ? "is" : "are") lost: the agent does not hold them any more, and the vault has none of them; it was put back since they were acknowledged, or the agent has set them aside", at: Clock.now())
     }
 
     private func settle(_ bytes: Int) {

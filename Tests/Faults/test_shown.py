@@ -258,3 +258,23 @@ def test_an_attack_is_refused_counted_logged_once_and_shown(suite, attack):
     ):
         act()
     suite.expect_alive()
+
+
+def test_an_agent_that_leaves_out_every_other_batch_is_counted_logged_once_and_shown(suite):
+    """Not refused: what it says that it does not have, nobody can have."""
+    agent = suite.agent_peer(suite.enrol("leaves-out"))
+    stream = new_stream()
+    before = suite.counters("policy").get("batches.lost", 0)
+    for sequence in range(1, 40, 2):
+        agent.renew()
+        assert agent.ask("batch", *batch(stream, sequence, oldest=sequence)).kind == "stored"
+    wait_until(lambda: suite.counters("policy").get("batches.lost", 0) == before + 19, "each is counted")
+    assert suite.log("policy").count("of agent leaves-out") == 1
+    assert re.search(f"^LOST +{before + 19} batches", suite.cli("status").stdout, re.M)
+    # The control: one that leaves out nothing adds nothing.
+    for sequence in (40, 41):
+        agent.renew()
+        assert agent.ask("batch", *batch(stream, sequence, oldest=40)).kind == "stored"
+    agent.close()
+    assert suite.counters("policy")["batches.lost"] == before + 19
+    suite.expect_alive()
