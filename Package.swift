@@ -104,7 +104,7 @@ let package = Package(
         tests("AgentTests", ["sluice-agent", "Chassis", "Gate", "Ledger", "Messaging", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
         tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
-        tests("ChassisTests", ["Chassis", "Gate", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
+        tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),

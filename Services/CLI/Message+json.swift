@@ -81,3 +81,6 @@ extension WireOperators: SwiftProtobufJSON {
 }
 extension WireEntry: SwiftProtobufJSON {}
 extension WireReadEntry: SwiftProtobufJSON {}
+extension WireRecords: SwiftProtobufJSON { static var zeros: [String: Any] { ["records": [Any]()] } }
+extension WireHolds: SwiftProtobufJSON { static var zeros: [String: Any] { ["holds": [Any]()] } }
+extension WireErasures: SwiftProtobufJSON { static var zeros: [String: Any] { ["erasures": [Any]()] } }

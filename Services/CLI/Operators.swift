@@ -119,11 +119,13 @@ struct Approve: ParsableCommand {
             EXAMPLE
               sluice approve 12 --as ops-2
 
-            Shows what would be allowed that is not now, and, on a terminal, asks. What is signed is the hash of exactly what was proposed.
+            Shows what would be allowed that is not now, and, on a terminal, asks. What is signed is the hash of exactly what was proposed. Of a policy it shows the whole difference: for the people of a
+            directory, if one is given.
             """)
     @OptionGroup var connection: Connection
     @Argument(help: "The proposal's number; 'sluice proposals' lists them.") var number: UInt64
     @Flag(help: "Do not ask.") var yes = false
+    @Option(name: .customLong("directory"), help: ArgumentHelp("Show a policy's difference for these people: CSV or JSON with id, site and team.", valueName: "file")) var people: String?
 
     func run() throws {
         let client = try connection.client()
@@ -141,6 +143,9 @@ struct Approve: ParsableCommand {
         let terminal = Terminal()
         if !connection.json {
             print("proposal \(number): \(ProposalView.summary(proposal))")
+            if case .applyPolicy(let document, let over)? = proposal.signed.command?.value {
+                try PolicyChange(to: document, over: over, client: client).show(people: people)
+            }
             for line in proposal.gains { print("  \(terminal.yellow(Terminal.safe(line)))") }
             if terminal.isTerminal, isatty(STDIN_FILENO) == 1, !yes {
                 print("Approve as \(signer.name)? [y/N] ", terminator: "")

@@ -18,16 +18,16 @@ extension PolicyComparison {
 
         /// Of documents that have 256 KiB at most, twice.
         private static let answersMax = 8
-        private let answers = Mutex<[(key: Key, gains: [String])]>([])
+        private let answers = Mutex<[(key: Key, answer: Answer)]>([])
 
-        func answer(_ key: Key, _ make: () -> [String]) -> [String] {
-            if let known = answers.withLock({ $0.first { $0.key == key }?.gains }) { return known }
-            let gains = make()
+        func answer(_ key: Key, _ make: () -> Answer) -> Answer {
+            if let known = answers.withLock({ $0.first { $0.key == key }?.answer }) { return known }
+            let answer = make()
             answers.withLock {
-                $0.append((key, gains))
+                $0.append((key, answer))
                 if $0.count > Known.answersMax { $0.removeFirst() }
             }
-            return gains
+            return answer
         }
     }
 }

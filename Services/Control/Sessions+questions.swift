@@ -48,12 +48,44 @@ extension Sessions {
             answer.operators.currentFrom = authority.planned.powersIndex
             answer.operators.last = authority.durable
         case .serviceKeys: answer.serviceKeys = serviceKeys
+        case .policy: answer.policy = policyInForce
+        case .records(let asked):
+            guard (1...Limits.subjectsPerCommandMax).contains(asked.subjects.count) else {
+                return binder.refuse(.invalid, "a question names 1 to \(Limits.subjectsPerCommandMax) subjects", kind: .query, to: peer.route)
+            }
+            answer.records.records = asked.subjects.map { records(of: $0) }
+        case .holds:
+            answer.holds = WireHolds()
+            answer.holds.holds = authority.governance.holds.sorted { $0.key < $1.key }.map { WireHold($0.key, $0.value.sorted()) }
         case .proof(let asked): return journal.proof(for: peer.route, asked.index)
         case .certificateFile(let epoch): return journal.certificateFile(for: peer.route, epoch)
         case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)
         default: return binder.refuse(.invalid, "this question is not known here; notify knows deliveries", kind: .query, to: peer.route)
         }
         binder.send(.answer, answer, to: peer.route)
+    }
+
+    private var policyInForce: WirePolicyInForce {
+        var answer = WirePolicyInForce()
+        guard let policy = authority.governance.policy else { return answer }
+        answer.document = Data(policy.bytes)
+        answer.over = policy.over.sorted()
+        answer.entry = policy.index
+        return answer
+    }
+
+    private func records(of subject: String) -> WireSubjectRecords {
+        let governance = authority.governance
+        var answer = WireSubjectRecords()
+        answer.subject = subject
+        answer.notices = governance.records[subject]?.notices.sorted() ?? []
+        answer.consents = governance.records[subject]?.consents.sorted() ?? []
+        if let erased = governance.erased[subject], erased.readmitted == nil {
+            answer.erased = erased.index
+            answer.waiting = erased.isWaiting
+        }
+        answer.holds = governance.holds.filter { $0.value.contains(subject) }.map(\.key).sorted()
+        return answer
     }
 
     private func status(_ now: Instant) -> WireStatus {

@@ -119,6 +119,7 @@ final class Monitor {
             }
             registry.apply(entry)
         }
+        govern(entries)
         if let table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) { admission.admit(table) }
         let lifted = registry.lifted[remembered...]
         if !lifted.isEmpty {
@@ -211,6 +212,7 @@ final class Monitor {
                 binder.send(.grant, grant, to: route)
             case (.releaseRequest, "operator"), (.releaseRequest, "reader"):
                 try request(peer, message.body(WireReleaseRequest.self), now)
+            case (.query, "operator"): try query(peer, message.body(WireQuery.self))
             case (.directory, "operator"): try directory(peer, message.body(WireDirectory.self))
             case (.credit, "operator"), (.credit, "reader"):
                 let body = try message.body(WireCredit.self)
@@ -389,18 +391,56 @@ final class Monitor {
 
     // MARK: Erasing
 
-    /// Everything that is held on them goes: keys first, then rows. For whoever keeps the list of who is erased; the whole list again at each start.
-    func erase(_ orders: [ErasureOrder]) {
-        guard !orders.isEmpty else { return }
-        writer.take(.erase(orders))
+    /// Carries out what control's ledger says about people. What it said before this start is handed over whole, once, when the ledger has been caught up with: a backup that was put
+    /// back has forgotten some of it, and what was done already is not done again.
+    private func govern(_ entries: [Entry]) {
+        guard hasHandedOver else {
+            guard follower.isCaughtUp else { return }
+            hasHandedOver = true
+            return handOver()
+        }
+        for entry in entries {
+            switch entry.deed {
+            case .erased(let subjects): erase(subjects.compactMap { subject in follower.fold.governance.erased[subject].map { ErasureOrder(subject, at: $0.at) } })
+            // By this machine's clock: it is what data keys are made by.
+            case .readmitted(let subjects): for subject in subjects { writer.take(.readmit(subject, at: Clock.wall())) }
+            case .held(let incident, let subjects): writer.take(.hold(incident: incident, Set(subjects)))
+            case .holdLifted(let incident, let subjects): writer.take(.lift(incident: incident, Set(subjects)))
+            default: break
+            }
+        }
     }
 
-    /// They have agreed anew.
-    func readmit(_ subject: String) { writer.take(.readmit(subject, at: Clock.wall())) }
+    private func handOver() {
+        // What was to go before an incident held it goes first, and what waits for one comes after it is held.
+        let (waiting, gone) = follower.fold.governance.erased.all.reduce(into: ([ErasureOrder](), [ErasureOrder]())) { lists, row in
+            let order = ErasureOrder(row.subject, at: row.value.at, readmitted: row.value.readmitted)
+            if row.value.isWaiting { lists.0.append(order) } else { lists.1.append(order) }
+        }
+        erase(gone)
+        writer.take(.keepHolds(follower.fold.governance.holds))
+        erase(waiting)
+    }
 
-    /// What is held on them is neither erased nor swept while the incident lasts.
-    func hold(_ incident: UInt64, _ subjects: Set<String>) { writer.take(.hold(incident: incident, subjects)) }
-    func lift(_ incident: UInt64) { writer.take(.lift(incident: incident)) }
+    private func erase(_ orders: [ErasureOrder]) {
+        for first in stride(from: 0, to: orders.count, by: Monitor.ordersPerStep) {
+            writer.take(.erase(Array(orders[first..<min(orders.count, first + Monitor.ordersPerStep)])))
+        }
+    }
+
+    private var hasHandedOver = false
+    /// Each is a few look-ups: whoever waits for an acknowledgement waits for no more than these.
+    private static let ordersPerStep = 256
+
+    /// Nothing of them is to be read any more, also before their keys are destroyed.
+    private func isGone(_ subject: String) -> Bool { registry.erased[subject].map { $0.readmitted == nil && !$0.isWaiting } ?? false }
+
+    private func query(_ peer: Peer, _ body: WireQuery) {
+        guard case .erasures(let asked)? = body.about, (1...Limits.subjectsPerCommandMax).contains(asked.subjects.count) else {
+            return binder.refuse(.invalid, "policy answers how far erasures have come, of 1 to \(Limits.subjectsPerCommandMax) subjects; control answers the rest", kind: .query, to: peer.route)
+        }
+        writer.take(.erasures(Set(asked.subjects), peer.route))
+    }
 
     private func note(_ erasure: Erasure) {
         switch erasure.state {
@@ -474,6 +514,10 @@ final class Monitor {
                 binder.refuse(refusal, text, kind: .releaseRequest, to: job.route)
             case .keys(let found, let why): noteKeys(found, why)
             case .erasing(let erasure): note(erasure)
+            case .erasures(let route, let found):
+                var answer = WireAnswer()
+                answer.erasures.erasures = found.map { WireErasure($0) }
+                binder.send(.answer, answer, to: route)
             case .swept(let swept, let isInDoubt):
                 counters["events.swept", default: 0] += UInt64(clamping: swept.events)
                 counters["keys.swept", default: 0] += UInt64(swept.keys)
@@ -563,7 +607,7 @@ final class Monitor {
             case .chunk(let number, let route, let reading, let chunk, let blob):
                 guard streaming[number] != nil else { continue }
                 // Read before the keys went.
-                guard (erasing[chunk.subject]?.state ?? .waiting) == .waiting else {
+                guard (erasing[chunk.subject]?.state ?? .waiting) == .waiting, !isGone(chunk.subject) else {
                     end(number, .notFound, "somebody in it was erased meanwhile: ask again")
                     continue
                 }
@@ -625,5 +669,21 @@ final class Monitor {
         report.gauges["pending"] = Int64(pending)
         report.gauges["releases.running"] = Int64(streaming.count)
         return report
+    }
+}
+
+extension WireErasure {
+    init(_ erasure: Erasure) {
+        self.init()
+        subject = erasure.subject
+        state =
+            switch erasure.state {
+            case .waiting: "waiting"
+            case .rows: "rows"
+            case .done: "done"
+            }
+        segments = UInt64(clamping: erasure.segments)
+        events = UInt64(clamping: erasure.events)
+        holds = erasure.holds.sorted()
     }
 }

@@ -38,6 +38,7 @@ final class VaultWriter: Sendable {
         case keys([VaultKeyID]?, why: String)
         /// An erasure was asked for, has gone on, or is done.
         case erasing(Erasure)
+        case erasures(Route, [Erasure])
         case swept(Swept, isInDoubt: Bool)
         case directory(DirectoryJob, stored: Int, removed: Int, erased: Int)
         case directoryRefused(DirectoryJob, Refusal, String)
@@ -82,7 +83,11 @@ final class VaultWriter: Sendable {
         case erase([ErasureOrder])
         case readmit(String, at: WallTime)
         case hold(incident: UInt64, Set<String>)
-        case lift(incident: UInt64)
+        case lift(incident: UInt64, Set<String>)
+        /// These, and no others.
+        case keepHolds([UInt64: Set<String>])
+        /// How far it has come with these.
+        case erasures(Set<String>, Route)
         case directory(DirectoryJob)
         case stop
     }
@@ -202,7 +207,7 @@ final class VaultWriter: Sendable {
                 switch item {
                 case .write(let prepared): group.append(prepared)
                 case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
-                case .release, .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .directory: others.append(item)
+                case .release, .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory: others.append(item)
                 case .stop: stopping = true
                 }
             }
@@ -218,6 +223,7 @@ final class VaultWriter: Sendable {
                     try perform(item)
                     if case .erase = item { housekeeping.mayErase() }
                     if case .lift = item { housekeeping.mayErase() }
+                    if case .keepHolds = item { housekeeping.mayErase() }
                     others.removeFirst()
                 }
                 if highWater.count > VaultWriter.streamsMax { highWater = [:] }
@@ -242,7 +248,7 @@ final class VaultWriter: Sendable {
                     case .release(let job): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
                     case .directory(let job): news.post(.directoryRefused(job, .storeFull, "the directory cannot be written: the vault's disk is full"))
                     // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
-                    case .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift: work.put(item)
+                    case .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures: work.put(item)
                     default: break
                     }
                 }
@@ -448,7 +454,14 @@ final class VaultWriter: Sendable {
             for erasure in try vault.erasures() where named.contains(erasure.subject) { news.post(.erasing(erasure)) }
         case .readmit(let subject, let at): try vault.readmit(subject, at: at)
         case .hold(let incident, let subjects): try vault.hold(incident, subjects)
-        case .lift(let incident): try vault.lift(incident)
+        case .lift(let incident, let subjects): try vault.lift(incident, subjects)
+        case .keepHolds(let holds):
+            for (incident, subjects) in vault.holds() {
+                let over = subjects.subtracting(holds[incident] ?? [])
+                if !over.isEmpty { try vault.lift(incident, over) }
+            }
+            for (incident, subjects) in holds { try vault.hold(incident, subjects) }
+        case .erasures(let subjects, let route): news.post(.erasures(route, try vault.erasures().filter { subjects.contains($0.subject) }))
         case .directory(let job):
             let known = job.people.filter { !vault.isErased($0.subject) }
             try vault.put(known, at: Clock.wall())

@@ -162,6 +162,7 @@ package final class Follower {
             body.service.counters["entries.gaps"] = ledger.gaps
             body.service.counters["gate.contradicted"] = contradictions
             body.service.counters["narrow.refused"] = pushesRefused
+            body.service.gauges["narrowed.unrecorded"] = Int64(pushed.count)
             reported = now
         }
         if let anchor = anchor() { body.anchor = anchor }

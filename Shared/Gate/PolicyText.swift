@@ -14,17 +14,40 @@ package struct PolicyText: Hashable, Sendable {
     }
 }
 
-/// What a change of policy lets anybody do that they could not: a line each, for people. None: it narrows.
+/// What a change of policy lets anybody do that they could not.
 ///
 /// It comes in from above, since this floor cannot read a document. Pure, and the same everywhere: what one node takes for a narrowing no other may take for a widening.
 package struct PolicyComparison: Sendable {
-    private let gains: @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> [String]
+    /// Events of one class become events of another.
+    package struct Move: Hashable, Sendable {
+        package var from: String
+        package var to: String
 
-    /// - Parameter gains: from the document that is in force (nil: none is) to another.
-    package init(_ gains: @escaping @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> [String]) { self.gains = gains }
+        package init(from: String, to: String) {
+            self.from = from
+            self.to = to
+        }
+    }
 
-    package func callAsFunction(_ old: [UInt8]?, _ new: [UInt8]?) -> [String] { old == new ? [] : gains(old, new) }
+    package struct Answer: Hashable, Sendable {
+        /// A line each, for people. None: it narrows.
+        package var gains: [String]
+        /// What one class's closure has stopped may flow as another's.
+        package var moves: Set<Move>
+
+        package init(gains: [String] = [], moves: Set<Move> = []) {
+            self.gains = gains
+            self.moves = moves
+        }
+    }
+
+    private let answer: @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer
+
+    /// - Parameter answer: from the document that is in force (nil: none is) to another.
+    package init(_ answer: @escaping @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer) { self.answer = answer }
+
+    package func callAsFunction(_ old: [UInt8]?, _ new: [UInt8]?) -> Answer { old == new ? Answer() : answer(old, new) }
 
     /// For whoever cannot read documents: any other one may widen.
-    package static let none = PolicyComparison { _, _ in ["another policy, which nobody here can compare with the one before"] }
+    package static let none = PolicyComparison { _, _ in Answer(gains: ["another policy, which nobody here can compare with the one before"]) }
 }

@@ -99,7 +99,7 @@ package struct Powers: Hashable, Sendable {
         }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         if after.readsRestored != readsRestored { gains.append(.forgetsReads) }
-        gains += compare(policy?.bytes, after.policy?.bytes).map(Gain.loosens)
+        gains += policyGains(of: after, compare)
         gains += (after.policy?.over ?? []).subtracting(policy?.over ?? []).sorted().map(Gain.exceedsAudience)
         gains += subjectGains(of: after)
         return gains.isEmpty ? .narrows : .widens(gains)
@@ -120,6 +120,17 @@ package struct Powers: Hashable, Sendable {
         // become slower with each agent.
         guard after.nodes != nodes else { return [] }
         return after.nodes.values.filter { nodes[$0.ordinal] != $0 }.sorted { $0.ordinal < $1.ordinal }.map(Gain.admits)
+    }
+
+    private func policyGains(of after: Powers, _ compare: PolicyComparison) -> [Gain] {
+        let answer = compare(policy?.bytes, after.policy?.bytes)
+        guard !answer.moves.isEmpty else { return answer.gains.map(Gain.loosens) }
+        // What is closed by its class is open by another.
+        let reopened = after.gate.closures.flatMap { closure in
+            answer.moves.filter { closure.selector.classes.contains(DataClass($0.from)) && !closure.selector.classes.contains(DataClass($0.to)) }
+                .map { "some events of \($0.from), which is closed at epoch \(closure.epoch.number), become events of \($0.to), which is not" }.sorted()
+        }
+        return (answer.gains + reopened).map(Gain.loosens)
     }
 
     private func subjectGains(of after: Powers) -> [Gain] {

@@ -16,11 +16,7 @@ extension PolicyDiff {
             var subjects: Bits
 
             /// As much as the other: as long, and as much at a time.
-            func isWithin(_ other: Holding) -> Bool {
-                let lasts = other.grant.expires.map { end in grant.expires.map { $0 <= end } ?? false } ?? true
-                let takes = other.grant.rate.map { rate in grant.rate?.isWithin(rate) ?? false } ?? true
-                return lasts && takes
-            }
+            func isWithin(_ other: Holding) -> Bool { grant.isWithinTerms(of: other.grant) }
         }
 
         init(_ document: PolicyDocument, _ population: Population, _ now: WallTime) {

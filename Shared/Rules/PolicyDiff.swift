@@ -91,7 +91,11 @@ package struct PolicyDiff: Sendable {
     }
 
     package init(from before: PolicyDocument, to after: PolicyDocument, people directory: [Person], at now: WallTime) {
-        population = Population(directory, and: [before, after])
+        self.init(from: before, to: after, of: Population(directory, and: [before, after]), at: now)
+    }
+
+    init(from before: PolicyDocument, to after: PolicyDocument, of population: Population, at now: WallTime) {
+        self.population = population
         var (old, new) = (Side(before, population, now), Side(after, population, now))
         readers = Partition(people: population.people.count, by: Set(old.readerSets + new.readerSets))
         subjects = Partition(people: population.people.count, by: Set(old.subjectSets + new.subjectSets))
@@ -214,8 +218,7 @@ package struct PolicyDiff: Sendable {
             let (was, is_) = (before.reaction(to: detector), after.reaction(to: detector))
             guard was != is_ else { continue }
             leaks.append((detector, was, is_))
-            let closesAsMuch = (is_.close == .both || is_.close == was.close) && (is_.of == .everything || is_.of == was.of)
-            if !closesAsMuch { widenings.append(.leak(detector)) }
+            if !is_.closesAsMuch(as: was) { widenings.append(.leak(detector)) }
         }
     }
 }
@@ -224,5 +227,11 @@ extension PolicyDocument {
     /// What a finding closes. Without a word on it: reading of everything.
     package func reaction(to detector: LeakDetector) -> LeakReaction {
         leaks.first { $0.detector == detector } ?? LeakReaction(detector, close: .read, of: .everything)
+    }
+}
+
+extension PolicyDocument.LeakReaction {
+    func closesAsMuch(as other: PolicyDocument.LeakReaction) -> Bool {
+        (close == .both || close == other.close) && (of == .everything || of == other.of)
     }
 }

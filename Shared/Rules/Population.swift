@@ -2,10 +2,12 @@
 package struct Population: Sendable {
     /// The directory first, in its order.
     package let people: [Person]
-    let places: [String: Int]
+    private let places: [String: Int]
+    /// Of who may be in several places: all of them.
+    private var copies: [String: [Int]] = [:]
     let listed: Bits
-    private let sites: [String: Bits]
-    private let teams: [String: Bits]
+    private var sites: [String: Bits]
+    private var teams: [String: Bits]
 
     /// - Parameter directory: Of two entries with one id the first counts.
     package init(_ directory: [Person], and documents: [PolicyDocument]) {
@@ -25,6 +27,10 @@ package struct Population: Sendable {
             places[id] = people.count
             people.append(Person(id))
         }
+        self.init(people: people, places: places)
+    }
+
+    private init(people: [Person], places: [String: Int]) {
         var listed = Bits(count: people.count)
         var sites: [String: [Int]] = [:]
         var teams: [String: [Int]] = [:]
@@ -44,6 +50,58 @@ package struct Population: Sendable {
         self.listed = listed
         self.sites = sites.mapValues(bits)
         self.teams = teams.mapValues(bits)
+    }
+
+    /// All people that there may be in any company, as far as documents tell them apart: somebody in each place, whom none names; and of those whom they name one of
+    /// each sort, in each place and in none. What nobody of these is in, nobody is.
+    ///
+    /// - Returns: nil: they would be more than `peopleMax`.
+    init?(anyOf documents: [PolicyDocument], peopleMax: Int) {
+        var (siteSets, teamSets, nameSets): (Set<Set<String>>, Set<Set<String>>, Set<Set<String>>) = ([], [], [])
+        for document in documents {
+            let groups = document.grants.map(\.subjects) + document.capture.map(\.people) + document.roles.compactMap(\.people)
+            for match in groups.flatMap({ [$0.only, $0.except] }).compactMap({ $0 }) {
+                siteSets.insert(match.sites)
+                teamSets.insert(match.teams)
+                nameSets.insert(match.subjects)
+            }
+            for role in document.roles { nameSets.insert(role.members) }
+        }
+        let (sites, teams, names) = (Population.sorts(in: siteSets), Population.sorts(in: teamSets), Population.sorts(in: nameSets))
+        let (count, overflow) = ((sites.count + 1) * (teams.count + 1)).multipliedReportingOverflow(by: names.count + 1)
+        guard !overflow, count + names.count < peopleMax else { return nil }
+        func another(than sorts: [[String]]) -> String {
+            let all = Set(sorts.joined())
+            return (0...).lazy.map { "another \($0)" }.first { !all.contains($0) } ?? ""
+        }
+        var people: [Person] = []
+        var copies: [String: [Int]] = [:]
+        let (somewhere, someTeam, somebody) = (sites.map { $0[0] } + [another(than: sites)], teams.map { $0[0] } + [another(than: teams)], another(than: names))
+        for site in somewhere { for team in someTeam { people.append(Person(somebody, site: site, team: team)) } }
+        for name in names.map({ $0[0] }) {
+            let first = people.count
+            people.append(Person(name))
+            for site in somewhere { for team in someTeam { people.append(Person(name, site: site, team: team)) } }
+            copies[name] = Array(first..<people.count)
+        }
+        self.init(people: people, places: [:])
+        // Who is of a sort is in the same lists: one stands for all of them.
+        for sort in names { for name in sort { self.copies[name] = copies[sort[0]] } }
+        for sort in sites { for site in sort.dropFirst() { self.sites[site] = self.sites[sort[0]] } }
+        for sort in teams { for team in sort.dropFirst() { self.teams[team] = self.teams[sort[0]] } }
+    }
+
+    /// The members of some sets, those together that are in the same of them. Each sort in order, and the sorts as well.
+    private static func sorts(in sets: Set<Set<String>>) -> [[String]] {
+        var memberships: [String: [Int]] = [:]
+        for (number, set) in sets.enumerated() { for member in set { memberships[member, default: []].append(number) } }
+        return Dictionary(grouping: memberships.keys) { memberships[$0] ?? [] }.values.map { $0.sorted() }.sorted { $0[0] < $1[0] }
+    }
+
+    /// Where somebody of this id is among the people.
+    func insert(_ id: String, into bits: inout Bits) {
+        if let place = places[id] { bits.insert(place) }
+        for place in copies[id] ?? [] { bits.insert(place) }
     }
 
     /// A directory for when there is none: one person of each site and team that the documents name, and of such as they do not. Nobody can
@@ -85,7 +143,7 @@ package struct Population: Sendable {
                         continue
                     }
                     var bits = Bits(count: population.people.count)
-                    for member in role.members { if let place = population.places[member] { bits.insert(place) } }
+                    for member in role.members { population.insert(member, into: &bits) }
                     if let people = role.people { bits.formUnion(group(people)) }
                     for included in role.includes { if let included = roles[included] { bits.formUnion(included) } }
                     roles[top] = bits
@@ -117,7 +175,7 @@ package struct Population: Sendable {
             narrow(match.roles) { roles[$0] }
             if !match.subjects.isEmpty {
                 var named = Bits(count: population.people.count)
-                for id in match.subjects { if let place = population.places[id] { named.insert(place) } }
+                for id in match.subjects { population.insert(id, into: &named) }
                 if bits == nil { bits = named } else { bits?.formIntersection(named) }
             }
             return bits ?? Bits(count: population.people.count)

@@ -390,11 +390,22 @@ final class DataKeys: Sendable {
         known.withLock { known in for subject in subjects { known.held[subject, default: []].insert(incident) } }
     }
 
+    func holds() -> [UInt64: Set<String>] {
+        known.withLock { known in
+            var holds: [UInt64: Set<String>] = [:]
+            for (subject, incidents) in known.held { for incident in incidents { holds[incident, default: []].insert(subject) } }
+            return holds
+        }
+    }
+
     /// Erasures that waited for nothing else begin with it.
-    func lift(_ incident: UInt64) throws {
+    ///
+    /// - Parameter subjects: nil: of everybody.
+    func lift(_ incident: UInt64, _ subjects: Set<String>?) throws {
         var begun: Set<String> = []
+        let freed = subjects ?? holds()[incident] ?? []
         try writing { db in
-            try db.execute(sql: "DELETE FROM hold WHERE incident = ?", arguments: [Int64(bitPattern: incident)])
+            for subject in freed { try db.execute(sql: "DELETE FROM hold WHERE incident = ? AND subject = ?", arguments: [Int64(bitPattern: incident), subject]) }
             begun = try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state = 0 AND subject NOT IN (SELECT subject FROM hold)")
             for subject in begun {
                 try DataKeys.destroyKeys(of: subject, in: db)
@@ -402,9 +413,9 @@ final class DataKeys: Sendable {
             }
         }
         known.withLock { known in
-            known.held = known.held.compactMapValues { holds in
-                let left = holds.subtracting([incident])
-                return left.isEmpty ? nil : left
+            for subject in freed {
+                let left = (known.held[subject] ?? []).subtracting([incident])
+                known.held[subject] = left.isEmpty ? nil : left
             }
         }
         try reload(begun)

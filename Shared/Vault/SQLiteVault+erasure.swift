@@ -60,7 +60,8 @@ extension SQLiteVault {
     package func erasures() throws -> [Erasure] { try counted(keys.erasures()) }
     package func isErased(_ subject: String) -> Bool { keys.isErased(subject) }
     package func hold(_ incident: UInt64, _ subjects: Set<String>) throws { try keys.hold(incident, subjects) }
-    package func lift(_ incident: UInt64) throws { try keys.lift(incident) }
+    package func lift(_ incident: UInt64, _ subjects: Set<String>?) throws { try keys.lift(incident, subjects) }
+    package func holds() -> [UInt64: Set<String>] { keys.holds() }
 
     /// Rows of a person whose keys are gone.
     private static func dead(_ subject: String, besides live: [Int64], atMost count: Int, in db: Database) throws -> [Deletable] {

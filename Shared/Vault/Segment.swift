@@ -163,9 +163,11 @@ package protocol Vault: Sendable {
     func erasures() throws -> [Erasure]
     /// Whether nothing of them may be stored. From memory: it is asked for each batch.
     func isErased(_ subject: String) -> Bool
-    /// What is held on these is neither erased nor swept until ``lift(_:)``. Who is erased already stays so.
+    /// What is held on these is neither erased nor swept until ``lift(_:_:)``. Who is erased already stays so.
     func hold(_ incident: UInt64, _ subjects: Set<String>) throws
-    func lift(_ incident: UInt64) throws
+    /// - Parameter subjects: nil: of everybody.
+    func lift(_ incident: UInt64, _ subjects: Set<String>?) throws
+    func holds() -> [UInt64: Set<String>]
 
     // Retention.
 

@@ -3,6 +3,7 @@ import Foundation
 import Gate
 import Identity
 import Messaging
+import Rules
 import Testing
 import Wire
 
@@ -62,6 +63,54 @@ extension AuthorityTests {
         // What is recorded is remembered, by both.
         scene.scribe.nonces -= 1
         #expect(throws: Refused.self) { try scene.perform(.pause(Selector(), .both, reason: "once more"), by: "ops-1") }
+    }
+
+    @Test func `a consent that is withdrawn before it was durable stays withdrawn, and services hear of it at once`() throws {
+        var pushed: [[Entry.Deed]] = []
+        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
+        let withdrawal = Entry.Deed.recordsChanged(["E1"], purpose: "operation", .consent, given: false)
+        try scene.approved(.changeRecords(["E1"], purpose: "operation", .consent, given: true))
+        #expect(scene.authority.governance.records.isEmpty && !scene.authority.planned.records.isEmpty, "nothing widens before it is durable")
+        let answered = scene.answers.count
+        try scene.perform(.changeRecords(["E1"], purpose: "operation", .consent, given: false), by: "ops-1")
+        #expect(pushed == [[withdrawal]] && scene.authority.unrecorded.map(\.deed) == [withdrawal])
+        #expect(scene.answers.count == answered && scene.authority.pending.count == 1)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.records.isEmpty && scene.authority.unrecorded.isEmpty && scene.refusals.isEmpty)
+    }
+
+    @Test func `a narrower policy acts at once, a wider one when a second person says so and it is durable`() throws {
+        var pushed: [[Entry.Deed]] = []
+        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
+        var document = PolicyDocument.standard
+        document.capture = [.init(as: .timing)]
+        try scene.perform(.applyPolicy(document.canonical, over: []), by: "ops-1")
+        #expect(scene.authority.governance.policy?.bytes == document.canonical && pushed.count == 1)
+        scene.authority.becameDurable(scene.recorded)
+        let wide = PolicyDocument.standard.canonical
+        let signed = try scene.perform(.applyPolicy(wide, over: []), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        let proposal = try #require(scene.answers.last?.proposal)
+        #expect(proposal.gains.count == 1 && proposal.gains[0].hasPrefix("policy: more is kept of"), "\(proposal.gains)")
+        try scene.approve(proposal.proposal, of: signed, by: "ops-2")
+        #expect(scene.authority.governance.policy?.bytes == document.canonical)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.policy?.bytes == wide && pushed.count == 1 && scene.refusals.isEmpty, "\(scene.refusals)")
+    }
+
+    @Test func `an erasure acts at once, and the end of a hold is not pushed: what cannot be taken back waits for the disk`() throws {
+        var pushed: [[Entry.Deed]] = []
+        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
+        try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
+        try scene.approved(.hold(incident: 1, ["E1"]))
+        scene.authority.becameDurable(scene.recorded)
+        try scene.perform(.erase(["E1"]), by: "ops-1")
+        #expect(scene.authority.governance.erased["E1"]?.isWaiting == true && pushed == [[.erased(["E1"])]])
+        #expect(throws: Refused.self, "an incident that holds somebody is not closed") { try scene.perform(.closeIncident(1), by: "ops-1") }
+        try scene.perform(.liftHold(incident: 1, ["E1"]), by: "ops-1")
+        #expect(scene.authority.governance.erased["E1"]?.isWaiting == false && pushed.count == 1)
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.refusals.isEmpty)
     }
 
     /// What takes one person and is no pause.

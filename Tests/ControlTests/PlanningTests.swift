@@ -72,6 +72,48 @@ import Wire
         }
     }
 
+    @Test func `a command about people names each once, no more than fit, and what there is`() throws {
+        var governance = Governance()
+        let deeds: [Entry.Deed] = [
+            .incidentOpened(number: 1, title: "", closure: Epoch(1), dataClass: "", isLeak: false), .incidentOpened(number: 2, title: "", closure: Epoch(2), dataClass: "", isLeak: false),
+            .incidentMoved(number: 2, to: .closed), .recordsChanged(["E1"], purpose: "operation", .consent, given: true), .erased(["E2"]), .held(incident: 1, ["E1"]),
+        ]
+        for (number, deed) in deeds.enumerated() { governance.apply(Entry(index: UInt64(number + 1), at: wall, author: "ops-1", deed: deed)) }
+        func taken(_ command: Command) throws -> Int { try planning(governance).deeds(of: command, by: "ops-1", at: wall).count }
+        let many = (0...Limits.subjectsPerCommandMax).map { "E\($0)" }
+        #expect(try taken(.erase(Array(many.dropLast()))) == 1)
+        for (command, expected) in [
+            (Command.erase(many), Refusal.tooLarge), (.erase([]), .tooLarge), (.erase(["E1", "E1"]), .invalid), (.erase([""]), .invalid), (.erase([name(1) + "123456789"]), .invalid),
+            (.changeRecords(["E1"], purpose: "operatoin", .consent, given: true), .notFound), (.changeRecords(["E1"], purpose: "operation", .notice, given: false), .notFound),
+            (.changeRecords(["E2"], purpose: "operation", .consent, given: true), .invalid), (.readmit(["E1"]), .notFound), (.hold(incident: 9, ["E1"]), .notFound),
+            (.hold(incident: 2, ["E1"]), .invalid), (.liftHold(incident: 1, ["E9"]), .notFound), (.closeIncident(1), .invalid),
+        ] {
+            let refused = #expect(throws: Refused.self, "\(command)") { try planning(governance).deeds(of: command, by: "ops-1", at: wall) }
+            #expect(refused?.refusal == expected, "\(command): \(refused?.text ?? "")")
+        }
+        // The same again changes nothing.
+        #expect(try taken(.erase(["E2"])) == 0 && taken(.hold(incident: 1, ["E1"])) == 0 && taken(.changeRecords(["E1"], purpose: "operation", .consent, given: true)) == 0)
+        #expect(try taken(.changeRecords(["E1", "E9"], purpose: "operation", .consent, given: false)) == 1 && taken(.readmit(["E2"])) == 1 && taken(.liftHold(incident: 1, ["E1"])) == 1)
+    }
+
+    @Test func `a document is taken in its canonical form, whole, and with the names of what it limits`() throws {
+        var document = PolicyDocument.standard
+        document.classes[3].audienceMax = 4
+        let bytes = document.canonical
+        #expect(try planning(Governance()).deeds(of: .applyPolicy(bytes, over: ["review"]), by: "ops-1", at: wall).count == 1)
+        for (document, over, expected) in [
+            (bytes + [0x0a], [String](), Refusal.invalid), (Array(bytes.dropLast()), [], .invalid), ([UInt8](repeating: 0x20, count: Limits.policyBytesMax + 1), [], .tooLarge),
+            (bytes, ["activity"], .notFound), (bytes, ["review", "review"], .invalid),
+        ] {
+            let refused = #expect(throws: Refused.self) { try planning(Governance()).deeds(of: .applyPolicy(document, over: over), by: "ops-1", at: wall) }
+            #expect(refused?.refusal == expected, "\(refused?.text ?? "")")
+        }
+        var governance = Governance()
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .policyApplied(bytes, over: [])))
+        #expect(try planning(governance).deeds(of: .applyPolicy(bytes, over: []), by: "ops-1", at: wall).isEmpty)
+        #expect(try bytes.count < 2_000 && self.bytes(.policyApplied([UInt8](repeating: 0, count: Limits.policyBytesMax), over: [])) + Statement.bytesMax < Limits.entryBytesMax)
+    }
+
     @Test func `no agent is registered with a service's key, that it has, is to have, or had`() throws {
         var governance = Governance()
         let keys = (1...3).map { [UInt8](repeating: $0, count: 32) }

@@ -15,7 +15,7 @@ from hostile import (
 # What each port takes from the peer of `guest` below; the rest is `notAllowed`.
 TAKEN = {
     "ingest": {"hello", "batch", "renew", "stopped", "goodbye"},
-    "policy": {"hello", "renew", "releaseRequest", "credit", "directory"},
+    "policy": {"hello", "renew", "releaseRequest", "credit", "directory", "query"},
     "control": {"hello", "command", "query"},
     "notify": {"hello", "query"},
 }

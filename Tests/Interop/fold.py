@@ -21,6 +21,7 @@ class Fold:
         self.closures, self.lifted = {}, []
         self.incidents, self.certified = {}, {}
         self.dropped, self.abandoned, self.restored = set(), set(), {}
+        self.policy, self.told, self.agreed, self.erased, self.holds = None, {}, {}, {}, {}
 
     def take(self, recorded):
         entry = wire.governance.Entry.FromString(recorded.body)
@@ -137,3 +138,37 @@ class Fold:
 
     def reads_restored_(self, entry, deed, now):
         self.restored[deed.abandons] = deed.adopts
+
+    def policy_applied_(self, entry, deed, now):
+        self.policy = (deed.document, sorted(deed.over), entry.index)
+
+    def records_changed_(self, entry, deed, now):
+        table = {1: self.told, 2: self.agreed}[deed.kind]
+        for subject in deed.subjects:
+            (set.add if deed.given else set.discard)(table.setdefault(subject, set()), deed.purpose)
+
+    def erased_(self, entry, deed, now):
+        for subject in deed.subjects:
+            self.told.pop(subject, None)
+            self.agreed.pop(subject, None)
+            before = self.erased.get(subject)
+            if before is None or before["readmitted"] is not None:
+                self.erased[subject] = {
+                    "entry": entry.index, "at": max(now, before["at"] + 1) if before else now, "waiting": self.held(subject), "readmitted": None}
+
+    def readmitted_(self, entry, deed, now):
+        for subject in deed.subjects:
+            if (erased := self.erased.get(subject)) is not None and erased["readmitted"] is None:
+                erased["readmitted"] = now
+
+    def held_(self, entry, deed, now):
+        self.holds.setdefault(deed.incident, set()).update(deed.subjects)
+
+    def hold_lifted_(self, entry, deed, now):
+        self.holds.get(deed.incident, set()).difference_update(deed.subjects)
+        for subject in deed.subjects:
+            if subject in self.erased and not self.held(subject):
+                self.erased[subject]["waiting"] = False
+
+    def held(self, subject):
+        return any(subject in subjects for subjects in self.holds.values())

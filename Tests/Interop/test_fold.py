@@ -66,7 +66,30 @@ def happen(suite, machine):
     approved(suite, "vault-key", "announce")
     approved(suite, "service-key", "new", "notify")
     run(suite, "service-key", "use", "notify")
+    policy = machine / "policy.json"
+    policy.write_text(json.dumps(POLICY))
+    approved(suite, "policy", "apply", policy)
+    approved(suite, "consent", "grant", "S-1", "S-2", "S-3", "--purpose", "training")
+    approved(suite, "consent", "grant", "S-1", "S-2", "--purpose", "security", "--notice")
+    run(suite, "consent", "withdraw", "S-2", "--purpose", "training")
+    approved(suite, "hold", "place", "S-3", "S-4", "--incident", "2")
+    for subject in ("S-1", "S-3", "S-4"):
+        run(suite, "forget", subject, "--yes", "--wait", "0")
+    approved(suite, "readmit", "S-1")
+    run(suite, "hold", "lift", "S-4", "--incident", "2")
     proposed(suite, "resume", "--all", "--reason", "is left open")
+
+
+SUBJECTS = ("S-1", "S-2", "S-3", "S-4", "S-5")
+POLICY = {
+    "version": 1,
+    "classes": [{"name": "activity", "retention": "30 days", "audience": 2}],
+    "rules": [{"class": "activity", "kind": ["key", "pointer"]}],
+    "capture": [{"for": "everyone", "as": "keep"}],
+    "purposes": [{"name": "training", "basis": "consent", "classes": ["activity"]}, {"name": "security", "basis": "legitimate-interests", "classes": ["activity"]}],
+    "roles": [{"name": "ml", "members": ["ada", "ben"]}],
+    "access": [{"name": "ml", "role": "ml", "purpose": "training", "classes": ["activity"], "for": "everyone", "expires": "never", "rate": "unlimited"}],
+}
 
 
 def passphrase(machine):
@@ -97,6 +120,7 @@ def said(suite):
     """What control says, in the fold's words."""
     status = ask(suite, "status", wire.governance.StatusQuery())
     operators = ask(suite, "operators", wire.governance.OperatorsQuery())
+    in_force = ask(suite, "policy", wire.governance.PolicyQuery())
     with suite.peer("control") as peer:
         peer.send("query", vault_key=wire.governance.VaultKeyQuery())
         announced = wire.governance.Entry.FromString(peer.expect("answer", of="query")[1].proof.entry.body)
@@ -109,6 +133,9 @@ def said(suite):
         "certified": {e for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents for e in i.certificates},
         "proposals": {p.proposal: (p.state, p.until_us, p.hash, p.proposer, [*p.approved_by]) for p in ask(suite, "proposals", wire.governance.ProposalsQuery(all=True)).proposals},
         "vault": (announced.vault_key_announced.key, announced.index),
+        "policy": (in_force.document, [*in_force.over], in_force.entry),
+        "records": {r.subject: ([*r.notices], [*r.consents], r.erased, r.waiting, [*r.holds]) for r in ask(suite, "records", wire.governance.Subjects(subjects=SUBJECTS)).records},
+        "holds": {h.incident: [*h.subjects] for h in ask(suite, "holds", wire.governance.HoldsQuery()).holds},
         "notify": [k.key for k in ask(suite, "service_keys", wire.governance.ServiceKeysQuery()).keys if k.service == "notify"],
     }
 
@@ -123,8 +150,17 @@ def folded(recorded):
         "incidents": {n: (i["state"], i["opened"], i["moved"], i["closure"], i["leak"]) for n, i in fold.incidents.items()},
         "certified": set(fold.certified),
         "proposals": {n: (p["state"], p["until"], p["hash"], p["proposer"].name, [o.name for o in p["approvals"]]) for n, p in fold.proposals.items()},
+        "policy": fold.policy, "records": {subject: record(fold, subject) for subject in SUBJECTS},
+        "holds": {incident: sorted(subjects) for incident, subjects in fold.holds.items() if subjects},
         "vault": (fold.vault_key, fold.vault_entry), "notify": fold.service_keys["notify"],
     }, fold
+
+
+def record(fold, subject):
+    erased = fold.erased.get(subject)
+    gone = erased is not None and erased["readmitted"] is None
+    holds = sorted(incident for incident, subjects in fold.holds.items() if subject in subjects)
+    return (sorted(fold.told.get(subject, ())), sorted(fold.agreed.get(subject, ())), erased["entry"] if gone else 0, gone and erased["waiting"], holds)
 
 
 def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
@@ -140,7 +176,7 @@ def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
     assert {p[0] for p in state["proposals"].values()} == {"applied", "withdrawn", "open"} and len(fold.asked) == 1
 
 
-@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed"])
+@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed", "policy_applied", "records_changed", "erased", "readmitted", "held", "hold_lifted"])
 def test_a_fold_that_passes_one_kind_of_entry_over_comes_to_something_else(suite, deed, monkeypatch):
     monkeypatch.setattr(Fold, deed + "_", lambda self, entry, body, now: None)
     with pytest.raises((AssertionError, KeyError)):

@@ -258,14 +258,14 @@ extension Scene: VaultPlace {
         #expect(try eraseAll(vault) == [] && sequences(vault) == [1, 2])
         #expect(try sweepAll(vault, Retention([DataClass("activity"): .seconds(1)]), at: november + month).held == 2)
         #expect(try sequences(vault) == [1, 2])
-        try vault.lift(4)
+        try vault.lift(4, nil)
         try vault.close()
         vault = try place.open()
         #expect(try eraseAll(vault) == [] && vault.erasures()[0].holds == [9])
         // Agreeing anew does not save what is held, and is kept for later.
         try vault.readmit("E1", at: november + .seconds(1))
         #expect(vault.isErased("E1"))
-        try vault.lift(9)
+        try vault.lift(9, ["E1"])
         #expect(!vault.isErased("E1"))
         #expect(try sequences(vault) == [2] && eraseAll(vault).last?.state == .done)
     }

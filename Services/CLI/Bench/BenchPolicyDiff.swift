@@ -44,6 +44,21 @@ struct BenchPolicyDiff: ParsableCommand {
             }
             note(name, seconds, "\(Show.number(gains)) parts of access gained", &lines)
         }
+        var (fewer, member, shorter) = (before, before, before)
+        fewer.grants.removeLast()
+        member.roles[0].members.remove(member.roles[0].members.first ?? "")
+        for index in shorter.classes.indices { shorter.classes[index].retention = .seconds(86_400) }
+        for (name, after) in [("any company: one grant less", fewer), ("any company: one member less of a role", member), ("any company: kept for a day", shorter), ("any company: one grant more", more), ("any company: everything another", other)] {
+            let (old, new) = (before.canonical, after.canonical)
+            var seconds: [Double] = []
+            var gains = 0
+            for _ in 0..<runs {
+                let started = Stopwatch.now()
+                gains = PolicyComparison.anyWorld(old, new).gains.count
+                seconds.append(Stopwatch.now() - started)
+            }
+            note(name, seconds, gains == 0 ? "narrows, \(Show.bytes(Int64(new.count)))" : "\(Show.number(gains)) gains", &lines)
+        }
         let text = before.canonical
         var seconds: [Double] = []
         for _ in 0..<runs {

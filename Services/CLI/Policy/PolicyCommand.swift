@@ -6,16 +6,18 @@ import Rules
 
 struct PolicyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "policy", abstract: "The policy document: check it, test it, see what it would change.",
+        commandName: "policy", abstract: "The policy document: check it, test it, see what it would change, apply it.",
         discussion: """
             EXAMPLE
               sluice policy check policy.yaml
               sluice policy test policy.yaml
               sluice policy diff policy.yaml --against policy-in-force.yaml --people people.csv
+              sluice policy apply policy.yaml
+              sluice policy show --yaml
 
             deploy/policy has an example with its cases, and a JSON Schema for editors.
             """,
-        subcommands: [Check.self, Test.self, Diff.self])
+        subcommands: [Check.self, Test.self, Diff.self, Apply.self, InForce.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(

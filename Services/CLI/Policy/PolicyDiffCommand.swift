@@ -42,14 +42,14 @@ extension PolicyCommand {
                 throw ExitCode(1)
             }
             let diff = PolicyDiff(from: before, to: after, people: directory ?? Population.standIns(for: [before, after]), at: now)
-            if json { try PolicyCommand.print(diff.json(names: names)) } else { show(diff) }
+            if json { try PolicyCommand.print(diff.json(names: names)) } else { Diff.show(diff, hasPeople: people != nil, names: names) }
         }
 
-        private func show(_ diff: PolicyDiff) {
+        static func show(_ diff: PolicyDiff, hasPeople: Bool, names: Bool) {
             let terminal = Terminal()
             guard !diff.isEmpty else { return Swift.print("nothing changes") }
-            if people == nil { Swift.print(terminal.dim("without --people one person of each site and team that the documents name, and of any other, stands for all")) }
-            for audience in diff.audiences { for line in lines(audience, diff, terminal) { Swift.print(Terminal.safe(line)) } }
+            if !hasPeople { Swift.print(terminal.dim("without --people one person of each site and team that the documents name, and of any other, stands for all")) }
+            for audience in diff.audiences { for line in lines(audience, diff, terminal, names) { Swift.print(Terminal.safe(line)) } }
             for one in diff.retentions {
                 let isLonger = one.after ?? .zero > one.before ?? .zero
                 let word = one.before == nil || one.after == nil ? "" : isLonger ? "   LONGER" : "   shorter"
@@ -71,20 +71,20 @@ extension PolicyCommand {
             }
         }
 
-        private func lines(_ one: PolicyDiff.Audience, _ diff: PolicyDiff, _ terminal: Terminal) -> [String] {
+        private static func lines(_ one: PolicyDiff.Audience, _ diff: PolicyDiff, _ terminal: Terminal, _ names: Bool) -> [String] {
             let gains = diff.gains.filter { $0.dataClass == one.dataClass }
             let losses = diff.losses.filter { $0.dataClass == one.dataClass }
             guard one.before != one.after || one.limitBefore != one.limit || !gains.isEmpty || !losses.isEmpty else { return [] }
             func number(_ count: Int?) -> String { count.map { Show.number($0) } ?? "–" }
             var head = "\(Diff.pad(one.dataClass)) audience \(number(one.before)) → \(number(one.after))"
             if one.isExceeded { head += "   LIMIT \(number(one.limit))" } else if one.limitBefore != one.limit { head += "   limit \(one.before == nil ? "" : "\(one.limitBefore.map { Show.number($0) } ?? "none") → ")\(one.limit.map { Show.number($0) } ?? "none")" }
-            let details = words(gains, "GAINS", "LONGER OR MORE", diff) + words(losses, "LOSES", "SHORTER OR LESS", diff)
+            let details = words(gains, "GAINS", "LONGER OR MORE", diff, names) + words(losses, "LOSES", "SHORTER OR LESS", diff, names)
             guard let first = details.first else { return [head] }
             return [head + "   " + first] + details.dropFirst().map { "           " + $0 }
         }
 
         /// One line for a grant: its parts differ in whose data they are of.
-        private func words(_ all: [PolicyDiff.Access], _ whole: String, _ part: String, _ diff: PolicyDiff) -> [String] {
+        private static func words(_ all: [PolicyDiff.Access], _ whole: String, _ part: String, _ diff: PolicyDiff, _ names: Bool) -> [String] {
             struct Key: Hashable {
                 let grant: String
                 let isWhole: Bool

@@ -40,6 +40,11 @@ enum PolicyFiles {
         }
     }
 
+    /// What a ledger holds.
+    static func document(canonical bytes: [UInt8]) throws -> PolicyDocument {
+        do { return try PolicyReader().read(canonical: bytes) } catch { throw Complaint("this is no policy document in its canonical form: \(error.all.first.map { "\($0.fault)" } ?? "")") }
+    }
+
     static func cases(_ path: String) throws -> PolicyCases {
         let (bytes, detections) = (try bytes(path), try detections())
         return try told(path) { () throws(Mistakes) in
