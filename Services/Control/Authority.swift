@@ -37,10 +37,6 @@ final class Authority {
     var becameReadable: () -> Void = {}
     /// Something was taken away: tell every service at once.
     var pushWithdrawn: (WireNarrow) -> Void = { _ in }
-    /// Entries that narrow what anybody may keep or read: tell every service at once.
-    var pushNarrowed: ([Entry]) -> Void = { _ in }
-    /// Those of them that are not durable yet: a push may be lost, and who starts now has heard none.
-    private(set) var unrecorded: [Entry] = []
     var refuse: (Route, Refusal, String) -> Void = { _, _, _ in }
     var answer: (Route, WireOutcome) -> Void = { _, _ in }
     /// The registry: who is a service, and whose keys are taken.
@@ -241,11 +237,6 @@ final class Authority {
         case (.register(let nodes), nil): outcome.nodes = nodes.compactMap { planned.node(named: $0.name) }.map { WireNode($0) }
         default:
             for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
-            let pushed = unflushed.map(\.0).filter(\.deed.isPushed)
-            if !pushed.isEmpty {
-                unrecorded += pushed
-                pushNarrowed(pushed)
-            }
             if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
         }
         if !deeds.isEmpty, let withdrawn { pushWithdrawn(withdrawn) }
@@ -511,7 +502,6 @@ final class Authority {
         let before = durable
         durable = upTo
         undurable.removeAll { $0.index <= upTo }
-        unrecorded.removeAll { $0.index <= upTo }
         // Before anybody is told that there is more to have: what a grant rests on is sent before it.
         becameReadable()
         for index in stride(from: before + 1, through: upTo, by: 1) {

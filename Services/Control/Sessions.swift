@@ -96,7 +96,6 @@ final class Sessions {
             let frame = Frame.bytes(.narrow, body)
             for peer in services.values { self.binder.send(frame, to: peer.route) }
         }
-        authority.pushNarrowed = { [unowned self] entries in for peer in services.values { push(entries, to: peer) } }
         authority.refuse = { [unowned binder] route, refusal, text in binder.refuse(refusal, text, kind: .command, to: route) }
         authority.nudge = { [unowned self] in nudge() }
         authority.answer = { [unowned binder] route, outcome in binder.send(.outcome, outcome, to: route) }
@@ -255,7 +254,6 @@ final class Sessions {
         if body.entries < peer.sent, !peer.paging { peer.sent = body.entries }
         page(peer)
         if let withdrawn = authority.withdrawn { binder.send(.narrow, withdrawn, to: peer.route) }
-        push(authority.unrecorded, to: peer)
         var grant = WireGrant()
         grant.nonce = body.nonce
         grant.wallUs = Clock.wall().microseconds
@@ -320,13 +318,6 @@ final class Sessions {
         body.gate = WireGateState(gate)
         let frame = Frame.bytes(.narrow, body)
         for (name, peer) in services where names?.contains(name) ?? true { binder.send(frame, to: peer.route) }
-    }
-
-    private func push(_ entries: [Entry], to peer: Peer) {
-        guard !entries.isEmpty else { return }
-        var body = WireNarrow()
-        body.narrowed = entries.map { WireEntry($0) }
-        binder.send(.narrow, body, to: peer.route)
     }
 
     private func nudge() {

@@ -66,26 +66,22 @@ extension AuthorityTests {
     }
 
     @Test func `a consent that is withdrawn before it was durable stays withdrawn, and services hear of it at once`() throws {
-        var pushed: [[Entry.Deed]] = []
-        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
         let withdrawal = Entry.Deed.recordsChanged(["E1"], purpose: "operation", .consent, given: false)
         try scene.approved(.changeRecords(["E1"], purpose: "operation", .consent, given: true))
         #expect(scene.authority.governance.records.isEmpty && !scene.authority.planned.records.isEmpty, "nothing widens before it is durable")
         let answered = scene.answers.count
         try scene.perform(.changeRecords(["E1"], purpose: "operation", .consent, given: false), by: "ops-1")
-        #expect(pushed == [[withdrawal]] && scene.authority.unrecorded.map(\.deed) == [withdrawal])
+        #expect(scene.narrowed == [[withdrawal]] && scene.authority.withdrawn?.narrowed.compactMap { $0.value?.deed } == [withdrawal])
         #expect(scene.answers.count == answered && scene.authority.pending.count == 1)
         scene.authority.becameDurable(scene.recorded)
-        #expect(scene.authority.governance.records.isEmpty && scene.authority.unrecorded.isEmpty && scene.refusals.isEmpty)
+        #expect(scene.authority.governance.records.isEmpty && scene.authority.withdrawn == nil && scene.refusals.isEmpty)
     }
 
     @Test func `a narrower policy acts at once, a wider one when a second person says so and it is durable`() throws {
-        var pushed: [[Entry.Deed]] = []
-        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
         var document = PolicyDocument.standard
         document.capture = [.init(as: .timing)]
         try scene.perform(.applyPolicy(document.canonical, over: []), by: "ops-1")
-        #expect(scene.authority.governance.policy?.bytes == document.canonical && pushed.count == 1)
+        #expect(scene.authority.governance.policy?.bytes == document.canonical && scene.narrowed.count == 1)
         scene.authority.becameDurable(scene.recorded)
         let wide = PolicyDocument.standard.canonical
         let signed = try scene.perform(.applyPolicy(wide, over: []), by: "ops-1")
@@ -95,20 +91,18 @@ extension AuthorityTests {
         try scene.approve(proposal.proposal, of: signed, by: "ops-2")
         #expect(scene.authority.governance.policy?.bytes == document.canonical)
         scene.authority.becameDurable(scene.recorded)
-        #expect(scene.authority.governance.policy?.bytes == wide && pushed.count == 1 && scene.refusals.isEmpty, "\(scene.refusals)")
+        #expect(scene.authority.governance.policy?.bytes == wide && scene.narrowed.count == 1 && scene.refusals.isEmpty, "\(scene.refusals)")
     }
 
     @Test func `an erasure acts at once, and the end of a hold is not pushed: what cannot be taken back waits for the disk`() throws {
-        var pushed: [[Entry.Deed]] = []
-        scene.authority.pushNarrowed = { pushed.append($0.map(\.deed)) }
         try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
         try scene.approved(.hold(incident: 1, ["E1"]))
         scene.authority.becameDurable(scene.recorded)
         try scene.perform(.erase(["E1"]), by: "ops-1")
-        #expect(scene.authority.governance.erased["E1"]?.isWaiting == true && pushed == [[.erased(["E1"])]])
+        #expect(scene.authority.governance.erased["E1"]?.isWaiting == true && scene.narrowed == [[.erased(["E1"])]])
         #expect(throws: Refused.self, "an incident that holds somebody is not closed") { try scene.perform(.closeIncident(1), by: "ops-1") }
         try scene.perform(.liftHold(incident: 1, ["E1"]), by: "ops-1")
-        #expect(scene.authority.governance.erased["E1"]?.isWaiting == false && pushed.count == 1)
+        #expect(scene.authority.governance.erased["E1"]?.isWaiting == false && scene.narrowed.count == 1)
         scene.authority.becameDurable(scene.recorded)
         #expect(scene.refusals.isEmpty)
     }
@@ -486,6 +480,8 @@ private final class Scene {
     private(set) var answers: [WireOutcome] = []
     /// What was told to followers at once.
     private(set) var withdrawn: [WireNarrow] = []
+    /// Of each push, what of it is a deed.
+    var narrowed: [[Entry.Deed]] { withdrawn.map { $0.narrowed.compactMap { $0.value?.deed } }.filter { !$0.isEmpty } }
     private(set) var refused: [(refusal: Refusal, text: String)] = []
     /// What the registry says.
     static let ingestKey = [UInt8](repeating: 251, count: 32)
