@@ -87,7 +87,7 @@ extension AuthorityTests {
         let signed = try scene.perform(.applyPolicy(wide, over: []), by: "ops-1")
         scene.authority.becameDurable(scene.recorded)
         let proposal = try #require(scene.answers.last?.proposal)
-        #expect(proposal.gains.count == 1 && proposal.gains[0].hasPrefix("policy: more is kept of"), "\(proposal.gains)")
+        #expect(proposal.gains.count == 4 && proposal.gains.allSatisfy { $0.hasPrefix("policy: more is kept of") }, "\(proposal.gains)")
         try scene.approve(proposal.proposal, of: signed, by: "ops-2")
         #expect(scene.authority.governance.policy?.bytes == document.canonical)
         scene.authority.becameDurable(scene.recorded)

@@ -13,6 +13,9 @@ struct AnyWorldTests {
 
     private static func answer(_ before: PolicyDocument, _ after: PolicyDocument) -> PolicyComparison.Answer { PolicyComparison.anyWorld(before.canonical, after.canonical) }
 
+    /// Some small worlds have rates that limit nothing, which no document may.
+    private static func areReadable(_ world: SmallWorld) -> Bool { [world.before, world.after].allSatisfy { (try? PolicyReader().read(canonical: $0.canonical)) != nil } }
+
     private static func saysAccess(_ answer: PolicyComparison.Answer) -> Bool { answer.gains.contains { $0.contains("read") && !$0.contains("become events") } }
 
     /// Somebody who reads somebody's, or for longer or more of it, who could not. Nobody may be in two places at once.
@@ -52,7 +55,7 @@ struct AnyWorldTests {
         var (gained, not) = (0, 0)
         for round in 0..<25 {
             let world = SmallWorld(&random)
-            guard world.keepsRules else { continue }
+            guard world.keepsRules, Self.areReadable(world) else { continue }
             let found = Self.accessGained(Policy(world.before), Policy(world.after))
             let answer = Self.answer(world.before, world.after)
             #expect(Self.saysAccess(answer) == (found != nil), "seed \(seed), world \(round): \(found ?? "nobody"), told \(answer.gains)")
