@@ -463,16 +463,3 @@ final class Journal: Sendable {
 
     private func write(_ descriptor: Int32, _ bytes: [UInt8], _ count: Int) -> Int { Foundation.write(descriptor, bytes, count) }
 }
-
-extension LedgerError {
-    /// For people, who count entries from 1.
-    var words: String {
-        switch self {
-        case .entryMissing(let leaf): "entry \(leaf + 1) is missing or unreadable"
-        case .hashMissing(let subtree): "a hash over the entries \(subtree.leaves.lowerBound + 1) to \(subtree.leaves.upperBound) is missing"
-        case .beyond(let size): "it has \(size) entries"
-        case .sizeDiffers(let expected, let found): "it has \(found) entries, and \(expected) were expected"
-        case .database(let why): why
-        }
-    }
-}

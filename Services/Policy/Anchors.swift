@@ -11,7 +11,7 @@ struct Anchors {
     /// Entries in policy's own ledger.
     private var size: UInt64
     /// Segments that the vault has ever stored.
-    private var stored: UInt64
+    private(set) var stored: UInt64
     /// Of these, as control has last said: so many it will ask for, also when the vault was put back.
     private(set) var vaultWitnessed: UInt64 = 0
     /// Of it, as control has last said.
@@ -71,7 +71,7 @@ struct Anchors {
     }
 
     /// The vault has grown. Told with the next offer, one for each renewal at most: what is stored in between is not anchored yet.
-    mutating func stored(_ segments: UInt64) -> UInt64? {
+    mutating func grew(vault segments: UInt64) -> UInt64? {
         stored = segments
         return next()
     }

@@ -480,8 +480,9 @@ final class Monitor {
         var groups: [Int: WireStoredGroup] = [:]
         for item in news {
             switch item {
-            case .stored(let answers):
+            case .stored(let answers, let segments):
                 for answer in answers { stored(answer, &groups) }
+                if let from = anchors.grew(vault: segments) { writer.take(.offer(from: from)) }
             case .refused(let batch, let refused):
                 settle(batch.bytes)
                 if refused.isUnsealable { noteUnsealable(batch) }
@@ -491,9 +492,7 @@ final class Monitor {
                 busy(peersByNumber[batch.ingest], batch.agent, batch.header, milliseconds: milliseconds)
             case .fenced(let epoch): acknowledge(epoch, isDurable: false)
             case .recorded(let epoch): acknowledge(epoch, isDurable: true)
-            case .totals(let found):
-                totals = found
-                if let from = anchors.stored(found.stored) { writer.take(.offer(from: from)) }
+            case .totals(let found): totals = found
             case .full(let full):
                 isFull = full
                 logger.log(level: full ? .error : .notice, "\(full ? "the vault's disk is full: batches wait at the agents, reads are refused" : "the vault has room again")")
@@ -657,7 +656,7 @@ final class Monitor {
         report.gauges["vault.keys.missing"] = Int64(keys.missing.count)
         report.gauges["vault.events"] = totals.events
         report.gauges["vault.segments"] = totals.segments
-        report.gauges["vault.stored"] = Int64(clamping: totals.stored)
+        report.gauges["vault.stored"] = Int64(clamping: anchors.stored)
         report.gauges["vault.stored.witnessed"] = Int64(clamping: anchors.vaultWitnessed)
         report.gauges["vault.bytes"] = totals.bytes
         report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0

@@ -165,6 +165,6 @@ struct ReadLedger: Sendable {
     }
 
     private func naming<Value>(_ body: () throws -> Value) throws -> Value {
-        do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, "\(error)") }
+        do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, "in its ledger of reads \(error.words)") }
     }
 }

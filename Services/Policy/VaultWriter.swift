@@ -15,8 +15,8 @@ import Wire
 /// before it commits, and once more for what was being committed when a closure came.
 final class VaultWriter: Sendable {
     enum News: Sendable {
-        /// Durable: per batch where it came from, which, and its size.
-        case stored([Answer])
+        /// Durable: per batch where it came from, which, and its size; and how many segments the vault has ever stored.
+        case stored([Answer], segments: UInt64)
         case refused(Batch, BatchRefused)
         case busy(Batch, milliseconds: UInt32)
         /// Whatever was under way when the fence changed has been judged by the new one.
@@ -313,7 +313,7 @@ final class VaultWriter: Sendable {
                 answers.removeAll { answer in undone.contains { $0.batch.agent == answer.agent && $0.batch.header.stream == answer.stream && $0.batch.header.sequence == answer.sequence } }
                 for prepared in undone { refusals.append((prepared.batch, BatchRefused(refusal: .paused, text: "closed while it was being stored"))) }
             }
-            if !answers.isEmpty { news.post(.stored(answers)) }
+            if !answers.isEmpty { news.post(.stored(answers, segments: vault.stored)) }
             for (batch, refused) in refusals { news.post(.refused(batch, refused)) }
             return
         }

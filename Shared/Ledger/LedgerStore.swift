@@ -14,6 +14,19 @@ package enum LedgerError: Error, Hashable, Sendable {
     case sizeDiffers(expected: UInt64, found: UInt64)
 }
 
+extension LedgerError {
+    /// For people, who count entries from 1.
+    package var words: String {
+        switch self {
+        case .entryMissing(let leaf): "entry \(leaf + 1) is missing or unreadable"
+        case .hashMissing(let subtree): "a hash over the entries \(subtree.leaves.lowerBound + 1) to \(subtree.leaves.upperBound) is missing"
+        case .beyond(let size): "it has \(size) entries"
+        case .sizeDiffers(let expected, let found): "it has \(found) entries, and \(expected) were expected"
+        case .database(let why): why
+        }
+    }
+}
+
 /// A Merkle log in a service's SQLite database, one for each database.
 ///
 /// Entries have the indexes 0, 1, 2…, as the leaves of RFC 6962. Salts and bodies lie apart from the leaves, so that they can be erased. What was
@@ -178,11 +191,11 @@ package struct LedgerStore: Sendable {
     }
 
     func reading<Value>(_ body: (Database) throws -> Value) throws(LedgerError) -> Value {
-        do { return try database.read(body) } catch let error as LedgerError { throw error } catch { throw .database("\(error)") }
+        do { return try database.read(body) } catch let error as LedgerError { throw error } catch { throw .database((error as? DatabaseError)?.message ?? "\(error)") }
     }
 
     private func writing<Value>(_ body: (Database) throws -> Value) throws(LedgerError) -> Value {
-        do { return try database.write(body) } catch let error as LedgerError { throw error } catch { throw .database("\(error)") }
+        do { return try database.write(body) } catch let error as LedgerError { throw error } catch { throw .database((error as? DatabaseError)?.message ?? "\(error)") }
     }
 }
 

@@ -65,6 +65,12 @@ struct SegmentPlace: Hashable, Sendable {
     var first: Int64
 }
 
+/// Up to where a stream is stored: what comes below it is acknowledged, and not stored.
+struct StreamMark: Hashable, Sendable {
+    var key: StreamKey
+    var sequence: UInt64
+}
+
 /// Makes elements and tags. Lies in the file of keys, wrapped by the master key.
 struct CommitmentKey: Sendable {
     private let key: SymmetricKey
@@ -98,6 +104,24 @@ struct CommitmentKey: Sendable {
         }
     }
 
+    /// Of a row that is read by itself, and would be believed: 16 bytes, so that nobody can make a longer one's out of it.
+    func tag(_ mark: StreamMark) -> Data {
+        var hash = SHA256()
+        key.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        // No segment has such a number.
+        for number in [-1, Int64(mark.key.agent), Int64(bitPattern: mark.key.stream), Int64(bitPattern: mark.sequence)] {
+            Swift.withUnsafeBytes(of: number.bigEndian) { hash.update(bufferPointer: $0) }
+        }
+        return Data(hash.finalize().prefix(16))
+    }
+
+    /// Of the gate as it was recorded.
+    func tag(gate: Data, epoch: Int64) -> Data {
+        var bytes = Array("sluice vault gate v1\n".utf8)
+        Swift.withUnsafeBytes(of: epoch.bigEndian) { bytes.append(contentsOf: $0) }
+        return Data(HMAC<SHA256>.authenticationCode(for: bytes + gate, using: key))
+    }
+
     /// - Parameter longest: How long the longest segment is: a smaller one would hide segments from reads.
     func tag(_ commitment: Commitment, longest: Int64) -> Data {
         Data(HMAC<SHA256>.authenticationCode(for: CommitmentKey.bytes(commitment, longest), using: key))
@@ -117,7 +141,7 @@ struct CommitmentKey: Sendable {
 /// What a transaction changes of the commitment: kept with what it writes, or not at all.
 final class CommitmentDraft {
     private(set) var commitment: Commitment
-    private let key: CommitmentKey
+    let key: CommitmentKey
     private(set) var isChanged = false
 
     init(_ commitment: Commitment, key: CommitmentKey) {

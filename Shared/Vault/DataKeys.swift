@@ -151,6 +151,8 @@ final class DataKeys: Sendable {
         }
     }
 
+    func forgetCommitment() throws { try SQLiteStore.naming(path) { try file.write { try $0.execute(sql: "DELETE FROM commitment") } } }
+
     /// The vault has a commitment from here on, durably: one without is not believed any more.
     func beginCommitment() throws { try SQLiteStore.naming(path) { try writing { try $0.execute(sql: "UPDATE commitment SET begun = 1") } } }
 

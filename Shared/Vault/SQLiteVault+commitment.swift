@@ -12,7 +12,9 @@ extension SQLiteVault {
             sql: """
                 CREATE TABLE commitment (
                     only INTEGER PRIMARY KEY CHECK (only = 1), stored INTEGER NOT NULL, unbound INTEGER NOT NULL, rows INTEGER NOT NULL,
-                    sum BLOB NOT NULL, tag BLOB NOT NULL) STRICT
+                    sum BLOB NOT NULL, tag BLOB NOT NULL) STRICT;
+                ALTER TABLE stream ADD COLUMN tag BLOB;
+                ALTER TABLE gate ADD COLUMN tag BLOB;
                 """)
     }
 
@@ -38,6 +40,14 @@ extension SQLiteVault {
             try db.execute(
                 sql: "INSERT INTO commitment VALUES (1, ?, ?, ?, ?, ?)",
                 arguments: [made.stored, made.unbound, made.rows, Data(made.sum.bytes), key.tag(made, longest: longest)])
+            for row in try Row.fetchAll(db, sql: "SELECT agent, stream, sequence FROM stream") {
+                guard let agent = UInt32(exactly: row[0] as Int64) else { throw StoreError.damaged(path: path, "it has a stream of no agent") }
+                let mark = StreamMark(key: StreamKey(agent: agent, stream: UInt64(bitPattern: row[1])), sequence: UInt64(bitPattern: row[2]))
+                try db.execute(sql: "UPDATE stream SET tag = ? WHERE agent = ? AND stream = ?", arguments: [key.tag(mark), row[0] as Int64, row[1] as Int64])
+            }
+            for row in try Row.fetchAll(db, sql: "SELECT epoch, body FROM gate ORDER BY epoch DESC LIMIT 1") {
+                try db.execute(sql: "UPDATE gate SET tag = ? WHERE epoch = ?", arguments: [key.tag(gate: row[1], epoch: row[0]), row[0] as Int64])
+            }
             return made
         }
         try keys.beginCommitment()

@@ -42,9 +42,13 @@ package final class SQLiteVault: Vault {
         let keys = try DataKeys(path: keysPath, masters: masters, vault: path)
         self.keys = keys
         // Before SQLite looks for it: beside a database that is not there it deletes the log, which may be all that is left.
-        if !FileManager.default.fileExists(atPath: path), try !keys.isEmpty() {
-            try? keys.close()
-            throw VaultRefused.vaultMissing(path: path, keys: keysPath)
+        if !FileManager.default.fileExists(atPath: path) {
+            guard try keys.isEmpty() else {
+                try? keys.close()
+                throw VaultRefused.vaultMissing(path: path, keys: keysPath)
+            }
+            // Whatever it was committed to, nothing of it could be read: it begins anew.
+            try keys.forgetCommitment()
         }
         let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 5) { step, db in
             if step == 5 { try SQLiteVault.addCommitment(db) }
@@ -201,7 +205,7 @@ package final class SQLiteVault: Vault {
         // What was not committed is not on disk either, and must be noted by the next that is as long.
         defer { if !isCommitted { longest.withLock { $0 = before } } }
         try changing { db, draft in
-            guard try body(Transaction(db: db, keys: keys, made: made, draft: draft, longest: noteLongest)) else { return false }
+            guard try body(Transaction(db: db, path: path, keys: keys, made: made, draft: draft, longest: noteLongest)) else { return false }
             try store(made, in: db)
             isCommits = true
             return true
@@ -228,13 +232,16 @@ package final class SQLiteVault: Vault {
     }
 
     package func gate() throws -> Data? {
-        try SQLiteStore.naming(path) { try pool.read { db in try Data.fetchOne(db, sql: "SELECT body FROM gate ORDER BY epoch DESC LIMIT 1") } }
+        try SQLiteStore.naming(path) {
+            guard let row = try pool.read({ db in try Row.fetchOne(db, sql: "SELECT epoch, body, tag FROM gate ORDER BY epoch DESC LIMIT 1") }) else { return nil }
+            guard row[2] as Data? == commitmentKey.tag(gate: row[1], epoch: row[0]) else { throw StoreError.damaged(path: path, "the gate that it recorded last was changed") }
+            return row[1]
+        }
     }
 
     package func totals() throws -> VaultTotals {
         try pool.read { db in
             var totals = VaultTotals()
-            totals.stored = stored
             if let row = try Row.fetchOne(db, sql: "SELECT events, segments, oldest_ns FROM total") {
                 totals.events = row[0]
                 totals.segments = row[1]
@@ -273,23 +280,30 @@ package final class SQLiteVault: Vault {
 
     private struct Transaction: SQLiteVaultTransaction {
         let db: Database
+        let path: String
         let keys: DataKeys
         let made: DataKeys.Made
         let draft: CommitmentDraft
         let longest: (Segment, Database) throws -> Void
 
         func highWater(_ key: StreamKey) throws -> UInt64 {
-            let statement = try db.cachedStatement(sql: "SELECT sequence FROM stream WHERE agent = ? AND stream = ?")
-            return UInt64(try Int64.fetchOne(statement, arguments: [Int64(key.agent), Int64(bitPattern: key.stream)]) ?? 0)
+            let statement = try db.cachedStatement(sql: "SELECT sequence, tag FROM stream WHERE agent = ? AND stream = ?")
+            guard let row = try Row.fetchOne(statement, arguments: [Int64(key.agent), Int64(bitPattern: key.stream)]) else { return 0 }
+            let mark = StreamMark(key: key, sequence: UInt64(bitPattern: row[0]))
+            guard row[1] as Data? == draft.key.tag(mark) else {
+                throw StoreError.damaged(path: path, "up to where stream \(String(key.stream, radix: 16)) is stored was changed")
+            }
+            return mark.sequence
         }
 
         func setHighWater(_ key: StreamKey, _ sequence: UInt64, lost: UInt64) throws {
             let statement = try db.cachedStatement(
                 sql: """
-                    INSERT INTO stream (agent, stream, sequence, lost) VALUES (?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET sequence = excluded.sequence, lost = lost + excluded.lost
+                    INSERT INTO stream (agent, stream, sequence, lost, tag) VALUES (?, ?, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET sequence = excluded.sequence, lost = lost + excluded.lost, tag = excluded.tag
                     """)
-            try statement.execute(arguments: [Int64(key.agent), Int64(bitPattern: key.stream), Int64(sequence), Int64(lost)])
+            let tag = draft.key.tag(StreamMark(key: key, sequence: sequence))
+            try statement.execute(arguments: [Int64(key.agent), Int64(bitPattern: key.stream), Int64(sequence), Int64(lost), tag])
         }
 
         func insert(_ segment: Segment) throws {
@@ -333,8 +347,8 @@ package final class SQLiteVault: Vault {
 
         func record(gate: Data, epoch: UInt64, at: WallTime) throws {
             try db.execute(
-                sql: "INSERT INTO gate (epoch, body, at_us) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
-                arguments: [Int64(epoch), gate, at.microseconds])
+                sql: "INSERT INTO gate (epoch, body, at_us, tag) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body, tag = excluded.tag",
+                arguments: [Int64(epoch), gate, at.microseconds, draft.key.tag(gate: gate, epoch: Int64(epoch))])
         }
 
         func open(_ release: ReleaseRecord, subjects: Int, events: Int64) throws -> Int64 {

@@ -106,8 +106,6 @@ package struct VaultTotals: Hashable, Sendable {
     package var segments: Int64 = 0
     package var oldest: WallTime?
     package var bytes: Int64 = 0
-    /// Segments that there ever were.
-    package var stored: UInt64 = 0
     package init() {}
 }
 

@@ -71,7 +71,7 @@ import Testing
             "UPDATE commitment SET unbound = 5", "UPDATE commitment SET sum = zeroblob(32)", "UPDATE commitment SET sum = x'00'", "UPDATE commitment SET tag = zeroblob(32)",
             "UPDATE housekeeping SET longest_ns = 0", "DELETE FROM commitment", "DROP TABLE commitment",
             // As if it were from before there was one.
-            "DROP TABLE commitment; PRAGMA user_version = 4; DELETE FROM segment WHERE number = 1",
+            "DROP TABLE commitment; ALTER TABLE stream DROP COLUMN tag; ALTER TABLE gate DROP COLUMN tag; PRAGMA user_version = 4; DELETE FROM segment WHERE number = 1",
         ]
         for deed in deeds {
             let scene = try Scene()
@@ -107,7 +107,7 @@ import Testing
     @Test func `a vault of the version before is committed to what it holds, once, and goes on`() throws {
         let scene = try Scene()
         try filled(scene)
-        for (file, deed) in [(scene.path, "DROP TABLE commitment; PRAGMA user_version = 4"), (scene.keys, "DROP TABLE commitment; PRAGMA user_version = 1")] {
+        for (file, deed) in [(scene.path, "DROP TABLE commitment; ALTER TABLE stream DROP COLUMN tag; ALTER TABLE gate DROP COLUMN tag; PRAGMA user_version = 4"), (scene.keys, "DROP TABLE commitment; PRAGMA user_version = 1")] {
             try scene.edit(deed, in: file)
         }
         let vault = try scene.vault()
@@ -117,6 +117,42 @@ import Testing
         try vault.close()
         #expect(try scene.vault().audit() == 6)
         #expect(try scene.vault().stored == 6)
+    }
+
+    @Test func `up to where a stream is stored, and the gate, are believed as they were written, and not otherwise`() throws {
+        let scene = try Scene()
+        let key = StreamKey(agent: 3, stream: 0xffff_0000_1111_2222)
+        func mark(_ vault: SQLiteVault) throws -> UInt64 {
+            var mark: UInt64 = 0
+            try vault.transaction { transaction in
+                mark = try transaction.highWater(key)
+                return false
+            }
+            return mark
+        }
+        do {
+            let vault = try scene.vault()
+            #expect(try vault.gate() == nil && mark(vault) == 0)
+            try vault.transaction { transaction in
+                try transaction.setHighWater(key, 4, lost: 0)
+                try transaction.setHighWater(key, 9, lost: 2)
+                try transaction.record(gate: Data("closed".utf8), epoch: 7, at: november)
+                return true
+            }
+            try vault.close()
+        }
+        #expect(try mark(scene.vault()) == 9 && scene.vault().gate() == Data("closed".utf8), "the control")
+        let before = try scene.bytes()
+        for deed in ["UPDATE stream SET sequence = 8", "UPDATE stream SET sequence = 10", "UPDATE stream SET tag = NULL", "UPDATE stream SET tag = zeroblob(16)"] {
+            try scene.edit(deed)
+            #expect { try mark(scene.vault()) } throws: { isDamaged($0, scene, "ffff000011112222") }
+            try scene.restore("vault.sqlite", before)
+        }
+        for deed in ["UPDATE gate SET epoch = 8", "UPDATE gate SET body = x'00'", "UPDATE gate SET tag = NULL", "INSERT INTO gate SELECT 8, body, at_us, tag FROM gate"] {
+            try scene.edit(deed)
+            #expect { try scene.vault().gate() } throws: { isDamaged($0, scene, "the gate") }
+            try scene.restore("vault.sqlite", before)
+        }
     }
 
     @Test func `sums are modulo 2^256, in any order`() throws {

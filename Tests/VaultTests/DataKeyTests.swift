@@ -71,6 +71,7 @@ import Testing
                 try db.execute(
                     sql: """
                         CREATE TABLE segment (number INTEGER PRIMARY KEY, subject TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+                        CREATE TABLE gate (epoch INTEGER PRIMARY KEY, body BLOB NOT NULL, at_us INTEGER NOT NULL) STRICT;
                         CREATE TABLE stream (
                             agent INTEGER NOT NULL, stream INTEGER NOT NULL, sequence INTEGER NOT NULL, lost INTEGER NOT NULL,
                             PRIMARY KEY (agent, stream)) STRICT, WITHOUT ROWID;
