@@ -22,10 +22,10 @@ enum ClientError: Error, CustomStringConvertible {
         }
     }
 
-    /// 77 as in sysexits.h: not permitted. Whoever was removed learns it from this, and not from a text.
+    /// 77 as in sysexits.h: not permitted. Whoever was removed, or may not read something, learns it from this, and not from a text.
     var exitCode: Int32 {
         switch self {
-        case .shutOut, .refused(.unknownNode, _): 77
+        case .shutOut, .refused(.unknownNode, _), .refused(.denied, _): 77
         case .silent, .refused: 1
         }
     }

@@ -3,6 +3,7 @@ import Chassis
 import Foundation
 import Gate
 import Messaging
+import Rules
 import Wire
 
 struct Read: ParsableCommand {
@@ -10,10 +11,13 @@ struct Read: ParsableCommand {
         abstract: "Read events as NDJSON. The read is on the record before the first byte.",
         discussion: """
             EXAMPLE
-              sluice read --purpose model-training --why "tokeniser v3" --class activity --team search > activity.ndjson
+              sluice read --purpose model-training --why "tokeniser v3" --class activity --team search --since 7d > activity.ndjson
+              sluice read --as tokeniser --purpose model-training --why "tokeniser v3" --class content --field text > texts.ndjson
 
-            Exit code 0: everything that was asked for. 1: refused or cut off (a pause does that); why is printed, and standard output
-            holds whole lines only.
+            Standard output is NDJSON, an event a line, and whole lines only; everything else goes to standard error. Of a team or of everyone those who
+            may not be read are left out, and counted; a person or class that is named and may not be read refuses the read.
+            Exit code 0: everything that was asked for. 77: denied, or the right to read ended on the way; why is printed, and it is on record. 1: not
+            to be had now (a pause does that), cut off, or nobody answers.
             """)
 
     @OptionGroup var connection: Connection
@@ -23,6 +27,8 @@ struct Read: ParsableCommand {
     @Option(help: "Only this person; may be repeated.") var subject: [String] = []
     @Option(help: "Only this team; may be repeated.") var team: [String] = []
     @Option(help: "Only the last so many: 90s, 15m, 2h, 7d.") var since: String?
+    @Option(name: .customLong("field"), help: ArgumentHelp("Only this of each event, beside when and what it was; may be repeated: \(EventField.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "field"))
+    var field: [String] = []
     @Flag(help: "Add who and where from to each line: subject, class, stream, sequence.") var origin = false
 
     func run() throws {
@@ -34,24 +40,26 @@ struct Read: ParsableCommand {
         request.classes = dataClass
         request.subjects = subject
         request.teams = team
+        request.fields = field
         request.credit = UInt32(Limits.releaseCreditMax)
         request.fromUs = try since.map { Clock.wall().microseconds - (try Read.microseconds($0)) } ?? 0
         var decompressor = try ZstdDecompressor()
         var release: WireRelease?
         var output = Data()
+        let progress = Progress(isShown: isatty(STDERR_FILENO) == 1 && !connection.json)
         let ended = try client.ask(.releaseRequest, request, silence: .seconds(10)) { message -> WireReleaseEnded? in
             switch message.kind {
             case .release:
                 let body = try message.body(WireRelease.self)
                 guard body.id == request.id else { return nil }
                 release = body
-                let text = "release \(body.release)   \(body.subjects) subjects   at most \(body.events) events   recorded before the first byte\n"
-                FileHandle.standardError.write(Data(text.utf8))
+                for line in Read.lines(of: body) { FileHandle.standardError.write(Data((Terminal.safe(line) + "\n").utf8)) }
             case .chunk:
                 var message = message
                 let chunk = try message.body(WireChunk.self)
                 guard let payload = message.takePayload(), chunk.release == release?.release else { return nil }
                 try write(chunk, payload, &decompressor, &output)
+                progress.add(Int(chunk.count), of: release?.events ?? 0)
                 var credit = WireCredit()
                 credit.release = chunk.release
                 credit.chunks = 1
@@ -63,9 +71,14 @@ struct Read: ParsableCommand {
             }
             return nil
         }
+        progress.end()
         FileHandle.standardOutput.write(output)
         if connection.json { FileHandle.standardError.write(Data((try ended.shownAsJSON() + "\n").utf8)) }
-        guard ended.code == 0 else { throw Complaint("cut off after \(ended.events) events: \(ended.text)") }
+        guard ended.code == 0 else {
+            let text = "cut off after \(ended.events) events: \(ended.text)"
+            if ended.code == Refusal.denied.rawValue { throw ClientError.refused(.denied, text) }
+            throw Complaint(text)
+        }
         FileHandle.standardError.write(Data("\(ended.events) events, complete\n".utf8))
     }
 
@@ -86,6 +99,24 @@ struct Read: ParsableCommand {
         }
     }
 
+    /// What is said before the first byte.
+    static func lines(of release: WireRelease) -> [String] {
+        var lines = [
+            "release \(release.release)   \(Show.number(release.subjects)) subjects   \(Show.count(Int64(clamping: release.events))) events   recorded as entry \(Show.number(release.entry)) before the first byte"
+        ]
+        if release.policy == 0 {
+            lines.append("NO POLICY DOCUMENT IS IN FORCE: every registered reader may read every class")
+        } else if !release.grants.isEmpty {
+            lines.append("by grant \(release.grants.joined(separator: ", ")) to \(release.roles.joined(separator: ", ")), policy of entry \(Show.number(release.policy))")
+        }
+        if !release.leftOut.isEmpty {
+            lines.append("left out: " + release.leftOut.map { "\(Show.number($0.subjects)) (\(Read.word($0.why)))" }.joined(separator: ", "))
+        }
+        return lines
+    }
+
+    static func word(_ why: String) -> String { why.replacingOccurrences(of: "-", with: " ") }
+
     static func quoted(_ text: String) -> String {
         String(decoding: (try? JSONEncoder().encode(text)) ?? Data("\"\"".utf8), as: UTF8.self)
     }
@@ -97,4 +128,23 @@ struct Read: ParsableCommand {
         }
         return count * unit * 1_000_000
     }
+}
+
+/// How far a read is, drawn over on a terminal alone: in a file it would be noise.
+private final class Progress {
+    private let isShown: Bool
+    private var events = 0
+    private var shown = Instant(nanoseconds: 0)
+
+    init(isShown: Bool) { self.isShown = isShown }
+
+    func add(_ more: Int, of all: UInt64) {
+        events += more
+        let now = Clock.now()
+        guard isShown, now - shown > .milliseconds(200) else { return }
+        shown = now
+        FileHandle.standardError.write(Data("\r\u{1B}[K\(Show.number(events)) of \(Show.number(all)) events".utf8))
+    }
+
+    func end() { if isShown { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) } }
 }

@@ -20,7 +20,7 @@ struct Sluice: ParsableCommand {
             EXIT CODES
               0   done; a pause: its certificate is complete
               1   not done, or not confirmed; what is missing is printed
-              77  the operator's key is not registered, or not any more
+              77  the key is not registered, or not any more; a read: denied
               64  the command line was not understood
             Every command takes --json. Shell completion: sluice --generate-completion-script bash (zsh, fish).
             """,

@@ -160,25 +160,30 @@ struct Up: ParsableCommand {
 
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Propose an agent: a name, a person, and a key. Another operator approves.",
+        abstract: "Propose an agent, or a reader: a name, a person, and a key. Another operator approves.",
         discussion: """
             EXAMPLE
               sluice register desk-7 --subject E1042 --site berlin --team search
+              sluice register tokeniser --reader                        a job that reads: sluice read --as tokeniser
+              sluice register ann --reader --subject E2001              a person who reads, with the roles that E2001 has
               sluice register laptop-3 --subject E1042 --site berlin --team search --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
 
-            Without --key it makes the agent's folder, with a new key, below the suite's own. Removing: --remove.
+            Without --key it makes the agent's folder, with a new key, below the suite's own; a reader's key in the folder keys. Removing: --remove.
+            What a reader may read is the policy document's to say, not the registry's.
             """)
 
     @OptionGroup var connection: Connection
     @Argument(help: "The agent's name.") var name: String
-    @Option(help: "Whose telemetry it is.") var subject: String?
+    @Flag(help: "It reads, and captures nothing.") var reader = false
+    @Option(help: "Whose telemetry it is; whose key it is, for a reader.") var subject: String?
     @Option(help: "Where.") var site = ""
     @Option(help: "The person's team.") var team = ""
     @Option(help: "The agent's CURVE public key, 40 characters of Z85, when it was made elsewhere.") var key: String?
-    @Flag(help: "Take the agent out: it stops within a lease.") var remove = false
+    @Flag(help: "Take it out: an agent stops within a lease, what a reader is reading ends at once.") var remove = false
 
     func validate() throws {
-        if !remove, subject == nil { throw ValidationError("--subject is missing: whose telemetry it is") }
+        if reader, !site.isEmpty || !team.isEmpty { throw ValidationError("a reader has no --site and no --team: the directory says where people are") }
+        if !remove, !reader, subject == nil { throw ValidationError("--subject is missing: whose telemetry it is") }
         if let key, CurveKey(z85: key) == nil { throw ValidationError("--key is not 40 characters of Z85") }
     }
 
@@ -188,13 +193,15 @@ struct Register: ParsableCommand {
             var body = WireRemove()
             body.names = [name]
             let outcome = try client.command(.remove(body), by: connection.signer())
-            guard !outcome.nodes.isEmpty else { throw Complaint("there is no agent '\(name)'") }
+            guard !outcome.nodes.isEmpty else { throw Complaint("there is no agent or reader '\(name)'") }
             if connection.json { return try Show.json(outcome) }
             return print("removed \(name)")
         }
         var folder: String?
         var publicKey = key.flatMap { CurveKey(z85: $0) }
-        if publicKey == nil {
+        if publicKey == nil, reader {
+            publicKey = try KeyFile.loadOrMake(connection.folder.key(name)).publicKey
+        } else if publicKey == nil {
             let made = try SuiteHome.makeAgent(name, in: connection.folder)
             folder = made.folder
             publicKey = made.key
@@ -202,6 +209,7 @@ struct Register: ParsableCommand {
         guard let publicKey else { return }
         var body = WireRegister()
         body.nodes = [SuiteHome.node(name, key: publicKey, subject: subject ?? "", site: site, team: team)]
+        if reader { body.nodes[0].role = .reader }
         let outcome = try client.command(.register(body), by: connection.signer())
         if connection.json { return try Show.json(outcome) }
         if outcome.hasProposal {

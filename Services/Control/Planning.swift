@@ -55,6 +55,7 @@ struct Planning {
         case .changeOperators(let removing, let adding):
             guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
             for new in adding {
+                if planned.node(named: new.name)?.role == .reader { throw Refused(.invalid, "'\(new.name)' is the name of a reader") }
                 do throws(PublicKeyError) { _ = try OperatorPublicKey(raw: new.key) } catch { throw Refused(.invalid, "the key of \(new.name) \(error)") }
             }
             var trial = planned.operators
@@ -138,11 +139,19 @@ struct Planning {
         var keyHolders = Dictionary(planned.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
         var ordinal = planned.nextOrdinal
         for var node in asked {
-            guard node.role == .agent, !node.name.isEmpty, !node.scope.subject.isEmpty,
+            // A reader may be a job: then nobody's telemetry, and nobody of the directory.
+            guard node.role == .agent && !node.scope.subject.isEmpty || node.role == .reader && node.scope.site.isEmpty && node.scope.team.isEmpty, !node.name.isEmpty,
                 [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
             else {
                 throw Refused(
-                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32")
+                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32; a reader a name, perhaps a subject, and a key")
+            }
+            // Grants go by names: nobody may come to have another's.
+            if let known = planned.node(named: node.name), known.role != node.role {
+                throw Refused(.invalid, "'\(node.name)' is \(known.role == .reader ? "a reader" : "an agent"): remove it first, or take another name")
+            }
+            if node.role == .reader, planned.operators[node.name] != nil || trusted?.nodes.contains(where: { $0.name == node.name }) ?? false {
+                throw Refused(.invalid, "'\(node.name)' is the name of an operator, a service or a reader of the registry")
             }
             guard !planned.revokedKeys.contains(node.key) else {
                 throw Refused(.revokedKey, "the key of '\(node.name)' was taken away with an agent: it never comes back, make a new one")

@@ -27,8 +27,14 @@ final class Monitor {
     /// A release that is being streamed.
     private struct Streaming {
         let job: ReleaseJob
+        let release: OpenedRelease
+        /// As they were last looked at.
+        var reader: Reader
+        var whereabouts: Whereabouts
         var chunks: Int64 = 0
         var events: Int64 = 0
+        /// By grant.
+        var given: [String: Int64] = [:]
     }
 
     private let binder: Binder
@@ -36,6 +42,8 @@ final class Monitor {
     private let fence: SharedFence
     private let writer: VaultWriter
     private let releases: Releases
+    private let decider: ReleaseDecider
+    private let denied: DeniedCount
     private let admission: Admission
     private let trusted: TrustedNodes
     private let lease: Span
@@ -49,6 +57,7 @@ final class Monitor {
     private var peersByNumber: [Int: Peer] = [:]
     private var nextPeer = 1
     private var streaming: [Int64: Streaming] = [:]
+    private var rules = ReadRules()
     private var pending = 0
     private var pendingBytes = 0
     private var isFull = false
@@ -74,7 +83,7 @@ final class Monitor {
     private let refusals: RefusalLog
 
     init(
-        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, admission: Admission,
+        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
         anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
@@ -82,6 +91,8 @@ final class Monitor {
         self.fence = fence
         self.writer = writer
         self.releases = releases
+        self.decider = decider
+        self.denied = denied
         self.admission = admission
         self.anchors = anchors
         self.keys = keys
@@ -91,7 +102,10 @@ final class Monitor {
         refusals = RefusalLog(logger)
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.apply = { [unowned self] in apply($0.map(\.entry)) }
-        follower.removed = { [unowned self] ordinals in removed.formUnion(ordinals) }
+        follower.removed = { [unowned self] ordinals in
+            removed.formUnion(ordinals)
+            endOfRemoved()
+        }
         follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in
@@ -126,6 +140,7 @@ final class Monitor {
             fence.change { fence in for closure in lifted { fence.remember(closure) } }
             remembered = registry.lifted.count
         }
+        endOfRemoved()
     }
 
     private func anchored(_ answer: WireAnchor) {
@@ -203,6 +218,9 @@ final class Monitor {
             if follower.isRetired(peer.user, trusted) { return refuseRetired(peer.user, kind, route) }
             if peer.user.role == "operator", follower.isNoOperator(peer.user.name) {
                 return binder.refuse(.unknownNode, "\(peer.user.name) is no operator any more", kind: kind, to: route)
+            }
+            guard isRegistered(peer.user) else {
+                return binder.refuse(.unknownNode, "\(peer.user.name) is no reader any more", kind: kind, to: route)
             }
             switch (kind, peer.user.role) {
             case (.relay, "service") where peer.user.name.hasPrefix("ingest"): try relay(peer, message, now)
@@ -346,12 +364,16 @@ final class Monitor {
             return refuse(.invalid, "a request names at least one class, and at most \(Limits.selectorValuesMax) values")
         }
         let stored = Classification.standard.stored
-        if let unknown = body.classes.first(where: { !stored.contains(DataClass($0)) }) {
+        // A document has classes of its own, and what it does not have is denied, on the record.
+        if rules.policy == nil, let unknown = body.classes.first(where: { !stored.contains(DataClass($0)) }) {
             return refuse(.notFound, "there is no class '\(unknown)'; there are \(stored.map(\.name).joined(separator: ", "))")
         }
         guard !body.purpose.isEmpty, body.purpose.utf8.count <= Limits.nameBytesMax, !body.justification.isEmpty,
             body.justification.utf8.count <= Limits.reasonBytesMax
         else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
+        guard body.fields.count <= EventField.allCases.count, body.fields.allSatisfy({ EventField(rawValue: $0) != nil }) else {
+            return refuse(.invalid, "a field is one of \(EventField.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
         guard follower.isHeld(at: now) else { return refuse(.leaseEnded, "policy's own lease has ended: nothing is released") }
         guard isAudited else { return refuse(.leaseEnded, "the ledger of reads and the vault are being checked after policy's start: try again in some seconds") }
         guard !isFull else { return refuse(.storeFull, "the read cannot be recorded: the vault's disk is full") }
@@ -361,32 +383,127 @@ final class Monitor {
             selection: Selection(
                 classes: body.classes.map { DataClass($0) }, subjects: body.subjects, teams: body.teams,
                 from: WallTime(microseconds: body.fromUs), until: body.untilUs == 0 ? Clock.wall() : WallTime(microseconds: body.untilUs)),
-            at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory)
+            at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory, fields: body.fields)
+        let job = ReleaseJob(
+            id: body.id, route: peer.route, user: peer.user, person: person(of: peer.user), record: record,
+            credit: min(max(1, Int(body.credit)), Limits.releaseCreditMax), rules: rules, registered: rules.policy == nil ? [:] : registered(body.subjects))
         guard !body.directory || body.subjects.count == 1 && body.teams.isEmpty else {
             return refuse(.invalid, "the directory is read of one person at a time")
         }
-        guard !body.directory || peer.user.role == "operator" else { return refuse(.notAllowed, "a reader is not told whom an id stands for") }
-        guard readingAllowed(record, follower.gate) else {
-            return refuse(.paused, "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
+        guard !body.directory || peer.user.role == "operator" else {
+            return deny(job, .notAllowed, "directory", "a reader is not told whom an id stands for")
         }
-        let credit = min(max(1, Int(body.credit)), Limits.releaseCreditMax)
+        guard readingAllowed(record, follower.gate) else {
+            return deny(job, .paused, "paused", "reading is paused at epoch \(follower.gate.epoch.number)\(follower.gate.seal.map { ": \($0)" } ?? "")")
+        }
         opening += 1
-        writer.take(.release(ReleaseJob(id: body.id, route: peer.route, record: record, credit: credit)))
+        decider.decide(job)
     }
 
-    private func end(_ number: Int64, _ why: Refusal?, _ text: String = "") {
+    /// Refuses it, and puts on record that it was asked for; the reader hears of it when that is durable.
+    private func deny(_ job: ReleaseJob, _ refusal: Refusal, _ why: String, _ text: String) {
+        counters["reads.refused", default: 0] += 1
+        counters["reads.denied", default: 0] += 1
+        let answer = DeniedAnswer(route: job.route, refusal: refusal, text: text)
+        // A pause is answered at once, as everything that stops: its record is behind.
+        let waits = refusal != .paused
+        if let read = denied.note(DeniedRead(job, why: why), isFull: isFull, at: Clock.now()) {
+            writer.take(.denied(read, waits ? answer : nil))
+            if waits { return }
+        }
+        tell(answer)
+    }
+
+    private func tell(_ answer: DeniedAnswer) {
+        binder.refuse(answer.refusal, answer.text, kind: .releaseRequest, to: answer.route) { $0.epoch = follower.epoch.number }
+    }
+
+    /// Who of the directory has the key.
+    private func person(of user: User) -> String {
+        if user.role == "operator" { return follower.fold.governance.operators[user.name]?.person ?? "" }
+        return registry.node(named: user.name)?.scope.subject ?? trusted.nodes.first { $0.name == user.name }?.subject ?? ""
+    }
+
+    private func registered(_ subjects: [String]) -> [String: [Person]] {
+        guard !subjects.isEmpty else { return [:] }
+        let named = Set(subjects)
+        return Dictionary(grouping: registry.nodes.values.lazy.filter { $0.role == .agent && named.contains($0.scope.subject) }.map { Person($0.scope) }, by: \.id)
+    }
+
+    /// Readers that the ledger has, or the registry; of everybody else this says nothing.
+    private func isRegistered(_ user: User) -> Bool {
+        user.role != "reader" || registry.node(named: user.name)?.role == .reader || trusted.nodes.contains { $0.role == "reader" && $0.name == user.name }
+    }
+
+    /// What runs for whoever may ask for nothing any more.
+    private func endOfRemoved() {
+        for (number, stream) in streaming {
+            let user = stream.job.user
+            guard !isRegistered(user) || user.role == "operator" && follower.isNoOperator(user.name) else { continue }
+            end(number, .denied, "\(user.name) was removed", why: "removed")
+        }
+    }
+
+    /// What decides has changed: whatever runs is looked at again, and until then asked for chunk by chunk.
+    private func rulesChanged(_ change: (inout ReadRules) -> Void) {
+        change(&rules)
+        rules.version += 1
+        for stream in streaming.values { decider.reconsider(stream.job, stream.release, by: rules) }
+    }
+
+    /// Why this must not go out to this reader now; nil: it may.
+    private func objection(to place: ReadPlace, _ stream: Streaming) -> ReadRefusal? {
+        guard let policy = rules.policy else { return nil }
+        guard let allowed = stream.release.allowed, let use = allowed.places[place] else { return ReadRefusal(.denial(.noGrant), dataClass: place.dataClass) }
+        var whereabouts = stream.whereabouts
+        whereabouts.records = rules.records
+        let denial = policy.objection(to: place, by: allowed.uses[use], stream.reader, for: stream.job.record.purpose, whereabouts, at: Clock.wall())
+        return denial.map { ReadRefusal(.denial($0), dataClass: place.dataClass, of: place.scope.subject) }
+    }
+
+    private func end(_ number: Int64, _ refusal: ReadRefusal) {
+        guard let stream = streaming[number] else { return }
+        let record = stream.job.record
+        let text = stream.release.allowed == nil ? "a policy document has come into force: ask again" : refusal.text(record.reader, record.purpose)
+        end(number, refusal.refusal, text, why: refusal.word)
+    }
+
+    func take(_ news: [ReleaseDecider.News]) -> Bool {
+        for item in news {
+            switch item {
+            case .denied(let job, let refusal, let reader):
+                opening -= 1
+                deny(job, refusal.refusal, refusal.word, refusal.text(reader.name, job.record.purpose))
+            case .reconsidered(let number, let version, let reader, let whereabouts, let refusal):
+                // Of an earlier state of things: another answer is on its way.
+                guard streaming[number] != nil, version == rules.version else { continue }
+                (streaming[number]!.reader, streaming[number]!.whereabouts) = (reader, whereabouts)
+                if let refusal { end(number, refusal) }
+            case .failed(let why):
+                logger.critical("the vault cannot be read: \(why); policy ends, nothing more is stored or released")
+                return false
+            }
+        }
+        return true
+    }
+
+    /// - Parameter why: A word for the ledger, where it was the right to read that ended.
+    private func end(_ number: Int64, _ refusal: Refusal?, _ text: String = "", why word: String = "") {
         guard let stream = streaming.removeValue(forKey: number) else { return }
         releases.cancel(number)
         var body = WireReleaseEnded()
         body.release = UInt64(number)
         body.chunks = UInt64(stream.chunks)
         body.events = UInt64(stream.events)
-        body.code = why?.rawValue ?? 0
-        body.text = text.isEmpty ? (why == .paused ? "reading is paused at epoch \(follower.epoch.number)" : why?.word ?? "") : text
+        body.code = refusal?.rawValue ?? 0
+        body.text = text.isEmpty ? (refusal == .paused ? "reading is paused at epoch \(follower.epoch.number)" : refusal?.word ?? "") : text
         body.epoch = follower.epoch.number
         binder.send(.releaseEnded, body, to: stream.job.route)
-        if why != nil { counters["releases.cut", default: 0] += 1 }
-        writer.take(.ended(number, chunks: stream.chunks, events: stream.events, code: Int(body.code)))
+        if refusal != nil { counters["releases.cut", default: 0] += 1 }
+        writer.take(
+            .ended(
+                ReleaseEnd(
+                    number: number, reader: stream.job.record.reader, chunks: stream.chunks, events: stream.events, given: stream.given, code: Int(body.code), why: word)))
     }
 
     // MARK: Erasing
@@ -504,9 +621,13 @@ final class Monitor {
             case .cosigned(let checkpoint, let note):
                 anchors.cosigned(checkpoint.size, note)
                 follower.cosigned(checkpoint)
-            case .released(let job, let number, let subjects, let events, let person):
+            case .released(let job, let release, let person):
                 opening -= 1
-                begin(job, number, subjects, events, person)
+                begin(job, release, person)
+            case .overRate(let job, let refusal, let decided):
+                opening -= 1
+                deny(job, refusal.refusal, refusal.word, refusal.text(job.record.reader, job.record.purpose, events: decided.events, subjects: decided.subjects))
+            case .denied(let answer): tell(answer)
             case .releaseRefused(let job, let refusal, let text):
                 opening -= 1
                 counters["reads.refused", default: 0] += 1
@@ -526,6 +647,8 @@ final class Monitor {
                 var body = WireDirectoryStored()
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(stored), UInt32(removed), UInt32(erased))
                 binder.send(.directoryStored, body, to: job.route)
+                // Who somebody is decides what they may read, and who may read of them.
+                rulesChanged { _ in }
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
             case .audited(let size, let segments):
                 isAudited = true
@@ -578,10 +701,11 @@ final class Monitor {
         follower.link.send(.stopped, body)
     }
 
-    private func begin(_ job: ReleaseJob, _ number: Int64, _ subjects: Int, _ events: Int64, _ person: DirectoryEntry?) {
+    private func begin(_ job: ReleaseJob, _ release: OpenedRelease, _ person: DirectoryEntry?) {
         counters["releases", default: 0] += 1
-        // The gate may have closed, or this node's lease ended, while the record was written.
-        streaming[number] = Streaming(job: job)
+        let (number, decided) = (release.number, release.decided)
+        // The gate may have closed, this node's lease ended, or a right gone, while the record was written.
+        streaming[number] = Streaming(job: job, release: release, reader: decided.reader, whereabouts: decided.whereabouts)
         guard follower.isHeld(at: Clock.now()) else { return end(number, .leaseEnded, "policy's own lease has ended") }
         guard readingAllowed(job.record, follower.gate) else { return end(number, .paused) }
         // Who somebody is goes out with this answer: a pause of their team or site stops it as it stops what was captured of them.
@@ -590,21 +714,33 @@ final class Monitor {
             let asks = job.record.selection.classes.map { Reading(scope: scope, dataClass: $0, reader: job.record.reader, purpose: job.record.purpose) }
             guard asks.allSatisfy({ follower.gate.allows($0) }) else { return end(number, .paused) }
         }
+        endOfRemoved()
+        if rules.version != job.rules.version {
+            // Nothing is said before it was looked at again: each chunk is asked about meanwhile, and who somebody is was in no chunk.
+            guard person == nil else { return end(number, .denied, "what may be read has just changed: ask again", why: "changed") }
+            decider.reconsider(job, release, by: rules)
+        }
+        guard streaming[number] != nil else { return }
         var body = WireRelease()
         body.id = job.id
         body.release = UInt64(number)
-        body.subjects = UInt32(clamping: subjects)
-        body.events = UInt64(clamping: events)
+        body.subjects = UInt32(clamping: decided.subjects)
+        body.events = UInt64(clamping: decided.events)
         if let person { body.person = WirePerson(person) }
+        body.entry = release.entry
+        body.policy = job.rules.index
+        body.grants = release.allowed?.uses.map(\.grant.name) ?? []
+        body.roles = Set(release.allowed?.uses.map(\.grant.role) ?? []).sorted()
+        body.leftOut = decided.leftOut
         guard binder.send(.release, body, to: job.route) == .sent else { return end(number, .unknownNode, "the reader has gone") }
-        releases.begin(number, job)
+        releases.begin(job, release)
     }
 
     func take(_ news: [Releases.News]) {
         for item in news {
             switch item {
             case .chunk(let number, let route, let reading, let chunk, let blob):
-                guard streaming[number] != nil else { continue }
+                guard let stream = streaming[number] else { continue }
                 // Read before the keys went.
                 guard (erasing[chunk.subject]?.state ?? .waiting) == .waiting, !isGone(chunk.subject) else {
                     end(number, .notFound, "somebody in it was erased meanwhile: ask again")
@@ -615,12 +751,21 @@ final class Monitor {
                     end(number, follower.isHeld(at: Clock.now()) ? .paused : .leaseEnded)
                     continue
                 }
+                // And whether the reader may have it, as things are now.
+                let place = ReadPlace(reading.scope, reading.dataClass)
+                if let refusal = objection(to: place, stream) {
+                    end(number, refusal)
+                    continue
+                }
                 guard binder.send(.chunk, chunk, payload: Message(blob), to: route) == .sent else {
                     end(number, .unknownNode, "the reader has gone")
                     continue
                 }
                 streaming[number]!.chunks += 1
                 streaming[number]!.events += Int64(chunk.count)
+                if let allowed = stream.release.allowed, let use = allowed.places[place] {
+                    streaming[number]!.given[allowed.uses[use].grant.name, default: 0] += Int64(chunk.count)
+                }
                 counters["events.released", default: 0] += UInt64(chunk.count)
             case .finished(let number): end(number, nil)
             case .failed(let number, let why):
@@ -640,6 +785,11 @@ final class Monitor {
         lookForKeys(at: now)
         fence.hold(until: follower.heldUntil(at: now))
         if !follower.isHeld(at: now) { for number in streaming.keys { end(number, .leaseEnded, "policy's own lease has ended") } }
+        for (number, stream) in streaming {
+            guard let expiry = stream.release.allowed?.expiry, Clock.wall() >= expiry.at else { continue }
+            end(number, ReadRefusal(.denial(.expired(grant: expiry.grant, at: expiry.at))))
+        }
+        if !isFull { for read in denied.due(at: now) { writer.take(.denied(read, nil)) } }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
             peersByNumber[peer.number] = nil
             for (number, stream) in streaming where stream.job.route == route { end(number, .unknownNode, "the reader has gone") }
@@ -666,6 +816,7 @@ final class Monitor {
         report.gauges["vault.full"] = isFull ? 1 : 0
         report.gauges["agents.quarantined"] = Int64(quarantine.count)
         report.gauges["pending"] = Int64(pending)
+        report.gauges["policy.document"] = Int64(clamping: rules.index)
         report.gauges["releases.running"] = Int64(streaming.count)
         return report
     }

@@ -51,6 +51,9 @@ struct PolicyService: ParsableCommand {
             vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
             retention: retention, news: written)
         let releases = Releases(vault: vault, news: read)
+        let decided = Mailbox<ReleaseDecider.News>(wakeup: wakeup)
+        let decider = ReleaseDecider(vault: vault, writer: writer, news: decided)
+        let denied = DeniedCount()
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
         let admission = Admission()
@@ -59,6 +62,7 @@ struct PolicyService: ParsableCommand {
         // Connect, and run until a signal or a failure.
         writer.start()
         releases.start()
+        decider.start()
         try host.run(wakeup) { reactorOf in
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
@@ -71,7 +75,7 @@ struct PolicyService: ParsableCommand {
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
-                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, admission: admission,
+                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
                 anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
@@ -95,6 +99,7 @@ struct PolicyService: ParsableCommand {
             let reactor = reactorOf { stop in
                 if failure { stop(1) }
                 if !monitor.take(written.take()) { stop(1) }
+                if !monitor.take(decided.take()) { stop(1) }
                 monitor.take(read.take())
             }
             reactor.watch(control)
@@ -105,6 +110,8 @@ struct PolicyService: ParsableCommand {
             return reactor
         }
         releases.stop()
+        decider.stop()
+        for read in denied.rest() { writer.take(.denied(read, nil)) }
         writer.stop()
     }
 }

@@ -4,6 +4,7 @@ import GRDB
 import Gate
 import Identity
 import Ledger
+import Rules
 import SwiftProtobuf
 import Vault
 import Wire
@@ -65,9 +66,47 @@ struct ReadLedger: Sendable {
 
     func size() throws -> UInt64 { try naming { try store.size() } }
 
+    /// What readers took in the longest period of a rate, from the entries alone. A release that nobody ended counts as ended now.
+    func tally(at now: WallTime) throws -> ReadTally {
+        let since = now - ReadTally.reach
+        let size = try size()
+        var start = size
+        // Back to the first page that is all older. Clocks may have gone back: a page is 256 chances to be right.
+        while start > 0 {
+            let page = (start > 256 ? start - 256 : 0)..<start
+            start = page.lowerBound
+            let isOlder = try naming { try store.entries(page) }.allSatisfy { recorded in
+                recorded.entry.flatMap { try? WireReadEntry(serializedBytes: $0.body) }.map { WallTime(microseconds: $0.atUs) < since } ?? true
+            }
+            if isOlder { break }
+        }
+        var tally = ReadTally()
+        while start < size {
+            let page = start..<min(size, start + 256)
+            start = page.upperBound
+            for recorded in try naming({ try store.entries(page) }) {
+                guard let body = recorded.entry?.body else { continue }
+                let wire = try WireReadEntry(serializedBytes: body)
+                switch wire.what {
+                case .opened(let read): tally.opened(read.release, by: read.reader, read.parts)
+                case .ended(let read):
+                    let given = Dictionary(read.given.map { ($0.grant, Int64(clamping: $0.events)) }) { $0 + $1 }
+                    tally.ended(read.release, by: read.reader, given: given, at: WallTime(microseconds: wire.atUs))
+                case .denied, nil: continue
+                }
+            }
+        }
+        tally.allEnded(at: now)
+        return tally
+    }
+
     // MARK: Entries
 
-    func opened(_ record: ReleaseRecord, _ number: Int64, subjects: Int, events: Int64, in transaction: any VaultTransaction) throws {
+    /// Subjects that an entry names one by one. Who asks for more is counted: an entry of megabytes for each read would be the larger part of the vault.
+    private static let includedMax = 4_096
+
+    func opened(_ job: ReleaseJob, _ decided: DecidedRelease, _ allowed: AllowedRead?, _ number: Int64, in transaction: any VaultTransaction) throws {
+        let record = job.record
         var opened = WireReadOpened()
         opened.release = UInt64(number)
         opened.reader = record.reader
@@ -79,18 +118,65 @@ struct ReadLedger: Sendable {
         opened.fromUs = record.selection.from.microseconds
         opened.untilUs = record.selection.until.microseconds
         opened.epoch = record.epoch
-        opened.subjectCount = UInt32(clamping: subjects)
-        opened.eventsMax = UInt64(clamping: events)
+        opened.subjectCount = UInt32(clamping: decided.subjects)
+        opened.eventsMax = UInt64(clamping: decided.events)
         opened.directory = record.readsDirectory
+        opened.fields = record.fields
+        opened.person = job.person
+        opened.policy = job.rules.index
+        if let allowed {
+            let included = Set(allowed.places.keys.map(\.scope.subject)).sorted()
+            let places = Dictionary(uniqueKeysWithValues: included.enumerated().map { ($1, UInt32($0)) })
+            if included.count <= ReadLedger.includedMax { opened.included = included }
+            opened.uses = allowed.uses.map { use in
+                var wire = WireReadUse()
+                wire.grant = use.grant.name
+                wire.role = use.grant.role
+                wire.events = UInt64(clamping: use.events)
+                wire.subjectCount = UInt32(clamping: use.subjects.count)
+                if !opened.included.isEmpty { wire.subjects = use.subjects.compactMap { places[$0] }.sorted() }
+                return wire
+            }
+            opened.leftOut = decided.leftOut
+        }
         try append(.opened(opened), at: record.at, in: transaction)
     }
 
-    func ended(_ number: Int64, chunks: Int64, events: Int64, code: Int, at: WallTime, in transaction: any VaultTransaction) throws {
+    func denied(_ read: DeniedRead, at: WallTime, in transaction: any VaultTransaction) throws {
+        var denied = WireReadDenied()
+        denied.reader = read.record.reader
+        denied.person = read.person
+        denied.purpose = read.record.purpose
+        denied.justification = read.record.justification
+        denied.classes = Array(read.record.selection.classes.map(\.name).prefix(ReleaseRecord.deniedValuesMax))
+        denied.subjects = Array(read.record.selection.subjects.prefix(ReleaseRecord.deniedValuesMax))
+        denied.subjectCount = UInt32(clamping: read.record.selection.subjects.count)
+        denied.teams = Array(read.record.selection.teams.prefix(ReleaseRecord.deniedValuesMax))
+        denied.fromUs = read.record.selection.from.microseconds
+        denied.untilUs = read.record.selection.until.microseconds
+        denied.epoch = read.record.epoch
+        denied.directory = read.record.readsDirectory
+        denied.policy = read.policy
+        denied.why = read.why
+        denied.count = read.count
+        denied.sinceUs = read.since.microseconds
+        try append(.denied(denied), at: at, in: transaction)
+    }
+
+    func ended(_ end: ReleaseEnd, at: WallTime, in transaction: any VaultTransaction) throws {
+        let (number, chunks, events, code) = (end.number, end.chunks, end.events, end.code)
         var ended = WireReadEnded()
         ended.release = UInt64(number)
         ended.chunks = UInt64(chunks)
         ended.events = UInt64(events)
         ended.code = UInt32(clamping: code)
+        ended.reader = end.reader
+        ended.why = end.why
+        ended.given = end.given.sorted { $0.key < $1.key }.map { grant, events in
+            var given = WireReadGiven()
+            (given.grant, given.events) = (grant, UInt64(clamping: events))
+            return given
+        }
         try append(.ended(ended), at: at, in: transaction)
     }
 
@@ -166,5 +252,47 @@ struct ReadLedger: Sendable {
 
     private func naming<Value>(_ body: () throws -> Value) throws -> Value {
         do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, "in its ledger of reads \(error.words)") }
+    }
+}
+
+/// The end of a release.
+struct ReleaseEnd: Sendable {
+    let number: Int64
+    let reader: String
+    let chunks: Int64
+    let events: Int64
+    /// By grant.
+    let given: [String: Int64]
+    let code: Int
+    /// A word, where the right to read ended.
+    let why: String
+}
+
+extension WireReadOpened {
+    /// What it may take by each of its grants.
+    fileprivate var parts: [ReadTally.Part] {
+        uses.map { use in
+            let subjects = use.subjects.compactMap { Int($0) < included.count ? included[Int($0)] : nil }
+            return ReadTally.Part(
+                grant: use.grant, events: Int64(clamping: use.events), subjects: subjects, uncounted: max(0, Int64(use.subjectCount) - Int64(subjects.count)))
+        }
+    }
+}
+
+extension DecidedRelease {
+    /// Nobody, where no document was in force.
+    var leftOut: [WireLeftOut] {
+        (granted?.leftOut ?? [:]).sorted { $0.key < $1.key }.map { why, subjects in
+            var left = WireLeftOut()
+            (left.why, left.subjects) = (why, UInt32(clamping: subjects))
+            return left
+        }
+    }
+}
+
+extension AllowedRead {
+    /// As its entry will be read again.
+    var parts: [ReadTally.Part] {
+        uses.map { ReadTally.Part(grant: $0.grant.name, events: $0.events, subjects: Array($0.subjects)) }
     }
 }

@@ -7,14 +7,6 @@ import Synchronization
 import Vault
 import Wire
 
-/// One read that was asked for.
-struct ReleaseJob: Sendable {
-    let id: Data
-    let route: Route
-    let record: ReleaseRecord
-    let credit: Int
-}
-
 /// Streams the segments of releases. A thread of its own reads and packs; the reactor sends, and asks the gate for each chunk.
 final class Releases: Sendable {
     enum News: Sendable {
@@ -24,7 +16,7 @@ final class Releases: Sendable {
     }
 
     private enum Work: Sendable {
-        case begin(Int64, ReleaseJob)
+        case begin(ReleaseJob, OpenedRelease)
         case credit(Int64, Int)
         case cancel(Int64)
         case stop
@@ -32,6 +24,9 @@ final class Releases: Sendable {
 
     private struct Running {
         let job: ReleaseJob
+        let release: OpenedRelease
+        /// Empty: all of them.
+        let fields: Set<EventField>
         var cursor = SegmentCursor()
         var waiting: [Result<Segment, SegmentUnreadable>] = []
         var credit: Int
@@ -52,7 +47,7 @@ final class Releases: Sendable {
 
     func start() { startThread("releases") { [self] in run() } }
     func stop() { work.put(.stop) }
-    func begin(_ number: Int64, _ job: ReleaseJob) { work.put(.begin(number, job)) }
+    func begin(_ job: ReleaseJob, _ release: OpenedRelease) { work.put(.begin(job, release)) }
     func credit(_ number: Int64, _ chunks: Int) { work.put(.credit(number, chunks)) }
     func cancel(_ number: Int64) { work.put(.cancel(number)) }
 
@@ -64,7 +59,7 @@ final class Releases: Sendable {
             while true {
                 for item in work.takeAll() {
                     switch item {
-                    case .begin(let number, let job): running[number] = Running(job: job, credit: job.credit)
+                    case .begin(let job, let release): running[release.number] = Running(job: job, release: release, fields: Set(job.record.fields.compactMap(EventField.init)), credit: job.credit)
                     case .credit(let number, let chunks):
                         guard var release = running[number] else { break }
                         release.credit = min(Limits.releaseCreditMax, release.credit + chunks)
@@ -110,6 +105,8 @@ final class Releases: Sendable {
             }
             // What cannot be read ends the release here; what stands before it has gone out.
             let segment = try running.waiting.removeLast().get()
+            // Who was left out, and whoever has come since: they are not on the record.
+            if let allowed = running.release.allowed, allowed.places[ReadPlace(segment.scope, segment.dataClass)] == nil { continue }
             var chunk = WireChunk()
             var blob = segment.blob
             var extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)
@@ -120,6 +117,15 @@ final class Releases: Sendable {
                 }
                 let kept = try ColumnsCodec.filter(columns, extent: extent) { $0.at >= selection.from && $0.at < selection.until }.kept
                 guard let kept else { continue }
+                blob = Data(try compressor.compress(kept.bytes))
+                extent = kept.extent
+                chunk.columnsBytes = UInt32(kept.bytes.count)
+            }
+            if !running.fields.isEmpty {
+                let columns = try blob.withUnsafeBytes {
+                    try decompressor.decompress($0, expected: Int(chunk.columnsBytes), max: Limits.columnsBytesMax)
+                }
+                let kept = try ColumnsCodec.encode(ColumnsCodec.decode(columns, extent: extent).map { $0.keeping(running.fields) })
                 blob = Data(try compressor.compress(kept.bytes))
                 extent = kept.extent
                 chunk.columnsBytes = UInt32(kept.bytes.count)

@@ -32,7 +32,11 @@ final class VaultWriter: Sendable {
         case cosigned(Checkpoint, Data)
         /// What came as control's cosignature is none.
         case badCosignature
-        case released(ReleaseJob, number: Int64, subjects: Int, events: Int64, person: DirectoryEntry?)
+        case released(ReleaseJob, OpenedRelease, person: DirectoryEntry?)
+        /// It would take too much.
+        case overRate(ReleaseJob, ReadRefusal, DecidedRelease)
+        /// That this was denied is on the record.
+        case denied(DeniedAnswer)
         case releaseRefused(ReleaseJob, Refusal, String)
         /// What a look at the key files brought; nil: nothing has changed, and why.
         case keys([VaultKeyID]?, why: String)
@@ -72,8 +76,12 @@ final class VaultWriter: Sendable {
     enum Work: Sendable {
         case write(Prepared)
         case fence(Epoch, gate: Data, at: WallTime)
-        case release(ReleaseJob)
-        case ended(Int64, chunks: Int64, events: Int64, code: Int)
+        case release(ReleaseJob, DecidedRelease)
+        case ended(ReleaseEnd)
+        /// With whoever waits for an answer.
+        case denied(DeniedRead, DeniedAnswer?)
+        /// What was taken before this start.
+        case tally(ReadTally)
         /// Make the next offer to control, from where it says that it is.
         case offer(from: UInt64)
         /// Keep and cosign a checkpoint of control's.
@@ -129,7 +137,13 @@ final class VaultWriter: Sendable {
         startThread("opener") { [self] in openAll() }
         startThread("writer") { [self] in writeAll() }
         startThread("auditor") { [self] in
-            do { news.post(.audited(try reads.audit(), segments: try vault.audit())) } catch { news.post(.failed(vault.words(error))) }
+            do {
+                let size = try reads.audit()
+                let segments = try vault.audit()
+                // Before anybody hears that it is whole, and may be given something.
+                work.put(.tally(try reads.tally(at: Clock.wall())))
+                news.post(.audited(size, segments: segments))
+            } catch { news.post(.failed(vault.words(error))) }
         }
     }
 
@@ -197,6 +211,7 @@ final class VaultWriter: Sendable {
         var isFull = false
         var totalsShown = Instant(nanoseconds: 0)
         var housekeeping = Housekeeping(vault: vault, retention: retention)
+        var tally = ReadTally()
         while true {
             var group: [Prepared] = []
             var fences: [(Epoch, Data, WallTime)] = []
@@ -207,7 +222,8 @@ final class VaultWriter: Sendable {
                 switch item {
                 case .write(let prepared): group.append(prepared)
                 case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
-                case .release, .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory: others.append(item)
+                case .tally(let made): tally = made
+                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory: others.append(item)
                 case .stop: stopping = true
                 }
             }
@@ -220,7 +236,7 @@ final class VaultWriter: Sendable {
                 if !fences.isEmpty { try record(fences) }
                 fences = []
                 while let item = others.first {
-                    try perform(item)
+                    try perform(item, &tally)
                     if case .erase = item { housekeeping.mayErase() }
                     if case .lift = item { housekeeping.mayErase() }
                     if case .keepHolds = item { housekeeping.mayErase() }
@@ -245,10 +261,14 @@ final class VaultWriter: Sendable {
                 for prepared in group { news.post(.busy(prepared.batch, milliseconds: 1_000)) }
                 for item in others {
                     switch item {
-                    case .release(let job): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
+                    case .release(let job, _): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
                     case .directory(let job): news.post(.directoryRefused(job, .storeFull, "the directory cannot be written: the vault's disk is full"))
                     // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
                     case .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures: work.put(item)
+                    // Whoever was denied hears it now.
+                    case .denied(let read, let answer):
+                        if let answer { news.post(.denied(answer)) }
+                        work.put(.denied(read, nil))
                     default: break
                     }
                 }
@@ -421,29 +441,24 @@ final class VaultWriter: Sendable {
         for (epoch, _, _) in fences { news.post(.recorded(epoch)) }
     }
 
-    private func perform(_ item: Work) throws {
+    private func perform(_ item: Work, _ tally: inout ReadTally) throws {
         switch item {
-        case .release(let job):
-            let extent = try vault.extent(of: job.record.selection)
-            var number: Int64 = 0
-            // Recorded before released: the reader gets nothing until this has returned.
+        case .release(let job, let decided): try open(job, decided, &tally)
+        case .ended(let end):
+            let now = Clock.wall()
             try vault.transaction { transaction in
-                number = try transaction.open(job.record, subjects: extent.subjects, events: extent.events)
-                try reads.opened(job.record, number, subjects: extent.subjects, events: extent.events, in: transaction)
-                FaultPoint.pass("before-release-record")
+                try transaction.close(end.number, chunks: end.chunks, events: end.events, code: end.code, at: now)
+                try reads.ended(end, at: now, in: transaction)
                 return true
             }
-            FaultPoint.pass("after-release-record")
+            tally.ended(UInt64(end.number), by: end.reader, given: end.given, at: now)
             news.post(.grew(try reads.size()))
-            let person = job.record.readsDirectory ? try job.record.selection.subjects.first.flatMap(vault.person) : nil
-            news.post(.released(job, number: number, subjects: extent.subjects, events: extent.events, person: person))
-        case .ended(let release, let chunks, let events, let code):
+        case .denied(let read, let answer):
             try vault.transaction { transaction in
-                let now = Clock.wall()
-                try transaction.close(release, chunks: chunks, events: events, code: code, at: now)
-                try reads.ended(release, chunks: chunks, events: events, code: code, at: now, in: transaction)
+                try reads.denied(read, at: Clock.wall(), in: transaction)
                 return true
             }
+            if let answer { news.post(.denied(answer)) }
             news.post(.grew(try reads.size()))
         case .offer(let from): news.post(.offered(try reads.offer(from: from, stored: vault.stored)))
         case .cosign(let note, let checkpoint): news.post(.cosigned(checkpoint, try reads.cosign(note, at: Clock.wall())))
@@ -467,8 +482,35 @@ final class VaultWriter: Sendable {
             try vault.put(known, at: Clock.wall())
             for subject in job.removed { try vault.removePerson(subject) }
             news.post(.directory(job, stored: known.count, removed: job.removed.count, erased: job.people.count - known.count))
-        case .write, .fence, .stop: break
+        case .write, .fence, .tally, .stop: break
         }
+    }
+
+    /// What was taken is asked here, where releases come one after the other: two at once cannot both have the last of it.
+    private func open(_ job: ReleaseJob, _ decided: DecidedRelease, _ tally: inout ReadTally) throws {
+        let (record, now) = (job.record, Clock.wall())
+        var allowed: AllowedRead?
+        if let granted = decided.granted, let policy = job.rules.policy {
+            do throws(ReadRefusal) {
+                allowed = try policy.allow(granted) { grant in
+                    tally.taken(by: record.reader, grant.name, since: now - .seconds(Int64(grant.rate?.per.hours ?? 0) * 3_600))
+                }
+            } catch { return news.post(.overRate(job, error, decided)) }
+        }
+        var number: Int64 = 0
+        // Recorded before released: the reader gets nothing until this has returned.
+        try vault.transaction { transaction in
+            number = try transaction.open(record, subjects: decided.subjects, events: decided.events)
+            try reads.opened(job, decided, allowed, number, in: transaction)
+            FaultPoint.pass("before-release-record")
+            return true
+        }
+        FaultPoint.pass("after-release-record")
+        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [])
+        let entry = try reads.size()
+        news.post(.grew(entry))
+        let person = record.readsDirectory ? try record.selection.subjects.first.flatMap(vault.person) : nil
+        news.post(.released(job, OpenedRelease(number: number, entry: entry, decided: decided, allowed: allowed), person: person))
     }
 }
 

@@ -111,6 +111,8 @@ package final class Follower {
         let hasChanged = entries.contains { entry in
             switch entry.deed {
             case .began, .operatorsChanged, .serviceKeyAnnounced, .serviceKeyRetired: true
+            case .registered(let nodes, _): roles.contains("reader") && nodes.contains { $0.role == .reader }
+            case .removed: roles.contains("reader")
             default: false
             }
         }
@@ -118,6 +120,11 @@ package final class Follower {
         var table = trusted.admitted(roles, by: fold.governance)
         for member in fold.governance.operators.current.values {
             if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
+        }
+        if roles.contains("reader") {
+            for node in fold.governance.nodes.values where node.role == .reader {
+                if let key = CurveKey(node.key) { table[key] = "reader/\(node.name)" }
+            }
         }
         return table
     }

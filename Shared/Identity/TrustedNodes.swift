@@ -12,8 +12,11 @@ package struct TrustedNodes: Codable, Sendable {
         /// Operators: the key that signs commands, in OpenSSH's form. Counts at the first start of control alone: from then on its ledger says who
         /// commands.
         package var signingKey: String?
+        /// Readers: who of the directory has the key, by their id. Absent: a job.
+        package var subject: String?
 
-        package init(name: String, role: String, key: String, signingKey: String? = nil) {
+        package init(name: String, role: String, key: String, signingKey: String? = nil, subject: String? = nil) {
+            self.subject = subject
             self.name = name
             self.role = role
             self.key = key

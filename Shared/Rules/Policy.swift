@@ -95,7 +95,7 @@ package struct Policy: Sendable {
     }
 
     /// Why somebody may not read. Of several reasons, the one that stands last in the way.
-    package enum Denial: Hashable, Sendable {
+    package enum Denial: Error, Hashable, Sendable {
         case unknownPurpose, unknownClass, neverStored
         /// The purpose is not for this class.
         case notOfPurpose
@@ -129,21 +129,54 @@ package struct Policy: Sendable {
     package func mayRead(
         _ reader: Person, for purpose: String, _ dataClass: DataClass, of subject: Person, records: Records, at now: WallTime
     ) -> Access {
-        guard let place = classes[dataClass.name] else { return .denied(.unknownClass) }
-        guard document.classes[place].retention != nil else { return .denied(.neverStored) }
-        guard let known = purposes[purpose] else { return .denied(.unknownPurpose) }
-        guard known.classes.contains(dataClass.name) else { return .denied(.notOfPurpose) }
-        let held = roles(of: reader)
+        mayRead(holding: roles(of: reader), for: purpose, dataClass, of: subject, records: records, at: now)
+    }
+
+    /// The same for whoever has these roles.
+    func mayRead(
+        holding held: Set<String>, for purpose: String, _ dataClass: DataClass, of subject: Person, records: Records, at now: WallTime
+    ) -> Access {
+        do throws(Denial) {
+            let (known, granted) = try grants(holding: held, for: purpose, dataClass)
+            let subjectRoles = roles(of: subject)
+            let covering = granted.filter { $0.subjects.contains(subject, roles: subjectRoles) }.sorted(by: Policy.lastsLonger)
+            guard !covering.isEmpty else { throw .subjectNotCovered }
+            let live = try Policy.live(covering, at: now)
+            guard records.has(known.basis.asks, for: purpose) else { throw .noRecord(known.basis.asks) }
+            return .granted(live)
+        } catch { return .denied(error) }
+    }
+
+    /// Whether there is anybody of whom whoever has these roles may read the class. Nil: there may be.
+    func denial(holding held: Set<String>, for purpose: String, _ dataClass: DataClass, at now: WallTime) -> Denial? {
+        do throws(Denial) {
+            _ = try Policy.live(grants(holding: held, for: purpose, dataClass).grants.sorted(by: Policy.lastsLonger), at: now)
+            return nil
+        } catch { return error }
+    }
+
+    /// Never empty.
+    private func grants(
+        holding held: Set<String>, for purpose: String, _ dataClass: DataClass
+    ) throws(Denial) -> (purpose: PolicyDocument.Purpose, grants: [PolicyDocument.Grant]) {
+        guard let place = classes[dataClass.name] else { throw .unknownClass }
+        guard document.classes[place].retention != nil else { throw .neverStored }
+        guard let known = purposes[purpose] else { throw .unknownPurpose }
+        guard known.classes.contains(dataClass.name) else { throw .notOfPurpose }
         let granted = document.grants.filter { $0.purpose == purpose && $0.classes.contains(dataClass.name) && held.contains($0.role) }
-        guard !granted.isEmpty else { return .denied(.noGrant) }
-        let subjectRoles = roles(of: subject)
-        let covering = granted.filter { $0.subjects.contains(subject, roles: subjectRoles) }
-            .sorted { ($0.expires ?? .distantFuture, $1.name) > ($1.expires ?? .distantFuture, $0.name) }
-        guard let longest = covering.first else { return .denied(.subjectNotCovered) }
-        let live = covering.filter { $0.isLive(at: now) }
-        guard !live.isEmpty else { return .denied(.expired(grant: longest.name, at: longest.expires ?? .distantFuture)) }
-        guard records.has(known.basis.asks, for: purpose) else { return .denied(.noRecord(known.basis.asks)) }
-        return .granted(live)
+        guard !granted.isEmpty else { throw .noGrant }
+        return (known, granted)
+    }
+
+    private static func lastsLonger(_ left: PolicyDocument.Grant, _ right: PolicyDocument.Grant) -> Bool {
+        (left.expires ?? .distantFuture, right.name) > (right.expires ?? .distantFuture, left.name)
+    }
+
+    /// - Parameter grants: The one that lasts longest first.
+    private static func live(_ grants: [PolicyDocument.Grant], at now: WallTime) throws(Denial) -> [PolicyDocument.Grant] {
+        let live = grants.filter { $0.isLive(at: now) }
+        guard live.isEmpty, let longest = grants.first else { return live }
+        throw .expired(grant: longest.name, at: longest.expires ?? .distantFuture)
     }
 }
 

@@ -18,6 +18,17 @@ extension SQLiteVault {
         }
     }
 
+    package func shares(of selection: Selection) throws -> [SegmentShare] {
+        try pool.read { db in
+            var shares: [SegmentShare] = []
+            var walk = Walk(selection, longest: longest.withLock { $0 })
+            while let subject = try walk.subject(in: db) {
+                for dataClass in walk.classes { shares += try walk.shares(subject, dataClass, in: db) }
+            }
+            return shares
+        }
+    }
+
     package func segments(
         _ selection: Selection, after cursor: SegmentCursor, limit: Int
     ) throws -> (segments: [Result<Segment, SegmentUnreadable>], next: SegmentCursor) {
@@ -133,6 +144,15 @@ extension SQLiteVault {
                     FROM segment WHERE \(condition(subject)) ORDER BY first_ns, number LIMIT ?
                     """)
             return try Row.fetchAll(statement, arguments: arguments(subject, dataClass, after: after) + [limit])
+        }
+
+        func shares(_ subject: String, _ dataClass: String, in db: Database) throws -> [SegmentShare] {
+            let statement = try db.cachedStatement(
+                sql: "SELECT site, team, TOTAL(count) FROM segment WHERE \(condition(subject)) GROUP BY site, team ORDER BY site, team")
+            return try Row.fetchAll(statement, arguments: arguments(subject, dataClass, after: (lower, .min))).map { row in
+                SegmentShare(
+                    scope: Scope(subject: subject, site: row[0], team: row[1]), dataClass: DataClass(dataClass), events: Int64(exactly: (row[2] as Double).rounded()) ?? .max)
+            }
         }
 
         func sum(_ subject: String, _ dataClass: String, in db: Database) throws -> Double {

@@ -67,6 +67,13 @@ package struct Selection: Hashable, Sendable {
     }
 }
 
+/// How much a selection has of one class of what was captured of somebody at one place.
+package struct SegmentShare: Hashable, Sendable {
+    package var scope: Scope
+    package var dataClass: DataClass
+    package var events: Int64
+}
+
 /// The record of one read. Durable before the first byte leaves.
 package struct ReleaseRecord: Sendable {
     package var reader: String
@@ -77,10 +84,13 @@ package struct ReleaseRecord: Sendable {
     package var epoch: UInt64
     /// Their entry in the directory as well.
     package var readsDirectory: Bool
+    /// Of events; empty: all of them.
+    package var fields: [String]
 
     package init(
-        reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64, readsDirectory: Bool = false
+        reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64, readsDirectory: Bool = false, fields: [String] = []
     ) {
+        self.fields = fields
         self.readsDirectory = readsDirectory
         self.reader = reader
         self.purpose = purpose
@@ -142,6 +152,8 @@ package protocol Vault: Sendable {
     /// For people: which file has failed, and what to do.
     func words(_ error: any Error) -> String
     func extent(of selection: Selection) throws -> (subjects: Int, events: Int64)
+    /// The same, told apart by whose and where it is, in the order of ``segments(_:after:limit:)``; of one subject and class by site and team.
+    func shares(of selection: Selection) throws -> [SegmentShare]
     /// The next segments of a selection, in the order of subject, class and time. Empty: there are no more. One that cannot be opened, or was
     /// changed, stands in its place as what it is.
     func segments(

@@ -73,6 +73,10 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     case tokenUsed = 39
     case tokenExpired = 40
     case tooMany = 41
+    /// By the policy document: this reader, purpose, class or subject.
+    case denied = 44
+    /// It would be more than the grant allows in its period.
+    case overRate = 45
 
     // A signed command is not taken.
     case unknownKey = 48
@@ -91,12 +95,13 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
     /// The sender's next step, so that no call site guesses from text.
     package var disposition: Disposition {
         switch self {
-        case .paused, .noLease, .quarantined, .storeFull, .sealed, .journalFull, .leaseEnded, .tooMany: .keep
+        case .paused, .noLease, .quarantined, .storeFull, .sealed, .journalFull, .leaseEnded, .tooMany, .overRate: .keep
         case .outOfOrder: .rewind
         case .helloFirst: .greet
         case .unreadable, .differs, .tooLarge, .malformed, .future, .wrongClass: .quarantine
         case .unknownKind, .unsupportedVersion, .notAllowed, .unknownNode, .routingID, .notFound, .invalid, .unknownKey, .revokedKey, .badSignature,
-            .notTheAuthor, .otherLedger, .expired, .notYetValid, .staleIndex, .indexAhead, .replayed, .notApproved, .tokenUnknown, .tokenUsed, .tokenExpired:
+            .notTheAuthor, .otherLedger, .expired, .notYetValid, .staleIndex, .indexAhead, .replayed, .notApproved, .tokenUnknown, .tokenUsed, .tokenExpired,
+            .denied:
             .give
         }
     }
@@ -154,6 +159,8 @@ package enum Refusal: UInt32, Error, Hashable, Sendable, CaseIterable {
         case .tokenUsed: "token-used"
         case .tokenExpired: "token-expired"
         case .tooMany: "too-many"
+        case .denied: "denied"
+        case .overRate: "over-rate"
         }
     }
 }

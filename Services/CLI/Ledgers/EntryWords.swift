@@ -48,9 +48,13 @@ enum EntryWords {
             let who = read.subjects.isEmpty && read.teams.isEmpty ? "everyone" : list(read.subjects + read.teams.map { "team \($0)" })
             let extent = "\(Show.time(microseconds: read.fromUs)) to \(Show.time(microseconds: read.untilUs))"
             return Terminal.safe(
-                "\(time)   \(read.reader)   opens release \(read.release): \(list(read.classes)) of \(who), \(extent), for \(read.purpose), \(read.eventsMax) events of \(read.subjectCount) subjects at most, epoch \(read.epoch)   \"\(read.justification)\"")
+                "\(time)   \(read.reader)   opens release \(read.release): \(list(read.classes)) of \(who), \(extent), for \(read.purpose), \(read.eventsMax) events of \(read.subjectCount) subjects at most, epoch \(read.epoch)\(read.policy == 0 ? "" : ", policy of entry \(read.policy)")\(read.uses.isEmpty ? "" : ", by grant \(list(read.uses.map { "\($0.grant) to \($0.role)" }))")\(read.leftOut.isEmpty ? "" : ", without \(list(read.leftOut.map { "\($0.subjects) (\($0.why))" }))")   \"\(read.justification)\"")
         case .ended(let read):
-            return "\(time)   release \(read.release) ended: \(read.events) events in \(read.chunks) chunks\(read.code == 0 ? "" : ", cut off (\(Refusal(rawValue: read.code)?.word ?? "\(read.code)"))")"
+            return "\(time)   release \(read.release) ended: \(read.events) events in \(read.chunks) chunks\(read.code == 0 ? "" : ", cut off (\(Refusal(rawValue: read.code)?.word ?? "\(read.code)")\(read.why.isEmpty ? "" : ": \(read.why)"))")"
+        case .denied(let read):
+            let who = read.subjects.isEmpty && read.teams.isEmpty ? "everyone" : list(read.subjects + read.teams.map { "team \($0)" })
+            return Terminal.safe(
+                "\(time)   \(read.reader)   is denied \(list(read.classes)) of \(who), for \(read.purpose): \(read.why)\(read.count > 1 ? ", and \(read.count - 1) more since \(Show.time(microseconds: read.sinceUs))" : "")   \"\(read.justification)\"")
         case nil: return "\(time)   unknown to this version"
         }
     }

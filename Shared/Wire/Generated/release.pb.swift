@@ -59,6 +59,9 @@ package nonisolated struct WireReleaseRequest: Sendable {
   /// Their entry of the directory as well; one subject, no team.
   package var directory: Bool = false
 
+  /// Of events; empty: all of them.
+  package var fields: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -89,11 +92,40 @@ package nonisolated struct WireRelease: Sendable {
   /// Clears the value of `person`. Subsequent reads from it will return its default value.
   package mutating func clearPerson() {self._person = nil}
 
+  /// Of the read ledger: where it is recorded.
+  package var entry: UInt64 = 0
+
+  /// What it rests on. Empty: no policy document is in force, or there is nothing to read.
+  package var grants: [String] = []
+
+  /// Of the reader, to which these are granted.
+  package var roles: [String] = []
+
+  /// Entry of control's ledger that set the document; 0: none.
+  package var policy: UInt64 = 0
+
+  package var leftOut: [WireLeftOut] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _person: WirePerson? = nil
+}
+
+/// Of a team or of everyone: subjects of whom something may not be read, and is not in it.
+package nonisolated struct WireLeftOut: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var why: String = String()
+
+  package var subjects: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// Whom a subject's id stands for.
@@ -228,32 +260,49 @@ package nonisolated struct WireReleaseEnded: Sendable {
 }
 
 /// An entry of policy's ledger (draft). Its leaf in the Merkle tree, at number - 1, is 0x01 and SHA-256(salt, body), as in control's.
-package nonisolated struct WireReadEntry: Sendable {
+package nonisolated struct WireReadEntry: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// From 1, without gaps.
-  package var number: UInt64 = 0
+  package var number: UInt64 {
+    get {_storage._number}
+    set {_uniqueStorage()._number = newValue}
+  }
 
-  package var atUs: Int64 = 0
+  package var atUs: Int64 {
+    get {_storage._atUs}
+    set {_uniqueStorage()._atUs = newValue}
+  }
 
-  package var what: WireReadEntry.OneOf_What? = nil
+  package var what: OneOf_What? {
+    get {return _storage._what}
+    set {_uniqueStorage()._what = newValue}
+  }
 
   package var opened: WireReadOpened {
     get {
-      if case .opened(let v)? = what {return v}
+      if case .opened(let v)? = _storage._what {return v}
       return WireReadOpened()
     }
-    set {what = .opened(newValue)}
+    set {_uniqueStorage()._what = .opened(newValue)}
   }
 
   package var ended: WireReadEnded {
     get {
-      if case .ended(let v)? = what {return v}
+      if case .ended(let v)? = _storage._what {return v}
       return WireReadEnded()
     }
-    set {what = .ended(newValue)}
+    set {_uniqueStorage()._what = .ended(newValue)}
+  }
+
+  package var denied: WireReadDenied {
+    get {
+      if case .denied(let v)? = _storage._what {return v}
+      return WireReadDenied()
+    }
+    set {_uniqueStorage()._what = .denied(newValue)}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -261,46 +310,148 @@ package nonisolated struct WireReadEntry: Sendable {
   package nonisolated enum OneOf_What: Equatable, Sendable {
     case opened(WireReadOpened)
     case ended(WireReadEnded)
+    case denied(WireReadDenied)
 
   }
 
   package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Durable before the first byte is released.
-package nonisolated struct WireReadOpened: Sendable {
+package nonisolated struct WireReadOpened: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var release: UInt64 = 0
+  package var release: UInt64 {
+    get {_storage._release}
+    set {_uniqueStorage()._release = newValue}
+  }
 
-  package var reader: String = String()
+  package var reader: String {
+    get {_storage._reader}
+    set {_uniqueStorage()._reader = newValue}
+  }
 
-  package var purpose: String = String()
+  package var purpose: String {
+    get {_storage._purpose}
+    set {_uniqueStorage()._purpose = newValue}
+  }
 
-  package var justification: String = String()
+  package var justification: String {
+    get {_storage._justification}
+    set {_uniqueStorage()._justification = newValue}
+  }
 
-  package var classes: [String] = []
+  package var classes: [String] {
+    get {_storage._classes}
+    set {_uniqueStorage()._classes = newValue}
+  }
 
   /// Opaque ids; as in ReleaseRequest.
-  package var subjects: [String] = []
+  package var subjects: [String] {
+    get {_storage._subjects}
+    set {_uniqueStorage()._subjects = newValue}
+  }
 
-  package var teams: [String] = []
+  package var teams: [String] {
+    get {_storage._teams}
+    set {_uniqueStorage()._teams = newValue}
+  }
 
-  package var fromUs: Int64 = 0
+  package var fromUs: Int64 {
+    get {_storage._fromUs}
+    set {_uniqueStorage()._fromUs = newValue}
+  }
 
-  package var untilUs: Int64 = 0
+  package var untilUs: Int64 {
+    get {_storage._untilUs}
+    set {_uniqueStorage()._untilUs = newValue}
+  }
 
-  package var epoch: UInt64 = 0
+  package var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
 
   /// That had something in it.
-  package var subjectCount: UInt32 = 0
+  package var subjectCount: UInt32 {
+    get {_storage._subjectCount}
+    set {_uniqueStorage()._subjectCount = newValue}
+  }
 
-  package var eventsMax: UInt64 = 0
+  package var eventsMax: UInt64 {
+    get {_storage._eventsMax}
+    set {_uniqueStorage()._eventsMax = newValue}
+  }
 
   /// Their entry of the directory, too.
-  package var directory: Bool = false
+  package var directory: Bool {
+    get {_storage._directory}
+    set {_uniqueStorage()._directory = newValue}
+  }
+
+  /// What it rests on. Empty: `policy` is 0, or there is nothing to read.
+  package var uses: [WireReadUse] {
+    get {_storage._uses}
+    set {_uniqueStorage()._uses = newValue}
+  }
+
+  /// Entry of control's ledger that set the policy document; 0: none was in force.
+  package var policy: UInt64 {
+    get {_storage._policy}
+    set {_uniqueStorage()._policy = newValue}
+  }
+
+  /// Who is in it, and nobody else. Empty: they are too many to be named, or nobody is.
+  package var included: [String] {
+    get {_storage._included}
+    set {_uniqueStorage()._included = newValue}
+  }
+
+  package var leftOut: [WireLeftOut] {
+    get {_storage._leftOut}
+    set {_uniqueStorage()._leftOut = newValue}
+  }
+
+  /// Of events; as in ReleaseRequest.
+  package var fields: [String] {
+    get {_storage._fields}
+    set {_uniqueStorage()._fields = newValue}
+  }
+
+  /// Of the directory, who has the reader's key. Empty: nobody.
+  package var person: String {
+    get {_storage._person}
+    set {_uniqueStorage()._person = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What a release may take by one grant.
+package nonisolated struct WireReadUse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var grant: String = String()
+
+  package var role: String = String()
+
+  /// At most.
+  package var events: UInt64 = 0
+
+  package var subjectCount: UInt32 = 0
+
+  /// Places in `included`, from 0. Empty if that is.
+  package var subjects: [UInt32] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -321,6 +472,78 @@ package nonisolated struct WireReadEnded: Sendable {
   /// 0: all of it. Else a refusal code: what cut it off.
   package var code: UInt32 = 0
 
+  package var reader: String = String()
+
+  /// By grant. Empty: no policy document was in force, or nothing was given.
+  package var given: [WireReadGiven] = []
+
+  /// Code 44: a word, as in ReadDenied.
+  package var why: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireReadGiven: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var grant: String = String()
+
+  package var events: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Nothing was released. Of one reader there is one in a minute; what else they are denied in it is counted in the next.
+package nonisolated struct WireReadDenied: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var reader: String = String()
+
+  /// As it was asked; of several, the last.
+  package var purpose: String = String()
+
+  package var justification: String = String()
+
+  package var classes: [String] = []
+
+  /// The first 100.
+  package var subjects: [String] = []
+
+  /// The first 100.
+  package var teams: [String] = []
+
+  package var fromUs: Int64 = 0
+
+  package var untilUs: Int64 = 0
+
+  package var epoch: UInt64 = 0
+
+  /// As in ReadOpened.
+  package var policy: UInt64 = 0
+
+  /// A word; of several, the last.
+  package var why: String = String()
+
+  /// Requests that this entry stands for.
+  package var count: UInt64 = 0
+
+  /// The first of them.
+  package var sinceUs: Int64 = 0
+
+  package var subjectCount: UInt32 = 0
+
+  package var directory: Bool = false
+
+  package var person: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -332,7 +555,7 @@ fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
 
 nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReleaseRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}credit\0\u{1}directory\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}credit\0\u{1}directory\0\u{1}fields\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -350,6 +573,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
       case 9: try { try decoder.decodeSingularUInt32Field(value: &self.credit) }()
       case 10: try { try decoder.decodeSingularBoolField(value: &self.directory) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.fields) }()
       default: break
       }
     }
@@ -386,6 +610,9 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.directory != false {
       try visitor.visitSingularBoolField(value: self.directory, fieldNumber: 10)
     }
+    if !self.fields.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fields, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -400,6 +627,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.untilUs != rhs.untilUs {return false}
     if lhs.credit != rhs.credit {return false}
     if lhs.directory != rhs.directory {return false}
+    if lhs.fields != rhs.fields {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -407,7 +635,7 @@ nonisolated extension WireReleaseRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Release"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}release\0\u{1}subjects\0\u{1}events\0\u{1}person\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}release\0\u{1}subjects\0\u{1}events\0\u{1}person\0\u{1}entry\0\u{1}grants\0\u{1}roles\0\u{1}policy\0\u{3}left_out\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -420,6 +648,11 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.subjects) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._person) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.entry) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.grants) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.roles) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.policy) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.leftOut) }()
       default: break
       }
     }
@@ -445,6 +678,21 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
     try { if let v = self._person {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    if self.entry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entry, fieldNumber: 6)
+    }
+    if !self.grants.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.grants, fieldNumber: 7)
+    }
+    if !self.roles.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.roles, fieldNumber: 8)
+    }
+    if self.policy != 0 {
+      try visitor.visitSingularUInt64Field(value: self.policy, fieldNumber: 9)
+    }
+    if !self.leftOut.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.leftOut, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -454,6 +702,46 @@ nonisolated extension WireRelease: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.subjects != rhs.subjects {return false}
     if lhs.events != rhs.events {return false}
     if lhs._person != rhs._person {return false}
+    if lhs.entry != rhs.entry {return false}
+    if lhs.grants != rhs.grants {return false}
+    if lhs.roles != rhs.roles {return false}
+    if lhs.policy != rhs.policy {return false}
+    if lhs.leftOut != rhs.leftOut {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLeftOut: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeftOut"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}why\0\u{1}subjects\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.subjects) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 1)
+    }
+    if self.subjects != 0 {
+      try visitor.visitSingularUInt32Field(value: self.subjects, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLeftOut, rhs: WireLeftOut) -> Bool {
+    if lhs.why != rhs.why {return false}
+    if lhs.subjects != rhs.subjects {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -766,76 +1054,133 @@ nonisolated extension WireReleaseEnded: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireReadEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadEntry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}at_us\0\u{1}opened\0\u{1}ended\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}at_us\0\u{1}opened\0\u{1}ended\0\u{1}denied\0")
+
+  fileprivate class _StorageClass {
+    var _number: UInt64 = 0
+    var _atUs: Int64 = 0
+    var _what: WireReadEntry.OneOf_What?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _number = source._number
+      _atUs = source._atUs
+      _what = source._what
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
-      case 3: try {
-        var v: WireReadOpened?
-        var hadOneofValue = false
-        if let current = self.what {
-          hadOneofValue = true
-          if case .opened(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._number) }()
+        case 2: try { try decoder.decodeSingularInt64Field(value: &_storage._atUs) }()
+        case 3: try {
+          var v: WireReadOpened?
+          var hadOneofValue = false
+          if let current = _storage._what {
+            hadOneofValue = true
+            if case .opened(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._what = .opened(v)
+          }
+        }()
+        case 4: try {
+          var v: WireReadEnded?
+          var hadOneofValue = false
+          if let current = _storage._what {
+            hadOneofValue = true
+            if case .ended(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._what = .ended(v)
+          }
+        }()
+        case 5: try {
+          var v: WireReadDenied?
+          var hadOneofValue = false
+          if let current = _storage._what {
+            hadOneofValue = true
+            if case .denied(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._what = .denied(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.what = .opened(v)
-        }
-      }()
-      case 4: try {
-        var v: WireReadEnded?
-        var hadOneofValue = false
-        if let current = self.what {
-          hadOneofValue = true
-          if case .ended(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.what = .ended(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.number != 0 {
-      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
-    }
-    if self.atUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 2)
-    }
-    switch self.what {
-    case .opened?: try {
-      guard case .opened(let v)? = self.what else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .ended?: try {
-      guard case .ended(let v)? = self.what else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case nil: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._number != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._number, fieldNumber: 1)
+      }
+      if _storage._atUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._atUs, fieldNumber: 2)
+      }
+      switch _storage._what {
+      case .opened?: try {
+        guard case .opened(let v)? = _storage._what else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .ended?: try {
+        guard case .ended(let v)? = _storage._what else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .denied?: try {
+        guard case .denied(let v)? = _storage._what else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case nil: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireReadEntry, rhs: WireReadEntry) -> Bool {
-    if lhs.number != rhs.number {return false}
-    if lhs.atUs != rhs.atUs {return false}
-    if lhs.what != rhs.what {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._number != rhs_storage._number {return false}
+        if _storage._atUs != rhs_storage._atUs {return false}
+        if _storage._what != rhs_storage._what {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -843,7 +1188,199 @@ nonisolated extension WireReadEntry: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0\u{1}uses\0\u{1}policy\0\u{1}included\0\u{3}left_out\0\u{1}fields\0\u{1}person\0")
+
+  fileprivate class _StorageClass {
+    var _release: UInt64 = 0
+    var _reader: String = String()
+    var _purpose: String = String()
+    var _justification: String = String()
+    var _classes: [String] = []
+    var _subjects: [String] = []
+    var _teams: [String] = []
+    var _fromUs: Int64 = 0
+    var _untilUs: Int64 = 0
+    var _epoch: UInt64 = 0
+    var _subjectCount: UInt32 = 0
+    var _eventsMax: UInt64 = 0
+    var _directory: Bool = false
+    var _uses: [WireReadUse] = []
+    var _policy: UInt64 = 0
+    var _included: [String] = []
+    var _leftOut: [WireLeftOut] = []
+    var _fields: [String] = []
+    var _person: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _release = source._release
+      _reader = source._reader
+      _purpose = source._purpose
+      _justification = source._justification
+      _classes = source._classes
+      _subjects = source._subjects
+      _teams = source._teams
+      _fromUs = source._fromUs
+      _untilUs = source._untilUs
+      _epoch = source._epoch
+      _subjectCount = source._subjectCount
+      _eventsMax = source._eventsMax
+      _directory = source._directory
+      _uses = source._uses
+      _policy = source._policy
+      _included = source._included
+      _leftOut = source._leftOut
+      _fields = source._fields
+      _person = source._person
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._release) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._reader) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._purpose) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._justification) }()
+        case 5: try { try decoder.decodeRepeatedStringField(value: &_storage._classes) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._subjects) }()
+        case 7: try { try decoder.decodeRepeatedStringField(value: &_storage._teams) }()
+        case 8: try { try decoder.decodeSingularInt64Field(value: &_storage._fromUs) }()
+        case 9: try { try decoder.decodeSingularInt64Field(value: &_storage._untilUs) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._subjectCount) }()
+        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._eventsMax) }()
+        case 13: try { try decoder.decodeSingularBoolField(value: &_storage._directory) }()
+        case 14: try { try decoder.decodeRepeatedMessageField(value: &_storage._uses) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._policy) }()
+        case 16: try { try decoder.decodeRepeatedStringField(value: &_storage._included) }()
+        case 17: try { try decoder.decodeRepeatedMessageField(value: &_storage._leftOut) }()
+        case 18: try { try decoder.decodeRepeatedStringField(value: &_storage._fields) }()
+        case 19: try { try decoder.decodeSingularStringField(value: &_storage._person) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if _storage._release != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._release, fieldNumber: 1)
+      }
+      if !_storage._reader.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._reader, fieldNumber: 2)
+      }
+      if !_storage._purpose.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._purpose, fieldNumber: 3)
+      }
+      if !_storage._justification.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._justification, fieldNumber: 4)
+      }
+      if !_storage._classes.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._classes, fieldNumber: 5)
+      }
+      if !_storage._subjects.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._subjects, fieldNumber: 6)
+      }
+      if !_storage._teams.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._teams, fieldNumber: 7)
+      }
+      if _storage._fromUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._fromUs, fieldNumber: 8)
+      }
+      if _storage._untilUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._untilUs, fieldNumber: 9)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 10)
+      }
+      if _storage._subjectCount != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._subjectCount, fieldNumber: 11)
+      }
+      if _storage._eventsMax != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._eventsMax, fieldNumber: 12)
+      }
+      if _storage._directory != false {
+        try visitor.visitSingularBoolField(value: _storage._directory, fieldNumber: 13)
+      }
+      if !_storage._uses.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._uses, fieldNumber: 14)
+      }
+      if _storage._policy != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._policy, fieldNumber: 15)
+      }
+      if !_storage._included.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._included, fieldNumber: 16)
+      }
+      if !_storage._leftOut.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._leftOut, fieldNumber: 17)
+      }
+      if !_storage._fields.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._fields, fieldNumber: 18)
+      }
+      if !_storage._person.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._person, fieldNumber: 19)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadOpened, rhs: WireReadOpened) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._release != rhs_storage._release {return false}
+        if _storage._reader != rhs_storage._reader {return false}
+        if _storage._purpose != rhs_storage._purpose {return false}
+        if _storage._justification != rhs_storage._justification {return false}
+        if _storage._classes != rhs_storage._classes {return false}
+        if _storage._subjects != rhs_storage._subjects {return false}
+        if _storage._teams != rhs_storage._teams {return false}
+        if _storage._fromUs != rhs_storage._fromUs {return false}
+        if _storage._untilUs != rhs_storage._untilUs {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._subjectCount != rhs_storage._subjectCount {return false}
+        if _storage._eventsMax != rhs_storage._eventsMax {return false}
+        if _storage._directory != rhs_storage._directory {return false}
+        if _storage._uses != rhs_storage._uses {return false}
+        if _storage._policy != rhs_storage._policy {return false}
+        if _storage._included != rhs_storage._included {return false}
+        if _storage._leftOut != rhs_storage._leftOut {return false}
+        if _storage._fields != rhs_storage._fields {return false}
+        if _storage._person != rhs_storage._person {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadUse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadUse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}grant\0\u{1}role\0\u{1}events\0\u{3}subject_count\0\u{1}subjects\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -851,81 +1388,41 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.release) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.reader) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.justification) }()
-      case 5: try { try decoder.decodeRepeatedStringField(value: &self.classes) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.teams) }()
-      case 8: try { try decoder.decodeSingularInt64Field(value: &self.fromUs) }()
-      case 9: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
-      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
-      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.subjectCount) }()
-      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.eventsMax) }()
-      case 13: try { try decoder.decodeSingularBoolField(value: &self.directory) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.grant) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.role) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.subjectCount) }()
+      case 5: try { try decoder.decodeRepeatedUInt32Field(value: &self.subjects) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.release != 0 {
-      try visitor.visitSingularUInt64Field(value: self.release, fieldNumber: 1)
+    if !self.grant.isEmpty {
+      try visitor.visitSingularStringField(value: self.grant, fieldNumber: 1)
     }
-    if !self.reader.isEmpty {
-      try visitor.visitSingularStringField(value: self.reader, fieldNumber: 2)
+    if !self.role.isEmpty {
+      try visitor.visitSingularStringField(value: self.role, fieldNumber: 2)
     }
-    if !self.purpose.isEmpty {
-      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 3)
-    }
-    if !self.justification.isEmpty {
-      try visitor.visitSingularStringField(value: self.justification, fieldNumber: 4)
-    }
-    if !self.classes.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.classes, fieldNumber: 5)
-    }
-    if !self.subjects.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 6)
-    }
-    if !self.teams.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.teams, fieldNumber: 7)
-    }
-    if self.fromUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.fromUs, fieldNumber: 8)
-    }
-    if self.untilUs != 0 {
-      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 9)
-    }
-    if self.epoch != 0 {
-      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 10)
+    if self.events != 0 {
+      try visitor.visitSingularUInt64Field(value: self.events, fieldNumber: 3)
     }
     if self.subjectCount != 0 {
-      try visitor.visitSingularUInt32Field(value: self.subjectCount, fieldNumber: 11)
+      try visitor.visitSingularUInt32Field(value: self.subjectCount, fieldNumber: 4)
     }
-    if self.eventsMax != 0 {
-      try visitor.visitSingularUInt64Field(value: self.eventsMax, fieldNumber: 12)
-    }
-    if self.directory != false {
-      try visitor.visitSingularBoolField(value: self.directory, fieldNumber: 13)
+    if !self.subjects.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.subjects, fieldNumber: 5)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireReadOpened, rhs: WireReadOpened) -> Bool {
-    if lhs.release != rhs.release {return false}
-    if lhs.reader != rhs.reader {return false}
-    if lhs.purpose != rhs.purpose {return false}
-    if lhs.justification != rhs.justification {return false}
-    if lhs.classes != rhs.classes {return false}
-    if lhs.subjects != rhs.subjects {return false}
-    if lhs.teams != rhs.teams {return false}
-    if lhs.fromUs != rhs.fromUs {return false}
-    if lhs.untilUs != rhs.untilUs {return false}
-    if lhs.epoch != rhs.epoch {return false}
+  package static func ==(lhs: WireReadUse, rhs: WireReadUse) -> Bool {
+    if lhs.grant != rhs.grant {return false}
+    if lhs.role != rhs.role {return false}
+    if lhs.events != rhs.events {return false}
     if lhs.subjectCount != rhs.subjectCount {return false}
-    if lhs.eventsMax != rhs.eventsMax {return false}
-    if lhs.directory != rhs.directory {return false}
+    if lhs.subjects != rhs.subjects {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -933,7 +1430,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadEnded"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}chunks\0\u{1}events\0\u{1}code\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}chunks\0\u{1}events\0\u{1}code\0\u{1}reader\0\u{1}given\0\u{1}why\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -945,6 +1442,9 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.chunks) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.code) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reader) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.given) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.why) }()
       default: break
       }
     }
@@ -963,6 +1463,15 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.code != 0 {
       try visitor.visitSingularUInt32Field(value: self.code, fieldNumber: 4)
     }
+    if !self.reader.isEmpty {
+      try visitor.visitSingularStringField(value: self.reader, fieldNumber: 5)
+    }
+    if !self.given.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.given, fieldNumber: 6)
+    }
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -971,6 +1480,149 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.chunks != rhs.chunks {return false}
     if lhs.events != rhs.events {return false}
     if lhs.code != rhs.code {return false}
+    if lhs.reader != rhs.reader {return false}
+    if lhs.given != rhs.given {return false}
+    if lhs.why != rhs.why {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadGiven: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadGiven"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}grant\0\u{1}events\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.grant) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.grant.isEmpty {
+      try visitor.visitSingularStringField(value: self.grant, fieldNumber: 1)
+    }
+    if self.events != 0 {
+      try visitor.visitSingularUInt64Field(value: self.events, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadGiven, rhs: WireReadGiven) -> Bool {
+    if lhs.grant != rhs.grant {return false}
+    if lhs.events != rhs.events {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadDenied: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadDenied"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{1}policy\0\u{1}why\0\u{1}count\0\u{3}since_us\0\u{3}subject_count\0\u{1}directory\0\u{1}person\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.reader) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.justification) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.classes) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.teams) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.fromUs) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.untilUs) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.policy) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 13: try { try decoder.decodeSingularInt64Field(value: &self.sinceUs) }()
+      case 14: try { try decoder.decodeSingularUInt32Field(value: &self.subjectCount) }()
+      case 15: try { try decoder.decodeSingularBoolField(value: &self.directory) }()
+      case 16: try { try decoder.decodeSingularStringField(value: &self.person) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.reader.isEmpty {
+      try visitor.visitSingularStringField(value: self.reader, fieldNumber: 1)
+    }
+    if !self.purpose.isEmpty {
+      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 2)
+    }
+    if !self.justification.isEmpty {
+      try visitor.visitSingularStringField(value: self.justification, fieldNumber: 3)
+    }
+    if !self.classes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.classes, fieldNumber: 4)
+    }
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 5)
+    }
+    if !self.teams.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.teams, fieldNumber: 6)
+    }
+    if self.fromUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.fromUs, fieldNumber: 7)
+    }
+    if self.untilUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.untilUs, fieldNumber: 8)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 9)
+    }
+    if self.policy != 0 {
+      try visitor.visitSingularUInt64Field(value: self.policy, fieldNumber: 10)
+    }
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 11)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 12)
+    }
+    if self.sinceUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.sinceUs, fieldNumber: 13)
+    }
+    if self.subjectCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.subjectCount, fieldNumber: 14)
+    }
+    if self.directory != false {
+      try visitor.visitSingularBoolField(value: self.directory, fieldNumber: 15)
+    }
+    if !self.person.isEmpty {
+      try visitor.visitSingularStringField(value: self.person, fieldNumber: 16)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadDenied, rhs: WireReadDenied) -> Bool {
+    if lhs.reader != rhs.reader {return false}
+    if lhs.purpose != rhs.purpose {return false}
+    if lhs.justification != rhs.justification {return false}
+    if lhs.classes != rhs.classes {return false}
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs.teams != rhs.teams {return false}
+    if lhs.fromUs != rhs.fromUs {return false}
+    if lhs.untilUs != rhs.untilUs {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.policy != rhs.policy {return false}
+    if lhs.why != rhs.why {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.sinceUs != rhs.sinceUs {return false}
+    if lhs.subjectCount != rhs.subjectCount {return false}
+    if lhs.directory != rhs.directory {return false}
+    if lhs.person != rhs.person {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

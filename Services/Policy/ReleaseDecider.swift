@@ -1,0 +1,111 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Messaging
+import Rules
+import Vault
+import Wire
+
+/// Decides on releases, and again on those that run when something has changed. On a thread of its own: to count what there is of everyone takes its
+/// time, and neither batches nor closures wait for it.
+final class ReleaseDecider: Sendable {
+    enum News: Sendable {
+        case denied(ReleaseJob, ReadRefusal, Reader)
+        /// A running release was looked at again. Nil: nothing speaks against it.
+        case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
+        case failed(String)
+    }
+
+    private enum Work: Sendable {
+        case decide(ReleaseJob)
+        case reconsider(ReleaseJob, OpenedRelease, ReadRules)
+        case stop
+    }
+
+    private let vault: any Vault
+    private let writer: VaultWriter
+    private let news: Mailbox<News>
+    private let work = Queue<Work>()
+
+    init(vault: any Vault, writer: VaultWriter, news: Mailbox<News>) {
+        self.vault = vault
+        self.writer = writer
+        self.news = news
+    }
+
+    func start() { startThread("decider") { [self] in run() } }
+    func stop() { work.put(.stop) }
+    /// The writer gets it, or it is denied.
+    func decide(_ job: ReleaseJob) { work.put(.decide(job)) }
+    func reconsider(_ job: ReleaseJob, _ release: OpenedRelease, by rules: ReadRules) { work.put(.reconsider(job, release, rules)) }
+
+    private func run() {
+        do {
+            while true {
+                for item in work.takeAll() {
+                    switch item {
+                    case .decide(let job): try decideNow(job)
+                    case .reconsider(let job, let release, let rules): try reconsiderNow(job, release, rules)
+                    case .stop: return
+                    }
+                }
+            }
+        } catch {
+            news.post(.failed("\(error)"))
+        }
+    }
+
+    private func decideNow(_ job: ReleaseJob) throws {
+        let reader = try reader(job)
+        guard let policy = job.rules.policy else {
+            let extent = try vault.extent(of: job.record.selection)
+            return writer.take(.release(job, DecidedRelease(reader: reader, subjects: extent.subjects, events: extent.events)))
+        }
+        if let refusal = policy.refusal(of: job.asked, by: reader, at: Clock.wall()) { return news.post(.denied(job, refusal, reader)) }
+        let shares = try vault.shares(of: job.record.selection).map { ReadShare(ReadPlace($0.scope, $0.dataClass), events: $0.events) }
+        let whereabouts = try whereabouts(of: Set(shares.map(\.place.scope.subject)).union(job.record.selection.subjects), job, job.rules)
+        do throws(ReadRefusal) {
+            let granted = try policy.decide(job.asked, by: reader, of: shares, whereabouts, at: Clock.wall())
+            let events = granted.parts.reduce(Int64(0)) { $0.addingReportingOverflow($1.share.events).partialValue }
+            let subjects = Set(granted.parts.map(\.share.place.scope.subject)).count
+            writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
+        } catch {
+            news.post(.denied(job, error, reader))
+        }
+    }
+
+    private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ rules: ReadRules) throws {
+        let reader = try reader(job)
+        // A document that came meanwhile: what was opened without one rests on nothing.
+        guard let allowed = release.allowed, let policy = rules.policy else {
+            let isOpen = release.allowed == nil && rules.policy == nil
+            return news.post(.reconsidered(release.number, version: rules.version, reader, Whereabouts(), isOpen ? nil : ReadRefusal(.denial(.noGrant))))
+        }
+        let whereabouts = try whereabouts(of: Set(allowed.places.keys.map(\.scope.subject)), job, rules)
+        let now = Clock.wall()
+        for (place, use) in allowed.places {
+            guard let denial = policy.objection(to: place, by: allowed.uses[use], reader, for: job.record.purpose, whereabouts, at: now) else { continue }
+            let refusal = ReadRefusal(.denial(denial), dataClass: place.dataClass, of: place.scope.subject)
+            return news.post(.reconsidered(release.number, version: rules.version, reader, whereabouts, refusal))
+        }
+        news.post(.reconsidered(release.number, version: rules.version, reader, whereabouts, nil))
+    }
+
+    private func reader(_ job: ReleaseJob) throws -> Reader {
+        guard !job.person.isEmpty else { return Reader(job.user.name) }
+        return Reader(job.user.name, person: try vault.person(job.person)?.person ?? Person(job.person))
+    }
+
+    private func whereabouts(of subjects: Set<String>, _ job: ReleaseJob, _ rules: ReadRules) throws -> Whereabouts {
+        var whereabouts = Whereabouts(registered: job.registered, records: rules.records.filter { subjects.contains($0.key) })
+        guard try vault.peopleCount() > 0 else { return whereabouts }
+        for subject in subjects { whereabouts.directory[subject] = try vault.person(subject)?.person }
+        return whereabouts
+    }
+}
+
+extension DirectoryEntry {
+    /// As far as it says where they are.
+    fileprivate var person: Person { Person(subject, site: site.isEmpty ? nil : site, team: team.isEmpty ? nil : team) }
+}

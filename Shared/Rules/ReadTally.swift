@@ -1,0 +1,128 @@
+package import Gate
+
+/// What a reader took by one grant in some stretch of time.
+package struct GrantTaken: Hashable, Sendable {
+    package var events: Int64 = 0
+    package var subjects: Set<String> = []
+    /// Subjects of releases so large that they were only counted: each counts as another one.
+    package var uncounted: Int64 = 0
+
+    package init(events: Int64 = 0, subjects: Set<String> = [], uncounted: Int64 = 0) {
+        self.events = events
+        self.subjects = subjects
+        self.uncounted = uncounted
+    }
+
+    /// - Parameters:
+    ///   - newSubjects: Those that are not in ``subjects``.
+    ///   - rate: Nil: there is no limit.
+    func hasRoom(for more: Int64, newSubjects: Int64, in rate: GrantRate?) -> Bool {
+        guard let rate else { return true }
+        if let max = rate.events, more > Int64(max) - events { return false }
+        if let max = rate.subjects, Int64(subjects.count) + newSubjects + uncounted > max { return false }
+        return true
+    }
+}
+
+/// What readers took by each grant in the last week, from the entries of the read ledger: a restart forgets nothing.
+///
+/// Never less than it was: a release counts as long as any moment of it lies in the stretch, one that runs with all that it may give, and one
+/// whose end nobody recorded likewise. Minutes are not parted.
+package struct ReadTally: Sendable {
+    /// Of one release by one grant.
+    package struct Part: Hashable, Sendable {
+        package var grant: String
+        package var events: Int64
+        package var subjects: [String]
+        package var uncounted: Int64
+
+        package init(grant: String, events: Int64, subjects: [String], uncounted: Int64 = 0) {
+            self.grant = grant
+            self.events = events
+            self.subjects = subjects
+            self.uncounted = uncounted
+        }
+    }
+
+    private struct Key: Hashable {
+        let reader: String
+        let grant: String
+    }
+
+    private struct Record {
+        /// By minute.
+        var minutes: [Int64: (events: Int64, uncounted: Int64)] = [:]
+        /// When something of a subject was last taken.
+        var subjects: [String: WallTime] = [:]
+    }
+
+    /// The longest period of a rate.
+    package static let reach = Span.seconds(Int64(GrantRate.Period.week.hours) * 3_600)
+    private static let minute = Span.seconds(60)
+    private var records: [Key: Record] = [:]
+    private var running: [UInt64: (reader: String, parts: [Part])] = [:]
+    private var forgotten = WallTime(nanoseconds: 0)
+
+    package init() {}
+
+    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part]) {
+        if !parts.isEmpty { running[release] = (reader, parts) }
+    }
+
+    /// - Parameter given: By grant.
+    package mutating func ended(_ release: UInt64, by reader: String, given: [String: Int64], at now: WallTime) {
+        let parts = running.removeValue(forKey: release)?.parts
+        for (grant, events) in given {
+            let part = parts?.first { $0.grant == grant }
+            note(Key(reader: reader, grant: grant), events, part?.subjects ?? [], part?.uncounted ?? 0, at: now)
+        }
+        forget(at: now)
+    }
+
+    /// Whoever streamed these has ended without a word.
+    package mutating func allEnded(at now: WallTime) {
+        for (_, (reader, parts)) in running {
+            for part in parts { note(Key(reader: reader, grant: part.grant), part.events, part.subjects, part.uncounted, at: now) }
+        }
+        running = [:]
+        forget(at: now)
+    }
+
+    package func taken(by reader: String, _ grant: String, since: WallTime) -> GrantTaken {
+        var taken = GrantTaken()
+        if let record = records[Key(reader: reader, grant: grant)] {
+            for (minute, part) in record.minutes where WallTime(nanoseconds: (minute + 1) * ReadTally.minute.nanoseconds) > since {
+                taken.events += part.events
+                taken.uncounted += part.uncounted
+            }
+            for (subject, at) in record.subjects where at > since { taken.subjects.insert(subject) }
+        }
+        for (name, parts) in running.values where name == reader {
+            for part in parts where part.grant == grant {
+                taken.events += part.events
+                taken.uncounted += part.uncounted
+                taken.subjects.formUnion(part.subjects)
+            }
+        }
+        return taken
+    }
+
+    private mutating func note(_ key: Key, _ events: Int64, _ subjects: [String], _ uncounted: Int64, at now: WallTime) {
+        let minute = now.nanoseconds / ReadTally.minute.nanoseconds
+        records[key, default: Record()].minutes[minute, default: (0, 0)].events += events
+        records[key]!.minutes[minute]!.uncounted += uncounted
+        for subject in subjects { records[key]!.subjects[subject] = max(now, records[key]!.subjects[subject] ?? now) }
+    }
+
+    /// Once an hour is enough.
+    private mutating func forget(at now: WallTime) {
+        guard now - forgotten > .seconds(3_600) else { return }
+        forgotten = now
+        let since = now - ReadTally.reach
+        for key in records.keys {
+            records[key]!.minutes = records[key]!.minutes.filter { WallTime(nanoseconds: ($0.key + 1) * ReadTally.minute.nanoseconds) > since }
+            records[key]!.subjects = records[key]!.subjects.filter { $0.value > since }
+            if records[key]!.minutes.isEmpty, records[key]!.subjects.isEmpty { records[key] = nil }
+        }
+    }
+}
