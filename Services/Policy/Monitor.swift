@@ -106,7 +106,10 @@ final class Monitor {
             removed.formUnion(ordinals)
             endOfRemoved()
         }
-        follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
+        follower.narrowed = { [unowned self] entries in
+            for entry in entries { registry.apply(entry) }
+            followRules()
+        }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.granted = { [unowned self] in
             let now = Clock.now()
@@ -141,6 +144,21 @@ final class Monitor {
             remembered = registry.lifted.count
         }
         endOfRemoved()
+        followRules()
+    }
+
+    /// The document and the records of consent, as they are now.
+    private func followRules() {
+        guard registry.policy != rules.text || registry.records != rules.records else { return }
+        rulesChanged { [registry] rules in
+            rules.records = registry.records
+            guard registry.policy != rules.text else { return }
+            // The same document, recorded now.
+            if registry.policy?.bytes != rules.text?.bytes { rules.policy = registry.policy.map { Policy($0) } }
+            rules.text = registry.policy
+            rules.index = registry.policy?.index ?? 0
+        }
+        if rules.policy.map({ $0.document == .nothing }) ?? false { logger.critical("the policy document in force cannot be read here: nobody may read anything") }
     }
 
     private func anchored(_ answer: WireAnchor) {
@@ -456,7 +474,7 @@ final class Monitor {
         guard let policy = rules.policy else { return nil }
         guard let allowed = stream.release.allowed, let use = allowed.places[place] else { return ReadRefusal(.denial(.noGrant), dataClass: place.dataClass) }
         var whereabouts = stream.whereabouts
-        whereabouts.records = rules.records
+        whereabouts.records[place.scope.subject] = rules.records(of: place.scope.subject)
         let denial = policy.objection(to: place, by: allowed.uses[use], stream.reader, for: stream.job.record.purpose, whereabouts, at: Clock.wall())
         return denial.map { ReadRefusal(.denial($0), dataClass: place.dataClass, of: place.scope.subject) }
     }

@@ -13,9 +13,21 @@ struct ReadRules: Sendable {
     var version: UInt64 = 0
     /// Nil: no document is in force, and every registered reader may read every class.
     var policy: Policy?
-    /// The entry of control's ledger that set the document; 0: none.
+    var text: PolicyText?
+    /// The entry of control's ledger that set the document; 0: none, or one that is in force and not recorded yet.
     var index: UInt64 = 0
-    var records: [String: Records] = [:]
+    var records = BySubject<SubjectRecords>()
+
+    func records(of subject: String) -> Records {
+        records[subject].map { Records(notices: $0.notices, consents: $0.consents) } ?? .none
+    }
+}
+
+extension Policy {
+    /// The document that is in force. One that this version cannot read allows nothing.
+    init(_ text: PolicyText) {
+        self.init((try? PolicyReader().read(canonical: text.bytes)) ?? .nothing)
+    }
 }
 
 /// One read that was asked for.

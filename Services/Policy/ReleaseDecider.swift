@@ -98,7 +98,8 @@ final class ReleaseDecider: Sendable {
     }
 
     private func whereabouts(of subjects: Set<String>, _ job: ReleaseJob, _ rules: ReadRules) throws -> Whereabouts {
-        var whereabouts = Whereabouts(registered: job.registered, records: rules.records.filter { subjects.contains($0.key) })
+        var whereabouts = Whereabouts(registered: job.registered)
+        for subject in subjects { whereabouts.records[subject] = rules.records(of: subject) }
         guard try vault.peopleCount() > 0 else { return whereabouts }
         for subject in subjects { whereabouts.directory[subject] = try vault.person(subject)?.person }
         return whereabouts
