@@ -71,7 +71,7 @@ struct ReleaseDecisionTests {
                         if !own.isEmpty { return own }
                         let elsewhere = shares.filter { $0.place.scope.subject == subject }.map { Person($0.place.scope) } + (whereabouts.registered[subject] ?? [])
                         // Of whom there is nothing: as if there were one piece, where they are.
-                        return elsewhere.contains { !grants($0, name).isEmpty } || !grants(Person(subject), name).isEmpty && elsewhere.isEmpty ? [] : [ReadPlace(Scope(subject: "nobody", site: "", team: ""), name)]
+                        return elsewhere.contains { !grants($0, name).isEmpty } || !grants(Person(subject), name).isEmpty && elsewhere.isEmpty ? [] : [ReadPlace(Scope(subject: subject, site: "", team: ""), DataClass("never"))]
                     }
             }
         }
