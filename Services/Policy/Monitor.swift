@@ -450,7 +450,7 @@ final class Monitor {
 
     /// Readers that the ledger has, or the registry; of everybody else this says nothing.
     private func isRegistered(_ user: User) -> Bool {
-        user.role != "reader" || registry.node(named: user.name)?.role == .reader || trusted.nodes.contains { $0.role == "reader" && $0.name == user.name }
+        user.role != "reader" || registry.node(named: user.name).map { $0.role == .reader && !removed.contains($0.ordinal) } ?? false || trusted.nodes.contains { $0.role == "reader" && $0.name == user.name }
     }
 
     /// What runs for whoever may ask for nothing any more.

@@ -88,24 +88,30 @@ extension DeniedRead {
     }
 }
 
-/// Bounds what denied reads write: a reader who asks all day must not fill the disk. The first in a minute is recorded at once, the others of the minute
-/// are counted, and recorded as one when it is over.
+/// Bounds what denied reads write: a reader who asks all day must not fill the disk. The first few in a minute are recorded at once, each by itself; the
+/// others of the minute are counted, and recorded as one when it is over.
 struct DeniedReads: Sendable {
     private struct Minute {
         let began: Instant
+        /// Each by itself.
+        var recorded = 0
         var more: DeniedRead?
     }
 
     private static let length = Span.seconds(60)
+    /// More than somebody needs who tries what they may; of somebody who goes on it is an entry every seven seconds.
+    private static let recordedMax = 8
     /// By reader: registered ones, so they are not many.
     private var minutes: [String: Minute] = [:]
 
     /// - Parameter isFull: Nothing can be recorded now.
     /// - Returns: what is to be recorded at once; nil: it was counted.
     mutating func note(_ read: DeniedRead, isFull: Bool, at now: Instant) -> DeniedRead? {
-        guard var minute = minutes[read.record.reader] else {
-            minutes[read.record.reader] = Minute(began: now, more: isFull ? read : nil)
-            return isFull ? nil : read
+        var minute = minutes[read.record.reader] ?? Minute(began: now)
+        defer { minutes[read.record.reader] = minute }
+        guard isFull || minute.recorded == DeniedReads.recordedMax else {
+            minute.recorded += 1
+            return read
         }
         if var more = minute.more {
             more.count += 1
@@ -114,7 +120,6 @@ struct DeniedReads: Sendable {
         } else {
             minute.more = read
         }
-        minutes[read.record.reader] = minute
         return nil
     }
 

@@ -499,7 +499,7 @@ package nonisolated struct WireReadGiven: Sendable {
   package init() {}
 }
 
-/// Nothing was released. Of one reader there is one in a minute; what else they are denied in it is counted in the next.
+/// Nothing was released. Of a reader the first eight in a minute are entries of their own; the others are one, at its end.
 package nonisolated struct WireReadDenied: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
