@@ -722,6 +722,11 @@ def test_a_witness_that_was_put_back_alone_catches_up_and_stops_nobody(make_suit
     lines[2] = base64.b64encode(hashlib.sha256(b"another history").digest())
     remember(suite, witness, b"\n".join(lines))
     suite.start(witness, wait=False)
+    if witness == "policy":
+        # Its own cosignature is on it: that it was changed shows before anybody else is blamed.
+        assert suite.services[witness].wait(20) == 1
+        assert "vault.sqlite is damaged: what it has cosigned of control's ledger was changed" in suite.services[witness].said
+        return
     wait_until(lambda: ledger(suite, other).get("trouble"), "it believes nobody")
     [said] = wait_until(lambda: log_lines(suite, witness, "others than those that were cosigned"), "it says why")
     assert f"{held} entries" in said
