@@ -74,6 +74,8 @@ let package = Package(
         .target(
             name: "Detection", dependencies: ["Gate", "Rules", "CVectorscan", "CPCRE2", crypto], path: "Shared/Detection",
             resources: [.embedInCode("Detection.rules")], swiftSettings: strict),
+        // What may be kept of an event: the policy document put to work, on workstations and in policy alike.
+        shared("Enforcement", ["Detection", "Gate", "Rules"]),
         // Bytes.
         shared("Wire", ["Gate", "Rules", "CZstd", protobuf]),
         shared("Messaging", ["Wire", "CZMQ"]),
@@ -87,22 +89,24 @@ let package = Package(
         shared("Chassis", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
-        service("sluice-ingest", folder: "Ingest", ["Gate", "Wire", "Messaging", "Identity", histogram, protobuf]),
-        service("sluice-policy", folder: "Policy", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
+        service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
+        service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
-        service("sluice-agent", folder: "Agent", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
+        service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Detection", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
         tests("DetectionTests", ["Detection", "Gate", "Rules"]),
+        tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
         tests("VaultTests", ["Gate", "Vault", grdb]),
-        tests("AgentTests", ["sluice-agent", "Chassis", "Gate", "Ledger", "Messaging", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
-        tests("PolicyTests", ["sluice-policy", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
+        tests("AgentTests", ["sluice-agent", "Chassis", "Detection", "Gate", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
+        tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
+        tests("PolicyTests", ["sluice-policy", "Detection", "Enforcement", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),

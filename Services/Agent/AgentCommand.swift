@@ -109,8 +109,16 @@ struct AgentCommand: ParsableCommand {
             let isCapturing = isRunning && !status.classes.isEmpty && age < 5
             print("AGENT   \(status.name)   \(isRunning ? "pid \(status.pid)" : "not running")   \(status.isConnected && isRunning ? "connected" : "not connected")")
             print("PERMIT  epoch \(status.epoch)   \(isCapturing ? "may capture \(status.classes.joined(separator: ", "))   lease \(String(format: "%.1f", Double(status.leaseLeftMilliseconds) / 1_000)) s left" : "stopped: captures nothing")")
+            if let policy = status.policy, policy != 0 {
+                let rules = status.isRulesMissing == true ? "its rules have not come: nothing is captured" : "rules \((status.rules ?? "").prefix(16))"
+                print("POLICY  entry \(policy)   \(rules)")
+            } else {
+                print("POLICY  no document is in force: everything is kept as it is")
+            }
             let refused = status.refused.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
             print("EVENTS  \(status.accepted) accepted   refused: \(refused.isEmpty ? "none" : refused)   \(status.unknownFields) unknown fields dropped")
+            let counted = (status.counted ?? [:]).sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+            print("LESS    \(status.minimised ?? 0) of them without what was found, or for their time alone   only counted: \(counted.isEmpty ? "none" : counted)   \(status.waiting ?? 0) keys wait")
             if let pushes = status.pushesRefused, !pushes.isEmpty {
                 print("REFUSED from ingest: \(pushes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", "))   what it may not send")
             }
@@ -178,7 +186,7 @@ struct AgentRun {
                 silence: Span(nanoseconds: lease.nanoseconds * 4), trying: lease, reconnect: 500...2_500, in: context)
             link.accept(pin.keys, at: Clock.now())
             let uplink = Uplink(
-                link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, pin: pin, lease: lease,
+                link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, pin: pin, rules: RulesReader(news: news), lease: lease,
                 logger: logger)
             var endedAt: Instant?
             let reactor = reactorOf { stop in

@@ -57,6 +57,17 @@ struct AgentStatus: Codable {
     /// What came as from ingest and was not taken, by reason.
     var pushesRefused: [String: UInt64]?
     var unknownFields: UInt64
+    /// The policy document's entry in control's ledger; 0: none is in force.
+    var policy: UInt64?
+    /// The hash of the rules kept to.
+    var rules: String?
+    /// The permit names others, which are not here yet.
+    var isRulesMissing: Bool?
+    /// By kind: of these a number is all that is left.
+    var counted: [String: UInt64]?
+    var minimised: UInt64?
+    /// Keys that wait until it is known what they type.
+    var waiting: Int?
     var spoolBatches: Int
     var spoolBytes: Int
     var spoolBytesMax: Int
@@ -76,6 +87,12 @@ struct AgentStatus: Codable {
         refused = view.counts.refused
         pushesRefused = view.counts.pushes
         unknownFields = view.counts.unknownFields
+        policy = view.policy
+        rules = view.rules.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        isRulesMissing = view.isRulesMissing
+        counted = view.counts.counted
+        minimised = view.counts.minimised
+        waiting = view.waiting
         spoolBatches = extent.batches
         spoolBytes = extent.bytes
         spoolBytesMax = settings.spoolBytesMax

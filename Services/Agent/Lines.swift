@@ -1,4 +1,5 @@
 import Foundation
+import Rules
 import Wire
 
 /// Cuts a stream of bytes into lines, and never holds more than one line's limit: what is longer is skipped to its end.
@@ -78,7 +79,8 @@ final class Intake {
         case .whole(let bytes):
             guard bytes.contains(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }) else { return }
             do throws(EventLineError) {
-                if let reason = recorder.take(try EventLine.parse(bytes)) { complain(reason, "refused: \(reason)") }
+                // What the policy document leaves nothing of is nobody's mistake: it is counted.
+                if let reason = recorder.take(try EventLine.parse(bytes)), !Policy.CaptureReason.words.contains(reason) { complain(reason, "refused: \(reason)") }
             } catch {
                 recorder.refuse(error.word)
                 complain(error.word, "\(error)")

@@ -157,12 +157,11 @@ struct Replay: Sendable {
     private func play(_ line: EventLine, _ origin: inout (recorded: WallTime, played: WallTime)?, _ recorder: Recorder) {
         var line = line
         let recorded = line.event.at
-        let dataClass = classify(line.event)
         // Durations shrink with the rest, so that an event does not end after the present.
         if let duration = line.event.duration { line.event.duration = Span(nanoseconds: Int64(Double(duration.nanoseconds) / speed)) }
         let length = line.event.duration ?? .zero
         while true {
-            while !recorder.isCapturing(dataClass, at: Clock.now()) {
+            while !recorder.mayTake(line.event, at: Clock.now()) {
                 // The tape stands still; where it goes on is a new origin.
                 origin = nil
                 usleep(20_000)
@@ -176,6 +175,8 @@ struct Replay: Sendable {
             let wait = (line.event.at + length) - Clock.wall()
             if wait > .seconds(3_600) { origin = nil } else if wait > .zero { usleep(UInt32(wait.microseconds + 1)) }
             guard let reason = recorder.take(line) else { return }
+            // The policy document leaves nothing of it, now or later.
+            guard !Policy.CaptureReason.words.contains(reason) else { return }
             // Refused because capture stopped, or the interval began later than the origin: again, from now.
             guard CaptureRefused(rawValue: reason) != nil else {
                 usleep(100_000)

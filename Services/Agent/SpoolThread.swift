@@ -22,6 +22,9 @@ final class SpoolThread: Sendable {
         /// These have changed on disk, and are set aside.
         case damaged([UInt64])
         case failed(String)
+        /// What ingest sent can be kept to.
+        case rules(HeldRules)
+        case rulesRefused(String)
     }
 
     enum Work: Sendable {

@@ -40,6 +40,7 @@ final class Uplink {
     private let name: String
     private var accepted: VaultAnnouncement?
     private let pin: ServerPin
+    private let rules: RulesReader
     /// Ingest knows this agent by its name, and has shown a proven key to seal to. Before that nothing is asked for.
     private var isTrusted = false
     private var isNamed = false
@@ -54,7 +55,7 @@ final class Uplink {
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
     init(
         link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: VerifierKey, accepted: VaultAnnouncement?, pin: ServerPin,
-        lease: Span,
+        rules: RulesReader, lease: Span,
         logger: Logger
     ) {
         self.link = link
@@ -62,6 +63,7 @@ final class Uplink {
         self.ledger = ledger
         self.accepted = accepted
         self.pin = pin
+        self.rules = rules
         self.recorder = recorder
         self.spool = spool
         self.lease = lease
@@ -154,6 +156,7 @@ final class Uplink {
             // Said again for every push, also one that changed nothing: the last receipt may have been lost.
             acknowledge(recorder.view().permitEpoch)
         case .nudge: renew(at: Clock.now())
+        case .rules: rules.take(try message.body(WireRules.self))
         case .stored: stored(try message.body(WireStored.self))
         case .busy:
             let body = try message.body(WireBusy.self)
@@ -189,10 +192,13 @@ final class Uplink {
         body.nonce = nonce.bytes
         body.epoch = recorder.request(nonce, at: now).number
         body.wallUs = Clock.wall().microseconds
+        body.rules = Data(recorder.newestRules)
         let counts = recorder.view().counts
         body.agent.eventsAccepted = counts.accepted
         body.agent.eventsRefused = counts.refused
         body.agent.pushesRefused = counts.pushes
+        body.agent.eventsCounted = counts.counted
+        body.agent.eventsMinimised = counts.minimised
         for (word, count) in counts.pushes { refusals.note("push \(word)", "ingest sent what it may not (\(word)), and it was not taken", total: count, at: now) }
         refusals.tick(at: now)
         let extent = spool.extent
@@ -277,6 +283,11 @@ final class Uplink {
         case .failed(let why):
             logger.critical("\(why)")
             return false
+        case .rules(let held):
+            recorder.hold(held)
+            // Until a permit names them nothing is captured by them.
+            if link.isWelcome { renew(at: Clock.now()) }
+        case .rulesRefused(let why): logger.error("the rules that ingest sent cannot be kept to: \(why); nothing is captured by them")
         }
         pump()
         return true
@@ -287,7 +298,7 @@ final class Uplink {
         let now = Clock.now()
         for id in streams.keys {
             // While its class is closed a stream waits: policy would only send it back.
-            guard recorder.isCapturing(streams[id]!.place.dataClass, at: now), now >= streams[id]!.notBefore else { continue }
+            guard recorder.maySend(streams[id]!.place.dataClass, at: now), now >= streams[id]!.notBefore else { continue }
             pump(id, now)
         }
     }

@@ -1,5 +1,6 @@
 import Chassis
 import Gate
+import Rules
 import Wire
 
 /// What an agent says of its events. Of its words only those that are known are kept: each becomes a counter that control holds and
@@ -10,6 +11,10 @@ struct AgentCounts: Hashable, Sendable {
     /// Of what came to it as from this ingest. Not zero: somebody speaks in its name, or it is not itself.
     private(set) var pushes: [String: UInt64] = [:]
 
+    /// Of what is left a number alone, by kind.
+    private(set) var counted: [String: UInt64] = [:]
+    private(set) var minimised: UInt64 = 0
+
     init() {}
 
     init(_ report: WireAgentReport) {
@@ -17,6 +22,8 @@ struct AgentCounts: Hashable, Sendable {
         for (reason, count) in report.eventsRefused {
             refused[AgentCounts.reasons.contains(reason) ? reason : AgentCounts.other, default: 0].add(saturating: count)
         }
+        for (kind, count) in report.eventsCounted { counted[AgentCounts.kinds.contains(kind) ? kind : AgentCounts.other, default: 0].add(saturating: count) }
+        minimised = report.eventsMinimised
         for (reason, count) in report.pushesRefused {
             pushes[AgentCounts.pushReasons.contains(reason) ? reason : AgentCounts.other, default: 0].add(saturating: count)
         }
@@ -26,5 +33,6 @@ struct AgentCounts: Hashable, Sendable {
 
     /// Of an agent that has words of its own.
     static let other = "other"
-    static let reasons: Set<String> = Set(CaptureRefused.allCases.map(\.rawValue)).union(EventLineError.words).union(["spool-full"])
+    static let reasons: Set<String> = Set(CaptureRefused.allCases.map(\.rawValue)).union(EventLineError.words).union(["spool-full"]).union(Policy.CaptureReason.words)
+    static let kinds: Set<String> = Set(Event.Kind.allCases.map(\.word))
 }

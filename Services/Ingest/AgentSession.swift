@@ -19,6 +19,8 @@ final class AgentSession {
     var isToldToStop = false
     /// The nonce of a renewal that is answered a little later: see ``Agents/answerOwed(at:)``.
     var owed: Data?
+    /// The hash of the newest rules that it says to have.
+    var rules = Data()
     var report = AgentCounts()
     /// Has asked for a permit on this session: its clock's offset is known.
     var hasRenewed = false

@@ -36,6 +36,8 @@ final class Agents {
     /// Agents that were told to stop by the last gate and have not answered: when there is none, control need not wait for more.
     private var unanswered = 0
     private var permits = PermitTable(classes: Agents.classes)
+    /// Why nothing can be made of the policy document.
+    private var trouble: String?
     private var counters = Counters()
     private var crowd = PushBack()
     /// Sessions whose renewal waits for its answer, oldest first.
@@ -50,7 +52,7 @@ final class Agents {
         var stored: UInt64 = 0
     }
 
-    /// The policy document will name them; see `Rules`.
+    /// Before a policy document names them.
     static let classes = ["activity", "content", "conversation", "review"].map { DataClass($0) }
     /// Agents whose lease has ended stay in the list of the silent for so long.
     static let silenceKept = Span.seconds(600)
@@ -78,7 +80,10 @@ final class Agents {
             removed.formUnion(ordinals)
             for node in ordinals.compactMap({ registry.nodes[$0] }) { revoke(node) }
         }
-        follower.narrowed = { [unowned self] entries in for entry in entries { registry.apply(entry) } }
+        follower.narrowed = { [unowned self] entries in
+            for entry in entries { registry.apply(entry) }
+            rulesMayHaveChanged()
+        }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.report = { [unowned self] in report() }
         relay.stored = { [unowned self] in stored($0) }
@@ -122,6 +127,24 @@ final class Agents {
             // The gate comes with every grant; what else control has decided is not needed here.
             default: break
             }
+        }
+        rulesMayHaveChanged()
+    }
+
+    /// By another policy document, or a record of somebody: who may capture less is told at once; who may capture more, or must do it otherwise, is asked to ask.
+    private func rulesMayHaveChanged() {
+        guard permits.set(registry.policy, records: registry.records) else { return }
+        if permits.rules.trouble != trouble, let why = permits.rules.trouble { logger.critical("\(why); nothing is captured") }
+        trouble = permits.rules.trouble
+        let nudge = Frame.bytes(.nudge, WireNudge())
+        for (_, session) in sessions.all {
+            let allowed = permits.number(for: session.node.scope)
+            guard allowed != session.permit else { continue }
+            if permits.narrows(allowed, from: session.permit) {
+                session.permit = permits.intersection(allowed, session.permit)
+                binder?.send(permits.narrowFrame(session.permit), to: session.route)
+            }
+            if allowed != session.permit { binder?.send(nudge, to: session.route) }
         }
     }
 
@@ -225,6 +248,7 @@ final class Agents {
     private func renew(_ session: AgentSession, _ body: WireRenew, _ now: Instant, _ binder: Binder) {
         session.hasRenewed = true
         session.renewed = now
+        session.rules = body.rules
         session.noteOffset((WallTime(microseconds: body.wallUs) - Clock.wall()).microseconds)
         if body.hasAgent { session.report = AgentCounts(body.agent) }
         acknowledge(session, Epoch(body.epoch))
@@ -265,6 +289,9 @@ final class Agents {
             // Nobody has told this ingest within its own lease that anything may go on.
             session.permit = PermitTable.nothing
         }
+        // In this order, and on one connection: who is permitted something has what it must keep to.
+        let given = permits.given(session.permit)
+        if let frame = given.frame, session.rules != Data(given.hash) { binder.send(frame, to: session.route) }
         binder.send(permits.grantFrame(session.permit, grant), to: session.route)
     }
 
@@ -295,6 +322,7 @@ final class Agents {
         // Never written anew: what was sealed is bound to these bytes.
         body.header = sent.header
         body.oldest = sent.oldest
+        body.entries = follower.applied
         guard relay.send(body, payload: payload, bytes: bytes) else { return pushBack(header, to: session, now, binder) }
         session.relayed(header.stream, AgentSession.Relayed(sequence: header.sequence, bytes: bytes, since: now))
         counters.batches += 1
@@ -508,12 +536,18 @@ final class Agents {
         var refused: [String: UInt64] = [:]
         var pushes: [String: UInt64] = [:]
         var accepted: UInt64 = 0
+        var minimised: UInt64 = 0
+        var counted: [String: UInt64] = [:]
         for (_, session) in sessions.all {
             accepted.add(saturating: session.report.accepted)
+            minimised.add(saturating: session.report.minimised)
+            for (kind, count) in session.report.counted { counted[kind, default: 0].add(saturating: count) }
             for (reason, count) in session.report.pushes { pushes[reason, default: 0].add(saturating: count) }
             for (reason, count) in session.report.refused { refused[reason, default: 0].add(saturating: count) }
         }
         report.counters["agents.events.accepted"] = accepted
+        if minimised > 0 { report.counters["agents.events.minimised"] = minimised }
+        for (kind, count) in counted { report.counters["agents.events.counted.\(kind)"] = count }
         for (reason, count) in pushes { report.counters["agents.pushes.refused.\(reason)"] = count }
         for (reason, count) in refused { report.counters["agents.events.refused.\(reason)"] = count }
         if let shown, now > shown.at {

@@ -53,6 +53,9 @@ struct Prepared: Sendable {
     let dropped: Int
     /// Of the fence it was judged by.
     let version: UInt64
+    /// Of the policy document and the records.
+    var rules: UInt64 = 0
+    var reviewed = Reviewed()
 
     var batch: Batch { opened.batch }
     var events: Int { segments.reduce(0) { $0 + $1.count } }
@@ -113,8 +116,10 @@ extension BatchRefused {
 struct BatchCutter: ~Copyable {
     private var decompressor: ZstdDecompressor
     private var compressor: ZstdCompressor
+    var enforcement: Enforcement
 
-    init() throws {
+    init(_ rules: SharedRules) throws {
+        enforcement = Enforcement(rules)
         let decompressor = try ZstdDecompressor()
         let compressor = try ZstdCompressor()
         self.decompressor = decompressor
@@ -138,25 +143,30 @@ struct BatchCutter: ~Copyable {
         let verdict = fence.judge(batch.dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset)
         if case .keep(let epoch) = verdict { throw BatchRefused(refusal: .paused, text: "closed at epoch \(epoch.number)", epoch: epoch.number) }
         let columns: [UInt8]
-        let scan: ColumnsScan
+        let open: OpenColumns
         do {
             columns = try opened.packed.withUnsafeBytes { bytes in
                 try decompressor.decompress(bytes, expected: Int(header.columnsBytes), max: Limits.columnsBytesMax)
             }
-            scan = try ColumnsCodec.scan(columns, extent: extent)
+            open = try ColumnsCodec.open(columns, extent: extent)
         } catch {
             throw BatchRefused(refusal: .unreadable, text: "the batch cannot be read: \(error)")
         }
-        let classes = scan.classes()
+        let inForce = enforcement.refresh()
+        if inForce.text != nil {
+            guard let policy = inForce.policy else { throw BatchRefused(refusal: .sealed, text: "the policy document that is in force cannot be read here") }
+            return try cut(opened, fence, extent, open, policy, rules: inForce.version)
+        }
+        let classes = open.scan.classes()
         guard Classification.standard.stored.contains(batch.dataClass) else {
             throw BatchRefused(refusal: .wrongClass, text: "nothing of class '\(header.class)' is stored")
         }
         if classes == [batch.dataClass], verdict == .whole {
             let segment = segment(of: opened, batch.dataClass, extent, Int(header.columnsBytes), opened.packed)
-            return Prepared(opened: opened, segments: [segment], dropped: 0, version: fence.version)
+            return Prepared(opened: opened, segments: [segment], dropped: 0, version: fence.version, rules: inForce.version)
         }
         do {
-            return try cut(opened, fence, extent, columns, classes)
+            return try cut(opened, fence, extent, columns, classes, rules: inForce.version)
         } catch {
             throw BatchRefused(refusal: .unreadable, text: "the batch cannot be cut: \(error)")
         }
@@ -167,7 +177,7 @@ struct BatchCutter: ~Copyable {
 
     /// By class, and without what the fence forbids. Each part is packed anew.
     private mutating func cut(
-        _ opened: OpenedBatch, _ fence: Fence, _ extent: BatchExtent, _ columns: [UInt8], _ classes: Set<DataClass>
+        _ opened: OpenedBatch, _ fence: Fence, _ extent: BatchExtent, _ columns: [UInt8], _ classes: Set<DataClass>, rules: UInt64
     ) throws -> Prepared {
         let batch = opened.batch
         var segments: [Segment] = []
@@ -190,7 +200,17 @@ struct BatchCutter: ~Copyable {
             segments.append(segment(of: opened, dataClass, part.extent, part.bytes.count, blob))
             kept += part.extent.count
         }
-        return Prepared(opened: opened, segments: segments, dropped: extent.count - kept, version: fence.version)
+        return Prepared(opened: opened, segments: segments, dropped: extent.count - kept, version: fence.version, rules: rules)
+    }
+
+    /// As it came.
+    func whole(_ opened: OpenedBatch, _ extent: BatchExtent, rules: UInt64, _ fence: Fence) -> Prepared {
+        let segment = segment(of: opened, opened.batch.dataClass, extent, Int(opened.batch.header.columnsBytes), opened.packed)
+        return Prepared(opened: opened, segments: [segment], dropped: 0, version: fence.version, rules: rules)
+    }
+
+    mutating func segment(of opened: OpenedBatch, _ dataClass: DataClass, _ part: EncodedColumns) throws -> Segment {
+        segment(of: opened, dataClass, part.extent, part.bytes.count, Data(try compressor.compress(part.bytes)))
     }
 
     private func segment(

@@ -13,7 +13,7 @@ struct Housekeeping {
     private enum Deed { case erasing, sweeping }
 
     private let vault: any Vault
-    private let retention: Retention
+    private var retention: Retention
     private var clock: RetentionClock?
     /// What was begun before a restart is looked for first.
     private var erases = true
@@ -41,6 +41,14 @@ struct Housekeeping {
     mutating func mayErase() {
         erases = true
         stepAt = Instant(nanoseconds: 0)
+    }
+
+    /// Another policy document: what it keeps for less goes now, and a sweep that is under way begins anew.
+    mutating func keep(_ retention: Retention) {
+        guard retention != self.retention else { return }
+        self.retention = retention
+        sweep = nil
+        sweepAt = Instant(nanoseconds: 0)
     }
 
     /// How long the writer may wait for other work; nil: as long as it likes.

@@ -1,4 +1,5 @@
 import Chassis
+import Enforcement
 import Foundation
 import Gate
 import Identity
@@ -40,6 +41,11 @@ final class Monitor {
     private let binder: Binder
     private let follower: Follower
     private let fence: SharedFence
+    private let captureRules: SharedRules
+    /// What this machine's operator lets stay at most, whatever the document says.
+    private let retention: Retention
+    /// The document that what is kept goes by; nil: none yet.
+    private var retained: [UInt8]?
     private let writer: VaultWriter
     private let releases: Releases
     private let decider: ReleaseDecider
@@ -76,6 +82,7 @@ final class Monitor {
     /// Agents that have a counter of their own for what could not be opened; more share one.
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
+    private var differing: Set<String> = []
     private var anchors: Anchors
     private var keys: KeyWatch
     /// What was last logged of the ledgers.
@@ -83,12 +90,14 @@ final class Monitor {
     private let refusals: RefusalLog
 
     init(
-        binder: Binder, follower: Follower, fence: SharedFence, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
+        binder: Binder, follower: Follower, fence: SharedFence, captureRules: SharedRules, retention: Retention, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
         anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
         self.fence = fence
+        self.captureRules = captureRules
+        self.retention = retention
         self.writer = writer
         self.releases = releases
         self.decider = decider
@@ -115,6 +124,7 @@ final class Monitor {
             let now = Clock.now()
             // Before this node may take anything that rests on what control has said.
             if self.follower.isHeld(at: now) {
+                retain()
                 self.keys.follow(registry, at: now)
                 lookForKeys(at: now)
             }
@@ -149,6 +159,7 @@ final class Monitor {
 
     /// The document and the records of consent, as they are now.
     private func followRules() {
+        defer { retain() }
         guard registry.policy != rules.text || registry.records != rules.records else { return }
         rulesChanged { [registry] rules in
             rules.records = registry.records
@@ -159,6 +170,20 @@ final class Monitor {
             rules.index = registry.policy?.index ?? 0
         }
         if rules.policy.map({ $0.document == .nothing }) ?? false { logger.critical("the policy document in force cannot be read here: nobody may read anything") }
+        if let mistakes = captureRules.set(registry.policy, records: registry.records) {
+            logger.critical("the policy document in force cannot be read here: \(mistakes); nothing is stored")
+        }
+    }
+
+    /// Deletes by the document in force. Not before everything has been read that control knows: after a start documents come into force one after the other, as
+    /// they once did, and what an earlier one would have deleted is what a later one keeps.
+    private func retain() {
+        guard follower.isCaughtUp, follower.isHeld(at: Clock.now()) else { return }
+        let inForce = captureRules.latest
+        guard let text = inForce.text, text.bytes != retained, let policy = inForce.policy else { return }
+        retained = text.bytes
+        writer.take(.retain(Retention(policy.document, atMost: retention)))
+        logger.info("a policy document is in force\(text.index == 0 ? ", before it is recorded" : ": entry \(text.index)")")
     }
 
     private func anchored(_ answer: WireAnchor) {
@@ -314,6 +339,8 @@ final class Monitor {
         guard let node = registry.nodes[body.agent], node.role == .agent, !removed.contains(body.agent) else {
             return refuse(peer, body.agent, header, BatchRefused(refusal: .unknownNode, text: "no such agent is registered"))
         }
+        // Ingest goes by a document, or by somebody's consent, that has not come here yet.
+        guard body.entries <= follower.applied else { return busy(peer, body.agent, header, milliseconds: 200) }
         guard !quarantine.holds(body.agent) else {
             return refuse(
                 peer, body.agent, header,
@@ -690,6 +717,7 @@ final class Monitor {
         if answer.isDuplicate { counters["duplicates", default: 0] += 1 }
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
         if answer.erased > 0 { counters["events.dropped.erased", default: 0] += UInt64(answer.erased) }
+        note(answer.reviewed, of: answer.agent)
         if answer.lost > 0 { noteLost(answer) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)
@@ -705,6 +733,19 @@ final class Monitor {
         let which = answer.lost == 1 ? "batch \(last)" : "batches \(last - answer.lost + 1) to \(last)"
         // What a machine leaves out is its own affair: one that leaves out every other fills no log.
         refusals.note("lost \(agent)", "\(which) of agent \(agent), stream \(String(answer.stream, radix: 16)), \(answer.lost == 1 ? "is" : "are") lost: the agent does not hold them any more, and the vault has none of them; it was put back since they were acknowledged, or the agent has set them aside", at: Clock.now())
+    }
+
+    private func note(_ reviewed: Reviewed, of agent: UInt32) {
+        guard reviewed != Reviewed() else { return }
+        for (reason, count) in reviewed.counts.dropped { counters["events.dropped.\(reason)", default: 0] += count }
+        for (kind, count) in reviewed.counts.counted { counters["events.counted.\(kind)", default: 0] += count }
+        if reviewed.counts.minimised > 0 { counters["events.minimised", default: 0] += reviewed.counts.minimised }
+        guard reviewed.differing > 0 else { return }
+        counters["events.differing", default: 0] += UInt64(reviewed.differing)
+        let name = registry.nodes[agent]?.name ?? "\(agent)"
+        if differing.count < Monitor.unsealableNamesMax { differing.insert(name) }
+        counters["events.differing.\(differing.contains(name) ? name : "others")", default: 0] += UInt64(reviewed.differing)
+        refusals.note("differing \(name)", "events of agent \(name) were not minimised as the policy document says: it went by another one, or is not itself", at: Clock.now())
     }
 
     private func settle(_ bytes: Int) {

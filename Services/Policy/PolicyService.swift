@@ -47,8 +47,9 @@ struct PolicyService: ParsableCommand {
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
         let fence = SharedFence()
+        let rules = SharedRules()
         let writer = VaultWriter(
-            vault: vault, reads: reads, fence: fence, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
+            vault: vault, reads: reads, fence: fence, rules: rules, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
             retention: retention, news: written)
         let releases = Releases(vault: vault, news: read)
         let decided = Mailbox<ReleaseDecider.News>(wakeup: wakeup)
@@ -75,7 +76,7 @@ struct PolicyService: ParsableCommand {
                 _ = try? follower.take(message)
             }
             let monitor = Monitor(
-                binder: binder, follower: follower, fence: fence, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
+                binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
                 anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()

@@ -68,6 +68,7 @@ final class VaultWriter: Sendable {
         let dropped: Int
         /// Of somebody who is erased: not stored.
         var erased = 0
+        var reviewed = Reviewed()
         let isDuplicate: Bool
         /// Before this one: neither here nor at the agent.
         let lost: UInt64
@@ -97,12 +98,15 @@ final class VaultWriter: Sendable {
         /// How far it has come with these.
         case erasures(Set<String>, Route)
         case directory(DirectoryJob)
+        /// From now on this is deleted when.
+        case retain(Retention)
         case stop
     }
 
     private let vault: any Vault
     private let reads: ReadLedger
     private let fence: SharedFence
+    private let rules: SharedRules
     private let origin: String
     private let vaultKeys: [VaultKey]
     private let loadKeys: @Sendable () throws -> [VaultKey]
@@ -120,12 +124,13 @@ final class VaultWriter: Sendable {
     ///   - loadKeys: Reads them anew from their files. Called on the opener's thread.
     ///   - retention: What is deleted when.
     init(
-        vault: any Vault, reads: ReadLedger, fence: SharedFence, origin: String, keys: [VaultKey], loadKeys: @escaping @Sendable () throws -> [VaultKey],
+        vault: any Vault, reads: ReadLedger, fence: SharedFence, rules: SharedRules, origin: String, keys: [VaultKey], loadKeys: @escaping @Sendable () throws -> [VaultKey],
         retention: Retention, news: Mailbox<News>
     ) {
         self.vault = vault
         self.reads = reads
         self.fence = fence
+        self.rules = rules
         self.origin = origin
         vaultKeys = keys
         self.loadKeys = loadKeys
@@ -162,7 +167,7 @@ final class VaultWriter: Sendable {
     private func openAll() {
         do {
             var unsealer = BatchUnsealer(origin: origin, keys: vaultKeys)
-            var cutter = try BatchCutter()
+            var cutter = try BatchCutter(rules)
             while true {
                 for arrival in arrived.takeAll() {
                     let sealed: SealedBatch
@@ -224,6 +229,7 @@ final class VaultWriter: Sendable {
                 case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
                 case .tally(let made): tally = made
                 case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory: others.append(item)
+                case .retain(let retention): housekeeping.keep(retention)
                 case .stop: stopping = true
                 }
             }
@@ -341,11 +347,12 @@ final class VaultWriter: Sendable {
 
     /// Those that the fence still lets in; the others are answered. Judged by an earlier version they are judged again.
     private func rejudge(_ group: [Prepared], by now: Fence) throws -> [Prepared] {
-        guard group.contains(where: { $0.version != now.version }) else { return group }
-        var cutter = try BatchCutter()
+        let rulesNow = rules.version
+        guard group.contains(where: { $0.version != now.version || $0.rules != rulesNow }) else { return group }
+        var cutter = try BatchCutter(rules)
         var kept: [Prepared] = []
         for prepared in group {
-            guard prepared.version != now.version else {
+            guard prepared.version != now.version || prepared.rules != rulesNow else {
                 kept.append(prepared)
                 continue
             }
@@ -409,7 +416,7 @@ final class VaultWriter: Sendable {
             return Answer(
                 ingest: batch.ingest, agent: batch.agent, stream: header.stream, sequence: isDuplicate ? mark : header.sequence,
                 bytes: batch.bytes, events: isErased ? 0 : events, dropped: dropped, erased: isErased ? events : 0,
-                isDuplicate: isDuplicate, lost: lost)
+                reviewed: isDuplicate ? Reviewed() : prepared.reviewed, isDuplicate: isDuplicate, lost: lost)
         }
         if header.sequence <= mark {
             if let known = try transaction.hash(of: batch.key, sequence: header.sequence), known != prepared.hash {
@@ -482,7 +489,7 @@ final class VaultWriter: Sendable {
             try vault.put(known, at: Clock.wall())
             for subject in job.removed { try vault.removePerson(subject) }
             news.post(.directory(job, stored: known.count, removed: job.removed.count, erased: job.people.count - known.count))
-        case .write, .fence, .tally, .stop: break
+        case .write, .fence, .tally, .retain, .stop: break
         }
     }
 

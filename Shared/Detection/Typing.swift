@@ -100,6 +100,18 @@ package struct Typing {
         return leave()
     }
 
+    /// Nothing more comes, and what waits is judged for what it is: what is found goes and the rest stays, also where it might have been a beginning. For
+    /// whoever looks again at what had been held back before.
+    package mutating func finishAsFound() -> [Outcome] {
+        for place in fields.indices {
+            let field = Assembled(fields[place].text)
+            for finding in scanner.findings(in: field.bytes) { fields[place].text.mark(field.units(finding.range), found: finding.type) }
+            judge(place, field, through: fields[place].text.units.count)
+        }
+        for index in waiting.indices where waiting[index].decision == nil && waiting[index].follows == nil { waiting[index].decision = .release }
+        return leave()
+    }
+
     // MARK: Keys
 
     private mutating func down(_ name: String, id: Int, at now: Instant) {

@@ -2,10 +2,21 @@
 package struct Permit: Hashable, Sendable {
     package var epoch: Epoch
     package var classes: Set<DataClass>
+    /// The hash of what says how far events are minimised. Who does not have it may capture nothing. Empty: no policy document is in force.
+    package var rules: [UInt8]
+    /// The document's index in control's ledger, for people; 0: none.
+    package var policy: UInt64
 
-    package init(epoch: Epoch, classes: Set<DataClass>) {
+    package init(epoch: Epoch, classes: Set<DataClass>, rules: [UInt8] = [], policy: UInt64 = 0) {
         self.epoch = epoch
         self.classes = classes
+        self.rules = rules
+        self.policy = policy
+    }
+
+    /// What may be captured by whoever keeps to rules with this hash: all of it, or nothing.
+    package func bound(to rules: [UInt8]) -> Permit {
+        classes.isEmpty || self.rules == rules ? self : Permit(epoch: epoch, classes: [], rules: self.rules, policy: policy)
     }
 
     package static let nothing = Permit(epoch: .none, classes: [])
@@ -83,7 +94,9 @@ package struct PermitHolder: Hashable, Sendable {
         guard pushed.epoch >= lease.epoch else { return .older }
         lease.hear(pushed.epoch)
         let opens = lease.isHeld(at: now) && !pushed.classes.isSubset(of: permit.classes)
-        set(Permit(epoch: pushed.epoch, classes: permit.classes.intersection(pushed.classes)), at: now, wall: wall)
+        var narrower = pushed
+        narrower.classes.formIntersection(permit.classes)
+        set(narrower, at: now, wall: wall)
         return opens ? .opening : nil
     }
 

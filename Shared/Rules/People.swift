@@ -30,6 +30,9 @@ package struct Records: Hashable, Sendable {
 
     package static let none = Records()
 
+    /// As control's ledger has them.
+    package init(_ recorded: SubjectRecords) { self.init(notices: recorded.notices, consents: recorded.consents) }
+
     package func has(_ record: LegalBasis.Record, for purpose: String) -> Bool {
         switch record {
         case .none: true

@@ -41,19 +41,29 @@ package struct Policy: Sendable {
     /// Whether the shape alone decides, so that nobody need look into the event. The class, where it does.
     package func isPlain(_ shape: EventShape) -> Bool { classifier.isPlain(shape) }
 
+    /// The classes that such an event can have, by their places, and the types of content that rules on them name.
+    func reach(of shape: EventShape) -> (classes: Set<Int>, detected: Set<String>) { classifier.reach(of: shape) }
+
+    /// The class of an event in which nothing is found, where no rule looks at anything else about it.
+    func quietClass(of shape: EventShape, inFront isWindowKnown: Bool) -> DataClass?? {
+        classifier.quietClass(of: shape, inFront: isWindowKnown).map { $0.map { document.classes[$0].dataClass } }
+    }
+
     // MARK: Capture
 
     /// Why as much is kept of an event as is.
-    package enum CaptureReason: Hashable, Sendable {
+    package enum CaptureReason: Hashable, Sendable, CaseIterable {
         case rule, noRule, unclassified, neverStored
         /// No purpose of the class has what its basis asks for. With a purpose that has not.
         case noRecord
         /// No purpose uses the class.
         case noPurpose
 
+        package static let words = Set(allCases.map(\.word))
+
         package var word: String {
             switch self {
-            case .rule: "rule"
+            case .rule: "by-rule"
             case .noRule: "no-rule"
             case .unclassified: "unclassified"
             case .neverStored: "never-stored"
@@ -237,6 +247,17 @@ private struct Classifier: Sendable {
     }
 
     func isPlain(_ shape: EventShape) -> Bool { looking[shape.number].isEmpty }
+
+    func quietClass(of shape: EventShape, inFront isWindowKnown: Bool) -> Int?? {
+        // What has no words of its own has those of the window in front, or none.
+        let hasWords = isWindowKnown || shape.kind == .window || shape.kind == .text
+        return looking[shape.number].allSatisfy { !hasWords || !$0.marks.detected.isEmpty } ? .some(plain[shape.number]) : nil
+    }
+
+    func reach(of shape: EventShape) -> (classes: Set<Int>, detected: Set<String>) {
+        let rules = looking[shape.number]
+        return (Set(rules.map(\.dataClass) + (plain[shape.number].map { [$0] } ?? [])), rules.reduce(into: []) { $0.formUnion($1.marks.detected) })
+    }
 
     func classify(_ traits: EventTraits) -> Int? {
         let rules = looking[traits.shape.number]

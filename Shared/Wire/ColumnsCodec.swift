@@ -53,6 +53,14 @@ package enum ColumnsCodec {
         try ColumnsScan(parse(bytes), extent: extent)
     }
 
+    /// Checks a batch, and keeps it at hand: for whoever may have to look into it, and mostly need not.
+    ///
+    /// - Throws: every case of ``ColumnsError``, exactly when ``scan(_:extent:)`` does.
+    package static func open(_ bytes: [UInt8], extent: BatchExtent) throws(ColumnsError) -> OpenColumns {
+        let columns = try parse(bytes)
+        return OpenColumns(scan: try ColumnsScan(columns, extent: extent), columns: columns, extent: extent)
+    }
+
     /// The events of a batch, in its order.
     ///
     /// - Throws: every case of ``ColumnsError``, exactly when ``scan(_:extent:)`` does.

@@ -37,6 +37,13 @@ package struct ColumnsScan: Hashable, Sendable {
         Set(Event.Text.Source.allCases.filter { sourceBits & (1 << UInt32($0.rawValue)) != 0 })
     }
 
+    /// What there is, by kind and source.
+    package var shapes: [EventShape] {
+        EventShape.allCases.filter { shape in
+            kindBits & (1 << UInt32(shape.kind.rawValue)) != 0 && shape.source.map { sourceBits & (1 << UInt32($0.rawValue)) != 0 } ?? true
+        }
+    }
+
     /// Which classes the events belong to. About 200 ns: ask once for each batch.
     package func classes(by classification: Classification = .standard) -> Set<DataClass> {
         var classes: Set<DataClass> = []

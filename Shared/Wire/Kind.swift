@@ -21,6 +21,7 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case storedGroup = 19
     case vaultKey = 20
     case serverKey = 21
+    case rules = 22
     // Joining.
     case join = 24
     case joinRequest = 25

@@ -30,6 +30,9 @@ package enum Limits {
     /// CURVE adds as much to a frame.
     package static let curveBytes = 33
 
+    /// What an agent is given of a policy document, before compression: a thousand rules of some names each are half of it.
+    package static let rulesBytesMax = 1024 * 1024
+
     /// Batches that an agent may have unanswered in a stream.
     package static let window = 8
     /// Batches that ingest may have unanswered at policy; a full one answers `Busy`.

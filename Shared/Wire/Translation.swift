@@ -73,9 +73,13 @@ extension WirePermit {
     package init(_ permit: Permit) {
         epoch = permit.epoch.number
         classes = permit.classes.map(\.name).sorted()
+        rules = Data(permit.rules)
+        policy = permit.policy
     }
 
-    package var value: Permit { Permit(epoch: Epoch(epoch), classes: Set(classes.map { DataClass($0) })) }
+    package var value: Permit {
+        Permit(epoch: Epoch(epoch), classes: Set(classes.map { DataClass($0) }), rules: [UInt8](rules), policy: policy)
+    }
 }
 
 extension Nonce {

@@ -13,6 +13,7 @@ import zmq
 
 import columns
 import ledger
+import rules
 import sealing
 import wire
 from wire import MILLISECOND, SECOND
@@ -31,6 +32,8 @@ class Permits:
     def __init__(self, epoch=0, intervals=None, wall=wire.wall, continuous=wire.continuous):
         self.wall, self.continuous = wall, continuous
         self.epoch = epoch  # The highest ever heard.
+        self.rules = None  # Those that are kept to, and those that a permit may name next; None: no document is in force.
+        self.next_rules = None
         self.classes = frozenset()
         self.lease_end = None  # On the continuous clock.
         self.nonce = self.asked = None
@@ -93,10 +96,24 @@ class Permits:
             self._narrow(g.permit)
         else:
             self.lease_end, self.epoch = end, g.permit.epoch
-            self.classes = frozenset(g.permit.classes)
+            if g.permit.classes:
+                # Others count from here, if they are those that are permitted by: never by a push.
+                self.rules = next((r for r in (self.next_rules, None) if self.name_of(r) == g.permit.rules), self.rules)
+            self.classes = self.bound(g.permit)
             self.open &= self.classes
             self._open(self.classes)
         return self.epoch != before
+
+    @staticmethod
+    def name_of(rules):
+        return rules.hash if rules else b""
+
+    def bound(self, permit):
+        """What may be captured by whoever keeps to the rules that are here: all of it, or nothing."""
+        return frozenset(permit.classes) if self.name_of(self.rules) == permit.rules else frozenset()
+
+    def class_of(self, event):
+        return self.rules.class_of(event) if self.rules else columns.class_of(event)
 
     def narrow(self, permit):
         """The epoch to acknowledge. A push only takes away."""
@@ -107,7 +124,7 @@ class Permits:
 
     def _narrow(self, permit):
         self.epoch = permit.epoch
-        self.classes &= frozenset(permit.classes)
+        self.classes &= self.bound(permit)
         self.open &= self.classes
 
     def end_lease(self):
@@ -117,9 +134,11 @@ class Permits:
     def why_not(self, event):
         """None: it may be accepted. Else the reason that it is refused for ever."""
         self.look()
-        c, end = columns.class_of(event), columns.end_of(event)
+        c, end = self.class_of(event), columns.end_of(event)
         if self.lease_end is None:
             return "no-lease"
+        if c is None:
+            return "by-rule"
         if c not in self.classes:
             return "closed"
         if end > self.seen[1] + FORGIVEN:
@@ -260,7 +279,7 @@ class Agent:
                     self.refused[why] += 1
                     continue
                 accepted += 1
-                self._add(columns.class_of(e), e)
+                self._add(self.permits.class_of(e), e)
             self.accepted += accepted
             return accepted
 
@@ -408,7 +427,8 @@ class Agent:
         report = wire.session.AgentReport(events_accepted=self.accepted, events_refused=self.refused, spool_batches=batches,
                                           spool_bytes=size, spool_oldest_us=oldest // 1000)
         nonce = self.permits.ask()
-        if self._send("renew", nonce=nonce, epoch=self._acted_under(), wall_us=wire.wall() // 1000, agent=report):
+        held = Permits.name_of(self.permits.next_rules or self.permits.rules)
+        if self._send("renew", nonce=nonce, epoch=self._acted_under(), wall_us=wire.wall() // 1000, agent=report, rules=held):
             self.renew_due = wire.continuous() + self.lease // 3
 
     def _acted_under(self):
@@ -449,6 +469,16 @@ class Agent:
             self.sealer = sealing.Sealer(entry.vault_key_announced.key, origin, self.name)
             self.key_index = entry.index
             self.spool.keep(key_index=entry.index)
+
+    def _on_rules(self, body):
+        try:
+            self.permits.next_rules = rules.Rules(body)
+        except Exception as error:  # noqa: BLE001 - what cannot be read cannot be kept to: nothing is captured by it.
+            self.seen[f"rules refused: {error!r}"] += 1
+            return
+        # Until a permit names them nothing is captured by them.
+        if self.joined:
+            self._renew()
 
     def _on_nudge(self, _):
         if self.joined:

@@ -71,7 +71,7 @@ private struct Sent {
         var unsealer = BatchUnsealer(origin: origin, keys: [key])
         let opened = try unsealer.open(sent.sealed)
         #expect(opened.packed.count == sent.payload.count - Encapsulation.overheadBytes)
-        var cutter = try BatchCutter()
+        var cutter = try BatchCutter(SharedRules())
         let prepared = try cutter.prepare(opened, fence: Fence(gate: GateState()), now: now)
         #expect(prepared.segments.map(\.dataClass.name) == ["activity"] && prepared.segments[0].blob == opened.packed)
         #expect(prepared.segments[0].hash == opened.hash)

@@ -5,6 +5,7 @@ import Gate
 import Identity
 import Ledger
 import Messaging
+import Rules
 import Wire
 
 struct Bench: ParsableCommand {
@@ -100,6 +101,8 @@ final class BenchSuite {
             }
         }
     }
+
+    func apply(_ policy: PolicyDocument) throws { _ = try client.command(.applyPolicy(WirePolicyApplied(policy.canonical, [])), by: operators.0, and: operators.1) }
 
     /// Starts agents `range` in a process of their own. Its lines go to the file that is returned.
     func startSwarm(_ range: Range<Int>, arguments: [String] = []) throws -> (process: ChildProcess, output: String) {

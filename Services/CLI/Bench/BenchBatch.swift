@@ -13,13 +13,19 @@ struct BenchBatch {
     var payload: [UInt8]
 
     /// Cuts recordings into batches of so many events of class activity.
-    static func cut(_ paths: [String], events: Int, max: Int = 2_000) throws -> [BenchBatch] {
+    ///
+    /// - Parameter texts: Of a hundred events so many are written words instead, of 20 to 200 characters: what policy has to look into. The policy document says of
+    ///   which class they are; for this it must be activity.
+    static func cut(_ paths: [String], events: Int, texts: Int = 0, max: Int = 2_000) throws -> [BenchBatch] {
         var compressor = try ZstdCompressor()
+        var words = Words()
         var batches: [BenchBatch] = []
         for path in paths {
             var waiting: [Event] = []
             try read(path) { event in
                 guard batches.count < max, classify(event) == .activity else { return }
+                var event = event
+                if words.chance(texts) { event.detail = .text(Event.Text(words.text(), source: .prompt)) }
                 waiting.append(event)
                 guard waiting.count == events else { return }
                 let columns = try ColumnsCodec.encode(waiting)
@@ -32,6 +38,29 @@ struct BenchBatch {
         }
         guard !batches.isEmpty else { throw Complaint("the recordings hold no \(events) events: name others with --data") }
         return batches
+    }
+
+    /// The same words in each run, a number or a name among them now and then.
+    private struct Words {
+        private var state: UInt64 = 1
+        private static let all = """
+            the meeting is at nine and we go through what is open then I have sent you a draft of it yesterday please look at page 12 before Friday because the numbers for \
+            October 2026 are not final yet Anna says that 350 of them were late which is more than in spring could you ask her about the other half thank you see you soon
+            """.split(separator: " ").map(String.init)
+
+        private mutating func below(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(bound))
+        }
+
+        mutating func chance(_ percent: Int) -> Bool { percent > 0 && below(100) < percent }
+
+        mutating func text() -> String {
+            let length = 20 + below(181)
+            var text = ""
+            while text.utf8.count < length { text += (text.isEmpty ? "" : " ") + Self.all[below(Self.all.count)] }
+            return text
+        }
     }
 
     private static func read(_ path: String, _ each: (Event) throws -> Void) throws {

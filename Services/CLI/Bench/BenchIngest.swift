@@ -24,14 +24,19 @@ struct BenchIngest: ParsableCommand {
     @Option(help: "Seconds of each run, after a second of warming up.") var seconds: Double = 5
     @Option(help: "Runs of each; the median is shown, with the range.") var runs = 3
     @Option(help: "Recordings to cut batches from: a file or a folder.") var data: String?
+    @Option(help: ArgumentHelp("Of a hundred events so many are texts of 20 to 200 characters.", valueName: "percent")) var text = 0
+    @Option(help: ArgumentHelp("Under this policy document. What it leaves of a batch must be of class activity, texts as well, and rest on no consent: deploy/policy/bench.yaml.", valueName: "file"))
+    var policy: String?
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "On the disk that is measured.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(inversion: .prefixedNo, help: "Measure the references, too.") var references = true
     @Flag(help: "Print JSON.") var json = false
 
     func validate() throws {
-        guard agents > 0, agents <= 10_000, !window.isEmpty, window.allSatisfy({ (1...64).contains($0) }), (1...4_096).contains(events), seconds > 0, runs > 0 else {
-            throw ValidationError("--agents 1 to 10000, --window 1 to 64, --events 1 to 4096, --seconds and --runs more than 0 are expected")
+        guard agents > 0, agents <= 10_000, !window.isEmpty, window.allSatisfy({ (1...64).contains($0) }), (1...4_096).contains(events), (0...100).contains(text), seconds > 0,
+            runs > 0
+        else {
+            throw ValidationError("--agents 1 to 10000, --window 1 to 64, --events 1 to 4096, --text 0 to 100, --seconds and --runs more than 0 are expected")
         }
     }
 
@@ -58,7 +63,7 @@ struct BenchIngest: ParsableCommand {
 
     func run() throws {
         #if os(Linux)
-        let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events)
+        let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events, texts: text)
         let bytes = batches.map(\.payload.count).reduce(0, +) / batches.count
         progress("\(Machine.description); load \(Machine.load) before; \(batches.count) batches of \(events) events, \(bytes) bytes packed (\(String(format: "%.2f", Double(bytes) / Double(events))) an event)")
         var rows: [Row] = []
@@ -94,6 +99,7 @@ struct BenchIngest: ParsableCommand {
             let bench = try BenchSuite(below: folder, libzmq: libzmq)
             defer { bench.stop() }
             try bench.register(agents)
+            if let policy { try bench.apply(PolicyFiles.document(policy)) }
             let file = bench.folder + "/batches"
             try BenchBatch.save(batches, to: file)
             let before = bench.usage()

@@ -98,6 +98,9 @@ package nonisolated struct WireRelay: Sendable {
   /// As in `Batch`.
   package var oldest: UInt64 = 0
 
+  /// Of control's ledger, that ingest goes by: policy must have them to judge the batch.
+  package var entries: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -365,7 +368,7 @@ nonisolated extension WireBatchHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Relay"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}agent\0\u{3}offset_us\0\u{1}header\0\u{1}oldest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}agent\0\u{3}offset_us\0\u{1}header\0\u{1}oldest\0\u{1}entries\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -377,6 +380,7 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 2: try { try decoder.decodeSingularSInt64Field(value: &self.offsetUs) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.header) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.oldest) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.entries) }()
       default: break
       }
     }
@@ -395,6 +399,9 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.oldest != 0 {
       try visitor.visitSingularUInt64Field(value: self.oldest, fieldNumber: 4)
     }
+    if self.entries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entries, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -403,6 +410,7 @@ nonisolated extension WireRelay: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.offsetUs != rhs.offsetUs {return false}
     if lhs.header != rhs.header {return false}
     if lhs.oldest != rhs.oldest {return false}
+    if lhs.entries != rhs.entries {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -10,6 +10,11 @@
 
 /// Values of the gate as they travel: closures, permits, leases, certificates. SPEC.md says who sends what when.
 
+#if canImport(FoundationEssentials)
+package import FoundationEssentials
+#else
+package import Foundation
+#endif
 package import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -199,6 +204,12 @@ package nonisolated struct WirePermit: Sendable {
   package var epoch: UInt64 = 0
 
   package var classes: [String] = []
+
+  /// SHA-256 of the rules that must be kept to. Empty: no policy document is in force.
+  package var rules: Data = Data()
+
+  /// The document's index in control's ledger, for people; 0: none.
+  package var policy: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -475,7 +486,7 @@ nonisolated extension WireGateState: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WirePermit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Permit"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}classes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}classes\0\u{1}rules\0\u{1}policy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -485,6 +496,8 @@ nonisolated extension WirePermit: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.classes) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.rules) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.policy) }()
       default: break
       }
     }
@@ -497,12 +510,20 @@ nonisolated extension WirePermit: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.classes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.classes, fieldNumber: 2)
     }
+    if !self.rules.isEmpty {
+      try visitor.visitSingularBytesField(value: self.rules, fieldNumber: 3)
+    }
+    if self.policy != 0 {
+      try visitor.visitSingularUInt64Field(value: self.policy, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WirePermit, rhs: WirePermit) -> Bool {
     if lhs.epoch != rhs.epoch {return false}
     if lhs.classes != rhs.classes {return false}
+    if lhs.rules != rhs.rules {return false}
+    if lhs.policy != rhs.policy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -417,11 +417,34 @@ package nonisolated struct WireRenew: @unchecked Sendable {
   /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
   package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
 
+  /// Agents: the hash of the newest `Rules` that it can keep to. Empty: it has none.
+  package var rules: Data {
+    get {_storage._rules}
+    set {_uniqueStorage()._rules = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Ingest to agent, before the first permit that names it: what is captured of its subject, and how far. SPEC.md, section 21.
+package nonisolated struct WireRules: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of the rules, before compression.
+  package var bytes: UInt32 = 0
+
+  /// zstd over them.
+  package var packed: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// How a service's ledger stands, and what it has seen of the other's. Each keeps the other from going back. SPEC.md, section 16.
@@ -646,6 +669,12 @@ package nonisolated struct WireAgentReport: Sendable {
 
   /// What ingest sent and may not: older, opening, unasked.
   package var pushesRefused: Dictionary<String,UInt64> = [:]
+
+  /// By kind: of these a number is all that is left.
+  package var eventsCounted: Dictionary<String,UInt64> = [:]
+
+  /// Accepted without what was found in them, or for their time alone.
+  package var eventsMinimised: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1260,7 +1289,7 @@ nonisolated extension WireBusy: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Renew"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0\u{1}anchor\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0\u{1}anchor\0\u{1}rules\0")
 
   fileprivate class _StorageClass {
     var _nonce: Data = Data()
@@ -1271,6 +1300,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _service: WireServiceReport? = nil
     var _closures: [UInt64] = []
     var _anchor: WireAnchor? = nil
+    var _rules: Data = Data()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1289,6 +1319,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _service = source._service
       _closures = source._closures
       _anchor = source._anchor
+      _rules = source._rules
     }
   }
 
@@ -1315,6 +1346,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._service) }()
         case 7: try { try decoder.decodeRepeatedUInt64Field(value: &_storage._closures) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
+        case 9: try { try decoder.decodeSingularBytesField(value: &_storage._rules) }()
         default: break
         }
       }
@@ -1351,6 +1383,9 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       try { if let v = _storage._anchor {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if !_storage._rules.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._rules, fieldNumber: 9)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1368,10 +1403,46 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._service != rhs_storage._service {return false}
         if _storage._closures != rhs_storage._closures {return false}
         if _storage._anchor != rhs_storage._anchor {return false}
+        if _storage._rules != rhs_storage._rules {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRules: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Rules"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bytes\0\u{1}packed\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.bytes) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.packed) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.bytes, fieldNumber: 1)
+    }
+    if !self.packed.isEmpty {
+      try visitor.visitSingularBytesField(value: self.packed, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRules, rhs: WireRules) -> Bool {
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.packed != rhs.packed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1717,7 +1788,7 @@ nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AgentReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0\u{3}pushes_refused\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}events_accepted\0\u{3}events_refused\0\u{3}spool_batches\0\u{3}spool_bytes\0\u{3}spool_oldest_us\0\u{3}pushes_refused\0\u{3}events_counted\0\u{3}events_minimised\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1731,6 +1802,8 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.spoolBytes) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.spoolOldestUs) }()
       case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.pushesRefused) }()
+      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.eventsCounted) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.eventsMinimised) }()
       default: break
       }
     }
@@ -1755,6 +1828,12 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.pushesRefused.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.pushesRefused, fieldNumber: 6)
     }
+    if !self.eventsCounted.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.eventsCounted, fieldNumber: 7)
+    }
+    if self.eventsMinimised != 0 {
+      try visitor.visitSingularUInt64Field(value: self.eventsMinimised, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1765,6 +1844,8 @@ nonisolated extension WireAgentReport: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.spoolBytes != rhs.spoolBytes {return false}
     if lhs.spoolOldestUs != rhs.spoolOldestUs {return false}
     if lhs.pushesRefused != rhs.pushesRefused {return false}
+    if lhs.eventsCounted != rhs.eventsCounted {return false}
+    if lhs.eventsMinimised != rhs.eventsMinimised {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,157 @@
+import Detection
+import Enforcement
+import Foundation
+import Gate
+import Rules
+import Vault
+import Wire
+
+/// The policy document at work in policy: what each subject's events are kept as, worked out once for all who have the same. One thread's.
+struct Enforcement {
+    private let rules: SharedRules
+    private var inForce = SharedRules.InForce()
+    private var scanner: TextScanner?
+    private var numbers: [AgentRules.Choice: Int] = [:]
+    private var byScope: [Scope: Int] = [:]
+    private var enforcers: [Enforcer] = []
+    private var bytes: [UInt8] = []
+    private var ends: [Int] = []
+    /// Subjects that are remembered; more are worked out again.
+    private static let scopesMax = 100_000
+
+    init(_ rules: SharedRules) { self.rules = rules }
+
+    /// What is in force now; call before each batch.
+    mutating func refresh() -> SharedRules.InForce {
+        if rules.version != inForce.version || byScope.count > Enforcement.scopesMax {
+            inForce = rules.latest
+            numbers = [:]
+            byScope = [:]
+            enforcers = []
+        }
+        return inForce
+    }
+
+    /// By its number: what enforces the document for one subject.
+    private mutating func number(of scope: Scope, _ policy: Policy) throws(DetectorRefused) -> Int {
+        if let known = byScope[scope] { return known }
+        let person = Person(scope)
+        let records = Records(inForce.records[scope.subject] ?? .none)
+        let choice = AgentRules.Choice(policy, of: person, records: records)
+        var number = numbers[choice]
+        if number == nil {
+            let rulings = Rulings(policy, of: person, records: records)
+            var detector: Detector?
+            if rulings.isScanning {
+                let compiled = try rules.detector()
+                if scanner == nil { scanner = try compiled.makeScanner() }
+                detector = compiled
+            }
+            enforcers.append(try Enforcer(rulings, detector: detector, scanner: scanner))
+            number = enforcers.count - 1
+            numbers[choice] = number
+        }
+        byScope[scope] = number
+        return number!
+    }
+
+    /// Whether a batch stays as it is, and of one class, as nearly all do.
+    private mutating func isWhole(_ columns: OpenColumns, _ rulings: Rulings, claimed: DataClass) -> Bool {
+        var kinds: Set<Event.Kind> = []
+        var sought: Set<String>? = []
+        for shape in columns.scan.shapes {
+            if let quiet = rulings.quietClass(of: shape, inFront: false) {
+                guard rulings.classified(shape, as: quiet, claimed: claimed) == claimed else { return false }
+            } else {
+                // Of few applications and labels each batch has many texts.
+                let isOther = columns.traits(of: shape).contains { rulings.classified(shape, as: rulings.policy.classify($0), claimed: claimed) != claimed }
+                if isOther { return false }
+            }
+            switch rulings[shape, claimed].minimisation {
+            case .keep, .redact: break
+            case .timing: guard columns.isTimed(shape.kind) else { return false }
+            case .drop, .count: return false
+            }
+            guard rulings.isScanned(shape) else { continue }
+            // Keys say something together alone.
+            if shape.kind == .key { return false }
+            kinds.insert(shape.kind)
+            if let types = rulings.sought(in: shape) { sought?.formUnion(types) } else { sought = nil }
+        }
+        guard !kinds.isEmpty, let scanner else { return true }
+        bytes.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+        columns.gather(kinds, into: &bytes, ends: &ends)
+        var isClean = true
+        bytes.withUnsafeBufferPointer { buffer in
+            scanner.findings(in: buffer, ends: ends) { _, finding in if sought?.contains(finding.type.word) ?? true { isClean = false } }
+        }
+        return isClean
+    }
+
+    /// - Returns: what is left of each event, in order; nil: all of it, under the class that was claimed.
+    mutating func review(_ columns: OpenColumns, of scope: Scope, claimed: DataClass, _ policy: Policy) throws(DetectorRefused) -> (events: [Event], verdicts: [Verdict])? {
+        let number = try number(of: scope, policy)
+        if isWhole(columns, enforcers[number].rulings, claimed: claimed) { return nil }
+        let events = columns.events()
+        return (events, try enforcers[number].review(events, claimed: claimed))
+    }
+}
+
+/// What the second look at a batch came to.
+struct Reviewed: Hashable, Sendable {
+    var counts = EnforcementCounts()
+    /// Events that were other than their agent should have left them: an agent that somebody changed, or one that went by the document before.
+    var differing = 0
+}
+
+extension BatchCutter {
+    /// By class, as far as the policy document says, and without what the fence forbids.
+    mutating func cut(
+        _ opened: OpenedBatch, _ fence: Fence, _ extent: BatchExtent, _ columns: OpenColumns, _ policy: Policy, rules version: UInt64
+    ) throws(BatchRefused) -> Prepared {
+        let batch = opened.batch
+        if let place = policy.document.classes.first(where: { $0.dataClass == batch.dataClass }), place.retention == nil {
+            throw BatchRefused(refusal: .wrongClass, text: "nothing of class '\(batch.header.class)' is stored")
+        }
+        let verdict = fence.judge(batch.dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset)
+        let review: (events: [Event], verdicts: [Verdict])?
+        do throws(DetectorRefused) { review = try enforcement.review(columns, of: batch.scope, claimed: batch.dataClass, policy) } catch {
+            throw BatchRefused(refusal: .sealed, text: "policy cannot look into texts: \(error)")
+        }
+        if review == nil, verdict == .whole { return whole(opened, extent, rules: version, fence) }
+        var reviewed = Reviewed()
+        var parts: [DataClass: [Event]] = [:]
+        if let review {
+            for (event, verdict) in zip(review.events, review.verdicts) {
+                if verdict.left != .kept(batch.dataClass, event) { reviewed.differing += 1 }
+                reviewed.counts.count(verdict)
+                if case .kept(let dataClass, let left) = verdict.left { parts[dataClass, default: []].append(left) }
+            }
+            if verdict == .whole, reviewed.differing == 0 { return whole(opened, extent, rules: version, fence) }
+        } else {
+            parts[batch.dataClass] = columns.events()
+        }
+        var segments: [Segment] = []
+        var closed = 0
+        for (dataClass, events) in parts.sorted(by: { $0.key < $1.key }) {
+            var ranges: [Range<WallTime>] = []
+            switch fence.judge(dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset) {
+            case .whole: break
+            case .without(let found): ranges = found
+            // The agent called it something else: the part that is closed must not come in with the rest.
+            case .keep(let epoch): throw BatchRefused(refusal: .paused, text: "closed at epoch \(epoch.number)", epoch: epoch.number)
+            }
+            let open = events.filter { event in
+                let span = event.span
+                return !ranges.contains { $0.lowerBound <= span.end && span.start < $0.upperBound }
+            }
+            closed += events.count - open.count
+            guard !open.isEmpty else { continue }
+            do { segments.append(try segment(of: opened, dataClass, try ColumnsCodec.encode(open))) } catch {
+                throw BatchRefused(refusal: .unreadable, text: "the batch cannot be cut: \(error)")
+            }
+        }
+        return Prepared(opened: opened, segments: segments, dropped: closed, version: fence.version, rules: version, reviewed: reviewed)
+    }
+}

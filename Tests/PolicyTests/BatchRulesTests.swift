@@ -1,0 +1,163 @@
+import Enforcement
+import Foundation
+import Gate
+import Rules
+import Testing
+import Vault
+import Wire
+
+@testable import sluice_policy
+
+/// Batches, and what the policy document in force leaves of them.
+struct BatchRulesTests {
+    private static let scope = Scope(subject: "E1", site: "berlin", team: "search")
+    private let now = WallTime(nanoseconds: 1_795_500_000_000_000_000)
+
+    private static let document = PolicyDocument(
+        classes: [
+            .init("activity", retention: .seconds(86_400), audienceMax: nil), .init("conversation", retention: .seconds(864_000), audienceMax: nil),
+            .init("credential", retention: nil, audienceMax: nil),
+        ],
+        assignments: [
+            .init("activity", kinds: [.pointer, .key, .window, .presence]), .init("conversation", sources: [.chat]), .init("credential", sources: [.chat], detected: ["iban"]),
+        ],
+        capture: [.init(kinds: [.text, .key], as: .redact(nil)), .init(kinds: [.pointer], as: .keep), .init(kinds: [.presence], as: .count)],
+        purposes: [.init("operation", basis: .legalObligation, classes: ["activity"]), .init("training", basis: .consent, classes: ["conversation"])])
+
+    private static func rules(_ document: PolicyDocument = document, consents: Set<String> = ["training"]) -> SharedRules {
+        let rules = SharedRules()
+        #expect(rules.set(PolicyText(document.canonical, index: 7), records: BySubject(["E1": SubjectRecords(consents: consents)])) == nil)
+        return rules
+    }
+
+    private func opened(_ events: [Event.Detail], as claimed: String) throws -> OpenedBatch {
+        let columns = try ColumnsCodec.encode(events.enumerated().map { Event(at: WallTime(nanoseconds: 1_795_400_000_000_000_000 + Int64($0) * 1_000_000), detail: $1) })
+        var compressor = try ZstdCompressor()
+        let packed = try compressor.compress(columns.bytes)
+        var header = WireBatchHeader()
+        header.stream = 5
+        header.sequence = 1
+        header.class = claimed
+        header.firstNs = columns.extent.first.nanoseconds
+        header.lastNs = columns.extent.last.nanoseconds
+        header.count = UInt32(events.count)
+        header.columnsBytes = UInt32(columns.bytes.count)
+        let batch = Batch(agent: 1, line: 1, name: "desk", scope: Self.scope, offset: .zero, header: header, oldest: 1, bytes: packed.count, ingest: 1)
+        return OpenedBatch(batch: batch, packed: Data(packed), hash: Data(repeating: 1, count: 16))
+    }
+
+    private func prepare(_ events: [Event.Detail], as claimed: String, _ rules: SharedRules = rules()) throws -> (Prepared, [String: [Event.Detail]]) {
+        var cutter = try BatchCutter(rules)
+        let prepared = try cutter.prepare(try opened(events, as: claimed), fence: Fence(gate: GateState()), now: now)
+        var parts: [String: [Event.Detail]] = [:]
+        var decompressor = try ZstdDecompressor()
+        for segment in prepared.segments {
+            let columns = try decompressor.decompress([UInt8](segment.blob), expected: segment.columnsBytes, max: Limits.columnsBytesMax)
+            let extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)
+            parts[segment.dataClass.name] = try ColumnsCodec.decode(columns, extent: extent).map(\.detail)
+        }
+        return (prepared, parts)
+    }
+
+    @Test func `what an honest agent left is stored as it came, byte for byte`() throws {
+        let chat = try prepare([.text(.init("my card is [card], thanks", source: .chat)), .text(.init("see you", source: .chat))], as: "conversation")
+        #expect(chat.0.segments.map(\.blob) == [chat.0.opened.packed])
+        #expect(chat.0.reviewed == Reviewed())
+        let keys = try prepare([.key(.init(.down, "")), .key(.init(.down, "a")), .pointer(.init(.move, x: 4, y: 5))], as: "activity")
+        #expect(keys.0.segments.map(\.blob) == [keys.0.opened.packed])
+        #expect(keys.0.reviewed == Reviewed())
+    }
+
+    @Test func `a batch is passed whole exactly when each of its events would be left as it is`() throws {
+        // The quick look at columns, against the look at each event.
+        var document = Self.document
+        document.assignments += [.init("conversation", applications: [try Glob("*chat*")]), .init("credential", titles: [try Glob("*vault*")])]
+        let timed: [Event.Detail] = [.key(.init(.down, "")), .pointer(.init(.move, x: 0, y: 0)), .pointer(.init(.scroll(dx: nil, dy: nil), x: 0, y: 0)), .window(.init(app: "", title: ""))]
+        let whole: [Event.Detail] = [
+            .key(.init(.down, "a")), .pointer(.init(.down, x: 0, y: 0, button: "left")), .pointer(.init(.scroll(dx: 0, dy: nil), x: 0, y: 0)), .pointer(.init(.move, x: 1, y: 0)),
+            .window(.init(app: "Team Chat", title: "general")), .window(.init(app: "Editor", title: "my vault")), .window(.init(app: "Editor", title: "x", url: "")),
+            .text(.init("", source: .chat)), .text(.init("hello", source: .chat, app: "Editor", label: "x")), .text(.init("card 4532 0151 1283 0366", source: .chat)), .presence(.away),
+        ]
+        var passed = 0
+        for minimisation in [Minimisation.keep, .redact(nil), .redact(["iban"]), .timing, .count, .drop] {
+            document.capture = [.init(as: minimisation)]
+            let rules = Self.rules(document)
+            let rulings = Rulings(Policy(document), of: Person(Self.scope), records: Records(consents: ["training"]))
+            var enforcer = try Enforcer(rulings, detector: try rules.detector())
+            for details in (timed + whole).map({ [$0] }) + [timed, [timed[1], whole[3]]] {
+                for claimed in ["activity", "conversation"] {
+                    let events = details.map { Event(at: WallTime(nanoseconds: 0), detail: $0) }
+                    let verdicts = try enforcer.review(events, claimed: DataClass(claimed))
+                    let isLeft = zip(events, verdicts).allSatisfy { $1.left == .kept(DataClass(claimed), $0) }
+                    let (prepared, parts) = try prepare(details, as: claimed, rules)
+                    let isWhole = prepared.segments.map(\.blob) == [prepared.opened.packed]
+                    passed += isWhole ? 1 : 0
+                    #expect(isWhole == isLeft && (parts == [claimed: details]) == isLeft, "\(details) as \(claimed), \(minimisation)")
+                    #expect((prepared.reviewed.differing == 0) == isLeft, "\(details) as \(claimed), \(minimisation)")
+                }
+            }
+        }
+        #expect(passed > 40)
+    }
+
+    @Test func `what an agent sent as it was is minimised here, and counted`() throws {
+        let (prepared, parts) = try prepare(
+            [.text(.init("my card is 4532 0151 1283 0366", source: .chat)), .text(.init("IBAN DE89 3704 0044 0532 0130 00", source: .chat)), .presence(.away)], as: "conversation")
+        #expect(parts == ["conversation": [.text(.init("my card is [card]", source: .chat))]])
+        #expect(prepared.reviewed.differing == 3 && prepared.reviewed.counts.minimised == 1)
+        #expect(prepared.reviewed.counts.dropped == ["never-stored": 1] && prepared.reviewed.counts.counted == ["presence": 1])
+        #expect(prepared.dropped == 0, "the fence took nothing")
+        let typed = try prepare("4532 0151 1283 0366 ".map { .key(.init(.down, String($0))) }, as: "activity")
+        let digits = typed.1["activity"]?.filter { if case .key(let key) = $0 { key.key.contains(where: \.isNumber) } else { true } }
+        #expect(digits == [])
+    }
+
+    @Test func `of a subject who has not agreed nothing is stored, and what rests on something else is`() throws {
+        let rules = Self.rules(consents: [])
+        let (chat, parts) = try prepare([.text(.init("hello", source: .chat))], as: "conversation", rules)
+        #expect(parts.isEmpty && chat.segments.isEmpty && chat.reviewed.counts.dropped == ["no-record": 1])
+        #expect(try prepare([.pointer(.init(.move, x: 4, y: 5))], as: "activity", rules).1.keys.sorted() == ["activity"])
+        // Agreed, and withdrawn: the same cutter looks again.
+        var cutter = try BatchCutter(rules)
+        let batch = try opened([.text(.init("hello", source: .chat))], as: "conversation")
+        #expect(rules.set(PolicyText(Self.document.canonical, index: 7), records: BySubject(["E1": SubjectRecords(consents: ["training"])])) == nil)
+        let agreed = try cutter.prepare(batch, fence: Fence(gate: GateState()), now: now)
+        #expect(rules.set(PolicyText(Self.document.canonical, index: 7), records: BySubject()) == nil)
+        let withdrawn = try cutter.prepare(batch, fence: Fence(gate: GateState()), now: now)
+        #expect(agreed.segments.count == 1 && withdrawn.segments.isEmpty)
+        #expect(agreed.rules != withdrawn.rules, "what was prepared before is judged again at its commit")
+    }
+
+    @Test func `a class that is closed lets nothing in that was called by another name`() throws {
+        var cutter = try BatchCutter(Self.rules())
+        let gate = GateState(
+            epoch: Epoch(4),
+            closures: [Closure(epoch: Epoch(4), direction: .capture, selector: Selector(classes: [.conversation]), reason: "", author: "", incident: 0, from: WallTime(nanoseconds: 0))])
+        let batch = try opened([.text(.init("hello", source: .chat)), .pointer(.init(.move, x: 4, y: 5))], as: "activity")
+        do throws(BatchRefused) {
+            _ = try cutter.prepare(batch, fence: Fence(gate: gate), now: now)
+            Issue.record("it was taken")
+        } catch { #expect(error.refusal == .paused) }
+    }
+
+    @Test func `with a document that cannot be read nothing is stored, and nothing of a class that is never stored`() throws {
+        let broken = SharedRules()
+        #expect(broken.set(PolicyText(Array("{}".utf8), index: 7), records: BySubject()) != nil)
+        func refusal(_ claimed: String, _ rules: SharedRules) throws -> Refusal? {
+            var cutter = try BatchCutter(rules)
+            let batch = try opened([.pointer(.init(.move, x: 4, y: 5))], as: claimed)
+            do throws(BatchRefused) {
+                _ = try cutter.prepare(batch, fence: Fence(gate: GateState()), now: now)
+                return nil
+            } catch { return error.refusal }
+        }
+        #expect(try refusal("activity", broken) == .sealed)
+        #expect(try refusal("credential", Self.rules()) == .wrongClass)
+        #expect(try refusal("a class of the document before", Self.rules()) == nil, "it has its own by this one")
+    }
+
+    @Test func `a document's retention is kept to, and the operator's where it is shorter`() {
+        let retention = Retention(Self.document, atMost: Retention([.activity: .seconds(3_600), .conversation: .seconds(86_400_000), .review: .seconds(5)]))
+        #expect(retention.spans == [.activity: .seconds(3_600), .conversation: .seconds(864_000), .credential: .zero, .review: .seconds(5)])
+    }
+}

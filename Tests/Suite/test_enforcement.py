@@ -1,0 +1,155 @@
+"""The policy document at work: on workstations before anything is written, and in policy again; by consent, or not at all."""
+
+import subprocess
+import time
+
+from harness import wait_until
+from harness.agent import Typist, now_ns, rfc3339, text
+from harness.processes import binaries
+from test_plaintext import in_files, in_memory, search
+
+DOCUMENT = """
+version: 1
+classes:
+  - {name: activity, retention: 90 days, audience: unlimited}
+  - {name: content, retention: 90 days, audience: unlimited}
+  - {name: conversation, retention: 90 days, audience: unlimited}
+  - {name: credential, retention: never}
+rules:
+  - {class: activity, kind: [pointer, key, window, presence]}
+  - {class: content, source: [document, prompt]}
+  - {class: conversation, source: [chat, mail]}
+  - {class: credential, source: document, detected: card}
+capture:
+  - {as: redact, kind: [key, text, window], for: everyone}
+  - {as: keep, kind: pointer, for: everyone}
+  - {as: count, kind: presence, for: everyone}
+purposes:
+  - {name: test, basis: legal-obligation, classes: [activity, content]}
+  - {name: model-training, basis: consent, classes: [conversation]}
+roles:
+  - {name: testers, members: [ops-1, ops-2]}
+access:
+  - {name: testers-test, role: testers, purpose: test, classes: [activity, content], for: everyone, expires: never, rate: unlimited}
+"""
+READ = ("activity", "content")
+CARD = "4532 0151 1283 0366"
+
+
+def governed(make_suite, document=DOCUMENT):
+    suite = make_suite()
+    path = suite.folder / "policy.yaml"
+    path.write_text(document)
+    suite.approved("policy", "apply", path, "--yes")
+    return suite
+
+
+def under_rules(agent, *classes):
+    """Waits until it keeps to a policy document's rules, and may capture these classes."""
+    wait_until(lambda: (s := agent.fresh)["policy"] and not s["isRulesMissing"] and set(s["classes"]) == set(classes), f"{agent.name} may capture {classes}")
+    return agent
+
+
+def counters(suite, name="policy"):
+    return {k: int(v) for k, v in suite.service_status(name)["counters"].items()}
+
+
+def press(agent, typed):
+    agent.type(*({"⌫": "Backspace", "⏎": "Enter"}.get(c, c) for c in typed))
+
+
+def test_a_card_number_typed_with_two_corrections_across_two_batches_is_neither_in_the_vault_nor_in_the_spool_nor_on_the_wire(make_suite):
+    suite = governed(make_suite)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    press(agent, "pay with 4532 0157⌫1 12")
+    # What was typed before the number has gone, in a batch of its own, while its beginning waits.
+    agent.expect_drained()
+    assert suite.keys() == list("pay with ")
+    assert agent.fresh["waiting"] > 0
+    press(agent, "83 037⌫66 and that is all that there is to say⏎")
+    wait_until(lambda: agent.fresh["waiting"] == 0, "it is known what was typed")
+    agent.expect_drained()
+    names = suite.keys()
+    assert "".join(names) == "pay with BackspaceBackspace and that is all that there is to sayEnter"
+    assert names.count("") == len(CARD) + 2, "each key of it is there, without its name"
+    assert "events.differing" not in counters(suite), "the agent left nothing for policy to take out"
+
+
+def test_the_control_of_the_test_above_without_a_document_the_number_is_in_the_vault(make_suite):
+    suite = make_suite()
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    press(agent, CARD)
+    agent.expect_drained()
+    assert "".join(suite.keys()) == CARD
+
+
+def test_what_is_found_in_a_text_lies_nowhere_and_the_rest_is_kept(make_suite):
+    suite = governed(make_suite)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    planted = [CARD, "anna.berg@planted-example.com", "DE89370400440532013000"]
+    agent.send(*(text(f"kept-before {words} kept-after", source="prompt") for words in planted), text(f"never-kept {CARD}", source="document"))
+    agent.expect_drained()
+    suite.kill("policy")
+    agent.send(*(text(f"kept-waits {words} kept-after", source="prompt") for words in planted))
+    wait_until(lambda: agent.status["spoolBatches"] == 1, "it is spooled")
+    for words in planted:
+        assert in_files(suite.home, words) == {}
+        assert in_memory(suite.services["ingest"].id, words) == []
+    suite.start("policy")
+    agent.expect_drained()
+    read = suite.read(classes=READ)
+    texts = [line["event"]["text"] for line in read.lines]
+    assert texts == [f"kept-{when} [{kind}] kept-after" for when in ("before", "waits") for kind in ("card", "email", "iban")]
+    assert agent.fresh["refused"]["never-stored"] == 1
+    for words in planted:
+        assert not search(read.out.encode(), words) and in_files(suite.home, words) == {}
+    assert search(read.out.encode(), "kept-waits"), "the control of the search"
+    assert "events.differing" not in counters(suite)
+
+
+def test_without_a_recorded_consent_nothing_is_captured_and_a_withdrawal_has_stopped_capture_within_a_lease(make_suite):
+    suite = governed(make_suite)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    other = under_rules(suite.agent("ben", "E2").run(), *READ)
+    agent.send(text("not agreed", source="chat"), text("written", source="prompt"))
+    agent.expect_drained()
+    assert agent.fresh["refused"] == {"no-record": 1}
+    assert suite.vault("SELECT class, SUM(count) FROM segment GROUP BY class") == [("content", 1)]
+
+    for subject in ("E1", "E2"):
+        suite.approved("consent", "grant", subject, "--purpose", "model-training")
+    under_rules(agent, *READ, "conversation")
+    under_rules(other, *READ, "conversation")
+    typists = [Typist(a, make=lambda name, at: text(name, source="chat", at=at)).start() for a in (agent, other)]
+    for typist in typists:
+        typist.expect_more(30)
+    suite.cli("consent", "withdraw", "E1", "--purpose", "model-training")
+    stopped = now_ns() + suite.lease_ms * 1_000_000
+    time.sleep(suite.lease_ms / 1000)
+    for typist in typists:
+        typist.expect_more(60)
+        typist.stop()
+    agent.expect_drained()
+    other.expect_drained()
+    last = dict(suite.vault("SELECT subject, MAX(last_ns) FROM segment WHERE class = 'conversation' GROUP BY subject"))
+    assert last["E1"] < stopped < last["E2"], "nothing of E1 after a lease; of E2, who agrees, all the time"
+    assert agent.fresh["refused"]["no-record"] > 30
+    assert "no-record" not in other.fresh["refused"]
+    assert set(agent.fresh["classes"]) == set(READ)
+
+
+def test_a_tighter_document_reaches_agents_and_status_shows_which_one_is_kept_to(make_suite):
+    suite = governed(make_suite)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    before = agent.fresh
+    shown = subprocess.run([binaries() / "sluice-agent", "status", "--home", agent.home], capture_output=True, text=True, check=True).stdout
+    assert f"POLICY  entry {before['policy']}   rules {before['rules'][:16]}" in shown, shown
+    path = suite.folder / "tighter.yaml"
+    path.write_text(DOCUMENT.replace("{as: keep, kind: pointer, for: everyone}", "{as: timing, kind: pointer, for: everyone}"))
+    suite.approved("policy", "apply", path, "--yes")
+    wait_until(lambda: (s := agent.fresh)["rules"] != before["rules"] and s["policy"] > before["policy"] and s["classes"], "the next document is kept to")
+    agent.send({"at": rfc3339(now_ns()), "kind": "pointer", "action": "move", "x": 41, "y": 42})
+    agent.expect_drained()
+    places = {(line["event"]["x"], line["event"]["y"]) for line in suite.vault_events(classes=("activity",)) if line["event"]["kind"] == "pointer"}
+    assert places == {(0, 0)}
+    assert agent.fresh["minimised"] > 0
