@@ -80,6 +80,8 @@ final class Client {
     ) throws -> Answer {
         var result: Result<Answer, any Error>?
         var heard = Clock.now()
+        // Who reads stands in control's ledger, and policy that has just been started has it in a moment.
+        let patience: Span = service == "policy" ? .milliseconds(1_500) : .zero
         link.received = { [unowned self] message in
             heard = Clock.now()
             do {
@@ -99,7 +101,7 @@ final class Client {
         onWelcome = { [unowned self] in link.send(kind, body) }
         if link.isWelcome { link.send(kind, body) }
         reactor.every(.milliseconds(50)) { [unowned self] now in
-            guard result == nil, link.isShutOut || now - heard > silence else { return }
+            guard result == nil, link.isShutOut && now - heard > patience || now - heard > silence else { return }
             result = .failure(link.isShutOut ? ClientError.shutOut(service: service, name: operatorName) : .silent(service: service, endpoint: endpoint))
             reactor.stop()
         }

@@ -82,6 +82,9 @@ struct StatusView {
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }
+        if service("policy").gauges["policy.document"] == 0 {
+            lines.append(terminal.yellow("POLICY") + "  no document is in force: every registered reader may read every class   (sluice policy apply)")
+        }
         if status.incidentsOpen > 0 { lines.append("CASES   \(status.incidentsOpen) incidents not closed   (sluice incidents)") }
         return lines
     }
@@ -138,6 +141,7 @@ struct StatusView {
             (control.sum("joins.refused.") + control["joins.limited"], "joins\(control.words("joins.refused.", control["joins.limited"]))"),
             (everywhere("handshakes.refused"), "handshakes"),
             (messages("refused.") + messages("refused.message.") + control["joins.messages.refused"], "messages"),
+            (policy["reads.denied"], "reads denied"),
             (policy["unsealable"], "batches not as sealed"),
             (Counts(service("ingest").counters).sum("agents.pushes.refused."), "pushes that agents did not take"),
             (everywhere("refused.retired-key"), "messages by retired keys"),

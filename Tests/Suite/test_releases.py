@@ -353,7 +353,7 @@ def test_when_the_ledger_cannot_be_written_nobody_reads(stored):
     alter("CREATE TRIGGER unwritable BEFORE INSERT ON ledger_leaf BEGIN SELECT RAISE(ABORT, 'a test'); END")
     suite.start("policy")
     outcome = read(suite, check=False)
-    assert outcome.code != 0 and outcome.out == ""
+    assert outcome.code == 1 and outcome.out == "", outcome
     assert suite.services["policy"].wait(10) != 0, "nothing is known about what the disk holds: it ends"
     alter("DROP TRIGGER unwritable")
     suite.start("policy")
