@@ -148,7 +148,8 @@ def opened(note, verifiers):
     """Of a signed checkpoint: origin, size, root, and the times of cosignatures. Raises if one of the signatures is missing or wrong."""
     body, _, signatures = note.rpartition("\n\n")
     body += "\n"
-    origin, size, root = body.splitlines()
+    # Lines behind the root are whose ledger it is to say: C2SP lets each add its own.
+    origin, size, root, *_ = body.splitlines()
     signed = {}
     for line in signatures.splitlines():
         dash, name, data = line.split(" ")
