@@ -155,6 +155,33 @@ import Testing
         }
     }
 
+    @Test func `what was changed in a file is called damage of that file, and not another's`() throws {
+        let deeds: [(file: KeyPath<Scene, String>, deed: String, damaged: KeyPath<Scene, String>)] = [
+            (\.keys, "UPDATE master_key SET id = zeroblob(8)", \.keys), (\.keys, "DELETE FROM master_key", \.keys),
+            (\.keys, "UPDATE commitment SET wrapped = zeroblob(60)", \.keys), (\.keys, "UPDATE vault SET id = zeroblob(16)", \.path),
+            (\.path, "UPDATE housekeeping SET id = zeroblob(16)", \.path), (\.path, "DELETE FROM housekeeping", \.path),
+        ]
+        for (file, deed, damaged) in deeds {
+            let scene = try Scene()
+            try filled(scene)
+            try scene.edit(deed, in: scene[keyPath: file])
+            #expect { try scene.vault() } throws: { error in
+                guard case .damaged(scene[keyPath: damaged], _)? = error as? StoreError else { return false }
+                return true
+            }
+        }
+        // The controls.
+        let (scene, other) = (try Scene(), try Scene())
+        try filled(scene)
+        try filled(other)
+        #expect(throws: VaultRefused.otherMasterKey(path: scene.path)) { try scene.vault(8) }
+        try scene.restore("keys.sqlite", other.bytes())
+        #expect(throws: VaultRefused.otherKeys(path: scene.keys)) { try scene.vault() }
+        // A replica of the keys from before the vault was committed to anything.
+        try other.edit("DELETE FROM commitment", in: other.keys)
+        #expect(throws: VaultRefused.keysOlder(path: other.keys)) { try other.vault() }
+    }
+
     @Test func `sums are modulo 2^256, in any order`() throws {
         let key = try DataKey.make(0, for: .commitment, under: master(5)).key.forCommitment
         let elements = (1...50).map { key.element(of: SegmentPlace(number: $0, subject: "E\($0)", dataClass: "activity", first: $0 * 1_000)) }
