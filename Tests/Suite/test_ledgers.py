@@ -75,7 +75,7 @@ def test_every_read_is_in_the_ledger_before_its_first_byte_and_so_is_its_end(mak
     assert [("opened" in e, "ended" in e) for e in entries] == [(True, False), (False, True)] * 3
     first = entries[0]["opened"]
     assert (first["release"], first["reader"], first["purpose"], first["classes"], first["events_max"]) == (1, "ops-1", "test", ["activity"], 3)
-    assert entries[1]["ended"] == {"release": 1, "chunks": entries[1]["ended"]["chunks"], "events": 3}
+    assert entries[1]["ended"] == {"release": 1, "reader": "ops-1", "chunks": entries[1]["ended"]["chunks"], "events": 3}
     # The ledger and the table are one transaction: neither has what the other has not.
     assert [n for n, in suite.vault("SELECT number FROM release ORDER BY number")] == [e["opened"]["release"] for e in entries if "opened" in e]
     assert json.loads(suite.cli("certificate", "1", "--json").out)["complete"]
