@@ -57,6 +57,8 @@ enum ProposalView {
         case .announceVaultKey: "seal to another vault key"
         case .announceServiceKey(let key, let service, _): "take \(CurveKey(key)?.z85 ?? "an unfit key") for \(service)'s too"
         case .retireServiceKey(let key, let service): "retire the key \(CurveKey(key)?.z85 ?? "?") of \(service)"
+        case .announceLedgerKey(let key, _): "take \(key) for \(LedgerKeys.name(of: key))'s too"
+        case .retireLedgerKey(let key): "retire the ledger key \(key)"
         case .enrol(let enrolment, _): "enrol an agent of \(enrolment.scope.subject)"
         case .pause(_, _, let reason): "pause: \"\(reason)\""
         case .leak(_, let reason, _): "leak: \"\(reason)\""

@@ -20,6 +20,8 @@ final class Anchors {
     private var logged = (reads: "", governance: "")
     /// How often each ledger was not believed.
     private(set) var refused: [String: UInt64] = [:]
+    /// What policy was last seen to sign with, by name.
+    private(set) var used: [KeyName: VerifierKey] = [:]
     /// What is made of policy's ledger has changed: it waits for its lease.
     var nudgePolicy: () -> Void = {}
 
@@ -52,7 +54,7 @@ final class Anchors {
         }
         guard offered != heard else { return }
         heard = offered
-        journal.judge(offered, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
+        journal.judge(offered, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned, keys: authority.governance.ledgerKeys)
     }
 
     /// What the journal's thread says of an anchor.
@@ -61,6 +63,7 @@ final class Anchors {
         let wasBelieved = isBelieved
         self.judgement = judgement
         if judgement.isUnkept { heard = nil }
+        for key in judgement.signedBy { used[key.name] = key }
         policysTrouble = judgement.isBadlyCosigned ? "what comes as policy's cosignature is not by the key that this suite began with" : judged.trouble
         let inTrouble = !judgement.trouble.isEmpty
         authority.readsInTrouble =
@@ -79,10 +82,10 @@ final class Anchors {
         logger.critical("\(what): \(trouble)")
     }
 
-    /// Two operators have restored policy's ledger: it is judged anew, without waiting for a change.
+    /// Two operators have restored policy's ledger, or other keys count: it is judged anew, without waiting for a change.
     func judgeAgain() {
         guard let heard else { return }
-        journal.judge(heard, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned)
+        journal.judge(heard, restored: authority.governance.readsRestored, abandoned: authority.governance.abandoned, keys: authority.governance.ledgerKeys)
     }
 
     var ledgers: [WireLedgerStatus] {

@@ -46,6 +46,8 @@ final class Authority {
     private let compare = PolicyComparison.remembering(.anyWorld)
     /// Two operators have said which of them counts.
     var readsRestored: () -> Void = {}
+    /// Others count of those that ledgers are signed with.
+    var ledgerKeysChanged: () -> Void = {}
 
     /// Of the newest entry, durable or not.
     private var index: UInt64
@@ -228,6 +230,7 @@ final class Authority {
     private func act(_ command: Command, _ deeds: [Entry.Deed], _ order: Order) {
         var outcome = WireOutcome()
         outcome.epoch = governance.gate.epoch.number
+        let pending = undurable.count
         switch (command, deeds.first) {
         case (.leak(let dataClass, _, _), .paused(let closure)?): return begin(closure, dataClass: dataClass, isLeak: true, order)
         case (_, .paused(let closure)?): return begin(closure, dataClass: "", isLeak: false, order)
@@ -239,7 +242,7 @@ final class Authority {
             for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
             if case .withdraw(let number) = command { outcome.proposal = proposal(number, at: order.wall) }
         }
-        if !deeds.isEmpty, let withdrawn { pushWithdrawn(withdrawn) }
+        if undurable.count > pending, let withdrawn { pushWithdrawn(withdrawn) }
         flush()
         outcome.entry = index
         // What it found done already may itself be on its way.
@@ -478,6 +481,7 @@ final class Authority {
         governance.apply(entry)
         switch entry.deed {
         case .readsRestored: readsRestored()
+        case .ledgerKeyAnnounced, .ledgerKeyRetired: ledgerKeysChanged()
         case .operatorsChanged:
             known = KnownOperators(governance.operators)
             operatorsChanged()

@@ -103,6 +103,21 @@ extension Refused {
     }
 }
 
+extension Refused {
+    init(_ error: LedgerKeysRefused, _ name: String) {
+        switch error {
+        case .unfit: self.init(.invalid, "this is no verifier key of the kind that \(name) has")
+        case .unknownName:
+            self.init(.invalid, "no key is exchanged under the name '\(name)': 'sluice ledger-key list' shows those that are; that of control's own ledger is named by agents and tokens")
+        case .underWay: self.init(.invalid, "\(name) has two keys already: retire the older first ('sluice ledger-key retire')")
+        case .besideAnother: self.init(.invalid, "\(name) has another key by now than the one that is to be exchanged: look again ('sluice ledger-key list')")
+        case .known: self.init(.revokedKey, "this key counts already, or was retired and never comes back")
+        case .unknown: self.init(.notFound, "\(name) has no such key: 'sluice ledger-key list' shows those that count")
+        case .last: self.init(.notApproved, "\(name) has this key alone: announce another first")
+        }
+    }
+}
+
 extension Powers.Gain {
     /// One line, for whoever is to approve it.
     var line: String {
@@ -115,6 +130,7 @@ extension Powers.Gain {
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
         case .actsAs(let service, let key): "takes whoever has the key \(CurveKey(key)?.z85 ?? "?") for \(service)"
+        case .signsWith(let key): "believes whoever has the key \(key) what they sign as \(LedgerKeys.name(of: key))"
         case .forgetsReads: "gives up what was stored, and recorded as read, and is not in the vault that is taken in its place"
         case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
         case .loosens(let line): "policy: \(line)"
@@ -137,11 +153,12 @@ extension Command {
         case .pause(_, _, let reason), .leak(_, let reason, _): "paused: \(reason)"
         case .register(let nodes): "agent \(nodes.map(\.name).shown) registered"
         case .retireServiceKey(_, let service): "a key of \(service) retired"
+        case .retireLedgerKey(let key): "a key of \(LedgerKeys.name(of: key)) retired"
         case .applyPolicy: "a narrower policy applied"
         case .changeRecords(let subjects, let purpose, let kind, given: false): "\(kind.rawValue) of \(subjects.shown) for \(purpose) withdrawn"
         case .erase(let subjects): "\(subjects.shown) forgotten"
         case .liftHold(let incident, let subjects): "the hold of incident \(incident) on \(subjects.shown) lifted"
-        case .resume, .announceVaultKey, .announceServiceKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold: "nothing left to do"
+        case .resume, .announceVaultKey, .announceServiceKey, .announceLedgerKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold: "nothing left to do"
         }
     }
 }

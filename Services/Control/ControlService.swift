@@ -57,6 +57,10 @@ struct ControlService: ParsableCommand {
             ring.binder = binder
             ring.admission = admission
             ring.routes = { sessions.routes }
+            let witnessRing = LedgerKeyRing(host, "witness", present: keys.own.verifier) {
+                authority.governance.ledgerKeys.current[keys.own.verifier.name.description] ?? []
+            } use: { journal.cosign(with: $0) }
+            sessions.cosigner = { witnessRing.present }
             var failure = false
             ring.failed = { why in
                 host.logger.critical("\(why)")
@@ -70,6 +74,7 @@ struct ControlService: ParsableCommand {
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
+            reactor.every(.milliseconds(100)) { _ in witnessRing.tick() }
             try host.proveClosed(settings.control, session, context, admission)
             return reactor
         }

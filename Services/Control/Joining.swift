@@ -81,7 +81,8 @@ final class Joining {
         if let beginning = authority.governance.beginning {
             body.origin = beginning.origin
             body.controlKey = beginning.controlKey
-            body.policyWitness = beginning.policyWitness
+            let witness = beginning.policyWitness
+            body.policyWitness = authority.governance.ledgerKeys.current[LedgerKeys.name(of: witness)]?.last ?? witness
         }
         joined(waiter.route, body)
     }

@@ -69,7 +69,8 @@ final class Journal: Sendable {
         case page(Route, after: UInt64)
         case proof(Route, UInt64)
         case joined(Route, WireJoined, vaultKey: UInt64, serverKey: UInt64?)
-        case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>)
+        case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>, keys: LedgerKeys)
+        case cosigner(NoteSigner)
         case certificate(Route, UInt64)
         case certificateFile(Route, UInt64)
         case stop
@@ -248,9 +249,13 @@ final class Journal: Sendable {
         post(.joined(route, joined, vaultKey: vaultKey, serverKey: serverKey))
     }
     /// Judges what policy says of both ledgers, keeps it, and then cosigns.
-    func judge(_ anchor: WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>) {
-        post(.anchor(anchor, restored: restored, abandoned: abandoned))
+    ///
+    /// - Parameter keys: Those that count now.
+    func judge(_ anchor: WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>, keys: LedgerKeys) {
+        post(.anchor(anchor, restored: restored, abandoned: abandoned, keys: keys))
     }
+    /// Cosigns policy's ledger with another key from here on.
+    func cosign(with signer: NoteSigner) { post(.cosigner(signer)) }
     func certificateFile(for route: Route, _ epoch: UInt64) { post(.certificateFile(route, epoch)) }
     /// The size that policy has cosigned.
     var witnessed: UInt64 { cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 } }
@@ -285,7 +290,7 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
-                case .page, .certificate, .certificateFile, .proof, .joined, .anchor: break
+                case .page, .certificate, .certificateFile, .proof, .joined, .anchor, .cosigner: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
@@ -366,7 +371,10 @@ final class Journal: Sendable {
                 if let found = try proof(of: index) { body.vault = found }
                 if let server, let found = try proof(of: server) { body.server = found }
                 news.post(.joined(route, body))
-            case .anchor(let anchor, let restored, let abandoned): try judge(anchor, restored, abandoned)
+            case .anchor(let anchor, let restored, let abandoned, let keys):
+                witness.withLock { $0.keys.go(by: keys) }
+                try judge(anchor, restored, abandoned)
+            case .cosigner(let signer): witness.withLock { $0.keys.own = signer }
             case .append, .stop: break
             }
         } catch {
@@ -396,7 +404,11 @@ final class Journal: Sendable {
         var next = before
         var (judgement, note) = next.judge(anchor, restored: restored)
         do {
-            judgement.isBadlyCosigned = try !anchor.cosigned.isEmpty && !take(cosigned: anchor.cosigned, abandoned)
+            if !anchor.cosigned.isEmpty {
+                let signed = try take(cosigned: anchor.cosigned, abandoned)
+                judgement.isBadlyCosigned = signed == nil
+                judgement.signedBy += signed ?? []
+            }
             if next.state != before.state, let held = next.state.last {
                 // Kept before it is said: a witness that forgets is none.
                 try database.write { db in try db.execute(sql: "UPDATE journal SET witnessed = ?", arguments: [Data(held.text.utf8)]) }
@@ -414,22 +426,25 @@ final class Journal: Sendable {
 
     /// Policy's cosignature of a checkpoint of ours: proofs carry it from here on.
     ///
-    /// - Returns: false: not signed by the keys that this suite began with.
-    private func take(cosigned bytes: Data, _ abandoned: Set<[UInt8]>) throws -> Bool {
+    /// - Returns: the keys that signed; nil: not those that count.
+    private func take(cosigned bytes: Data, _ abandoned: Set<[UInt8]>) throws -> [VerifierKey]? {
         let keys = witness.withLock { $0.keys }
-        guard let note = try? SignedNote(parsing: [UInt8](bytes)), (try? note.verify([], required: [keys.control, keys.policyWitness])) != nil,
-            let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == signer.verifier.name
-        else { return false }
+        let known = cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 }
+        guard let note = try? SignedNote(parsing: [UInt8](bytes)), let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == signer.verifier.name
+        else { return nil }
+        guard let signed = try? note.verify(oneOfEach: [[keys.control], keys.policyWitness]) else {
+            // By a key that was retired since, of what is known: it stays where it was until policy has cosigned with the other.
+            return checkpoint.size <= known && (try? note.verify(oneOfEach: [[keys.control], keys.retired])) != nil ? [] : nil
+        }
         // What is awaited here was signed by this very key: this ledger has had these entries.
         guard checkpoint.size <= durable.withLock({ $0.index }), try ledger.root(at: checkpoint.size) == checkpoint.root else {
             if !abandoned.contains(Array(checkpoint.text.utf8)) { news.post(.outrun(checkpoint)) }
-            return true
+            return signed
         }
-        let known = cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 }
-        guard checkpoint.size > known else { return true }
+        guard checkpoint.size > known else { return signed }
         try database.write { db in try db.execute(sql: "UPDATE journal SET cosigned = ?", arguments: [bytes]) }
         cosigned.withLock { $0 = note }
-        return true
+        return signed
     }
 
     /// A certificate as a note that anybody can check who has control's public key; nil: there is none.

@@ -1,3 +1,4 @@
+import Chassis
 import Gate
 import Identity
 import Wire
@@ -66,6 +67,14 @@ struct Planning {
             return key == planned.vaultKey ? [] : [.vaultKeyAnnounced(key)]
         case .announceServiceKey(let key, let service, let before): return try deeds(announcing: key, for: service, beside: before)
         case .retireServiceKey(let key, let service): return try deeds(retiring: key, of: service)
+        case .announceLedgerKey(let key, let before):
+            if planned.ledgerKeys.current[LedgerKeys.name(of: key)] == [before, key] { return [] }
+            do throws(LedgerKeysRefused) { try planned.check(announcingLedgerKey: key, beside: before) } catch { throw Refused(error, LedgerKeys.name(of: key)) }
+            return [.ledgerKeyAnnounced(key, beside: before)]
+        case .retireLedgerKey(let key):
+            var trial = planned.ledgerKeys
+            do throws(LedgerKeysRefused) { try trial.retire(key) } catch { throw Refused(error, LedgerKeys.name(of: key)) }
+            return [.ledgerKeyRetired(key)]
         case .enrol(let asked, let seconds):
             guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),
                 (1...Limits.nameBytesMax).contains(asked.scope.subject.utf8.count), (1...86_400).contains(seconds)

@@ -1,3 +1,4 @@
+import Chassis
 import Foundation
 import Gate
 import Identity
@@ -9,10 +10,32 @@ struct PolicyWitness: Sendable {
     /// The keys of one suite that the two ledgers are checked with.
     struct Keys: Sendable {
         let control: VerifierKey
-        let policy: VerifierKey
-        let policyWitness: VerifierKey
+        /// Two while one is exchanged for the other.
+        var policy: [VerifierKey]
+        var policyWitness: [VerifierKey]
+        /// Of whichever name.
+        var retired: [VerifierKey] = []
         /// Cosigns.
-        let own: NoteSigner
+        var own: NoteSigner
+        /// The names that they sign under.
+        let reads: KeyName
+        let witness: KeyName
+
+        init(control: VerifierKey, policy: VerifierKey, policyWitness: VerifierKey, own: NoteSigner) {
+            self.control = control
+            self.policy = [policy]
+            self.policyWitness = [policyWitness]
+            self.own = own
+            (reads, witness) = (policy.name, policyWitness.name)
+        }
+
+        /// Those that count by the ledger; a ledger that names none leaves those of the registry.
+        mutating func go(by known: LedgerKeys) {
+            let (policy, witness) = (known.verifiers(reads), known.verifiers(self.witness))
+            if !policy.isEmpty { self.policy = policy }
+            if !witness.isEmpty { policyWitness = witness }
+            retired = known.retiredVerifiers
+        }
     }
 
     /// What was made of one anchor.
@@ -31,14 +54,16 @@ struct PolicyWitness: Sendable {
         var isUnkept = false
         /// What came as policy's cosignature of control's ledger is none.
         var isBadlyCosigned = false
+        /// The keys that policy has signed its own ledger with, and cosigned control's.
+        var signedBy: [VerifierKey] = []
     }
 
-    let keys: Keys
+    var keys: Keys
     private(set) var state: CheckpointWitness
 
     init(keys: Keys, held: Checkpoint?) {
         self.keys = keys
-        state = held.map { CheckpointWitness(continuing: $0) } ?? CheckpointWitness(origin: keys.policy.name)
+        state = held.map { CheckpointWitness(continuing: $0) } ?? CheckpointWitness(origin: keys.reads)
     }
 
     /// Judges what policy offers. What it would cosign must be kept before ``cosign(_:at:)``.
@@ -50,7 +75,7 @@ struct PolicyWitness: Sendable {
         let offered: Checkpoint
         do {
             note = try SignedNote(parsing: [UInt8](anchor.checkpoint))
-            _ = try note.verify([], required: [keys.policy])
+            judgement.signedBy = try note.verify(oneOfEach: [keys.policy])
             offered = try Checkpoint(parsing: note.text)
         } catch {
             judgement.trouble = "what policy offers is not signed by the key of its ledger: \(error)"

@@ -83,6 +83,7 @@ final class Sessions {
         authority.trusted = trusted
         joining.ingestKey = { [unowned self] in usedKey(of: "ingest") ?? trusted.keys(of: "ingest", by: authority.governance).first }
         authority.readsRestored = { [unowned self] in anchors.judgeAgain() }
+        authority.ledgerKeysChanged = { [unowned self] in anchors.judgeAgain() }
         anchors.nudgePolicy = { [unowned self] in
             if let peer = services["policy"] { self.binder.send(.nudge, WireNudge(), to: peer.route) }
         }
@@ -198,6 +199,8 @@ final class Sessions {
     }
 
     private(set) var retiredKeysRefused: UInt64 = 0
+    /// What control cosigns policy's ledger with.
+    var cosigner: () -> VerifierKey? = { nil }
 
     /// Everybody who has said `Hello`.
     var routes: [Route] { peers.all.map(\.0) }
@@ -223,6 +226,15 @@ final class Sessions {
                 wire.used = usedKey(of: node.name) == key
                 if key == keys.last { wire.entry = governance.serviceKeys.announcedAt[node.name] ?? 0 }
                 answer.keys.append(wire)
+            }
+        }
+        let used = Set((anchors.used.values + [cosigner()].compactMap { $0 }).map { "\($0)" })
+        for (_, keys) in governance.ledgerKeys.current.sorted(by: { $0.key < $1.key }) {
+            for key in keys {
+                var wire = WireLedgerKey()
+                wire.key = key
+                wire.used = used.contains(key)
+                answer.ledgers.append(wire)
             }
         }
         return answer

@@ -47,7 +47,7 @@ enum Bodies {
             message(
                 certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
                 Certified(entry: entry.index, certificate: certificate))
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored,
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored,
             .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted: nil
         }
     }

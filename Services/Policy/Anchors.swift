@@ -17,6 +17,8 @@ struct Anchors {
     /// Of it, as control has last said.
     private var witnessed: UInt64?
     private var isAsked = false
+    /// Signed with a key that is not signed with any more.
+    private var isStale = false
     /// Why control does not believe policy's ledger; empty: it does.
     private(set) var controlsTrouble = ""
     private var seen: (size: UInt64, note: Data)
@@ -82,10 +84,21 @@ struct Anchors {
         return next()
     }
 
+    /// Another key signs: what is offered is made once more.
+    mutating func signAgain() -> UInt64? {
+        isStale = true
+        return next()
+    }
+
     mutating func cosigned(_ size: UInt64, _ note: Data) { seen = (size, note) }
 
     private mutating func next() -> UInt64? {
         guard !isAsked, let witnessed else { return nil }
+        if isStale {
+            isStale = false
+            isAsked = true
+            return witnessed
+        }
         let isAnswered = witnessed == offer.size && vaultWitnessed == offer.stored
         guard isAnswered ? size > offer.size || stored > offer.stored : witnessed != offer.from && witnessed != offer.size else { return nil }
         isAsked = true

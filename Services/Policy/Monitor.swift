@@ -297,6 +297,12 @@ final class Monitor {
         binder.refuse(.unknownNode, "this key of \(user.name) was retired", kind: kind, to: route)
     }
 
+    /// Policy's ledger is signed with another key from here on.
+    func offerAgain() { if let from = anchors.signAgain() { writer.take(.offer(from: from)) } }
+
+    /// Control's ledger is cosigned with another key from here on: what there is of it at once, so that everybody sees that the key is there.
+    func cosignAgain() { if let newest = follower.newest { writer.take(.cosign(newest.note, newest.checkpoint)) } }
+
     /// Everybody who has said `Hello`.
     var routes: [Route] { peers.all.map(\.0) }
 

@@ -36,9 +36,11 @@ struct PolicyService: ParsableCommand {
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let vaultKeys = try VaultKeyFile.loadAll(host.home.vaultKey)
         let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", masters: vaultOptions.masters(host.home))
+        let signer = try LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy))
+        let witness = try LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness))
         let reads = try ReadLedger(
-            in: vault, path: host.folder() + "/vault.sqlite", signer: LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy)),
-            witness: LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness)),
+            in: vault, path: host.folder() + "/vault.sqlite", signer: signer, witness: witness,
+            earlier: LedgerKey.earlier(host.home, "policy", "witness", as: witness.verifier),
             controlWitness: ServiceHost.verifier(trusted.anchors.controlWitness))
         let (seen, anchored) = (try reads.seen(), try reads.anchored())
         let offer = try reads.offer(from: anchored, stored: vault.stored)
@@ -81,6 +83,20 @@ struct PolicyService: ParsableCommand {
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
             }
+            let ledgerRings = [
+                LedgerKeyRing(host, "ledger", present: signer.verifier) {
+                    follower.isCaughtUp ? follower.fold.governance.ledgerKeys.current[signer.verifier.name.description] ?? [] : []
+                } use: { signer in
+                    reads.sign(with: signer)
+                    monitor.offerAgain()
+                },
+                LedgerKeyRing(host, "witness", present: witness.verifier) {
+                    follower.isCaughtUp ? follower.fold.governance.ledgerKeys.current[witness.verifier.name.description] ?? [] : []
+                } use: { signer in
+                    reads.cosign(with: signer)
+                    monitor.cosignAgain()
+                },
+            ]
             ring.binder = binder
             ring.admission = admission
             ring.routes = { monitor.routes }
@@ -107,6 +123,10 @@ struct PolicyService: ParsableCommand {
             reactor.watch(binder)
             reactor.every(.milliseconds(50)) { monitor.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
+            reactor.every(.milliseconds(100)) { _ in
+                if follower.isCaughtUp { reads.go(by: follower.fold.governance.ledgerKeys) }
+                for ring in ledgerRings { ring.tick() }
+            }
             try host.proveClosed(settings.policy, keys, context, admission)
             return reactor
         }

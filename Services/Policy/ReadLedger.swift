@@ -6,6 +6,7 @@ import Identity
 import Ledger
 import Rules
 import SwiftProtobuf
+import Synchronization
 import Vault
 import Wire
 
@@ -27,18 +28,38 @@ struct ReadLedger: Sendable {
     private let path: String
     private let database: any DatabaseWriter
     private let store: LedgerStore
-    private let signer: NoteSigner
-    private let witness: NoteSigner
-    private let controlWitness: VerifierKey
+    /// The name that it is signed under.
+    private let origin: KeyName
+    private let controlWitness: KeyName
+    private let keys: Keys
+    private let earlier: [VerifierKey]
 
+    /// Set by the reactor while keys are exchanged, used by the writer's thread.
+    private final class Keys: Sendable {
+        struct State {
+            var signer: NoteSigner
+            var witness: NoteSigner
+            /// Of this ledger, and of control's cosignatures of it; two while one is exchanged.
+            var own: [VerifierKey]
+            var controlWitness: [VerifierKey]
+            /// Nil: control's ledger has not been read to its end.
+            var known: LedgerKeys?
+        }
+
+        let state: Mutex<State>
+        init(_ state: State) { self.state = Mutex(state) }
+    }
+
+    /// - Parameter earlier: Keys that it cosigned control's ledger with before: what it keeps may be signed with one of them.
     /// - Throws: `StoreError.damaged` if the ledger is behind what it was anchored by: then the vault was put back, in parts.
-    init(in vault: SQLiteVault, path: String, signer: NoteSigner, witness: NoteSigner, controlWitness: VerifierKey) throws {
+    init(in vault: SQLiteVault, path: String, signer: NoteSigner, witness: NoteSigner, earlier: [VerifierKey] = [], controlWitness: VerifierKey) throws {
         self.path = path
         database = vault.database
         store = LedgerStore(in: database)
-        self.signer = signer
-        self.witness = witness
-        self.controlWitness = controlWitness
+        origin = signer.verifier.name
+        self.controlWitness = controlWitness.name
+        self.earlier = earlier
+        keys = Keys(.init(signer: signer, witness: witness, own: [signer.verifier], controlWitness: [controlWitness]))
         guard let note = try note("cosigned"), let anchored = try? Checkpoint(parsing: note.text) else { return }
         let size = try size()
         guard size >= anchored.size, try naming({ try store.root(at: anchored.size) }) == anchored.root else {
@@ -200,7 +221,7 @@ struct ReadLedger: Sendable {
     func seen() throws -> SignedNote? {
         guard let note = try note("seen") else { return nil }
         // A witness that forgets is none.
-        guard (try? note.verify([], required: [witness.verifier])) != nil else { throw StoreError.damaged(path: path, "what it has cosigned of control's ledger was changed") }
+        guard (try? note.verify(oneOfEach: [[keys.state.withLock { $0.witness.verifier }] + earlier])) != nil else { throw StoreError.damaged(path: path, "what it has cosigned of control's ledger was changed") }
         return note
     }
 
@@ -222,19 +243,25 @@ struct ReadLedger: Sendable {
     /// Cosigns a checkpoint of control's that the follower has checked entry by entry: durable first, then told.
     func cosign(_ note: SignedNote, at now: WallTime) throws -> Data {
         var note = note
-        try note.add(witness.sign(note.text, at: UInt64(max(0, now.microseconds / 1_000_000))))
+        try note.add(keys.state.withLock { $0.witness }.sign(note.text, at: UInt64(max(0, now.microseconds / 1_000_000))))
         try keep(Data(note.bytes), in: "seen")
         return Data(note.bytes)
     }
 
     /// Control has cosigned a checkpoint of ours.
     ///
-    /// - Returns: false: it is none of ours, or not cosigned by the key that this suite began with.
+    /// - Returns: false: it is none of ours, or not cosigned by a key that counts.
     func keep(cosigned bytes: Data) throws -> Bool {
-        guard let note = try? SignedNote(parsing: [UInt8](bytes)), (try? note.verify([], required: [signer.verifier, controlWitness])) != nil,
-            let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == signer.verifier.name, try checkpoint.size <= size(),
+        let state = keys.state.withLock { $0 }
+        guard let note = try? SignedNote(parsing: [UInt8](bytes)),
+            let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == origin, try checkpoint.size <= size(),
             try naming({ try store.root(at: checkpoint.size) }) == checkpoint.root
         else { return false }
+        guard (try? note.verify(oneOfEach: [state.own, state.controlWitness])) != nil else {
+            // Which keys count is not known yet, or one of them was retired meanwhile: it is not kept, and nothing is wrong.
+            guard let known = state.known else { return true }
+            return (try? note.verify(oneOfEach: [state.own + known.retiredVerifiers, state.controlWitness + known.retiredVerifiers])) != nil
+        }
         try keep(bytes, in: "cosigned")
         return true
     }
@@ -243,12 +270,30 @@ struct ReadLedger: Sendable {
     ///
     /// - Parameter stored: Segments that the vault has ever stored, durably.
     func offer(from: UInt64, stored: UInt64) throws -> Offer {
-        let found = try naming { try store.checkpoint(origin: signer.verifier.name) }
+        let found = try naming { try store.checkpoint(origin: origin) }
         let checkpoint = Checkpoint(origin: found.origin, size: found.size, root: found.root, stored: stored)
         let proof = from <= checkpoint.size ? try naming { try store.consistencyProof(from: from, to: checkpoint.size) } : []
-        let note = try SignedNote(text: checkpoint.text, signatures: [signer.sign(checkpoint.text, at: 0)])
+        let note = try SignedNote(text: checkpoint.text, signatures: [keys.state.withLock { $0.signer }.sign(checkpoint.text, at: 0)])
         return Offer(size: checkpoint.size, from: from, stored: stored, note: Data(note.bytes), proof: proof.map { Data($0.bytes) })
     }
+
+    // MARK: Keys
+
+    /// Those that count by control's ledger.
+    func go(by known: LedgerKeys) {
+        keys.state.withLock { state in
+            guard state.known != known else { return }
+            state.known = known
+            let (own, witness) = (known.verifiers(origin), known.verifiers(controlWitness))
+            if !own.isEmpty { state.own = own }
+            if !witness.isEmpty { state.controlWitness = witness }
+        }
+    }
+
+    /// From the next offer on.
+    func sign(with signer: NoteSigner) { keys.state.withLock { $0.signer = signer } }
+    /// From the next cosignature on.
+    func cosign(with witness: NoteSigner) { keys.state.withLock { $0.witness = witness } }
 
     private func naming<Value>(_ body: () throws -> Value) throws -> Value {
         do { return try SQLiteStore.naming(path, body) } catch let error as LedgerError { throw StoreError.damaged(path: path, "in its ledger of reads \(error.words)") }

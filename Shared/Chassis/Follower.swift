@@ -324,6 +324,9 @@ package final class Follower {
 
     private var handed: Checkpoint?
 
+    /// The last checkpoint of control's that this node has checked, to be cosigned once more; nil: none, or it is not believed.
+    package var newest: (note: SignedNote, checkpoint: Checkpoint)? { trouble == nil ? ledger.confirmed : nil }
+
     /// What was handed on by ``confirmed`` is kept on disk, and cosigned.
     package func cosigned(_ checkpoint: Checkpoint) { ledger.cosigned(checkpoint) }
 

@@ -113,7 +113,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .serviceKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
             case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
                 guard entry.proposal != nil else { throw .unsigned(index) }
                 return nil
@@ -185,6 +185,12 @@ package struct GovernanceFold: Sendable {
             guard command(in: verified) == .retireServiceKey(key, service: service) else { throw .otherThanSigned(index) }
             var trial = governance.serviceKeys
             do { try trial.retire(key, of: service, at: index) } catch { throw .refused(index, "\(error)") }
+        case .ledgerKeyAnnounced(let key, let before):
+            do { try governance.check(announcingLedgerKey: key, beside: before) } catch { throw .refused(index, "\(error)") }
+        case .ledgerKeyRetired(let key):
+            guard command(in: verified) == .retireLedgerKey(key) else { throw .otherThanSigned(index) }
+            var trial = governance.ledgerKeys
+            do { try trial.retire(key) } catch { throw .refused(index, "\(error)") }
         case .registered(let nodes, _):
             if let back = nodes.first(where: { governance.revokedKeys.contains($0.key) }) { throw .refused(index, "the key of \(back.name) was revoked") }
             for node in nodes {

@@ -17,6 +17,7 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
 /// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
+/// | `SERVICE/ledger.key`, `SERVICE/witness.key` | the same, of a service that has taken up another since; `.next`, `.before` likewise |
 /// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
@@ -50,8 +51,17 @@ package struct Home: Sendable {
     package func keyBefore(_ service: String) -> String { file("\(service)/key.before") }
     /// An operator's, PKCS#8.
     package func signingKey(_ name: String) -> String { file("keys/\(name).key") }
-    package func ledgerKey(_ service: String) -> String { file("keys/\(service).ledger") }
-    package func witnessKey(_ service: String) -> String { file("keys/\(service).witness") }
+    package func ledgerKey(_ service: String) -> String { ledgerKey(service, "ledger") }
+    package func witnessKey(_ service: String) -> String { ledgerKey(service, "witness") }
+    /// - Parameter what: `ledger` or `witness`. In the service's own folder since it took up another, as its ``serviceKey(_:)``.
+    package func ledgerKey(_ service: String, _ what: String) -> String {
+        let taken = takenUpLedgerKey(service, what)
+        return FileManager.default.fileExists(atPath: taken) ? taken : firstLedgerKey(service, what)
+    }
+    package func firstLedgerKey(_ service: String, _ what: String) -> String { file("keys/\(service).\(what)") }
+    package func takenUpLedgerKey(_ service: String, _ what: String) -> String { file("\(service)/\(what).key") }
+    package func nextLedgerKey(_ service: String, _ what: String) -> String { file("\(service)/\(what).next") }
+    package func ledgerKeyBefore(_ service: String, _ what: String) -> String { file("\(service)/\(what).before") }
     package var vaultKey: String { file("keys/policy.vault") }
     package var masterKey: String { file("keys/policy.master") }
 

@@ -12,13 +12,18 @@ package enum LedgerKey {
         return signer
     }
 
+    /// Verifiers of the keys that lie where a service kept the present one before.
+    package static func earlier(_ home: Home, _ service: String, _ what: String, as present: VerifierKey) -> [VerifierKey] {
+        [home.ledgerKeyBefore(service, what), home.firstLedgerKey(service, what)].compactMap { try? load($0, name: present.name, present.algorithm).verifier }
+    }
+
     package static func loadOrMake(_ path: String, name: String, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
         guard let name = KeyName(name) else { throw Complaint("'\(name)' is no name for a key") }
         if !FileManager.default.fileExists(atPath: path) { try write(.random(32), .ed25519, to: path) }
         return try load(path, name: name, algorithm)
     }
 
-    private static func load(_ path: String, name: KeyName, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
+    package static func load(_ path: String, name: KeyName, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
         let seed = try read(path, .ed25519)
         return try NoteSigner(name: name, algorithm: algorithm, key: seed.withCopy { try Curve25519.Signing.PrivateKey(rawRepresentation: $0) })
     }

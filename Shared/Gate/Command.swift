@@ -16,6 +16,9 @@ package enum Command: Hashable, Sendable {
     /// - Parameter beside: the key that counts now, so that who approves sees what is exchanged for what.
     case announceServiceKey([UInt8], service: String, beside: [UInt8])
     case retireServiceKey([UInt8], service: String)
+    /// Verifier keys, as texts: the new one, and the one that counts now under the same name.
+    case announceLedgerKey(String, beside: String)
+    case retireLedgerKey(String)
     /// Its number is not read; `until` neither.
     case enrol(Enrolment, validSeconds: UInt32)
     case withdraw(proposal: UInt64)
@@ -92,6 +95,8 @@ extension Command {
         case (.announceServiceKey(let asked, let service, let beside), .serviceKeyAnnounced(let key, let named, let before)):
             return asked == key && service == named && beside == before
         case (.retireServiceKey(let asked, let service), .serviceKeyRetired(let key, let named)): return asked == key && service == named
+        case (.announceLedgerKey(let asked, let beside), .ledgerKeyAnnounced(let key, let before)): return asked == key && beside == before
+        case (.retireLedgerKey(let asked), .ledgerKeyRetired(let key)): return asked == key
         case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
             return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
                 && made.until <= at + .seconds(Int64(seconds))

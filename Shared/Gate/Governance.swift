@@ -50,6 +50,9 @@ package struct Entry: Hashable, Sendable {
         /// CURVE public key: it counts as the service's, beside the one that did until now.
         case serviceKeyAnnounced([UInt8], service: String, beside: [UInt8])
         case serviceKeyRetired([UInt8], service: String)
+        /// Verifier key: what it signs counts under its name, beside what the other does.
+        case ledgerKeyAnnounced(String, beside: String)
+        case ledgerKeyRetired(String)
         case proposed(number: UInt64, ProposalHash, until: WallTime, Command)
         case approved(number: UInt64)
         case withdrawn(number: UInt64)
@@ -123,6 +126,7 @@ package struct Governance: Sendable {
     /// The entry that announced it.
     package private(set) var vaultKeyIndex: UInt64 = 0
     package private(set) var serviceKeys = ServiceKeys()
+    package private(set) var ledgerKeys = LedgerKeys()
     /// Tokens that were given out and not used, by number.
     package private(set) var enrolments: [UInt64: Enrolment] = [:]
     package private(set) var nextEnrolment: UInt64 = 1
@@ -165,6 +169,7 @@ package struct Governance: Sendable {
         switch entry.deed {
         case .began(let beginning):
             self.beginning = beginning
+            ledgerKeys = LedgerKeys(beginning)
             try? operators.change(removing: [], adding: beginning.operators)
         case .operatorsChanged(let removed, let added): try? operators.change(removing: Set(removed), adding: added)
         case .vaultKeyAnnounced(let key):
@@ -172,6 +177,8 @@ package struct Governance: Sendable {
             vaultKeyIndex = entry.index
         case .serviceKeyAnnounced(let key, let service, let before): try? serviceKeys.announce(key, for: service, beside: before, at: entry.index)
         case .serviceKeyRetired(let key, let service): try? serviceKeys.retire(key, of: service, at: entry.index)
+        case .ledgerKeyAnnounced(let key, let before): try? ledgerKeys.announce(key, beside: before)
+        case .ledgerKeyRetired(let key): try? ledgerKeys.retire(key)
         case .proposed(let number, let hash, let until, let command):
             guard let made = try? proposals.propose(hash, by: entry.author, of: operators, at: entry.at, until: until), made.number == number else { return }
             proposed[number] = command
@@ -297,7 +304,7 @@ extension Entry {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,
             .recordsChanged, .erased, .readmitted, .held, .holdLifted: true
         }
     }

@@ -13,6 +13,8 @@ package struct Powers: Hashable, Sendable {
     package var vaultKey: [UInt8]
     /// By service: whoever has one of them may act as it.
     package var serviceKeys: [String: [[UInt8]]]
+    /// By name: what whoever has one of them signs is believed of a ledger.
+    package var ledgerKeys: [String: [String]]
     /// By number.
     package var enrolments: [UInt64: Enrolment]
     /// Checkpoints of policy's ledger that were given up, and what is believed in their place.
@@ -25,7 +27,7 @@ package struct Powers: Hashable, Sendable {
 
     package init(
         gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
-        serviceKeys: [String: [[UInt8]]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:],
+        serviceKeys: [String: [[UInt8]]] = [:], ledgerKeys: [String: [String]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:],
         policy: PolicyText? = nil, records: BySubject<SubjectRecords> = .init(), erased: BySubject<ErasedSubject> = .init(), holds: [UInt64: Set<String>] = [:]
     ) {
         self.gate = gate
@@ -33,6 +35,7 @@ package struct Powers: Hashable, Sendable {
         self.operators = operators
         self.vaultKey = vaultKey
         self.serviceKeys = serviceKeys
+        self.ledgerKeys = ledgerKeys
         self.enrolments = enrolments
         self.readsRestored = readsRestored
         self.policy = policy
@@ -44,7 +47,7 @@ package struct Powers: Hashable, Sendable {
     package init(_ governance: Governance) {
         self.init(
             gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
-            serviceKeys: governance.serviceKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored, policy: governance.policy,
+            serviceKeys: governance.serviceKeys.current, ledgerKeys: governance.ledgerKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored, policy: governance.policy,
             records: governance.records, erased: governance.erased, holds: governance.holds)
     }
 
@@ -63,6 +66,8 @@ package struct Powers: Hashable, Sendable {
         case sealsTo([UInt8])
         /// Whoever has the key to it is taken for the service.
         case actsAs(String, [UInt8])
+        /// What is signed with this key is believed of a ledger.
+        case signsWith(String)
         /// A token for a new agent.
         case invites(Enrolment)
         /// What was recorded as read, and is not in the ledger that is taken in its place, is known no more.
@@ -96,6 +101,10 @@ package struct Powers: Hashable, Sendable {
         for (service, keys) in after.serviceKeys.sorted(by: { $0.key < $1.key }) {
             let known = serviceKeys[service] ?? []
             gains += keys.filter { !known.contains($0) }.map { .actsAs(service, $0) }
+        }
+        for (name, keys) in after.ledgerKeys.sorted(by: { $0.key < $1.key }) {
+            let known = ledgerKeys[name] ?? []
+            gains += keys.filter { !known.contains($0) }.map { .signsWith($0) }
         }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         if after.readsRestored != readsRestored { gains.append(.forgetsReads) }

@@ -111,6 +111,18 @@ package struct SignedNote: Hashable, Sendable {
         return signatories
     }
 
+    /// Verifies a signature of at least one key of each group: keys of a group stand for one another while one is exchanged for another.
+    ///
+    /// - Returns: The keys that signed, of all groups.
+    package func verify(oneOfEach groups: [[VerifierKey]]) throws(NoteRefused) -> [VerifierKey] {
+        let signed = try verify(groups.flatMap { $0 }).map(\.key)
+        for group in groups where !group.contains(where: { signed.contains($0) }) {
+            guard let first = group.first else { throw .noKnownKey }
+            throw .unsigned(by: first.name, first.id)
+        }
+        return signed
+    }
+
     static func check(text: String, _ bytesMax: Int = bytesMax) throws(NoteRefused) {
         guard text.utf8.count <= bytesMax else { throw .tooLong(bytes: text.utf8.count) }
         guard text.utf8.last == 0x0a else { throw .shape }

@@ -151,6 +151,13 @@ extension WireCommand {
             retireServiceKey = WireRetireServiceKey()
             retireServiceKey.service = service
             retireServiceKey.key = Data(key)
+        case .announceLedgerKey(let key, let before):
+            announceLedgerKey = WireAnnounceLedgerKey()
+            announceLedgerKey.key = key
+            announceLedgerKey.beside = before
+        case .retireLedgerKey(let key):
+            retireLedgerKey = WireRetireLedgerKey()
+            retireLedgerKey.key = key
         case .enrol(let enrolment, let seconds):
             enrol = WireEnrol()
             enrol.name = enrolment.name
@@ -195,6 +202,8 @@ extension WireCommand {
         case .announceVaultKey(let body): return body.key.count == 32 ? .announceVaultKey([UInt8](body.key)) : nil
         case .announceServiceKey(let body): return .announceServiceKey([UInt8](body.key), service: body.service, beside: [UInt8](body.beside))
         case .retireServiceKey(let body): return .retireServiceKey([UInt8](body.key), service: body.service)
+        case .announceLedgerKey(let body): return .announceLedgerKey(body.key, beside: body.beside)
+        case .retireLedgerKey(let body): return .retireLedgerKey(body.key)
         case .enrol(let body):
             guard body.token.count == 32, !body.subject.isEmpty else { return nil }
             let scope = Scope(subject: body.subject, site: body.site, team: body.team)

@@ -219,6 +219,13 @@ extension WireEntry {
             serviceKeyRetired = WireServiceKeyRetired()
             serviceKeyRetired.service = service
             serviceKeyRetired.key = Data(key)
+        case .ledgerKeyAnnounced(let key, let before):
+            ledgerKeyAnnounced = WireLedgerKeyAnnounced()
+            ledgerKeyAnnounced.key = key
+            ledgerKeyAnnounced.beside = before
+        case .ledgerKeyRetired(let key):
+            ledgerKeyRetired = WireLedgerKeyRetired()
+            ledgerKeyRetired.key = key
         case .proposed(let number, let hash, let until, _):
             proposed = WireProposed()
             proposed.proposal = number
@@ -294,6 +301,8 @@ extension WireEntry {
             deed = .vaultKeyAnnounced([UInt8](body.key))
         case .serviceKeyAnnounced(let body): deed = .serviceKeyAnnounced([UInt8](body.key), service: body.service, beside: [UInt8](body.beside))
         case .serviceKeyRetired(let body): deed = .serviceKeyRetired([UInt8](body.key), service: body.service)
+        case .ledgerKeyAnnounced(let body): deed = .ledgerKeyAnnounced(body.key, beside: body.beside)
+        case .ledgerKeyRetired(let body): deed = .ledgerKeyRetired(body.key)
         case .proposed(let body):
             guard let hash = ProposalHash([UInt8](body.hash)), let command = signed.command?.value else { return nil }
             deed = .proposed(number: body.proposal, hash, until: WallTime(microseconds: body.untilUs), command)

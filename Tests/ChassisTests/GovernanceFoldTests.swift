@@ -1,4 +1,5 @@
 import Chassis
+import Crypto
 import Foundation
 import Gate
 import Identity
@@ -259,6 +260,67 @@ import Wire
             #expect(try unsealed(dropped: dropped, abandons: abandons).fault() == .widensAlone(5))
         }
         #expect(try unsealed(dropped: [Epoch(4), Epoch(3)], abandons: text).fold().governance.abandoned == [text], "the control")
+    }
+
+    private func ledgerKey(_ name: String, _ seed: UInt8, _ algorithm: NoteAlgorithm = .note) throws -> String {
+        let key = try Curve25519.Signing.PrivateKey(rawRepresentation: [UInt8](repeating: seed, count: 32))
+        return try "\(NoteSigner(name: #require(KeyName(name)), algorithm: algorithm, key: key).verifier)"
+    }
+
+    /// With keys that are some.
+    private func signed() throws -> Scribe {
+        var ledger = try Scribe(empty: true)
+        var beginning = try ledger.beginning()
+        (beginning.policyKey, beginning.policyWitness) = (try ledgerKey("reads", 1), try ledgerKey("policy", 2, .cosignature))
+        (beginning.controlKey, beginning.controlWitness) = (try ledgerKey("governance", 3), try ledgerKey("control", 4, .cosignature))
+        try ledger.write(.began(beginning), by: "control")
+        try ledger.write(.vaultKeyAnnounced(.init(repeating: 7, count: 32)), by: "control")
+        return ledger
+    }
+
+    private func announced(_ ledger: inout Scribe, _ number: UInt64, _ key: String, beside before: String) throws {
+        try ledger.agree(number, .announceLedgerKey(key, beside: before))
+        try ledger.write(.ledgerKeyAnnounced(key, beside: before), by: "ops-2", proposal: number)
+    }
+
+    @Test func `a key that a ledger is signed with counts when two have agreed to that very key, and until one retires it`() throws {
+        let (old, new) = (try ledgerKey("reads", 1), try ledgerKey("reads", 9))
+        var ledger = try signed()
+        try announced(&ledger, 1, new, beside: old)
+        #expect(try ledger.fold().governance.ledgerKeys.current["reads"] == [old, new])
+        var unsigned = ledger
+        try unsigned.write(.ledgerKeyRetired(old), by: "control")
+        #expect(try unsigned.fault() == .unsigned(unsigned.index))
+        var other = ledger
+        try other.write(.ledgerKeyRetired(new), by: "ops-1", other.sign(.retireLedgerKey(old), by: "ops-1"))
+        #expect(try other.fault() == .otherThanSigned(other.index))
+        try ledger.write(.ledgerKeyRetired(old), by: "ops-1", ledger.sign(.retireLedgerKey(old), by: "ops-1"))
+        #expect(try ledger.fold().governance.ledgerKeys.current["reads"] == [new] && ledger.fold().governance.ledgerKeys.retired == [old])
+        // Not by control alone, nor another than was agreed to.
+        var alone = try signed()
+        try alone.write(.ledgerKeyAnnounced(new, beside: old), by: "control")
+        #expect(try alone.fault() == .widensAlone(3))
+        var exchanged = try signed()
+        try exchanged.agree(1, .announceLedgerKey(new, beside: old))
+        try exchanged.write(.ledgerKeyAnnounced(try ledgerKey("reads", 8), beside: old), by: "ops-2", proposal: 1)
+        #expect(try exchanged.fault() == .widensAlone(5))
+    }
+
+    @Test func `no key is announced that could sign nothing of its ledger`() throws {
+        let unfit = [
+            ("nothing", try ledgerKey("reads", 1)), ("reads+1234", try ledgerKey("reads", 1)), (try ledgerKey("reads", 9, .cosignature), try ledgerKey("reads", 1)),
+            (try ledgerKey("control", 9), try ledgerKey("control", 4, .cosignature)), (try ledgerKey("policy", 9, .cosignature), try ledgerKey("reads", 1)),
+            // Control's own ledger's: agents, tokens and certificates name it.
+            (try ledgerKey("governance", 9), try ledgerKey("governance", 3)),
+        ]
+        for (key, before) in unfit {
+            var ledger = try signed()
+            try announced(&ledger, 1, key, beside: before)
+            guard case .refused(5, _) = try ledger.fault() else { return #expect(Bool(false), "\(key)") }
+        }
+        var ledger = try signed()
+        try announced(&ledger, 1, ledgerKey("control", 9, .cosignature), beside: ledgerKey("control", 4, .cosignature))
+        #expect(try ledger.fold().governance.ledgerKeys.current["control"]?.count == 2, "the control")
     }
 
     @Test func `nobody is registered, joins or commands with a key that a service has, or an operator connects with`() throws {

@@ -14,7 +14,7 @@ class Fold:
         self.beginning = None
         self.operators, self.revoked_operators = {}, set()
         self.vault_key, self.vault_entry = b"", 0
-        self.service_keys, self.retired = {}, set()
+        self.service_keys, self.retired, self.ledger_keys = {}, set(), {}
         self.proposals, self.asked = {}, {}
         self.enrolments, self.spent = {}, []
         self.nodes, self.names, self.lines, self.revoked = {}, {}, {}, set()
@@ -46,6 +46,7 @@ class Fold:
 
     def began_(self, entry, deed, now):
         self.beginning = deed
+        self.ledger_keys = {key.split("+")[0]: [key] for key in (deed.policy_key, deed.control_witness, deed.policy_witness)}
         self.operators = {o.name: o for o in deed.operators}
 
     def operators_changed_(self, entry, deed, now):
@@ -63,6 +64,12 @@ class Fold:
     def service_key_retired_(self, entry, deed, now):
         self.service_keys[deed.service].remove(deed.key)
         self.retired.add(deed.key)
+
+    def ledger_key_announced_(self, entry, deed, now):
+        self.ledger_keys[deed.key.split("+")[0]] = [deed.beside, deed.key]
+
+    def ledger_key_retired_(self, entry, deed, now):
+        self.ledger_keys[deed.key.split("+")[0]].remove(deed.key)
 
     def proposed_(self, entry, deed, now):
         assert deed.proposal == self.next_proposal

@@ -66,6 +66,7 @@ def happen(suite, machine):
     approved(suite, "vault-key", "announce")
     approved(suite, "service-key", "new", "notify")
     run(suite, "service-key", "use", "notify")
+    approved(suite, "ledger-key", "new", "policy.witness")
     policy = machine / "policy.json"
     policy.write_text(json.dumps(POLICY))
     approved(suite, "policy", "apply", policy)
@@ -136,6 +137,7 @@ def said(suite):
         "policy": (in_force.document, [*in_force.over], in_force.entry),
         "records": {r.subject: ([*r.notices], [*r.consents], r.erased, r.waiting, [*r.holds]) for r in ask(suite, "records", wire.governance.Subjects(subjects=SUBJECTS)).records},
         "holds": {h.incident: [*h.subjects] for h in ask(suite, "holds", wire.governance.HoldsQuery()).holds},
+        "ledgers": sorted(k.key for k in ask(suite, "service_keys", wire.governance.ServiceKeysQuery()).ledgers),
         "notify": [k.key for k in ask(suite, "service_keys", wire.governance.ServiceKeysQuery()).keys if k.service == "notify"],
     }
 
@@ -153,6 +155,7 @@ def folded(recorded):
         "policy": fold.policy, "records": {subject: record(fold, subject) for subject in SUBJECTS},
         "holds": {incident: sorted(subjects) for incident, subjects in fold.holds.items() if subjects},
         "vault": (fold.vault_key, fold.vault_entry), "notify": fold.service_keys["notify"],
+        "ledgers": sorted(key for keys in fold.ledger_keys.values() for key in keys),
     }, fold
 
 
@@ -170,7 +173,7 @@ def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
     assert state == expected
     deeds = {wire.governance.Entry.FromString(one.body).WhichOneof("deed") for one in recorded}
     every = {field.name for field in wire.governance.Entry.DESCRIPTOR.oneofs_by_name["deed"].fields}
-    assert deeds == every - {"unsealed", "reads_restored", "service_key_retired"}
+    assert deeds == every - {"unsealed", "reads_restored", "service_key_retired", "ledger_key_retired"}
     # What no query shows.
     assert len(fold.revoked) == 2 and len(fold.revoked_operators) == 1 and len(fold.spent) == 1 and len(fold.enrolments) == 1
     assert {p[0] for p in state["proposals"].values()} == {"applied", "withdrawn", "open"} and len(fold.asked) == 1

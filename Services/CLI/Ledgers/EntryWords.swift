@@ -18,6 +18,8 @@ enum EntryWords {
         case .vaultKeyAnnounced: "the vault's key is announced"
         case .serviceKeyAnnounced(let key, let service, _): "the key \(hex(key)) counts as \(service)'s too"
         case .serviceKeyRetired(let key, let service): "the key \(hex(key)) is \(service)'s no more"
+        case .ledgerKeyAnnounced(let key, _): "what the key \(key) signs counts too"
+        case .ledgerKeyRetired(let key): "what the key \(key) signs counts no more"
         case .proposed(let number, _, _, let command): "proposes \(number): \(ProposalView.text(of: command))"
         case .approved(let number): "approves proposal \(number)"
         case .withdrawn(let number): "withdraws proposal \(number)"

@@ -114,7 +114,15 @@ private protocol EntryReader {
 private struct GovernanceReader: EntryReader {
     private var fold = GovernanceFold()
     private let anchors: (origin: String, keys: [String])
-    private(set) var fault: (UInt64, String)?
+    private var begun: [String] = []
+    private var found: (UInt64, String)?
+    /// The registry names the keys that it began with, or others that it has announced since.
+    var fault: (UInt64, String)? {
+        if let found { return found }
+        let known = fold.governance.ledgerKeys.current
+        let isNamed = zip(begun, anchors.keys).allSatisfy { $0 == $1 || known[LedgerKeys.name(of: $0)]?.contains($1) ?? false }
+        return isNamed ? nil : (1, "it begins with other keys than registry.json names")
+    }
     private(set) var signatures: UInt64 = 0
     var abandoned: Set<[UInt8]> { fold.governance.abandoned }
 
@@ -124,9 +132,9 @@ private struct GovernanceReader: EntryReader {
     }
 
     mutating func take(_ number: UInt64, _ entry: LedgerEntry?) {
-        guard fault == nil else { return }
+        guard found == nil else { return }
         guard let entry else {
-            fault = (number, "entry \(number) was erased: nobody can check what follows from it")
+            found = (number, "entry \(number) was erased: nobody can check what follows from it")
             return
         }
         var recorded = WireRecordedEntry()
@@ -137,9 +145,10 @@ private struct GovernanceReader: EntryReader {
             signatures = fold.signatures
             guard case .began(let beginning) = taken.deed else { return }
             let named = [beginning.controlKey, beginning.policyKey, beginning.controlWitness, beginning.policyWitness]
-            if beginning.origin != anchors.origin || named != anchors.keys { fault = (number, "it begins with other keys than registry.json names") }
+            begun = named
+            if beginning.origin != anchors.origin { found = (number, "it begins with other keys than registry.json names") }
         } catch {
-            fault = (number, "\(error)")
+            found = (number, "\(error)")
         }
     }
 }

@@ -3,7 +3,9 @@ import Foundation
 import GRDB
 import Identity
 import Ledger
+import SwiftProtobuf
 import Vault
+import Wire
 
 /// Which of the two ledgers.
 enum LedgerName: String, CaseIterable, Sendable {
@@ -72,11 +74,34 @@ struct LedgerFiles {
         return all
     }
 
+    /// Keys that control's ledger has announced, ever, and those that it began with. Who announced them is the audit's to say.
+    private func announced() throws -> [VerifierKey] {
+        let (store, database) = try open(.governance)
+        defer { try? database.close() }
+        var texts: [String] = []
+        let size = try store.size()
+        for start in stride(from: 0, to: size, by: 256) {
+            for recorded in try store.entries(start..<min(size, start + 256)) {
+                guard let body = recorded.entry?.body else { continue }
+                switch try? WireEntry(serializedBytes: body).deed {
+                case .began(let body)?: texts += [body.controlKey, body.policyKey, body.controlWitness, body.policyWitness]
+                case .ledgerKeyAnnounced(let body)?: texts.append(body.key)
+                default: break
+                }
+            }
+        }
+        return texts.compactMap { try? VerifierKey(parsing: $0) }
+    }
+
     private func kept(_ name: LedgerName, _ bytes: [UInt8], in place: String, isNote: Bool) throws -> Kept {
         let keys = try keys(name)
         do {
             let note = isNote ? try SignedNote(parsing: bytes) : nil
-            if let note { _ = try note.verify([], required: [keys.ledger, keys.witness]) }
+            if let note, (try? note.verify([], required: [keys.ledger, keys.witness])) == nil {
+                // Signed before a key was exchanged, or after it, and registry.json names the other.
+                let announced = try announced()
+                _ = try note.verify(oneOfEach: [keys.ledger, keys.witness].map { known in [known] + announced.filter { $0.name == known.name } })
+            }
             let checkpoint = try Checkpoint(parsing: note?.text ?? String(decoding: bytes, as: UTF8.self))
             guard checkpoint.origin == keys.ledger.name else { throw Complaint("it is of \(checkpoint.origin)") }
             return Kept(place: place, checkpoint: checkpoint, note: note)

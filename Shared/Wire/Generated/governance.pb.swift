@@ -329,6 +329,22 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .serviceKeyRetired(newValue)}
   }
 
+  package var ledgerKeyAnnounced: WireLedgerKeyAnnounced {
+    get {
+      if case .ledgerKeyAnnounced(let v)? = _storage._deed {return v}
+      return WireLedgerKeyAnnounced()
+    }
+    set {_uniqueStorage()._deed = .ledgerKeyAnnounced(newValue)}
+  }
+
+  package var ledgerKeyRetired: WireLedgerKeyRetired {
+    get {
+      if case .ledgerKeyRetired(let v)? = _storage._deed {return v}
+      return WireLedgerKeyRetired()
+    }
+    set {_uniqueStorage()._deed = .ledgerKeyRetired(newValue)}
+  }
+
   package var policyApplied: WirePolicyApplied {
     get {
       if case .policyApplied(let v)? = _storage._deed {return v}
@@ -398,6 +414,8 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case readsRestored(WireReadsRestored)
     case serviceKeyAnnounced(WireServiceKeyAnnounced)
     case serviceKeyRetired(WireServiceKeyRetired)
+    case ledgerKeyAnnounced(WireLedgerKeyAnnounced)
+    case ledgerKeyRetired(WireLedgerKeyRetired)
     case policyApplied(WirePolicyApplied)
     case recordsChanged(WireRecordsChanged)
     case erased(WireSubjects)
@@ -533,6 +551,34 @@ package nonisolated struct WireServiceKeyRetired: Sendable {
   package var service: String = String()
 
   package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What it signs counts under its name from here on, beside what the key that counted until now does.
+package nonisolated struct WireLedgerKeyAnnounced: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Verifier key (C2SP signed-note); its name is that of the key that it stands beside.
+  package var key: String = String()
+
+  package var beside: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLedgerKeyRetired: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -942,6 +988,22 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .retireServiceKey(newValue)}
   }
 
+  package var announceLedgerKey: WireAnnounceLedgerKey {
+    get {
+      if case .announceLedgerKey(let v)? = deed {return v}
+      return WireAnnounceLedgerKey()
+    }
+    set {deed = .announceLedgerKey(newValue)}
+  }
+
+  package var retireLedgerKey: WireRetireLedgerKey {
+    get {
+      if case .retireLedgerKey(let v)? = deed {return v}
+      return WireRetireLedgerKey()
+    }
+    set {deed = .retireLedgerKey(newValue)}
+  }
+
   package var applyPolicy: WirePolicyApplied {
     get {
       if case .applyPolicy(let v)? = deed {return v}
@@ -1006,6 +1068,8 @@ package nonisolated struct WireCommand: Sendable {
     case restoreReads(WireRestoreReads)
     case announceServiceKey(WireAnnounceServiceKey)
     case retireServiceKey(WireRetireServiceKey)
+    case announceLedgerKey(WireAnnounceLedgerKey)
+    case retireLedgerKey(WireRetireLedgerKey)
     case applyPolicy(WirePolicyApplied)
     case changeRecords(WireRecordsChanged)
     case erase(WireSubjects)
@@ -1086,6 +1150,33 @@ package nonisolated struct WireRetireServiceKey: Sendable {
   package var service: String = String()
 
   package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// As in `LedgerKeyAnnounced`.
+package nonisolated struct WireAnnounceLedgerKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: String = String()
+
+  package var beside: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireRetireLedgerKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2232,6 +2323,24 @@ package nonisolated struct WireServiceKeys: Sendable {
 
   package var keys: [WireServiceKey] = []
 
+  package var ledgers: [WireLedgerKey] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLedgerKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Verifier key; those of one name, the older first.
+  package var key: String = String()
+
+  /// Control was last shown, or has last made, a signature of it.
+  package var used: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2431,7 +2540,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -2791,6 +2900,32 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .holdLifted(v)
           }
         }()
+        case 40: try {
+          var v: WireLedgerKeyAnnounced?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .ledgerKeyAnnounced(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .ledgerKeyAnnounced(v)
+          }
+        }()
+        case 41: try {
+          var v: WireLedgerKeyRetired?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .ledgerKeyRetired(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .ledgerKeyRetired(v)
+          }
+        }()
         default: break
         }
       }
@@ -2917,6 +3052,14 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case .holdLifted?: try {
         guard case .holdLifted(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      }()
+      case .ledgerKeyAnnounced?: try {
+        guard case .ledgerKeyAnnounced(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+      }()
+      case .ledgerKeyRetired?: try {
+        guard case .ledgerKeyRetired(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
       }()
       default: break
       }
@@ -3218,6 +3361,71 @@ nonisolated extension WireServiceKeyRetired: SwiftProtobuf.Message, SwiftProtobu
 
   package static func ==(lhs: WireServiceKeyRetired, rhs: WireServiceKeyRetired) -> Bool {
     if lhs.service != rhs.service {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLedgerKeyAnnounced: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LedgerKeyAnnounced"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}beside\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.beside) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if !self.beside.isEmpty {
+      try visitor.visitSingularStringField(value: self.beside, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLedgerKeyAnnounced, rhs: WireLedgerKeyAnnounced) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.beside != rhs.beside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLedgerKeyRetired: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LedgerKeyRetired"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLedgerKeyRetired, rhs: WireLedgerKeyRetired) -> Bool {
     if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -3881,7 +4089,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4136,6 +4344,32 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .liftHold(v)
         }
       }()
+      case 40: try {
+        var v: WireAnnounceLedgerKey?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .announceLedgerKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .announceLedgerKey(v)
+        }
+      }()
+      case 41: try {
+        var v: WireRetireLedgerKey?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .retireLedgerKey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .retireLedgerKey(v)
+        }
+      }()
       default: break
       }
     }
@@ -4222,6 +4456,14 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .liftHold?: try {
       guard case .liftHold(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
+    case .announceLedgerKey?: try {
+      guard case .announceLedgerKey(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .retireLedgerKey?: try {
+      guard case .retireLedgerKey(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
     }()
     case nil: break
     }
@@ -4409,6 +4651,71 @@ nonisolated extension WireRetireServiceKey: SwiftProtobuf.Message, SwiftProtobuf
 
   package static func ==(lhs: WireRetireServiceKey, rhs: WireRetireServiceKey) -> Bool {
     if lhs.service != rhs.service {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAnnounceLedgerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AnnounceLedgerKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}beside\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.beside) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if !self.beside.isEmpty {
+      try visitor.visitSingularStringField(value: self.beside, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireAnnounceLedgerKey, rhs: WireAnnounceLedgerKey) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.beside != rhs.beside {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRetireLedgerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetireLedgerKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRetireLedgerKey, rhs: WireRetireLedgerKey) -> Bool {
     if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -6670,7 +6977,7 @@ nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireServiceKeys: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServiceKeys"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0\u{1}ledgers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6679,6 +6986,7 @@ nonisolated extension WireServiceKeys: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.ledgers) }()
       default: break
       }
     }
@@ -6688,11 +6996,50 @@ nonisolated extension WireServiceKeys: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.keys.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 1)
     }
+    if !self.ledgers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ledgers, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireServiceKeys, rhs: WireServiceKeys) -> Bool {
     if lhs.keys != rhs.keys {return false}
+    if lhs.ledgers != rhs.ledgers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLedgerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LedgerKey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}used\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.used) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    if self.used != false {
+      try visitor.visitSingularBoolField(value: self.used, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLedgerKey, rhs: WireLedgerKey) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.used != rhs.used {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
