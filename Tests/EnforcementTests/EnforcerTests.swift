@@ -35,7 +35,7 @@ struct EnforcerTests {
         desk.event(.text(Event.Text("my card is 4532 0151 1283 0366, thanks", source: .chat, app: "Slack", label: "mail anna.berg@example.com")))
         #expect(desk.texts == ["my card is [card], thanks"])
         guard case .text(let text) = desk.kept[0].event.detail else { throw Unexpected() }
-        #expect(text.label == "mail [email]")
+        #expect(text.label == "mail [mail]")
         #expect(desk.kept[0].dataClass.name == "conversation")
     }
 
@@ -119,7 +119,7 @@ struct RulingsTests {
             let whole = Rulings(policy, of: subject, records: records)
             let rules = AgentRules(policy, of: subject, records: records)
             let read = try AgentRules(bytes: rules.bytes, detections: Set(Shared.detector.book.types.map(\.word)))
-            #expect(read == rules, "seed \(seed)")
+            #expect(read.bytes == rules.bytes && read.recorded == rules.recorded, "seed \(seed)")
             #expect(read.document.roles.isEmpty && read.document.grants.isEmpty)
             let given = read.rulings
             #expect(given.captured == whole.captured, "seed \(seed)")
@@ -139,7 +139,7 @@ struct RulingsTests {
         #expect(throws: Mistakes.self) { try AgentRules(bytes: [0x20] + rules.bytes, detections: known) }
         #expect(throws: Mistakes.self) { try AgentRules(bytes: rules.bytes, detections: []) }
         let read = try AgentRules(bytes: rules.bytes, detections: nil)
-        #expect(read == rules)
+        #expect(read.bytes == rules.bytes)
     }
 
     @Test func `nothing is captured of a class whose purposes have no record`() {

@@ -20,7 +20,7 @@ POLICY = {
     "capture": [{"for": "everyone", "as": "redact", "kind": ["key", "text"]}, {"for": "everyone", "as": "keep", "kind": "pointer"}],
     "purposes": [
         {"name": "test", "basis": "legal-obligation", "classes": ["activity", "content"]}, {"name": "training", "basis": "consent", "classes": ["conversation"]}],
-    "roles": [{"name": "testers", "members": ["ops-1"]}],
+    "roles": [{"name": "testers", "members": ["job"]}],
     "access": [{"name": "testers", "role": "testers", "purpose": "test", "classes": ["activity", "content"], "for": "everyone", "expires": "never", "rate": "unlimited"}],
 }
 CARD = "4532 0151 1283 0366"
@@ -54,6 +54,7 @@ def suite(tmp_path_factory):
         s.until_ready()
         (folder / "policy.json").write_text(json.dumps(POLICY))
         approved(s, "policy", "apply", folder / "policy.json", "--yes")
+        approved(s, "register", "job", "--reader")
         yield s
     finally:
         s.stop()
@@ -91,8 +92,8 @@ def counters(suite):
 
 
 def stored(suite, subject):
-    lines = sluice(suite, "read", "--purpose", "test", "--why", "a test", "--class", "activity", "--class", "content", "--subject", subject).splitlines()
-    return [json.loads(line) for line in lines]
+    lines = sluice(suite, "read", "--as", "job", "--origin", "--purpose", "test", "--why", "a test", "--class", "activity", "--class", "content", "--subject", subject).splitlines()
+    return [json.loads(line)["event"] for line in lines]
 
 
 def test_an_agent_written_from_the_contract_keeps_to_the_rules_that_its_permit_names(suite, agent):
