@@ -44,6 +44,7 @@ final class Authority {
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     var readsInTrouble: (abandons: String, adopts: String)?
     private let compare = PolicyComparison.remembering(.anyWorld)
+    private let reading = PolicyReading()
     /// Two operators have said which of them counts.
     var readsRestored: () -> Void = {}
     /// Others count of those that ledgers are signed with.
@@ -215,7 +216,7 @@ final class Authority {
     var claimed: Losses.Claimed? { losses.claimed }
 
     private var planning: Planning {
-        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare)
+        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare, reading: reading)
     }
 
     private func admit(_ order: Order, narrows: Bool) throws(Refused) {

@@ -32,19 +32,17 @@ extension Planning {
             }
             return [.recordsChanged(subjects, purpose: purpose, kind, given: false)]
         }
-        let document = try planned.policy.map { text throws(Refused) in try Planning.read(text) } ?? .standard
+        var document = PolicyDocument.standard
+        if let policy = planned.policy {
+            guard let read = reading.document(policy) else { throw Refused(.invalid, "the policy that entry \(policy.index) applied cannot be read here") }
+            document = read
+        }
         guard document.purposes.contains(where: { $0.name == purpose }) else {
             throw Refused(.notFound, "the policy has no purpose '\(purpose)'; it has \(document.purposes.map(\.name).sorted().joined(separator: ", "))")
         }
         if let erased = subjects.first(where: { planned.isErased($0) }) { throw Refused(.invalid, "'\(erased)' is erased: 'sluice readmit' first") }
         guard subjects.contains(where: { !(planned.records[$0]?[kind].contains(purpose) ?? false) }) else { return [] }
         return [.recordsChanged(subjects, purpose: purpose, kind, given: true)]
-    }
-
-    private static func read(_ text: PolicyText) throws(Refused) -> PolicyDocument {
-        do throws(Mistakes) { return try PolicyReader().read(canonical: text.bytes) } catch {
-            throw Refused(.invalid, "the policy that entry \(text.index) applied cannot be read here")
-        }
     }
 
     // MARK: Erasing and holding

@@ -1,6 +1,7 @@
 import Chassis
 import Gate
 import Identity
+import Rules
 import Wire
 
 /// What a command would do if it were carried out now: what would be recorded, and what would be allowed then that is not.
@@ -22,6 +23,7 @@ struct Planning {
     let trusted: TrustedNodes?
     /// Which document lets anybody do what another does not.
     let compare: PolicyComparison
+    let reading: PolicyReading
 
     /// What would be recorded if the command were carried out now. Changes nothing.
     func deeds(of command: Command, by author: String, at wall: WallTime) throws(Refused) -> [Entry.Deed] {
@@ -222,15 +224,18 @@ struct Planning {
         try missing(selector.sites, "site") { $0.scope.site }
         try missing(selector.teams, "team") { $0.scope.team }
         try missing(selector.subjects, "subject") { $0.scope.subject }
-        let known = Set(Planning.classes.map { DataClass($0) })
-        if let unknown = selector.classes.subtracting(known).min() {
-            throw Refused(
-                .notFound, "there is no class '\(unknown.name)': nothing was stopped; there are \(Planning.classes.joined(separator: ", "))")
+        guard !selector.classes.isEmpty, let classes else { return }
+        if let unknown = selector.classes.subtracting(classes.map { DataClass($0) }).min() {
+            throw Refused(.notFound, "there is no class '\(unknown.name)': nothing was stopped; there are \(classes.joined(separator: ", "))")
         }
     }
 
-    /// The policy document will name them.
-    static let classes = ["activity", "content", "conversation", "review"]
+    /// Of the document in force, and those from before there was one: what is stored may be of them. Nil: that cannot be said, and whatever is named is stopped.
+    private var classes: [String]? {
+        let before = ["activity", "content", "conversation", "review"]
+        guard let policy = planned.policy else { return before }
+        return reading.document(policy).map { document in before + document.classes.map(\.name).filter { !before.contains($0) } }
+    }
 }
 
 extension Governance {

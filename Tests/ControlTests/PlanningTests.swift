@@ -23,7 +23,7 @@ import Wire
     }
 
     private func planning(_ governance: Governance) -> Planning {
-        Planning(planned: governance, inForce: governance, index: 1, issued: .none, losses: Losses(), readsInTrouble: nil, trusted: nil, compare: .anyWorld)
+        Planning(planned: governance, inForce: governance, index: 1, issued: .none, losses: Losses(), readsInTrouble: nil, trusted: nil, compare: .anyWorld, reading: PolicyReading())
     }
 
     private func bytes(_ deed: Entry.Deed) throws -> Int {
@@ -94,6 +94,22 @@ import Wire
         // The same again changes nothing.
         #expect(try taken(.erase(["E2"])) == 0 && taken(.hold(incident: 1, ["E1"])) == 0 && taken(.changeRecords(["E1"], purpose: "operation", .consent, given: true)) == 0)
         #expect(try taken(.changeRecords(["E1", "E9"], purpose: "operation", .consent, given: false)) == 1 && taken(.readmit(["E2"])) == 1 && taken(.liftHold(incident: 1, ["E1"])) == 1)
+    }
+
+    @Test func `a class of the document in force can be paused, and one that there is not is told`() throws {
+        func pause(_ name: String, _ governance: Governance) throws -> Int {
+            try planning(governance).deeds(of: .pause(Selector(classes: [DataClass(name)]), .both, reason: "a test"), by: "ops-1", at: wall).count
+        }
+        var governance = Governance()
+        #expect(throws: Refused.self, "the control: no document, no such class") { try pause("secret", governance) }
+        var document = PolicyDocument.standard
+        document.classes.append(.init("secret", retention: .seconds(3_600), audienceMax: nil))
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .policyApplied(document.canonical, over: [])))
+        #expect(try pause("secret", governance) == 1 && pause("activity", governance) == 1)
+        #expect(throws: Refused.self) { try pause("sceret", governance) }
+        // One that cannot be read here names classes that nobody here knows: what is asked for is stopped.
+        governance.apply(Entry(index: 2, at: wall, author: "ops-1", deed: .policyApplied([1], over: [])))
+        #expect(try pause("secret", governance) == 1)
     }
 
     @Test func `a document is taken in its canonical form, whole, and with the names of what it limits`() throws {
