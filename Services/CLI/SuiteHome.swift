@@ -26,6 +26,7 @@ struct SuiteHome {
         self.home = home
         try home.makeFolder()
         for folder in ["keys", "agents", "logs"] { try home.makeFolder(folder) }
+        try home.gatherVaultKeys()
         isNew = !FileManager.default.fileExists(atPath: home.file("suite.json"))
         var settings = isNew ? SuiteSettings(portBase: portBase ?? 7_700) : try SuiteSettings(from: home)
         if !isNew, let portBase {
@@ -83,6 +84,7 @@ struct SuiteHome {
     private static func anchors(_ home: Home) throws -> TrustedNodes.Anchors {
         // Random, so that what was signed for one suite counts in no other.
         let suite = "sluice/" + [UInt8].random(8).map { String(format: "%02x", $0) }.joined()
+        try home.makeFolder("keys/vault")
         let vault = try VaultKeyFile.loadOrMake(home.vaultKey).publicKey
         _ = try MasterKeyFile.loadOrMake(home.masterKey)
         return .init(

@@ -17,7 +17,7 @@ struct VaultKeyCommand: ParsableCommand {
             Policy takes the new key up while it runs, as soon as it is proposed. If it cannot read the file, 'sluice status' says so, and what is sealed to the key waits at
             the agents.
 
-            The key before is kept beside it (keys/policy.vault.N): it opens what waits in spools. Take it away when no agent holds such a batch any more,
+            The key before is kept beside it (keys/vault/policy.vault.N): it opens what waits in spools. Take it away when no agent holds such a batch any more,
             and nobody opens what was recorded on its way.
             """,
         subcommands: [New.self, Announce.self])
@@ -29,7 +29,10 @@ struct VaultKeyCommand: ParsableCommand {
         @Flag(help: "Print JSON.") var json = false
 
         func run() throws {
-            let path = Home.resolve(home, environment: ProcessInfo.processInfo.environment).vaultKey
+            let home = Home.resolve(home, environment: ProcessInfo.processInfo.environment)
+            try home.gatherVaultKeys()
+            try home.makeFolder("keys/vault")
+            let path = home.vaultKey
             let files = FileManager.default
             var number = 1
             while files.fileExists(atPath: "\(path).\(number)") { number += 1 }

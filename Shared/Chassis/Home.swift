@@ -16,9 +16,10 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `keys/NAME.secret` | CURVE keys, 0600 |
 /// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
-/// | `keys/SERVICE.ledger`, `SERVICE.witness`, `policy.vault` | what control and policy sign their ledger and the other's with, and what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
+/// | `keys/SERVICE.ledger`, `SERVICE.witness` | what control and policy sign their ledger and the other's with: PKCS#8, 0600 |
 /// | `SERVICE/ledger.key`, `SERVICE/witness.key` | the same, of a service that has taken up another since; `.next`, `.before` likewise |
-/// | `keys/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
+/// | `keys/vault/policy.vault` | what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
+/// | `keys/vault/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
 /// | `policy/keys.sqlite` | the vault's data keys, wrapped: replicated, never archived |
@@ -62,8 +63,35 @@ package struct Home: Sendable {
     package func takenUpLedgerKey(_ service: String, _ what: String) -> String { file("\(service)/\(what).key") }
     package func nextLedgerKey(_ service: String, _ what: String) -> String { file("\(service)/\(what).next") }
     package func ledgerKeyBefore(_ service: String, _ what: String) -> String { file("\(service)/\(what).before") }
-    package var vaultKey: String { file("keys/policy.vault") }
-    package var masterKey: String { file("keys/policy.master") }
+    package var vaultKey: String { vaultFile("policy.vault") }
+    package var masterKey: String { vaultFile("policy.master") }
+
+    /// In a folder of its own: the other services are kept out of it as it is, whatever is renamed or made in it. In an older home beside the other keys.
+    private func vaultFile(_ name: String) -> String {
+        let (own, older) = (file("keys/vault/\(name)"), file("keys/\(name)"))
+        return !FileManager.default.fileExists(atPath: own) && FileManager.default.fileExists(atPath: older) ? older : own
+    }
+
+    /// Takes the vault's keys of an older home into their folder: before one of them is exchanged at the latest.
+    ///
+    /// Wherever this is interrupted, all of them are in one of the two places, and it goes on when it is called again.
+    package func gatherVaultKeys() throws(Complaint) {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: file("keys"))) ?? []
+        for name in ["policy.vault", "policy.master"] {
+            // The present one last: where it is, there all are looked for.
+            let found = names.filter { $0.hasPrefix(name + ".") }.sorted() + names.filter { $0 == name }
+            if !found.isEmpty { try makeFolder("keys/vault") }
+            for one in found {
+                let (older, own) = (file("keys/\(one)"), file("keys/vault/\(one)"))
+                if link(older, own) == 0 { continue }
+                let why = errno
+                guard why == EEXIST, FileManager.default.contentsEqual(atPath: older, andPath: own) else {
+                    throw Complaint("cannot take \(older) to \(own): \(why == EEXIST ? "another key is there; take one of them away" : String(cString: strerror(why)))")
+                }
+            }
+            for one in found { unlink(file("keys/\(one)")) }
+        }
+    }
 
     package func makeFolder(_ name: String = "") throws(Complaint) {
         let folder = name.isEmpty ? path : file(name)

@@ -17,8 +17,8 @@ from harness.suite import program
 # Each file, and whose it is.
 FILES = {
     **{f"{name}.secret": name for name in ("control", "ingest", "join", "policy", "notify")},
-    "control.ledger": "control", "control.witness": "control", "policy.ledger": "policy", "policy.witness": "policy", "policy.vault": "policy",
-    "policy.master": "policy",
+    "control.ledger": "control", "control.witness": "control", "policy.ledger": "policy", "policy.witness": "policy", "vault/policy.vault": "policy",
+    "vault/policy.master": "policy",
 }
 RIGHT_ONE = "put the right one back"
 
@@ -31,14 +31,14 @@ def anothers(keys, name):
     """A key of the same kind, whole, of somebody else."""
     if name.endswith(".secret"):
         return (keys / ("ingest.secret" if name != "ingest.secret" else "policy.secret")).read_bytes()
-    if name == "policy.master":
+    if name == "vault/policy.master":
         return secrets.token_hex(32).encode() + b"\n"
-    return pem(X25519PrivateKey.generate() if name == "policy.vault" else Ed25519PrivateKey.generate())
+    return pem(X25519PrivateKey.generate() if name == "vault/policy.vault" else Ed25519PrivateKey.generate())
 
 
 def anothers_kind(keys, name):
     """A key of this suite, whole, that is for something else."""
-    return (keys / ("policy.ledger" if name == "policy.vault" else "policy.vault")).read_bytes()
+    return (keys / ("policy.ledger" if name == "vault/policy.vault" else "vault/policy.vault")).read_bytes()
 
 
 def rewritten(path, content, mode=0o600):
@@ -66,7 +66,7 @@ def spoiled(keys, name, chance):
         yield "with a carriage return", lambda: rewritten(path, honest.strip() + b"\r\n"), RIGHT_ONE
     # Whether the vault's key is the right one stands in control's ledger, which policy does not have yet; and a new vault takes any master key. Of one that
     # is not new: test_plaintext.
-    if name not in ("policy.vault", "policy.master"):
+    if name not in ("vault/policy.vault", "vault/policy.master"):
         yield "another's", lambda: rewritten(path, anothers(keys, name)), RIGHT_ONE
     rewritten(path, honest)
 
@@ -96,7 +96,7 @@ def test_a_key_that_is_not_what_it_must_be_is_refused_in_one_line_that_says_what
     print(f"seed {seed}: again with SLUICE_SEED={seed}")
     chance = random.Random(f"{seed} {name}")
     keys, service = shared.home / "keys", FILES[name]
-    before = {path: path.read_bytes() for path in keys.iterdir()}
+    before = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()}
     tried = 0
     for how, spoil, words in spoiled(keys, name, chance):
         spoil()
@@ -108,7 +108,7 @@ def test_a_key_that_is_not_what_it_must_be_is_refused_in_one_line_that_says_what
         assert ((keys / name).read_bytes() if (keys / name).exists() else None) == lying, how
     assert tried >= 10
     # The control: with its own key again, it serves.
-    assert {path: path.read_bytes() for path in keys.iterdir()} == before
+    assert {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()} == before
     process = shared.start(service, wait=False).services[service]
     if service == "ingest":
         # It opens its port when it has heard control.
@@ -126,15 +126,15 @@ def test_another_vault_key_than_was_announced_opens_nothing_and_is_named(make_su
     agent.type("first")
     agent.expect_drained()
     assert suite.terminate("policy") == 0
-    path = suite.home / "keys" / "policy.vault"
+    path = suite.home / "keys" / "vault/policy.vault"
     honest = path.read_bytes()
-    rewritten(path, anothers(suite.home / "keys", "policy.vault"))
+    rewritten(path, anothers(suite.home / "keys", "vault/policy.vault"))
     suite.start("policy")
     agent.type("second")
     wait_until(lambda: int(suite.service_status("policy")["counters"].get("vault.keys.refused", 0)) >= 2, "it is looked for, and counted")
     assert "KEY MISSING" in suite.cli("status").out
     lines = [line for line in suite.log("policy").read_text().splitlines() if "a vault key that is announced or proposed is missing" in line]
-    assert len(lines) == 1 and "keys/policy.vault" in lines[0], lines
+    assert len(lines) == 1 and "keys/vault/policy.vault" in lines[0], lines
     wait_until(lambda: agent.fresh["spoolBatches"] == 1, "it waits")
     assert suite.keys() == ["first"]
     # The control: the right one is taken up while it runs.
@@ -156,7 +156,7 @@ def test_up_makes_no_key_anew_that_its_registry_names(shared, name):
     keys = shared.home / "keys"
     honest, registry = (keys / name).read_bytes(), (shared.home / "registry.json").read_bytes()
     ways = {"missing": (keys / name).unlink}
-    if name not in ("policy.vault", "policy.master"):
+    if name not in ("vault/policy.vault", "vault/policy.master"):
         ways["another's"] = lambda: rewritten(keys / name, anothers(keys, name))
     for how, spoil in ways.items():
         spoil()

@@ -155,7 +155,7 @@ def test_a_read_ends_as_unreadable_at_a_segment_that_was_changed_and_goes_on_eve
 
 def test_policy_does_not_start_on_a_vault_of_another_master_key(make_suite):
     suite = stored(make_suite, ("E1",))
-    path = suite.home / "keys" / "policy.master"
+    path = suite.home / "keys" / "vault" / "policy.master"
     honest = path.read_text()
     for other, why in ((secrets.token_hex(32) + "\n", "another master key"), ("", "64 hexadecimal digits"), (honest.upper(), "64 hexadecimal digits")):
         path.write_text(other)
@@ -204,6 +204,6 @@ def test_agents_seal_to_a_new_vault_key_from_its_announcement_on_and_what_waited
     agent.expect_drained()
     assert suite.keys() == ["first", "waited", "second", "third"]
     # Without the old key nothing sealed to it opens any more; what is stored stays.
-    (suite.home / "keys" / "policy.vault.1").unlink()
+    (suite.home / "keys" / "vault" / "policy.vault.1").unlink()
     suite.restart("policy")
     assert suite.keys() == ["first", "waited", "second", "third"]

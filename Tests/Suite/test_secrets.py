@@ -27,7 +27,7 @@ def forms(raw):
 def secrets_of(home):
     """Every secret below a home: by the file that holds it, its bytes."""
     found = {}
-    for path in [*home.glob("keys/*"), *home.glob("agents/*/agent.secret")]:
+    for path in [*(path for path in home.glob("keys/**/*") if path.is_file()), *home.glob("agents/*/agent.secret")]:
         text = path.read_bytes()
         if path.suffix == ".secret":
             found[path] = z85.decode(text.strip())
@@ -172,13 +172,13 @@ def test_databases_and_what_sqlite_lays_beside_them_are_their_owners_alone(make_
     assert set(modes().values()) == {0o600}, modes()
 
 
-@pytest.mark.parametrize("name", ["ops-1.key", "ops-1.secret", "control.ledger", "control.secret", "policy.vault", "policy.secret", "ingest.secret"])
+@pytest.mark.parametrize("name", ["ops-1.key", "ops-1.secret", "control.ledger", "control.secret", "vault/policy.vault", "policy.secret", "ingest.secret"])
 def test_a_key_that_others_may_read_is_refused(make_suite, name):
     suite = make_suite(start=False)
     path = suite.home / "keys" / name
     secret = path.read_bytes()
     path.chmod(0o644)
-    service = name.split(".")[0]
+    service = path.name.split(".")[0]
     if service == "ops-1":
         done = suite.cli("pause", "--all", "--reason", "x", check=False)
         code, text = done.code, done.err
