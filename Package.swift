@@ -106,7 +106,7 @@ let package = Package(
         tests("VaultTests", ["Gate", "Vault", grdb]),
         tests("AgentTests", ["sluice-agent", "Chassis", "Detection", "Gate", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
         tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
-        tests("PolicyTests", ["sluice-policy", "Detection", "Enforcement", "Gate", "Messaging", "Rules", "Seal", "Vault", "Wire", protobuf]),
+        tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),

@@ -173,8 +173,9 @@ struct StatusView {
         let gauges = service("policy").gauges
         let oldest = gauges["vault.oldest.us"] ?? 0
         let full = gauges["vault.full"] == 1 ? terminal.red("   DISK FULL") : ""
+        let damaged = service("policy").counters["vault.damaged", default: 0] > 0 ? terminal.red("   DAMAGED: what needs it is refused; restore a backup") : ""
         let keys = (gauges["vault.keys.missing"] ?? 0) > 0 ? terminal.red("   KEY MISSING: what is sealed to it waits at the agents") : ""
-        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(keys)"
+        return "VAULT   \(Show.count(gauges["vault.events"] ?? 0)) events   \(Show.bytes(gauges["vault.bytes"] ?? 0))\(oldest > 0 ? "   oldest \(Show.time(microseconds: oldest))" : "")\(full)\(damaged)\(keys)"
     }
 }
 

@@ -164,7 +164,7 @@ struct Forget: ParsableCommand {
             var found = WireErasures()
             for part in parts { found.erasures += try policy.query(.erasures(WireSubjects(part))).erasures.erasures }
             let missing = parts.reduce(0) { $0 + $1.count } - found.erasures.count
-            let (waiting, running) = (found.erasures.filter { $0.state == "waiting" }, found.erasures.count { $0.state == "rows" })
+            let (waiting, running) = (found.erasures.filter { $0.state == "waiting" }, found.erasures.count { ["rows", "log"].contains($0.state) })
             let events = found.erasures.reduce(0) { $0 + $1.events }
             let isOver = missing == 0 && running == 0
             if terminal.isTerminal, !connection.json { terminal.write("\r\u{1B}[K\(Show.count(Int64(clamping: events))) events gone, \(missing + running) of \(missing + found.erasures.count) people left") }

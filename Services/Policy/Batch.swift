@@ -48,7 +48,7 @@ struct OpenedBatch: Sendable {
 /// A batch that has been opened, checked and cut into segments.
 struct Prepared: Sendable {
     let opened: OpenedBatch
-    let segments: [Segment]
+    var segments: [Segment]
     /// Events taken out by the fence.
     let dropped: Int
     /// Of the fence it was judged by.
@@ -56,6 +56,8 @@ struct Prepared: Sendable {
     /// Of the policy document and the records.
     var rules: UInt64 = 0
     var reviewed = Reviewed()
+    /// Events taken out because their subject was erased since they were captured.
+    var erased = 0
 
     var batch: Batch { opened.batch }
     var events: Int { segments.reduce(0) { $0 + $1.count } }

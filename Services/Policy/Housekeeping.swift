@@ -8,9 +8,9 @@ import Vault
 /// | | beside other work | when nothing else is to be done |
 /// | --- | --- | --- |
 /// | erasing | half of the time: somebody waits for it | half |
-/// | sweeping | a twentieth | half |
+/// | sweeping, judging again | a twentieth | half |
 struct Housekeeping {
-    private enum Deed { case erasing, sweeping }
+    private enum Deed { case erasing, sweeping, judging }
 
     private let vault: any Vault
     private var retention: Retention
@@ -19,7 +19,14 @@ struct Housekeeping {
     private var erases = true
     private var sweep: (cursor: SweepCursor, at: WallTime)?
     private var stepAt = Instant(nanoseconds: 0)
+    /// An erasure that cannot go on now keeps nothing else waiting.
+    private var eraseAt = Instant(nanoseconds: 0)
     private var sweepAt = Instant(nanoseconds: 0)
+    private var walk: RescanWalk?
+    /// False: everything was judged, but for what incidents hold, or what is damaged.
+    private var judges = false
+    /// The last that was done of the two that go on for long: the other is next.
+    private var lastSwept = false
 
     /// Some milliseconds of work.
     private static let rowsPerStep = 128
@@ -27,8 +34,10 @@ struct Housekeeping {
     private static let rowsPerErasingStep = 512
     /// From the end of a sweep to the beginning of the next.
     private static let sweepEvery = Span.seconds(900)
-    /// After it found no room.
+    /// After it found no room, or somebody who reads what was deleted in a log.
     private static let patience = Span.seconds(1)
+    /// After it found a page that is not what was written: it will not be another one soon.
+    private static let patienceWithDamage = Span.seconds(60)
     private static let erasingShare: Int64 = 2
     private static let sweepingShare: Int64 = 20
 
@@ -37,10 +46,19 @@ struct Housekeeping {
         self.retention = retention
     }
 
-    /// An erasure was begun, or may begin now.
+    /// An erasure was begun, or may begin now; what an incident held may be judged again.
     mutating func mayErase() {
         erases = true
+        judges = walk != nil
         stepAt = Instant(nanoseconds: 0)
+        eraseAt = stepAt
+    }
+
+    /// From now on everything stored is judged by these rules, if it was not before.
+    mutating func judge(by rescanner: Rescanner) throws {
+        try vault.beginRescan(rescanner.id)
+        walk = try RescanWalk(rescanner)
+        judges = true
     }
 
     /// Another policy document: what it keeps for less goes now, and a sweep that is under way begins anew.
@@ -53,15 +71,20 @@ struct Housekeeping {
 
     /// How long the writer may wait for other work; nil: as long as it likes.
     func rest(at now: Instant) -> Span? {
-        guard erases || !retention.spans.isEmpty else { return nil }
-        let next = erases || sweep != nil ? stepAt : max(stepAt, sweepAt)
-        return next > now ? next - now : .zero
+        var next: [Instant] = []
+        if erases { next.append(max(stepAt, eraseAt)) }
+        if judges || sweep != nil { next.append(stepAt) }
+        if !retention.spans.isEmpty { next.append(max(stepAt, sweepAt)) }
+        if vault.isUntidy { next.append(now + Housekeeping.patience) }
+        return next.min().map { $0 > now ? $0 - now : .zero }
     }
 
     private func deed(at now: Instant) -> Deed? {
         guard now >= stepAt else { return nil }
-        if erases { return .erasing }
-        return !retention.spans.isEmpty && (sweep != nil || now >= sweepAt) ? .sweeping : nil
+        if erases, now >= eraseAt { return .erasing }
+        let sweeps = !retention.spans.isEmpty && (sweep != nil || now >= sweepAt)
+        guard sweeps, judges else { return sweeps ? .sweeping : judges ? .judging : nil }
+        return lastSwept ? .judging : .sweeping
     }
 
     mutating func step(isIdle: Bool, wall: WallTime = Clock.wall(), at begun: Instant = Clock.now()) throws -> [VaultWriter.News] {
@@ -70,9 +93,27 @@ struct Housekeeping {
         do {
             switch deed {
             case .erasing:
-                if let erasure = try vault.eraseNext(atMost: Housekeeping.rowsPerErasingStep) { news.append(.erasing(erasure)) } else { erases = false }
-            case .sweeping: news = try advance(wall, begun)
+                let erasure = try vault.eraseNext(atMost: Housekeeping.rowsPerErasingStep)
+                news = erasure.map { [.erasing($0)] } ?? []
+                erases = erasure != nil
+                if erasure?.state == .log { eraseAt = begun + Housekeeping.patience }
+            case .sweeping:
+                lastSwept = true
+                news = try advance(wall, begun)
+            case .judging:
+                lastSwept = false
+                let rescan = try walk?.step(vault)
+                judges = rescan?.state == .walking
+                news = rescan.map { [.rescanned($0)] } ?? []
             }
+        } catch where vault.isDamage(error) {
+            // What can be read is stored and released all the same. An erasure stays open, and is shown.
+            switch deed {
+            case .erasing: eraseAt = begun + Housekeeping.patienceWithDamage
+            case .sweeping: (sweep, sweepAt) = (nil, begun + Housekeeping.sweepEvery)
+            case .judging: judges = false
+            }
+            return [.damaged(vault.words(error))]
         } catch where vault.isFull(error) {
             // Deleting needs room in the log, too. Whether there is any for what comes in, the next commit finds out.
             stepAt = begun + Housekeeping.patience
@@ -86,7 +127,10 @@ struct Housekeeping {
 
     private mutating func advance(_ wall: WallTime, _ now: Instant) throws -> [VaultWriter.News] {
         if sweep == nil {
-            var known = try clock ?? RetentionClock(mark: vault.sweptUntil())
+            guard var known = try clock ?? RetentionClock(mark: vault.sweptUntil(), newest: vault.newest(), wall: wall) else {
+                sweepAt = now + Housekeeping.sweepEvery
+                return []
+            }
             sweep = (SweepCursor(), known.now(wall: wall, at: now))
             clock = known
         }

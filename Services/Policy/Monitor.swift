@@ -79,6 +79,7 @@ final class Monitor {
     /// Whose data is going, or waits to: what is under way of them to a reader is cut off.
     private var erasing: [String: Erasure] = [:]
     private var sweepClockIsInDoubt = false
+    private var rescanned: Rescan?
     /// Agents that have a counter of their own for what could not be opened; more share one.
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
@@ -530,6 +531,14 @@ final class Monitor {
                 guard streaming[number] != nil, version == rules.version else { continue }
                 (streaming[number]!.reader, streaming[number]!.whereabouts) = (reader, whereabouts)
                 if let refusal { end(number, refusal) }
+            case .damaged(let job, let why):
+                opening -= 1
+                noteDamage(why)
+                counters["reads.refused", default: 0] += 1
+                binder.refuse(.unreadable, "a part of what is asked for is damaged on the vault's disk: ask for less, or have a backup restored", kind: .releaseRequest, to: job.route)
+            case .unreadable(let number, let why):
+                noteDamage(why)
+                end(number, .unreadable, "a part of what it rests on is damaged on the vault's disk")
             case .failed(let why):
                 logger.critical("the vault cannot be read: \(why); policy ends, nothing more is stored or released")
                 return false
@@ -610,12 +619,34 @@ final class Monitor {
         writer.take(.erasures(Set(asked.subjects), peer.route))
     }
 
+    /// Everything that is stored is judged again by the policy document in force. For whoever applies one, once what comes in is judged by it, and at each start:
+    /// a walk that was interrupted goes on, and one that was finished is not done again.
+    func rescan() { if let rescanner = Rescanner(captureRules) { writer.take(.rescan(rescanner)) } }
+
+    private func noteDamage(_ why: String) {
+        counters["vault.damaged", default: 0] += 1
+        refusals.note("damaged", "a part of the vault is damaged on its disk, and what needs it is refused; restore a backup: \(why)", at: Clock.now())
+    }
+
+    private func note(_ rescan: Rescan) {
+        if rescan.state != rescanned?.state {
+            switch rescan.state {
+            case .walking: logger.notice("judging again what is stored")
+            case .held: logger.notice("judged again: \(rescan.seen) segments, of \(rescan.changed) of them less is left; \(rescan.held) persons wait for the incidents that hold what there is")
+            case .done: logger.notice("judged again: \(rescan.seen) segments, of \(rescan.changed) of them less is left, \(rescan.events) events are gone; \(rescan.unreadable) could not be read")
+            }
+        }
+        rescanned = rescan
+    }
+
     private func note(_ erasure: Erasure) {
         switch erasure.state {
         case .waiting:
             logger.notice("the erasure of \(erasure.subject) waits: incident \(erasure.holds.sorted().map(String.init).joined(separator: ", ")) holds what there is; nothing new is stored")
         case .rows:
             if erasing[erasure.subject]?.state != .rows { logger.notice("erasing \(erasure.subject): their keys are destroyed") }
+        case .log:
+            if erasing[erasure.subject]?.state != .log { logger.notice("erasing \(erasure.subject): nothing is left but in a log of SQLite's, which somebody reads: it is emptied as soon as nobody does") }
         case .done:
             logger.notice("erased \(erasure.subject): \(erasure.events) events in \(erasure.segments) segments")
             counters["subjects.erased", default: 0] += 1
@@ -694,13 +725,15 @@ final class Monitor {
                 counters["keys.swept", default: 0] += UInt64(swept.keys)
                 if isInDoubt, !sweepClockIsInDoubt { logger.warning("this machine's clock has leapt ahead: for now nothing is deleted by it") }
                 sweepClockIsInDoubt = isInDoubt
-            case .directory(let job, let stored, let removed, let erased):
+            case .directory(let job):
                 var body = WireDirectoryStored()
-                (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(stored), UInt32(removed), UInt32(erased))
+                (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(job.storedCount), UInt32(job.removedCount), UInt32(job.erasedCount))
                 binder.send(.directoryStored, body, to: job.route)
                 // Who somebody is decides what they may read, and who may read of them.
                 rulesChanged { _ in }
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
+            case .rescanned(let rescan): note(rescan)
+            case .damaged(let why): noteDamage(why)
             case .audited(let size, let segments):
                 isAudited = true
                 logger.info("the ledger of reads is whole: \(size) entries; so is the vault: \(segments) segments")
@@ -804,10 +837,10 @@ final class Monitor {
     func take(_ news: [Releases.News]) {
         for item in news {
             switch item {
-            case .chunk(let number, let route, let reading, let chunk, let blob):
+            case .chunk(let number, let route, let reading, let chunk, let blob, let readAt):
                 guard let stream = streaming[number] else { continue }
-                // Read before the keys went.
-                guard (erasing[chunk.subject]?.state ?? .waiting) == .waiting, !isGone(chunk.subject) else {
+                // Read before the keys went, however long ago that was: it may have waited for credit.
+                guard !releases.wasErased(chunk.subject, since: readAt), !isGone(chunk.subject) else {
                     end(number, .notFound, "somebody in it was erased meanwhile: ask again")
                     continue
                 }
@@ -877,6 +910,14 @@ final class Monitor {
         report.gauges["vault.oldest.us"] = totals.oldest?.microseconds ?? 0
         report.gauges["erasures.waiting"] = Int64(erasing.values.count { $0.state == .waiting })
         report.gauges["erasures.running"] = Int64(erasing.values.count { $0.state == .rows })
+        report.gauges["erasures.log"] = Int64(erasing.values.count { $0.state == .log })
+        report.gauges["keys.log.destroyed"] = totals.holdsDestroyedKeys ? 1 : 0
+        report.gauges["rescan.segments"] = rescanned?.seen ?? 0
+        report.gauges["rescan.changed"] = rescanned?.changed ?? 0
+        report.gauges["rescan.events.gone"] = rescanned?.events ?? 0
+        report.gauges["rescan.unreadable"] = rescanned?.unreadable ?? 0
+        report.gauges["rescan.held"] = rescanned?.held ?? 0
+        report.gauges["rescan.running"] = rescanned.map { $0.state == .walking } ?? false ? 1 : 0
         report.gauges["retention.clock.doubted"] = sweepClockIsInDoubt ? 1 : 0
         report.gauges["vault.full"] = isFull ? 1 : 0
         report.gauges["agents.quarantined"] = Int64(quarantine.count)
@@ -895,6 +936,7 @@ extension WireErasure {
             switch erasure.state {
             case .waiting: "waiting"
             case .rows: "rows"
+            case .log: "log"
             case .done: "done"
             }
         segments = UInt64(clamping: erasure.segments)

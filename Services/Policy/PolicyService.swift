@@ -35,7 +35,8 @@ struct PolicyService: ParsableCommand {
         }
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let vaultKeys = try VaultKeyFile.loadAll(host.home.vaultKey)
-        let vault = try SQLiteVault(path: host.folder() + "/vault.sqlite", masters: vaultOptions.masters(host.home))
+        let vault = try SQLiteVault(
+            path: host.folder() + "/vault.sqlite", masters: vaultOptions.masters(host.home), olderKeys: vaultOptions.olderKeys, pass: { FaultPoint.pass($0) })
         let signer = try LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy))
         let witness = try LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness))
         let reads = try ReadLedger(
@@ -51,7 +52,7 @@ struct PolicyService: ParsableCommand {
         let fence = SharedFence()
         let rules = SharedRules()
         let writer = VaultWriter(
-            vault: vault, reads: reads, fence: fence, rules: rules, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [path = host.home.vaultKey] in try VaultKeyFile.loadAll(path) },
+            vault: vault, reads: reads, fence: fence, rules: rules, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [home = host.home] in try VaultKeyFile.loadAll(home.vaultKey) },
             retention: retention, news: written)
         let releases = Releases(vault: vault, news: read)
         let decided = Mailbox<ReleaseDecider.News>(wakeup: wakeup)

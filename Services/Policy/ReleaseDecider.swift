@@ -14,6 +14,10 @@ final class ReleaseDecider: Sendable {
         case denied(ReleaseJob, ReadRefusal, Reader)
         /// A running release was looked at again. Nil: nothing speaks against it.
         case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
+        /// What it needs of the vault is not what was written.
+        case damaged(ReleaseJob, String)
+        /// The same of one that runs.
+        case unreadable(Int64, String)
         case failed(String)
     }
 
@@ -45,8 +49,10 @@ final class ReleaseDecider: Sendable {
             while true {
                 for item in work.takeAll() {
                     switch item {
-                    case .decide(let job): try decideNow(job)
-                    case .reconsider(let job, let release, let rules): try reconsiderNow(job, release, rules)
+                    case .decide(let job):
+                        do { try decideNow(job) } catch where vault.isDamage(error) { news.post(.damaged(job, vault.words(error))) }
+                    case .reconsider(let job, let release, let rules):
+                        do { try reconsiderNow(job, release, rules) } catch where vault.isDamage(error) { news.post(.unreadable(release.number, vault.words(error))) }
                     case .stop: return
                     }
                 }

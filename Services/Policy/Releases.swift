@@ -10,7 +10,8 @@ import Wire
 /// Streams the segments of releases. A thread of its own reads and packs; the reactor sends, and asks the gate for each chunk.
 final class Releases: Sendable {
     enum News: Sendable {
-        case chunk(Int64, Route, Reading, WireChunk, Data)
+        /// With the vault's count of destructions from before it was read.
+        case chunk(Int64, Route, Reading, WireChunk, Data, readAt: UInt64)
         case finished(Int64)
         case failed(Int64, String)
     }
@@ -29,6 +30,8 @@ final class Releases: Sendable {
         let fields: Set<EventField>
         var cursor = SegmentCursor()
         var waiting: [Result<Segment, SegmentUnreadable>] = []
+        /// The vault's count of destructions before they were read.
+        var readAt: UInt64 = 0
         var credit: Int
         var number: UInt64 = 0
         var isRead = false
@@ -50,6 +53,8 @@ final class Releases: Sendable {
     func begin(_ job: ReleaseJob, _ release: OpenedRelease) { work.put(.begin(job, release)) }
     func credit(_ number: Int64, _ chunks: Int) { work.put(.credit(number, chunks)) }
     func cancel(_ number: Int64) { work.put(.cancel(number)) }
+    /// Whether somebody was erased since a page was read, however long it waited for credit.
+    func wasErased(_ subject: String, since readAt: UInt64) -> Bool { vault.wasDestroyed(subject, since: readAt) }
 
     private func run() {
         var running: [Int64: Running] = [:]
@@ -95,6 +100,7 @@ final class Releases: Sendable {
         while running.credit > 0 {
             if running.waiting.isEmpty {
                 guard !running.isRead else { return true }
+                running.readAt = vault.destructions
                 // A page at a time: a read transaction that stays open would hold the write-ahead log.
                 let page = try vault.segments(selection, after: running.cursor, limit: Releases.page)
                 FaultPoint.pass("after-release-read")
@@ -143,7 +149,7 @@ final class Releases: Sendable {
             chunk.count = UInt32(extent.count)
             let record = running.job.record
             let reading = Reading(scope: segment.scope, dataClass: segment.dataClass, reader: record.reader, purpose: record.purpose)
-            news.post(.chunk(number, running.job.route, reading, chunk, blob))
+            news.post(.chunk(number, running.job.route, reading, chunk, blob, readAt: running.readAt))
         }
         return false
     }

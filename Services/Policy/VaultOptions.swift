@@ -11,11 +11,17 @@ struct VaultOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "A program, with its arguments, that prints the master key as 64 hexadecimal digits: a key management service. Default: keys/policy.master.",
+            "A program, with its arguments, that prints the master key as 64 hexadecimal digits: a key management service. Default: keys/vault/policy.master.",
             valueName: "command"))
     var masterKeyCommand: String?
 
     @Option(help: "Seconds that the program may take.") var masterKeySeconds = 10
+
+    @Option(
+        help: ArgumentHelp(
+            "Take a policy/keys.sqlite of this state although the vault has seen a later one: there is no newer replica. Keys that were destroyed since are in it again, until who is erased is erased again. Once.",
+            valueName: "state"))
+    var olderKeys: Int64?
 
     func retained() throws -> Retention {
         var spans: [DataClass: Span] = [:]

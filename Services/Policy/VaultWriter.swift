@@ -44,8 +44,12 @@ final class VaultWriter: Sendable {
         case erasing(Erasure)
         case erasures(Route, [Erasure])
         case swept(Swept, isInDoubt: Bool)
-        case directory(DirectoryJob, stored: Int, removed: Int, erased: Int)
+        /// How far what is stored was judged again.
+        case rescanned(Rescan)
+        case directory(DirectoryJob)
         case directoryRefused(DirectoryJob, Refusal, String)
+        /// A piece of what is stored is not what was written; what did not need it goes on.
+        case damaged(String)
         /// Every entry of the read ledger is what was recorded, and every segment there that was stored and is not deleted.
         case audited(UInt64, segments: Int64)
         case failed(String)
@@ -66,7 +70,7 @@ final class VaultWriter: Sendable {
         let bytes: Int
         let events: Int
         let dropped: Int
-        /// Of somebody who is erased: not stored.
+        /// Captured of somebody before they were erased, or while they are: not stored.
         var erased = 0
         var reviewed = Reviewed()
         let isDuplicate: Bool
@@ -100,6 +104,7 @@ final class VaultWriter: Sendable {
         case directory(DirectoryJob)
         /// From now on this is deleted when.
         case retain(Retention)
+        case rescan(Rescanner)
         case stop
     }
 
@@ -217,18 +222,22 @@ final class VaultWriter: Sendable {
         var totalsShown = Instant(nanoseconds: 0)
         var housekeeping = Housekeeping(vault: vault, retention: retention)
         var tally = ReadTally()
+        /// What is to be done yet, in the order in which it came, also over a full disk: an erasure and a hold, the other way round, mean something else.
+        var fences: [(Epoch, Data, WallTime)] = []
+        var others: [Work] = []
         while true {
             var group: [Prepared] = []
-            var fences: [(Epoch, Data, WallTime)] = []
-            var others: [Work] = []
+            var epochs: [Epoch] = []
             var stopping = false
             // Group commit is by arrival: what waited while the last commit ran goes into this one.
-            for item in work.take(atMost: Limits.commitBatchesMax, within: housekeeping.rest(at: Clock.now())) {
+            for item in work.take(atMost: Limits.commitBatchesMax, within: fences.isEmpty && others.isEmpty ? housekeeping.rest(at: Clock.now()) : .zero) {
                 switch item {
                 case .write(let prepared): group.append(prepared)
-                case .fence(let epoch, let gate, let at): fences.append((epoch, gate, at))
+                case .fence(let epoch, let gate, let at):
+                    fences.append((epoch, gate, at))
+                    epochs.append(epoch)
                 case .tally(let made): tally = made
-                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory: others.append(item)
+                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan: others.append(item)
                 case .retain(let retention): housekeeping.keep(retention)
                 case .stop: stopping = true
                 }
@@ -236,16 +245,22 @@ final class VaultWriter: Sendable {
             let didWrite = !(group.isEmpty && fences.isEmpty && others.isEmpty)
             do {
                 // No commit is under way on this thread: whatever comes is judged by the new fence.
-                for (epoch, _, _) in fences { news.post(.fenced(epoch)) }
+                for epoch in epochs { news.post(.fenced(epoch)) }
                 if !group.isEmpty { try commit(group, &highWater) }
                 group = []
                 if !fences.isEmpty { try record(fences) }
                 fences = []
                 while let item = others.first {
-                    try perform(item, &tally)
+                    let rest = try perform(item, &tally)
                     if case .erase = item { housekeeping.mayErase() }
                     if case .lift = item { housekeeping.mayErase() }
                     if case .keepHolds = item { housekeeping.mayErase() }
+                    if case .rescan(let rescanner) = item { try housekeeping.judge(by: rescanner) }
+                    // Whoever waits for a commit waits for one step of it.
+                    if let rest {
+                        others[0] = rest
+                        break
+                    }
                     others.removeFirst()
                 }
                 if highWater.count > VaultWriter.streamsMax { highWater = [:] }
@@ -254,32 +269,32 @@ final class VaultWriter: Sendable {
                     news.post(.full(false))
                 }
                 let now = Clock.now()
-                if now - totalsShown > .milliseconds(500) || work.isEmpty, now - totalsShown > .milliseconds(50) {
+                let isIdle = work.isEmpty && others.isEmpty
+                if now - totalsShown > .milliseconds(500) || isIdle, now - totalsShown > .milliseconds(50) {
                     totalsShown = now
                     news.post(.totals(try vault.totals()))
                 }
-                for item in try housekeeping.step(isIdle: work.isEmpty) { news.post(item) }
-                try vault.tidy(isIdle: work.isEmpty)
+                for item in try housekeeping.step(isIdle: isIdle) { news.post(item) }
+                try vault.tidy(isIdle: isIdle)
             } catch where vault.isFull(error) {
                 if !isFull { news.post(.full(true)) }
                 isFull = true
                 highWater = [:]
                 for prepared in group { news.post(.busy(prepared.batch, milliseconds: 1_000)) }
-                for item in others {
+                others = others.compactMap { item in
                     switch item {
                     case .release(let job, _): news.post(.releaseRefused(job, .storeFull, "the read cannot be recorded: the vault's disk is full"))
                     case .directory(let job): news.post(.directoryRefused(job, .storeFull, "the directory cannot be written: the vault's disk is full"))
-                    // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
-                    case .ended, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures: work.put(item)
                     // Whoever was denied hears it now.
                     case .denied(let read, let answer):
                         if let answer { news.post(.denied(answer)) }
-                        work.put(.denied(read, nil))
-                    default: break
+                        return .denied(read, nil)
+                    // Tried again until there is room: until then what was cosigned is not told, and control shows that it waits.
+                    default: return item
                     }
+                    return nil
                 }
                 // The closure is in force all the same; recording it is tried again until there is room.
-                for item in fences { work.put(.fence(item.0, gate: item.1, at: item.2)) }
                 if !fences.isEmpty || !others.isEmpty { work.pause(milliseconds: 200) }
             } catch {
                 // After a failed write nothing is known about what the disk holds: a restart reads it anew.
@@ -312,12 +327,13 @@ final class VaultWriter: Sendable {
             var next = highWater
             var committed: [Prepared] = []
             var stillHolds = true
+            pending = try pending.map { try withoutErased($0) }
             try vault.transaction { (transaction) -> Bool in
                 for prepared in pending {
                     switch try store(prepared, &next, transaction) {
                     case .success(let answer):
                         answers.append(answer)
-                        if !answer.isDuplicate, answer.erased == 0 { committed.append(prepared) }
+                        if !answer.isDuplicate, !prepared.segments.isEmpty { committed.append(prepared) }
                     case .failure(let refused): refusals.append((prepared.batch, refused))
                     }
                 }
@@ -402,6 +418,25 @@ final class VaultWriter: Sendable {
         return undone
     }
 
+    /// Nothing is held on somebody who is erased, until they agree anew, and nothing that was captured before: what comes is counted, forgotten here, and
+    /// by the agent with its receipt.
+    ///
+    /// On the thread that erases: nobody is erased between this and the commit.
+    private func withoutErased(_ prepared: Prepared) throws -> Prepared {
+        let (subject, offset) = (prepared.batch.scope.subject, prepared.batch.offset)
+        var left = prepared
+        if vault.isErased(subject) {
+            left.segments = []
+        } else if let from = vault.storedFrom(subject).map({ $0 + offset }), prepared.segments.contains(where: { $0.first < from }) {
+            var cutter = try SegmentCutter()
+            left.segments = try prepared.segments.compactMap { segment in
+                segment.first >= from ? segment : segment.last < from ? nil : try cutter.filter(segment) { $0.at >= from }
+            }
+        }
+        left.erased += prepared.events - left.events
+        return left
+    }
+
     private func store(
         _ prepared: Prepared, _ highWater: inout [StreamKey: UInt64], _ transaction: any VaultTransaction
     ) throws -> Result<Answer, BatchRefused> {
@@ -409,13 +444,10 @@ final class VaultWriter: Sendable {
         let header = batch.header
         let mark = try highWater[batch.key] ?? transaction.highWater(batch.key)
         highWater[batch.key] = mark
-        // Nothing is held on somebody who is erased, until they agree anew: what comes is counted, forgotten here, and by the agent with its receipt.
-        let isErased = vault.isErased(batch.scope.subject)
         func answer(isDuplicate: Bool, dropped: Int = 0, lost: UInt64 = 0) -> Answer {
-            let events = isDuplicate ? 0 : prepared.events
-            return Answer(
+            Answer(
                 ingest: batch.ingest, agent: batch.agent, stream: header.stream, sequence: isDuplicate ? mark : header.sequence,
-                bytes: batch.bytes, events: isErased ? 0 : events, dropped: dropped, erased: isErased ? events : 0,
+                bytes: batch.bytes, events: isDuplicate ? 0 : prepared.events, dropped: dropped, erased: isDuplicate ? 0 : prepared.erased,
                 reviewed: isDuplicate ? Reviewed() : prepared.reviewed, isDuplicate: isDuplicate, lost: lost)
         }
         if header.sequence <= mark {
@@ -434,7 +466,7 @@ final class VaultWriter: Sendable {
             }
             lost = batch.oldest - mark - 1
         }
-        if !isErased { for segment in prepared.segments { try transaction.insert(segment) } }
+        for segment in prepared.segments { try transaction.insert(segment) }
         try transaction.setHighWater(batch.key, header.sequence, lost: lost)
         highWater[batch.key] = header.sequence
         return .success(answer(isDuplicate: false, dropped: prepared.dropped, lost: lost))
@@ -448,9 +480,14 @@ final class VaultWriter: Sendable {
         for (epoch, _, _) in fences { news.post(.recorded(epoch)) }
     }
 
-    private func perform(_ item: Work, _ tally: inout ReadTally) throws {
+    /// - Returns: what is left of it, after a step; nil: nothing.
+    private func perform(_ item: Work, _ tally: inout ReadTally) throws -> Work? {
         switch item {
-        case .release(let job, let decided): try open(job, decided, &tally)
+        case .release(let job, let decided):
+            do { try open(job, decided, &tally) } catch where vault.isDamage(error) && job.record.readsDirectory {
+                news.post(.damaged(vault.words(error)))
+                news.post(.releaseRefused(job, .unreadable, "their entry of the directory is damaged on the vault's disk: restore a backup, or ask without it"))
+            }
         case .ended(let end):
             let now = Clock.wall()
             try vault.transaction { transaction in
@@ -484,13 +521,22 @@ final class VaultWriter: Sendable {
             }
             for (incident, subjects) in holds { try vault.hold(incident, subjects) }
         case .erasures(let subjects, let route): news.post(.erasures(route, try vault.erasures().filter { subjects.contains($0.subject) }))
-        case .directory(let job):
-            let known = job.people.filter { !vault.isErased($0.subject) }
-            try vault.put(known, at: Clock.wall())
-            for subject in job.removed { try vault.removePerson(subject) }
-            news.post(.directory(job, stored: known.count, removed: job.removed.count, erased: job.people.count - known.count))
-        case .write, .fence, .tally, .retain, .stop: break
+        case .directory(var job):
+            let held = job.removed.filter { !vault.incidents(holding: $0).isEmpty }
+            guard held.isEmpty else {
+                news.post(.directoryRefused(job, .notAllowed, "what there is of \(held.sorted().prefix(10).joined(separator: ", ")) is held for an incident: the entry stays until that is lifted"))
+                return nil
+            }
+            do {
+                guard try job.step(vault) else { return .directory(job) }
+                news.post(.directory(job))
+            } catch where vault.isDamage(error) {
+                news.post(.damaged(vault.words(error)))
+                news.post(.directoryRefused(job, .unreadable, "an entry is damaged on the vault's disk: restore a backup"))
+            }
+        case .write, .fence, .tally, .retain, .rescan, .stop: break
         }
+        return nil
     }
 
     /// What was taken is asked here, where releases come one after the other: two at once cannot both have the last of it.
@@ -504,6 +550,8 @@ final class VaultWriter: Sendable {
                 }
             } catch { return news.post(.overRate(job, error, decided)) }
         }
+        // What cannot be read is not recorded as released.
+        let person = try record.readsDirectory ? record.selection.subjects.first.flatMap(vault.person) : nil
         var number: Int64 = 0
         // Recorded before released: the reader gets nothing until this has returned.
         try vault.transaction { transaction in
@@ -516,7 +564,6 @@ final class VaultWriter: Sendable {
         tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [])
         let entry = try reads.size()
         news.post(.grew(entry))
-        let person = record.readsDirectory ? try record.selection.subjects.first.flatMap(vault.person) : nil
         news.post(.released(job, OpenedRelease(number: number, entry: entry, decided: decided, allowed: allowed), person: person))
     }
 }

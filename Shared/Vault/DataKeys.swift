@@ -17,7 +17,16 @@ final class DataKeys: Sendable {
         var next: Int64 = 1
         var erased: Set<String> = []
         var wereErased: Set<String> = []
+        /// Since when those who agreed anew are stored.
+        var storedFrom: [String: WallTime] = [:]
         var held: [String: Set<UInt64>] = [:]
+        /// How often keys of persons were destroyed since the start; and at which time of these, each person's last.
+        var destructions: UInt64 = 0
+        var destroyed: [String: UInt64] = [:]
+        /// Of the file: every change goes by the next, in its own transaction.
+        var generation: Int64 = 0
+        /// A key that was destroyed may be in the log yet.
+        var mustEmptyLog = false
     }
 
     /// A few hundred bytes each. Past it all are forgotten, and read again as they are needed.
@@ -26,27 +35,34 @@ final class DataKeys: Sendable {
     private let file: any DatabaseWriter
     private let master: MasterKey
     private let known = Mutex(Known())
+    private let pass: @Sendable (StaticString) -> Void
+    /// A log that is larger is written back in the next gap.
+    private static let logBytesMax = 1 << 20
 
     /// - Parameters:
     ///   - masters: The one whose id the file names is used; a file that names none becomes the first one's.
     ///   - vault: The vault's path, for errors.
+    ///   - pass: Called at places where a test ends the process.
     /// - Throws: `StoreError`, `VaultRefused`.
-    init(path: String, masters: [MasterKey], vault: String) throws {
+    init(path: String, masters: [MasterKey], vault: String, pass: @escaping @Sendable (StaticString) -> Void = { _ in }) throws {
         self.path = path
+        self.pass = pass
         let file = try DataKeys.open(path)
         self.file = file
         do {
             master = try SQLiteStore.naming(path) { try DataKeys.master(of: file, masters, path: path, vault: vault) }
-            let (next, holds) = try SQLiteStore.naming(path) {
+            let (next, generation, holds) = try SQLiteStore.naming(path) {
                 try file.read { db in
                     (
                         try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0,
+                        try Int64.fetchOne(db, sql: "SELECT number FROM generation") ?? 0,
                         try Row.fetchAll(db, sql: "SELECT subject, incident FROM hold")
                     )
                 }
             }
             known.withLock { known in
                 known.next = next + 1
+                known.generation = generation
                 for row in holds { known.held[row[0], default: []].insert(UInt64(bitPattern: row[1])) }
             }
             try SQLiteStore.naming(path) { try reload([]) }
@@ -75,10 +91,17 @@ final class DataKeys: Sendable {
     }
 
     static func open(_ path: String) throws -> any DatabaseWriter {
-        try SQLiteStore.open(path, overwrites: true, version: 2) { step, db in
+        try SQLiteStore.open(path, overwrites: true, version: 3) { step, db in
             if step == 2 {
                 try db.execute(
                     sql: "CREATE TABLE commitment (only INTEGER PRIMARY KEY CHECK (only = 1), wrapped BLOB NOT NULL, begun INTEGER NOT NULL) STRICT")
+            }
+            if step == 3 {
+                try db.execute(
+                    sql: """
+                        CREATE TABLE generation (only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL) STRICT;
+                        INSERT INTO generation VALUES (1, 0);
+                        """)
             }
             guard step == 1 else { return }
             // A number never comes back: what a destroyed key encrypted must not be taken for another's.
@@ -98,6 +121,41 @@ final class DataKeys: Sendable {
 
     func close() throws { try file.close() }
 
+    /// The log is written back in the gaps: it does not grow, and what was destroyed leaves it.
+    func tidy() throws {
+        if known.withLock({ $0.mustEmptyLog }) { return _ = try emptyLog() }
+        let bytes = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
+        if bytes > DataKeys.logBytesMax { _ = try SQLiteStore.emptyLog(file) }
+    }
+
+    /// A key that was destroyed may be in the log yet.
+    var holdsDestroyed: Bool { known.withLock { $0.mustEmptyLog } }
+
+    /// - Returns: false: it could not be, and is tried again by ``tidy()``.
+    @discardableResult func emptyLog() throws -> Bool {
+        let isEmpty = try SQLiteStore.emptyLog(file)
+        known.withLock { $0.mustEmptyLog = !isEmpty }
+        return isEmpty
+    }
+
+    // MARK: Which of its states this is
+
+    /// Grows with every change. The vault remembers the last that it has seen, so that an older file, put back, is noticed.
+    var generation: Int64 { known.withLock { $0.generation } }
+
+    private static let nextGeneration = "UPDATE generation SET number = number + 1 RETURNING number"
+
+    private func change<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        let (value, generation) = try writing { db in (try body(db), try Int64.fetchOne(db, sql: DataKeys.nextGeneration) ?? 0) }
+        known.withLock { $0.generation = generation }
+        return value
+    }
+
+    /// This file counts as the newest from here on, although the vault has seen a later one.
+    func succeed(_ generation: Int64) throws {
+        try change { try $0.execute(sql: "UPDATE generation SET number = MAX(number, ?)", arguments: [generation]) }
+    }
+
     // MARK: Which vault they are for
 
     /// The vault that these are the keys of; nil: none yet.
@@ -112,9 +170,21 @@ final class DataKeys: Sendable {
     }
 
     /// What an older vault had in its own file. Done again after a crash it is the same.
+    ///
+    /// A file that belongs to a vault already has taken them before: what is missing was destroyed here, and does not come back with an older copy of the vault.
     func take(_ rows: [Row], id: Data, sequence: Int64) throws {
-        try writing { db in
+        try change { db in
             guard try Data.fetchOne(db, sql: "SELECT id FROM master_key") == id else { throw VaultRefused.otherMasterKey(path: path) }
+            if try Data.fetchOne(db, sql: "SELECT id FROM vault") != nil {
+                let known = try Row.fetchAll(db, sql: "SELECT number, subject, month FROM data_key WHERE number <= ?", arguments: [sequence])
+                let places = Dictionary(uniqueKeysWithValues: rows.map { ($0[0] as Int64, DataKeyPlace(subject: $0[1], month: $0[2])) })
+                let last = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'data_key'") ?? 0
+                // Those of another vault would be lost by this: they are in no other file.
+                guard last >= sequence, known.allSatisfy({ places[$0[0]] == DataKeyPlace(subject: $0[1], month: $0[2]) }) else {
+                    throw VaultRefused.otherKeys(path: path)
+                }
+                return
+            }
             for row in rows {
                 try db.execute(
                     sql: "INSERT INTO data_key (number, subject, month, made_us, wrapped) VALUES (?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
@@ -154,7 +224,7 @@ final class DataKeys: Sendable {
     func forgetCommitment() throws { try SQLiteStore.naming(path) { try file.write { try $0.execute(sql: "DELETE FROM commitment") } } }
 
     /// The vault has a commitment from here on, durably: one without is not believed any more.
-    func beginCommitment() throws { try SQLiteStore.naming(path) { try writing { try $0.execute(sql: "UPDATE commitment SET begun = 1") } } }
+    func beginCommitment() throws { try SQLiteStore.naming(path) { try change { try $0.execute(sql: "UPDATE commitment SET begun = 1") } } }
 
     // MARK: Keys
 
@@ -187,7 +257,7 @@ final class DataKeys: Sendable {
     /// is used by the next.
     func store(_ made: Made, at now: WallTime) throws {
         guard let highest = made.highest else { return }
-        try writing { db in
+        try change { db in
             for (place, made) in made.keys {
                 // An erasure of the past must not reach what was made after they agreed anew, whatever the clock says.
                 try db.execute(
@@ -253,14 +323,15 @@ final class DataKeys: Sendable {
     /// - Returns: how many there were.
     @discardableResult func destroy(_ numbers: [Int64]) throws -> Int {
         guard !numbers.isEmpty else { return 0 }
-        let count = try writing { db in
+        let count = try change { db in
             try numbers.reduce(0) { count, number in
                 try db.execute(sql: "DELETE FROM data_key WHERE number = ?", arguments: [number])
                 return count + db.changesCount
             }
         }
-        forget { numbers.contains($0.number) }
-        _ = try SQLiteStore.emptyLog(file)
+        let gone = Set(numbers)
+        forget { gone.contains($0.number) }
+        try emptyLog()
         return count
     }
 
@@ -277,6 +348,10 @@ final class DataKeys: Sendable {
     /// Also if they were readmitted since: of what was erased rows may be left.
     func wasErased(_ subject: String) -> Bool { known.withLock { $0.wereErased.contains(subject) } }
     func isHeld(_ subject: String) -> Bool { known.withLock { $0.held[subject] != nil } }
+    func incidents(holding subject: String) -> Set<UInt64> { known.withLock { $0.held[subject] ?? [] } }
+    func storedFrom(_ subject: String) -> WallTime? { known.withLock { $0.storedFrom[subject] } }
+    var destructions: UInt64 { known.withLock { $0.destructions } }
+    func wasDestroyed(_ subject: String, since count: UInt64) -> Bool { known.withLock { $0.destroyed[subject].map { $0 > count } ?? false } }
 
     func erasures() throws -> [Erasure] {
         let rows = try reading { try Row.fetchAll($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure ORDER BY subject") }
@@ -288,9 +363,9 @@ final class DataKeys: Sendable {
             .map { erasure($0) }
     }
 
-    /// The next one whose rows are not gone.
+    /// The next one of which rows are left, or if there is none, what was deleted is in a log.
     func unfinished() throws -> Erasure? {
-        try reading { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE state = 1 LIMIT 1") }
+        try reading { try Row.fetchOne($0, sql: "SELECT subject, at_us, state, readmitted_us FROM erasure WHERE state IN (1, 3) ORDER BY state LIMIT 1") }
             .map { erasure($0) }
     }
 
@@ -320,7 +395,7 @@ final class DataKeys: Sendable {
         }
         guard !begun.isEmpty else { return }
         let held = known.withLock { $0.held }
-        try writing { db in
+        try change { db in
             for order in begun {
                 let state: Erasure.State = held[order.subject] == nil ? .rows : .waiting
                 try db.execute(
@@ -332,8 +407,8 @@ final class DataKeys: Sendable {
                 if state == .rows { try DataKeys.destroyKeys(of: order.subject, in: db) }
             }
         }
-        let gone = Set(begun.map(\.subject))
-        try reload(gone)
+        pass("erase-after-keys")
+        try reload(Set(begun.map(\.subject).filter { held[$0] == nil }))
     }
 
     /// All that were made before they agreed anew; without that, all. Not by when they were erased: that is another machine's clock.
@@ -344,37 +419,45 @@ final class DataKeys: Sendable {
     }
 
     /// After a decision about persons: what is in memory follows, and the log does not keep what was deleted.
+    ///
+    /// - Parameter subjects: Whose keys were destroyed.
     private func reload(_ subjects: Set<String>) throws {
-        let (erased, wereErased) = try reading { db in
+        let (erased, wereErased, readmitted) = try reading { db in
             (
                 // One that waits is waited for, whatever was agreed to since: what came now would be under the keys that are to go.
                 try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE readmitted_us IS NULL OR state = 0"),
-                try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state <> 0")
+                try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state <> 0"),
+                try Row.fetchAll(db, sql: "SELECT subject, MAX(at_us, readmitted_us) FROM erasure WHERE readmitted_us IS NOT NULL")
             )
         }
         known.withLock { known in
             known.erased = erased
             known.wereErased = wereErased
+            known.storedFrom = Dictionary(uniqueKeysWithValues: readmitted.map { ($0[0] as String, WallTime(microseconds: $0[1])) })
+            if !subjects.isEmpty { known.destructions += 1 }
+            for subject in subjects { known.destroyed[subject] = known.destructions }
             known.byPlace = known.byPlace.filter { !subjects.contains($0.key.subject) }
             known.byNumber = [:]
             for key in known.byPlace.values { known.byNumber[key.number] = key }
         }
-        _ = try SQLiteStore.emptyLog(file)
+        try emptyLog()
     }
 
+    /// No row of them is left.
+    func rowsGone(_ subject: String) throws { try change { try $0.execute(sql: "UPDATE erasure SET state = 3 WHERE subject = ? AND state = 1", arguments: [subject]) } }
     /// Nothing of them is left.
-    func finish(_ subject: String) throws { try writing { try $0.execute(sql: "UPDATE erasure SET state = 2 WHERE subject = ? AND state = 1", arguments: [subject]) } }
+    func finish(_ subject: String) throws { try change { try $0.execute(sql: "UPDATE erasure SET state = 2 WHERE subject = ? AND state = 3", arguments: [subject]) } }
 
     /// Marks who is erased and has rows again, because a backup of the vault was put back.
     func begin(again subjects: [String]) throws {
         guard !subjects.isEmpty else { return }
-        try writing { db in
-            for subject in subjects { try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ? AND state = 2", arguments: [subject]) }
+        try change { db in
+            for subject in subjects { try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ? AND state IN (2, 3)", arguments: [subject]) }
         }
     }
 
     func readmit(_ subject: String, at now: WallTime) throws {
-        try writing { db in
+        try change { db in
             try db.execute(
                 sql: "UPDATE erasure SET readmitted_us = ? WHERE subject = ? AND readmitted_us IS NULL", arguments: [now.microseconds, subject])
         }
@@ -384,7 +467,7 @@ final class DataKeys: Sendable {
     // MARK: What incidents hold
 
     func hold(_ incident: UInt64, _ subjects: Set<String>) throws {
-        try writing { db in
+        try change { db in
             for subject in subjects {
                 try db.execute(sql: "INSERT INTO hold VALUES (?, ?) ON CONFLICT DO NOTHING", arguments: [Int64(bitPattern: incident), subject])
             }
@@ -406,11 +489,12 @@ final class DataKeys: Sendable {
     func lift(_ incident: UInt64, _ subjects: Set<String>?) throws {
         var begun: Set<String> = []
         let freed = subjects ?? holds()[incident] ?? []
-        try writing { db in
+        try change { db in
             for subject in freed { try db.execute(sql: "DELETE FROM hold WHERE incident = ? AND subject = ?", arguments: [Int64(bitPattern: incident), subject]) }
             begun = try String.fetchSet(db, sql: "SELECT subject FROM erasure WHERE state = 0 AND subject NOT IN (SELECT subject FROM hold)")
             for subject in begun {
-                try DataKeys.destroyKeys(of: subject, in: db)
+                // All of them, whatever any clock says of when they were made: while it waited nothing new was stored.
+                try db.execute(sql: "DELETE FROM data_key WHERE subject = ?", arguments: [subject])
                 try db.execute(sql: "UPDATE erasure SET state = 1 WHERE subject = ?", arguments: [subject])
             }
         }
@@ -420,6 +504,7 @@ final class DataKeys: Sendable {
                 known.held[subject] = left.isEmpty ? nil : left
             }
         }
+        pass("lift-after-keys")
         try reload(begun)
     }
 
@@ -428,7 +513,7 @@ final class DataKeys: Sendable {
     /// Wraps every key anew: all of them or none.
     ///
     /// - Returns: how many there are.
-    static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey) throws -> Int {
+    static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey, pass: (StaticString) -> Void) throws -> Int {
         let file = try open(path)
         defer { try? file.close() }
         let count = try file.write { db -> Int in
@@ -448,8 +533,11 @@ final class DataKeys: Sendable {
                 count += 1
             }
             try db.execute(sql: "INSERT INTO master_key VALUES (1, ?) ON CONFLICT DO UPDATE SET id = excluded.id", arguments: [new.id])
+            _ = try Int64.fetchOne(db, sql: nextGeneration)
+            pass("rewrap-before-commit")
             return count
         }
+        pass("rewrap-after-commit")
         // What was wrapped by the old one is in neither file any more.
         _ = try SQLiteStore.emptyLog(file)
         return count
@@ -469,6 +557,11 @@ package struct SegmentUnreadable: Error, Hashable, Sendable, CustomStringConvert
     /// Its number; 0: none yet.
     package var row: Int64
     package var why: Why
+
+    package init(row: Int64, why: Why) {
+        self.row = row
+        self.why = why
+    }
 
     package var description: String {
         switch why {
@@ -491,17 +584,24 @@ package enum VaultRefused: Error, Hashable, Sendable, CustomStringConvertible {
     case otherKeys(path: String)
     /// The vault was committed to its segments under a key that is not there.
     case keysOlder(path: String)
+    /// The vault has seen a later state of this file of keys.
+    case olderKeys(path: String, generation: Int64, seen: Int64)
+    /// The vault has its keys in its own file yet.
+    case notTakenOver(path: String)
     case keyChanged(path: String, number: Int64)
 
     package var description: String {
         switch self {
-        case .otherMasterKey(let path): "\(path) is encrypted under another master key than keys/policy.master: put the right one back"
+        case .otherMasterKey(let path): "\(path) is encrypted under another master key than the one in keys/vault/policy.master: put the right one back"
         case .inTheClear(let path): "\(path) was written in the clear by an older Sluice: read what you need with that version, then start with another --home"
         case .vaultMissing(let path, let keys):
             "\(path) is missing, and \(keys) holds the keys of what was in it: put the vault back from a backup, or start with another --home"
         case .keysMissing(let path): "\(path) is missing, and without it nothing in the vault can be read: put back a replica of it, or start with another --home"
         case .otherKeys(let path): "\(path) holds the keys of another vault: put the right one back"
         case .keysOlder(let path): "\(path) is older than the vault, whose segments cannot be checked with it: put a newer replica of it back"
+        case .olderKeys(let path, let generation, let seen):
+            "\(path) is older than the vault beside it (state \(generation), the vault has seen \(seen)): keys that were destroyed since would come back in it; put back the newest replica, or, if there is none, start sluice-policy once with --older-keys \(generation)"
+        case .notTakenOver(let path): "\(path) was written by an older Sluice, and its keys are not all in a file of their own yet: start sluice-policy once, then give the command again"
         case .keyChanged(let path, let number): "\(path): key \(number) was changed or belongs to another master key; nothing was wrapped anew"
         }
     }

@@ -5,10 +5,11 @@ package import Gate
 /// | state | what is true | goes to |
 /// | --- | --- | --- |
 /// | `waiting` | an incident holds what there is; nothing new is stored | `rows` when the last hold is lifted |
-/// | `rows` | their keys are destroyed: nothing can be read, on this disk or on a backup of it; rows are being deleted | `done` |
+/// | `rows` | their keys are destroyed: nothing can be read, on this disk or on a backup of it; rows are being deleted | `log` |
+/// | `log` | no row is left; a log of SQLite's holds what was deleted, because somebody reads: it is tried again | `done` |
 /// | `done` | nothing is left | `rows`, when a backup brought rows or keys back |
 package struct Erasure: Hashable, Sendable {
-    package enum State: Int64, Hashable, Sendable { case waiting = 0, rows = 1, done = 2 }
+    package enum State: Int64, Hashable, Sendable { case waiting = 0, rows = 1, done = 2, log = 3 }
 
     package var subject: String
     /// Of its order.

@@ -15,17 +15,28 @@ package struct Retention: Hashable, Sendable {
 /// It never goes back: a clock that is set back over an edge neither brings anything back nor moves the edge. It goes on as the wall clock does, as far as
 /// the continuous clock has gone on as well and ``leapMax`` more; a wall clock further ahead is believed once it has stood there for ``doubt``, counted anew
 /// from each start. What had to be deleted meanwhile stays for as long.
+///
+/// Where no sweep has gone by any time yet, it begins at what was stored last: other machines' clocks say when that was. So a machine whose clock is years
+/// ahead deletes nothing by it at its first sweep either, and where nothing is stored there is nothing to delete.
 package struct RetentionClock: Hashable, Sendable {
     /// A machine that was off overnight, or over a day.
     package static let leapMax = Span.seconds(36 * 3_600)
     package static let doubt = Span.seconds(6 * 3_600)
 
-    /// The latest that was believed; kept on disk. Nil: never yet.
-    package private(set) var mark: WallTime?
+    /// The latest that was believed; kept on disk.
+    package private(set) var mark: WallTime
     private var seen: Instant?
     private var doubtedSince: Instant?
 
-    package init(mark: WallTime?) { self.mark = mark }
+    package init(mark: WallTime) { self.mark = mark }
+
+    /// - Parameters:
+    ///   - mark: What the last sweep went by.
+    ///   - newest: What was stored last. An agent whose clock is ahead moves nothing: it counts up to the present.
+    package init?(mark: WallTime?, newest: WallTime?, wall: WallTime) {
+        guard let known = mark ?? newest.map({ min($0, wall) }) else { return nil }
+        self.init(mark: known)
+    }
 
     /// Whether the wall clock is ahead of what can be believed.
     package var isInDoubt: Bool { doubtedSince != nil }
@@ -34,15 +45,11 @@ package struct RetentionClock: Hashable, Sendable {
     package mutating func now(wall: WallTime, at now: Instant) -> WallTime {
         let passed = seen.map { now - $0 } ?? .zero
         seen = now
-        guard let known = mark else {
-            mark = wall
-            return wall
-        }
         // While in doubt the reckoning goes on by the continuous clock alone.
-        let reckoned = known + passed
+        let reckoned = mark + passed
         if wall - reckoned <= RetentionClock.leapMax {
             doubtedSince = nil
-            mark = max(known, wall)
+            mark = max(mark, wall)
         } else if let since = doubtedSince, now - since >= RetentionClock.doubt {
             doubtedSince = nil
             mark = wall
@@ -50,7 +57,7 @@ package struct RetentionClock: Hashable, Sendable {
             doubtedSince = doubtedSince ?? now
             mark = reckoned
         }
-        return mark ?? wall
+        return mark
     }
 }
 

@@ -35,7 +35,7 @@ package enum SQLiteStore {
     ) throws -> any DatabaseWriter {
         var configuration = Configuration()
         configuration.foreignKeysEnabled = true
-        configuration.busyMode = .timeout(5)
+        configuration.busyMode = .timeout(TimeInterval(busySeconds))
         configuration.maximumReaderCount = max(1, readers)
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA page_size = \(pageBytes)")
@@ -96,13 +96,15 @@ package enum SQLiteStore {
         } catch let error as DatabaseError where error.isFull {}
     }
 
-    /// Writes the log back and cuts it to nothing: what was deleted is in neither file then. On the writer's thread.
+    /// Writes the log back and cuts it to nothing: what was deleted is in neither file then. On the writer's thread, which does not wait for who reads.
     ///
     /// - Returns: false: somebody reads, or there is no room; nothing is lost by that, and it is to be tried again.
     package static func emptyLog(_ writer: any DatabaseWriter) throws -> Bool {
         do {
             return try writer.writeWithoutTransaction { db in
-                try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == 0
+                try db.execute(sql: "PRAGMA busy_timeout = 0")
+                defer { try? db.execute(sql: "PRAGMA busy_timeout = \(busySeconds * 1_000)") }
+                return try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == 0
             }
         } catch let error as DatabaseError where error.isFull || error.resultCode == .SQLITE_BUSY || error.resultCode == .SQLITE_LOCKED {
             return false
@@ -144,6 +146,9 @@ package enum SQLiteStore {
         return statvfs(path, &space) == 0 && UInt64(space.f_bavail) * UInt64(space.f_frsize) < UInt64(roomMin)
     }
 
+    /// For whoever finds a file locked: at an opening, and that is all, for one connection writes.
+    private static let busySeconds = 5
+
     /// SQLite maps 32 KiB of an index, and a commit is some pages.
     private static let roomMin = 128 << 10
 }
@@ -151,4 +156,7 @@ package enum SQLiteStore {
 extension DatabaseError {
     /// No room: it may pass. Anything else that a disk says means that what is on it is not known any more.
     package var isFull: Bool { resultCode == .SQLITE_FULL }
+
+    /// A page is not what was written. Others are, and whoever does not need this one goes on.
+    package var isDamage: Bool { [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(resultCode) }
 }

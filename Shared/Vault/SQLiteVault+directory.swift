@@ -37,10 +37,17 @@ extension SQLiteVault {
         }
     }
 
-    package func removePerson(_ subject: String) throws {
-        try keys.destroy(keys.numbers(of: subject).filter { $0.month == DataKeyPlace.directory }.map(\.number))
-        try pool.write { try $0.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [subject]) }
+    @discardableResult package func removePeople(_ subjects: [String]) throws -> [String] {
+        let free = subjects.filter { !keys.isHeld($0) }
+        guard !free.isEmpty else { return subjects }
+        try keys.destroy(free.flatMap { try keys.numbers(of: $0).filter { $0.month == DataKeyPlace.directory }.map(\.number) })
+        try pool.write { db in
+            let statement = try db.cachedStatement(sql: "DELETE FROM person WHERE subject = ?")
+            for subject in free { try statement.execute(arguments: [subject]) }
+            try noteKeys(in: db)
+        }
         deleted()
+        return subjects.filter { keys.isHeld($0) }
     }
 
     package func peopleCount() throws -> Int { try pool.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM person") ?? 0 } }

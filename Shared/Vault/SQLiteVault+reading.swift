@@ -164,7 +164,7 @@ extension SQLiteVault {
 
 extension SegmentColumns {
     /// Of a row in the order of ``SQLiteVault/segments(_:after:limit:)``.
-    fileprivate init(_ row: Row, isBound: Bool) {
+    init(_ row: Row, isBound: Bool) {
         number = isBound ? row[0] : 0
         subject = row[1]
         dataClass = row[2]

@@ -11,7 +11,7 @@ extension SQLiteVault {
         /// Keys whose months may have nothing left. They go once the rows are durably gone: a row never stands there without its key.
         var emptied: [Int64] = []
         try changing { db, draft in
-            var left = rows
+            var room = StepRoom(rows: rows)
             for _ in 0..<SQLiteVault.visitsMax {
                 guard let place = next, let subject = try self.subject(after: place.subject, in: db) else {
                     try finish(next, at: now, in: db)
@@ -23,13 +23,12 @@ extension SQLiteVault {
                     swept.held += 1
                     at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
                 } else {
-                    let found = try expired(subject, retention, at: now, atMost: left, in: db)
+                    let found = try expired(subject, retention, at: now, &room, in: db)
                     let (segments, events) = try SQLiteVault.delete(found, draft, in: db)
                     swept.segments += segments
                     swept.events += events
-                    left -= found.count
                     // There may be more of the same person: visited again by the next step.
-                    guard left > 0 else { break }
+                    guard !room.isUsedUp else { break }
                     at.oldest = try SQLiteVault.oldest(of: subject, than: at.oldest, in: db)
                     emptied += try self.emptied(subject, at: now, in: db)
                 }
@@ -39,13 +38,23 @@ extension SQLiteVault {
             return true
         }
         if swept.segments > 0 { deleted() }
+        pass("sweep-after-rows")
         swept.keys = try keys.destroy(emptied)
+        if swept.keys > 0 { try noteKeys() }
         swept.next = next
         return swept
     }
 
     package func sweptUntil() throws -> WallTime? {
         try pool.read { try Int64.fetchOne($0, sql: "SELECT swept_us FROM housekeeping") }.map { WallTime(microseconds: $0) }
+    }
+
+    /// Arrivals that are looked at: some may be of an agent whose spool was old.
+    private static let newestOf = 1_000
+
+    package func newest() throws -> WallTime? {
+        let sql = "SELECT MAX(last_ns) FROM (SELECT last_ns FROM segment ORDER BY number DESC LIMIT \(SQLiteVault.newestOf))"
+        return try pool.read { try Int64.fetchOne($0, sql: sql) }.map { WallTime(nanoseconds: $0) }
     }
 
     /// Who has segments, or keys.
@@ -64,18 +73,18 @@ extension SQLiteVault {
     }
 
     private func expired(
-        _ subject: String, _ retention: Retention, at now: WallTime, atMost count: Int, in db: Database
+        _ subject: String, _ retention: Retention, at now: WallTime, _ room: inout StepRoom, in db: Database
     ) throws -> [Deletable] {
         var found: [Deletable] = []
-        for name in try SQLiteVault.classes(of: subject, in: db) where found.count < count {
+        for name in try SQLiteVault.classes(of: subject, in: db) where !room.isUsedUp {
             guard let edge = retention.edge(of: DataClass(name), at: now) else { continue }
             // A segment that reaches over the edge is kept whole.
             let statement = try db.cachedStatement(
                 sql: """
-                    SELECT number, first_ns, count FROM segment WHERE subject = ? AND class = ? AND first_ns < ? AND last_ns < ? ORDER BY first_ns LIMIT ?
+                    SELECT number, first_ns, count, length(body) FROM segment WHERE subject = ? AND class = ? AND first_ns < ? AND last_ns < ? ORDER BY first_ns LIMIT ?
                     """)
-            let arguments: StatementArguments = [subject, name, edge.nanoseconds, edge.nanoseconds, count - found.count]
-            found += try Row.fetchAll(statement, arguments: arguments).map {
+            let arguments: StatementArguments = [subject, name, edge.nanoseconds, edge.nanoseconds, room.rows]
+            found += try room.take(Row.fetchCursor(statement, arguments: arguments), bytes: { $0[3] }) {
                 Deletable(place: SegmentPlace(number: $0[0], subject: subject, dataClass: name, first: $0[1]), events: $0[2])
             }
         }

@@ -17,8 +17,11 @@ package final class SQLiteVault: Vault {
     /// As it was last committed.
     let commitment: Mutex<Commitment>
     private let now: @Sendable () -> WallTime
-    /// Something was deleted, and the log holds it yet.
-    private let mustEmptyLog = Mutex(false)
+    /// Something was deleted, and the log holds it yet: since when it is tried, nil: nothing.
+    private let mustEmptyLog = Mutex<DispatchTime?>(nil)
+    let pass: @Sendable (StaticString) -> Void
+    /// Between two attempts to empty a log that somebody reads.
+    private static let emptiesEvery = DispatchTimeInterval.seconds(1)
     /// A checkpoint costs a commit its 25 ms when it runs inside; so it runs between commits, from this size of the log on.
     private static let logBytesMin = 4 << 20
     /// And in any case from this size on, whoever waits.
@@ -32,14 +35,20 @@ package final class SQLiteVault: Vault {
 
     /// - Parameters:
     ///   - masters: Whichever the keys are wrapped under is used; the first for a new vault.
+    ///   - olderKeys: A file of keys of this generation is taken although the vault has seen a later one: there is no newer replica.
     ///   - now: When a key is made.
+    ///   - pass: Called at places where a test ends the process.
     /// - Throws: `StoreError`, `VaultRefused`.
-    package init(path: String, masters: [MasterKey], now: @escaping @Sendable () -> WallTime = SQLiteVault.present) throws {
+    package init(
+        path: String, masters: [MasterKey], olderKeys: Int64? = nil, now: @escaping @Sendable () -> WallTime = SQLiteVault.present,
+        pass: @escaping @Sendable (StaticString) -> Void = { _ in }
+    ) throws {
         self.path = path
         self.now = now
+        self.pass = pass
         let keysPath = SQLiteVault.keysPath(path)
         let keysWereThere = FileManager.default.fileExists(atPath: keysPath)
-        let keys = try DataKeys(path: keysPath, masters: masters, vault: path)
+        let keys = try DataKeys(path: keysPath, masters: masters, vault: path, pass: pass)
         self.keys = keys
         // Before SQLite looks for it: beside a database that is not there it deletes the log, which may be all that is left.
         if !FileManager.default.fileExists(atPath: path) {
@@ -50,7 +59,8 @@ package final class SQLiteVault: Vault {
             // Whatever it was committed to, nothing of it could be read: it begins anew.
             try keys.forgetCommitment()
         }
-        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 5) { step, db in
+        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 6) { step, db in
+            if step == 6 { try SQLiteVault.rememberKeys(db) }
             if step == 5 { try SQLiteVault.addCommitment(db) }
             if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
             if step == 2 { try SQLiteVault.encrypt(db, path) }
@@ -83,7 +93,7 @@ package final class SQLiteVault: Vault {
         let (key, found, span): (CommitmentKey, Commitment, Int64)
         do {
             (key, found, span) = try SQLiteStore.naming(path) {
-                try SQLiteVault.pairUp(pool, keys, path)
+                try SQLiteVault.pairUp(pool, keys, path, olderKeys)
                 let (key, found) = try SQLiteVault.commitment(pool, keys, path)
                 return (key, found, try pool.read { try Int64.fetchOne($0, sql: "SELECT longest_ns FROM housekeeping") ?? 0 })
             }
@@ -99,7 +109,8 @@ package final class SQLiteVault: Vault {
         longest = Mutex(span)
         // What was deleted before the last end may be in the log yet.
         try SQLiteStore.naming(path) {
-            _ = try SQLiteStore.emptyLog(pool)
+            deleted()
+            try emptyLogs()
             try eraseAgain()
         }
     }
@@ -110,15 +121,27 @@ package final class SQLiteVault: Vault {
     ///
     /// - Returns: how many were wrapped.
     /// - Throws: `VaultRefused`, `StoreError`: then all are wrapped under `old`.
-    package static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey) throws -> Int {
-        try DataKeys.rewrap(keysPath(path), from: old, to: new)
+    package static func rewrap(_ path: String, from old: MasterKey, to new: MasterKey, pass: (StaticString) -> Void = { _ in }) throws -> Int {
+        // Keys that were taken over by half are wrapped under the old one in the vault yet, and could not be taken any more.
+        guard try !hasKeysOfItsOwn(path) else { throw VaultRefused.notTakenOver(path: path) }
+        return try DataKeys.rewrap(keysPath(path), from: old, to: new, pass: pass)
     }
 
-    /// The vault and its keys name each other.
-    private static func pairUp(_ pool: any DatabaseWriter, _ keys: DataKeys, _ path: String) throws {
-        let (id, high) = try pool.read { db in
-            let row = try Row.fetchOne(db, sql: "SELECT id, key_high FROM housekeeping")
-            return (row?[0] as Data?, row?[1] as Int64? ?? 0)
+    /// Whether an older version's keys lie in the vault's file.
+    private static func hasKeysOfItsOwn(_ path: String) throws -> Bool {
+        guard FileManager.default.fileExists(atPath: path) else { return false }
+        return try SQLiteStore.naming(path) {
+            let queue = try DatabaseQueue(path: path)
+            defer { try? queue.close() }
+            return try queue.read { try Bool.fetchOne($0, sql: "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'data_key')") ?? false }
+        }
+    }
+
+    /// The vault and its keys name each other, and the keys are not older than what the vault has seen of them.
+    private static func pairUp(_ pool: any DatabaseWriter, _ keys: DataKeys, _ path: String, _ older: Int64?) throws {
+        let (id, high, seen) = try pool.read { db in
+            let row = try Row.fetchOne(db, sql: "SELECT id, key_high, keys_generation FROM housekeeping")
+            return (row?[0] as Data?, row?[1] as Int64? ?? 0, row?[2] as Int64? ?? 0)
         }
         keys.numbersBegin(after: high)
         switch (id, try keys.vaultID()) {
@@ -140,6 +163,25 @@ package final class SQLiteVault: Vault {
             try keys.belong(to: made)
             try pool.write { db in try db.execute(sql: "UPDATE housekeeping SET id = ?", arguments: [made]) }
         }
+        if keys.generation < seen {
+            guard keys.generation == older else { throw VaultRefused.olderKeys(path: keys.path, generation: keys.generation, seen: seen) }
+            try keys.succeed(seen)
+        }
+        try pool.write { try noteKeys(keys, in: $0) }
+    }
+
+    /// The keys' generation is remembered here, after they are durable: they may be ahead of what is known of them, and never behind.
+    private static func noteKeys(_ keys: DataKeys, in db: Database) throws {
+        try db.cachedStatement(sql: "UPDATE housekeeping SET keys_generation = ?1 WHERE keys_generation < ?1").execute(arguments: [keys.generation])
+    }
+
+    func noteKeys(in db: Database) throws { try SQLiteVault.noteKeys(keys, in: db) }
+    func noteKeys() throws { try pool.write { try noteKeys(in: $0) } }
+
+    /// Version 6 knows how far its file of keys was, and can judge what is stored again.
+    private static func rememberKeys(_ db: Database) throws {
+        try db.execute(sql: "ALTER TABLE housekeeping ADD COLUMN keys_generation INTEGER NOT NULL DEFAULT 0")
+        try createRescan(db)
     }
 
     /// Version 4 has its keys in another file, and the directory. They are durable there before they go here, and overwritten here with the same transaction.
@@ -205,12 +247,16 @@ package final class SQLiteVault: Vault {
         // What was not committed is not on disk either, and must be noted by the next that is as long.
         defer { if !isCommitted { longest.withLock { $0 = before } } }
         try changing { db, draft in
-            guard try body(Transaction(db: db, path: path, keys: keys, made: made, draft: draft, longest: noteLongest)) else { return false }
+            guard try body(transaction(db, made, draft)) else { return false }
             try store(made, in: db)
             isCommits = true
             return true
         }
         isCommitted = isCommits
+    }
+
+    func transaction(_ db: Database, _ made: DataKeys.Made, _ draft: CommitmentDraft) -> any VaultTransaction {
+        Transaction(db: db, path: path, keys: keys, made: made, draft: draft, longest: noteLongest)
     }
 
     /// In memory before it is durable, and never less: a segment is looked for from further back than need be, and never missed.
@@ -229,6 +275,7 @@ package final class SQLiteVault: Vault {
         guard let highest = made.highest else { return }
         try keys.store(made, at: now())
         try db.execute(sql: "UPDATE housekeeping SET key_high = MAX(key_high, ?)", arguments: [highest])
+        try noteKeys(in: db)
     }
 
     package func gate() throws -> Data? {
@@ -249,18 +296,26 @@ package final class SQLiteVault: Vault {
             }
             let pages = try Int64.fetchOne(db, sql: "PRAGMA page_count") ?? 0
             totals.bytes = pages * (try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
+            totals.holdsDestroyedKeys = keys.holdsDestroyed
             return totals
         }
     }
 
     /// What was deleted is to leave the log too, in the next gap.
-    func deleted() { mustEmptyLog.withLock { $0 = true } }
+    func deleted() { mustEmptyLog.withLock { $0 = $0 ?? .now() } }
+
+    /// - Returns: whether neither log holds anything that was deleted. If one does, somebody reads it, and it is tried again.
+    @discardableResult func emptyLogs() throws -> Bool {
+        let isEmpty = try SQLiteStore.emptyLog(pool)
+        mustEmptyLog.withLock { $0 = isEmpty ? nil : .now() + SQLiteVault.emptiesEvery }
+        return try keys.emptyLog() && isEmpty
+    }
+
+    package var isUntidy: Bool { keys.holdsDestroyed || mustEmptyLog.withLock { $0 != nil } }
 
     package func tidy(isIdle: Bool) throws {
-        if isIdle, mustEmptyLog.withLock({ $0 }) {
-            if try SQLiteStore.emptyLog(pool) { mustEmptyLog.withLock { $0 = false } }
-            return
-        }
+        if isIdle || keys.holdsDestroyed { try keys.tidy() }
+        if isIdle, mustEmptyLog.withLock({ $0.map { $0 <= .now() } ?? false }) { return _ = try emptyLogs() }
         let bytes = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
         guard bytes > (isIdle ? SQLiteVault.logBytesMin : SQLiteVault.logBytesMax) else { return }
         try SQLiteStore.checkpoint(pool)
@@ -277,6 +332,10 @@ package final class SQLiteVault: Vault {
     }
 
     package func isFull(_ error: any Error) -> Bool { (error as? DatabaseError)?.isFull ?? false }
+    package func isDamage(_ error: any Error) -> Bool { 
+        if case .damaged = error as? StoreError { return true }
+        return error is SegmentUnreadable || (error as? DatabaseError)?.isDamage ?? false
+    }
 
     private struct Transaction: SQLiteVaultTransaction {
         let db: Database

@@ -116,6 +116,8 @@ package struct VaultTotals: Hashable, Sendable {
     package var segments: Int64 = 0
     package var oldest: WallTime?
     package var bytes: Int64 = 0
+    /// A key that was destroyed may be in the log of the file of keys yet: somebody reads it.
+    package var holdsDestroyedKeys = false
     package init() {}
 }
 
@@ -164,20 +166,28 @@ package protocol Vault: Sendable {
     /// Destroys everything held on those named: their keys, durably, before it returns, unless an incident holds them; their rows go with ``eraseNext(atMost:)``.
     /// Whatever of it was done before is not done again.
     func erase(_ orders: [ErasureOrder]) throws
-    /// Deletes the next rows of somebody who is being erased, in one small transaction.
+    /// Deletes the next rows of somebody who is being erased, in one small transaction, bounded by their bytes too; and then what the logs hold of them.
     ///
-    /// - Returns: how far they are; nil: nobody's rows are left to be deleted.
+    /// - Returns: how far they are, `log` if it is to be tried again; nil: nothing is left to be deleted of anybody.
     func eraseNext(atMost rows: Int) throws -> Erasure?
     /// Somebody who was erased agreed anew: what comes from now on is stored, or, if the erasure waits for an incident, from its end on. Nothing of before comes back.
     func readmit(_ subject: String, at: WallTime) throws
     func erasures() throws -> [Erasure]
     /// Whether nothing of them may be stored. From memory: it is asked for each batch.
     func isErased(_ subject: String) -> Bool
+    /// Somebody who was erased and agreed anew: what was captured before is not stored, however late it comes. Nil: everybody else. From memory.
+    func storedFrom(_ subject: String) -> WallTime?
+    /// How often keys of persons were destroyed since the start, for who reads: asked before a page is read, and handed back with each segment of it.
+    var destructions: UInt64 { get }
+    /// Whether a person's keys were destroyed since then: what was read of them is not released. From memory.
+    func wasDestroyed(_ subject: String, since destructions: UInt64) -> Bool
     /// What is held on these is neither erased nor swept until ``lift(_:_:)``. Who is erased already stays so.
     func hold(_ incident: UInt64, _ subjects: Set<String>) throws
     /// - Parameter subjects: nil: of everybody.
     func lift(_ incident: UInt64, _ subjects: Set<String>?) throws
     func holds() -> [UInt64: Set<String>]
+    /// The incidents that hold what there is of a person. From memory.
+    func incidents(holding subject: String) -> Set<UInt64>
 
     // Retention.
 
@@ -185,18 +195,38 @@ package protocol Vault: Sendable {
     func sweep(_ retention: Retention, at now: WallTime, from cursor: SweepCursor, atMost rows: Int) throws -> Swept
     /// The latest time that a sweep has gone by.
     func sweptUntil() throws -> WallTime?
+    /// When the last was captured of what came in last, by the agents' clocks; nil: nothing is stored.
+    func newest() throws -> WallTime?
+
+    // Judging again.
+
+    /// Begins a walk over everything that is stored now, by rules of this id. If such a one was begun before, it goes on, or is done; one by other rules ends.
+    func beginRescan(_ id: Data) throws
+    /// Judges the next segments, persons in order, in one small transaction.
+    ///
+    /// - Parameter left: What takes a segment's place: less of the same events, of the same person, in any class; nothing: it goes; nil: it stays.
+    /// - Returns: how far it is; nil: there is nothing to be judged.
+    func rescanNext(atMost rows: Int, left: (Segment) throws -> [Segment]?) throws -> Rescan?
+    func rescan() throws -> Rescan?
 
     // The directory. Each entry is encrypted under a key of its person.
 
     func put(_ people: [DirectoryEntry], at: WallTime) throws
     /// Nil: there is none, or its key is gone.
     func person(_ subject: String) throws -> DirectoryEntry?
-    func removePerson(_ subject: String) throws
+    /// In one transaction. Whom an incident holds stays.
+    ///
+    /// - Returns: these.
+    @discardableResult func removePeople(_ subjects: [String]) throws -> [String]
     func peopleCount() throws -> Int
 
     /// Housekeeping on the writer's thread, in a gap.
     func tidy(isIdle: Bool) throws
+    /// A log holds what was deleted: ``tidy(isIdle:)`` is to be called again soon.
+    var isUntidy: Bool { get }
     func close() throws
     /// Whether an error says that there is no room: it may pass.
     func isFull(_ error: any Error) -> Bool
+    /// Whether an error says that a piece of what is stored is not what was written: whoever does not need it goes on.
+    func isDamage(_ error: any Error) -> Bool
 }

@@ -698,6 +698,34 @@ def test_a_release_request_beyond_its_bounds_is_refused_and_releases_nothing(sui
         assert suite.counters("policy").get("releases", 0) == before.get("releases", 0)
 
 
+def test_no_more_releases_run_than_policy_holds_however_fast_they_are_asked_for(suite, guest, agent):
+    most = 16
+    for _ in range(2):
+        assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
+    before = suite.counters("policy")
+    reader = guest("policy")
+    # Of each one chunk goes out, and the next waits for credit: none of them ends by itself.
+    for _ in range(most + 8):
+        reader.send("releaseRequest", body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"], credit=1))
+    numbers, refused = [], 0
+    while len(numbers) + refused < most + 8:
+        heard = reader.answer()
+        if heard.kind == "release":
+            numbers.append(heard.body.release)
+        elif heard.kind != "chunk":
+            assert heard.code == Refusal["storeFull"], heard
+            refused += 1
+    assert (len(numbers), refused) == (most, 8)
+    suite.expect_counted("policy", "reads.refused", before, 8)
+    # The control: those that ended make room.
+    for number in numbers:
+        reader.send("credit", body("credit", release=number, chunks=16))
+    ended = 0
+    while ended < most:
+        ended += reader.answer().kind == "releaseEnded"
+    assert reader.ask("releaseRequest", body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"], credit=1)).kind == "release"
+
+
 def test_extreme_times_and_credits_release_what_is_there_or_nothing(suite, guest, agent):
     assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
     reader = guest("policy")

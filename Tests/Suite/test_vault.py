@@ -127,6 +127,126 @@ def test_an_erasure_that_is_killed_anywhere_has_not_begun_or_is_finished_by_the_
     assert check(filled)["unreadable"] == SEGMENTS
 
 
+def ended_at(suite, point, words, output):
+    """Runs it until it comes to this place, where it ends as by kill -9."""
+    process = Process(words, output, {"SLUICE_FAULT": point}, appending=False)
+    assert process.wait(60) == 137, (point, process.said)
+
+
+@pytest.mark.parametrize("point, done", [("erase-after-keys:1", 0), ("erase-after-rows:1", 100), ("erase-after-rows:7", 700), ("erase-after-rows:15", 1500)])
+def test_an_erasure_that_ends_at_any_of_its_places_is_finished_by_the_next_start(filled, tmp_path, point, done):
+    ended_at(filled, point, vault(filled, "forget", "--rows", 100), tmp_path / "out")
+    others = {f"B{n}": SEGMENTS for n in range(1, SUBJECTS)}
+    rows = "SELECT COUNT(*) FROM segment WHERE subject = 'B0'"
+    assert sql(filled.home / "policy" / "vault.sqlite", rows) == [(SEGMENTS - done,)], "it has come to that place"
+    state = check(filled)
+    assert state["readable"] == others and state["unreadable"] == 0, "nothing of them opens, whatever stands there"
+    erasure, = state["erasures"]
+    assert erasure["state"] == "rows" and erasure["segments"] == done
+    process = policy(filled)
+    wait_until(lambda: "erased B0" in process.said, "policy finishes it")
+    process.end()
+    assert sql(filled.home / "policy" / "vault.sqlite", rows) == [(0,)]
+    state = check(filled)
+    assert state["readable"] == others and state["segments"] == SEGMENTS * (SUBJECTS - 1)
+    assert state["erasures"] == [{"subject": "B0", "state": "done", "segments": SEGMENTS}]
+
+
+@pytest.mark.parametrize("point", ["sweep-after-rows:1", "sweep-after-rows:5", "sweep-after-rows:LAST"])
+def test_a_sweep_that_ends_between_its_rows_and_their_keys_is_made_good_by_the_next(filled, tmp_path, point):
+    def keys():
+        return sql(filled.home / "policy" / "keys.sqlite", "SELECT subject, month FROM data_key ORDER BY 1, 2")
+
+    fresh = copies(filled, tmp_path)
+    # A time between two segments, whenever each run looks at the clock.
+    sweep = vault(filled, "sweep", "--rows", 512, "--retention", 50)
+    whole = Process(sweep, tmp_path / "whole", appending=False)
+    assert whole.wait(60) == 0
+    steps, expected, left = whole.said.count("rows "), check(filled), keys()
+    assert 5 <= steps and expected["segments"] < SUBJECTS * SEGMENTS * 0.6
+    fresh()
+    assert keys() != left, "the control: keys go with their months"
+    ended_at(filled, point.replace("LAST", str(steps)), sweep, tmp_path / "out")
+    state = check(filled)
+    assert state["unreadable"] == 0, "no row stands there without its key"
+    assert state["segments"] == sql(filled.home / "policy" / "vault.sqlite", "SELECT COUNT(*) FROM segment")[0][0]
+    assert Process(sweep, tmp_path / "out", appending=False).wait(60) == 0
+    state = check(filled)
+    # A segment or two of each have come of age since the first run.
+    assert state["unreadable"] == 0 and 0 <= expected["segments"] - state["segments"] <= 2 * SUBJECTS
+    assert keys() == left
+
+
+@pytest.mark.parametrize("point, is_new", [("rewrap-before-commit:1", False), ("rewrap-after-commit:1", True)])
+def test_a_master_key_that_is_exchanged_is_the_old_or_the_new_at_each_place(filled, tmp_path, point, is_new):
+    keys, readable = filled.home / "keys" / "vault", check(filled)["readable"]
+    old = (keys / "policy.master").read_text()
+    wrapped = "SELECT wrapped FROM data_key ORDER BY number"
+    before = sql(filled.home / "policy" / "keys.sqlite", wrapped)
+    ended_at(filled, point, [binaries() / "sluice", "master-key", "new", "--home", filled.home], tmp_path / "out")
+    assert (keys / "policy.master").read_text() == old and (keys / "policy.master.next").exists()
+    assert check(filled)["readable"] == readable, "with both keys there it opens"
+    after = sql(filled.home / "policy" / "keys.sqlite", wrapped)
+    assert len(after) == len(before) and sum(a != b for a, b in zip(after, before)) == is_new * len(before), "all of them, or none"
+    # The control: with the other of the two alone it does not.
+    (keys / "policy.master").rename(tmp_path / "old")
+    (keys / "policy.master.next").rename(tmp_path / "new")
+    for name, opens in (("old", not is_new), ("new", is_new)):
+        shutil.copy(tmp_path / name, keys / "policy.master")
+        done = subprocess.run([str(w) for w in vault(filled, "check")], capture_output=True, text=True, timeout=60)
+        assert (done.returncode == 0) == opens, (name, done.stderr)
+    shutil.copy(tmp_path / "old", keys / "policy.master")
+    shutil.copy(tmp_path / "new", keys / "policy.master.next")
+    subprocess.run([binaries() / "sluice", "master-key", "new", "--home", filled.home], check=True, timeout=60, capture_output=True)
+    assert not (keys / "policy.master.next").exists() and check(filled)["readable"] == readable
+
+
+def test_keys_from_an_older_backup_are_refused_with_what_to_do_and_taken_once_by_their_state(filled, tmp_path):
+    keys = filled.home / "policy" / "keys.sqlite"
+    shutil.copy(keys, tmp_path / "older")
+    assert "keys" in killed(vault(filled, "forget"), tmp_path / "out", 60)
+    shutil.copy(tmp_path / "older", keys)
+    for end in ("-wal", "-shm"):
+        keys.with_name(f"keys.sqlite{end}").unlink(missing_ok=True)
+    process = policy(filled)
+    assert process.wait() != 0
+    line, = process.said.strip().splitlines()
+    assert "is older than the vault" in line
+    state = line.rsplit("--older-keys ", 1)[1].strip()
+    assert sql(keys, "SELECT number FROM generation") == [(int(state),)]
+    refused = policy(filled, "--older-keys", int(state) + 1)
+    assert refused.wait() != 0 and "is older than the vault" in refused.said
+    process = policy(filled, "--older-keys", state)
+    wait_until(lambda: "listening" in process.said or not process.is_running, "policy serves")
+    assert process.is_running, process.said
+    process.end()
+    # From then on they are the newest.
+    process = policy(filled)
+    wait_until(lambda: "listening" in process.said or not process.is_running, "policy serves")
+    assert process.is_running, process.said
+
+
+def test_after_a_backup_from_before_an_erasure_nothing_of_the_person_is_read_and_the_ledger_verifies(make_suite, tmp_path):
+    suite = make_suite()
+    suite.agent("ann", "E1042").run().expect(capturing=True).type("hers")
+    suite.agent("bob", "E2").run().expect(capturing=True).type("his")
+    wait_until(lambda: suite.vault_count() == 2, "both are stored")
+    assert sorted(suite.keys()) == ["hers", "his"]
+    suite.terminate("policy")
+    shutil.copy(suite.home / "policy" / "vault.sqlite", tmp_path / "backup")
+    subprocess.run([str(w) for w in vault(suite, "forget", "--subject", "E1042")], check=True, timeout=60)
+    path = suite.home / "policy" / "vault.sqlite"
+    shutil.copy(tmp_path / "backup", path)
+    for end in ("-wal", "-shm"):
+        path.with_name(f"vault.sqlite{end}").unlink(missing_ok=True)
+    rows = "SELECT COUNT(*) FROM segment WHERE subject = 'E1042'"
+    assert sql(path, rows) == [(1,)], "the control: the row is back"
+    suite.start("policy")
+    assert suite.keys() == ["his"]
+    wait_until(lambda: suite.vault(rows) == [(0,)], "it is erased again")
+    assert suite.cli("ledger", "verify").code == 0
+
+
 def test_a_backup_of_the_vault_from_before_an_erasure_is_erased_again_at_the_start(filled, tmp_path):
     shutil.copy(filled.home / "policy" / "vault.sqlite", tmp_path / "backup")
     assert "keys" in killed(vault(filled, "forget"), tmp_path / "out", 60)
@@ -202,11 +322,11 @@ def test_a_master_key_that_is_being_exchanged_when_the_power_goes_is_the_old_or_
         state = check(filled)
         assert state["readable"] == before and state["unreadable"] == 0
     subprocess.run([str(w) for w in new], check=True, timeout=60, capture_output=True)
-    assert not (filled.home / "keys" / "policy.master.next").exists()
+    assert not (filled.home / "keys" / "vault" / "policy.master.next").exists()
     assert check(filled)["readable"] == before
     assert interrupted > 0
     # Control: another key than either opens nothing, and policy says so in a line and ends.
-    (filled.home / "keys" / "policy.master").write_text("ab" * 32)
+    (filled.home / "keys" / "vault" / "policy.master").write_text("ab" * 32)
     process = policy(filled)
     assert process.wait() != 0
     line, = process.said.strip().splitlines()
@@ -214,7 +334,7 @@ def test_a_master_key_that_is_being_exchanged_when_the_power_goes_is_the_old_or_
 
 
 def test_the_master_key_can_come_from_a_program_within_its_time(filled, tmp_path):
-    master = filled.home / "keys" / "policy.master"
+    master = filled.home / "keys" / "vault" / "policy.master"
     secret = tmp_path / "secret"
     shutil.copy(master, secret)
     master.unlink()

@@ -107,7 +107,7 @@ import Testing
     @Test func `a vault of the version before is committed to what it holds, once, and goes on`() throws {
         let scene = try Scene()
         try filled(scene)
-        for (file, deed) in [(scene.path, "DROP TABLE commitment; ALTER TABLE stream DROP COLUMN tag; ALTER TABLE gate DROP COLUMN tag; PRAGMA user_version = 4"), (scene.keys, "DROP TABLE commitment; PRAGMA user_version = 1")] {
+        for (file, deed) in [(scene.path, "DROP TABLE commitment; ALTER TABLE stream DROP COLUMN tag; ALTER TABLE gate DROP COLUMN tag; ALTER TABLE housekeeping DROP COLUMN keys_generation; DROP TABLE rescan; DROP TABLE rescan_held; PRAGMA user_version = 4"), (scene.keys, "DROP TABLE commitment; DROP TABLE generation; PRAGMA user_version = 1")] {
             try scene.edit(deed, in: file)
         }
         let vault = try scene.vault()

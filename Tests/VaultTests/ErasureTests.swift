@@ -153,7 +153,7 @@ import Testing
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Int64(state >> 33) % bound
         }
-        var clock = RetentionClock(mark: nil)
+        var clock = RetentionClock(mark: november)
         var (now, last) = (start, WallTime.distantPast)
         for _ in 0..<5_000 {
             now = now + Span.seconds(random(30_000))
@@ -163,9 +163,21 @@ import Testing
         }
     }
 
+    @Test func `the first sweep believes no clock that is far ahead of what was stored last`() throws {
+        var clock = try #require(RetentionClock(mark: nil, newest: november, wall: november + days(400)))
+        #expect(clock.now(wall: november + days(400), at: start) == november && clock.isInDoubt)
+        var right = try #require(RetentionClock(mark: nil, newest: november, wall: november + .seconds(7_200)))
+        #expect(right.now(wall: november + .seconds(7_200), at: start) == november + .seconds(7_200) && !right.isInDoubt, "the control")
+        // An agent's clock that is ahead moves it no further than the present.
+        var ahead = try #require(RetentionClock(mark: nil, newest: november + days(400), wall: november))
+        #expect(ahead.now(wall: november, at: start) == november && !ahead.isInDoubt)
+        #expect(RetentionClock(mark: nil, newest: nil, wall: november) == nil, "where nothing is stored there is nothing to go by, and nothing to delete")
+        #expect(RetentionClock(mark: november, newest: november + days(9), wall: november + days(9))?.mark == november)
+    }
+
     @Test func `what was believed is where it goes on after a restart`() {
-        var clock = RetentionClock(mark: nil)
-        #expect(clock.now(wall: november, at: start) == november, "the first time there is nothing to compare with")
+        var clock = RetentionClock(mark: november)
+        #expect(clock.now(wall: november, at: start) == november)
         var again = RetentionClock(mark: clock.mark)
         #expect(again.now(wall: november - days(1), at: start) == november)
         #expect(again.now(wall: november + .seconds(5), at: start) == november + .seconds(5))

@@ -128,7 +128,7 @@ import Testing
         }
     }
 
-    @Test func `a number never comes back, also when an older file of keys was put back`() throws {
+    @Test func `a number never comes back, also when an older file of keys was put back and taken by its name`() throws {
         let scene = try Scene()
         let vault = try scene.vault()
         try vault.store([segment(1)])
@@ -138,11 +138,144 @@ import Testing
         try again.store([segment(2, of: "E2")])
         try again.close()
         try scene.restore("keys.sqlite", old)
-        let later = try scene.vault()
+        let older = try scene.ask("SELECT number FROM generation", in: scene.keys)[0][0] as Int64
+        let later = try SQLiteVault(path: scene.path, masters: [master(7)], olderKeys: older)
         try later.store([segment(3, of: "E3")])
         let found = try later.all()
         #expect(refusal(found[1]) == SegmentUnreadable(row: 2, why: .keyMissing))
         #expect((try? found[2].get())?.sequence == 3)
+    }
+
+    @Test func `a file of keys from before anything that was done with them is refused, and a vault from before is not`() throws {
+        let deeds: [(String, (SQLiteVault) throws -> Void)] = [
+            ("a key", { try $0.store([segment(2, of: "E2")]) }), ("an erasure", { try $0.erase([ErasureOrder("E1", at: november)]) }),
+            ("a hold", { try $0.hold(4, ["E1"]) }), ("a lift", { try $0.lift(3, nil) }), ("an entry", { try $0.put([DirectoryEntry(subject: "E1")], at: november) }),
+            ("a removal", { try $0.removePeople(["E9"]) }), ("an agreement", { try $0.readmit("E8", at: november) }),
+            ("a sweep", { _ = try $0.sweep(Retention([DataClass("activity"): .seconds(1)]), at: november + month + month, from: SweepCursor(), atMost: 9) }),
+        ]
+        for (what, deed) in deeds {
+            let scene = try Scene()
+            var vault = try scene.vault()
+            try vault.store([segment(1)])
+            try vault.put([DirectoryEntry(subject: "E9", name: "Ada")], at: november)
+            try vault.hold(3, ["E7"])
+            try vault.erase([ErasureOrder("E8", at: november)])
+            while try vault.eraseNext(atMost: 9) != nil {}
+            try vault.close()
+            let files = try scene.bytes()
+            vault = try scene.vault()
+            let before = vault.keys.generation
+            try deed(vault)
+            let after = vault.keys.generation
+            #expect(after > before, "\(what)")
+            try vault.close()
+            let newest = try scene.bytes()
+            try scene.restore("keys.sqlite", files)
+            for _ in 0..<2 {
+                #expect(throws: VaultRefused.olderKeys(path: scene.keys, generation: before, seen: after), "\(what)") { try scene.vault() }
+            }
+            let master = try master(7)
+            #expect(throws: VaultRefused.self) { try SQLiteVault(path: scene.path, masters: [master], olderKeys: before - 1) }
+            // The control: with today's keys an older vault opens.
+            try scene.restore("keys.sqlite", newest)
+            try scene.restore("vault.sqlite", files)
+            try scene.vault().close()
+            // And there is a way for who has no newer replica: once.
+            try scene.restore("vault.sqlite", newest)
+            try scene.restore("keys.sqlite", files)
+            try SQLiteVault(path: scene.path, masters: [master], olderKeys: before).close()
+            vault = try scene.vault()
+            #expect(vault.keys.generation > after, "\(what)")
+            try vault.close()
+        }
+    }
+
+    @Test func `an older version's vault that is put back beside newer keys brings no destroyed key along`() throws {
+        let scene = try Scene()
+        _ = try version3(scene, keys: 3)
+        let old = try scene.bytes()
+        var vault = try scene.vault()
+        try vault.erase([ErasureOrder("E1", at: november)])
+        while try vault.eraseNext(atMost: 9) != nil {}
+        // Swept, not erased: gone as well.
+        try vault.keys.destroy(vault.keys.numbers(of: "E2").map(\.number))
+        try vault.noteKeys()
+        try vault.close()
+        let newest = try scene.bytes()
+        try scene.restore("vault.sqlite", old)
+        // The control: it has them.
+        #expect(try scene.ask("SELECT subject FROM data_key ORDER BY number").map { $0[0] as String } == ["E1", "E2", "E3"])
+        // It knows nothing of what the keys vouch for since, and is refused; and on the way nothing of it was taken.
+        #expect(throws: StoreError.self) { try scene.vault() }
+        #expect(try scene.ask("SELECT subject FROM data_key", in: scene.keys).map { $0[0] as String } == ["E3"])
+        try scene.restore("vault.sqlite", newest)
+        vault = try scene.vault()
+        #expect(try vault.all().isEmpty && vault.isErased("E1"))
+    }
+
+    @Test func `an older version's vault beside another's keys is refused, and keeps its own`() throws {
+        for other in [1, 5] {
+            let scene = try Scene()
+            _ = try version3(scene, keys: 3)
+            let strange = try Scene()
+            let vault = try strange.vault()
+            for number in 0..<other { try vault.store([segment(UInt64(number + 1), of: "S\(number)")]) }
+            try vault.close()
+            try FileManager.default.copyItem(atPath: strange.keys, toPath: scene.keys)
+            #expect(throws: VaultRefused.otherKeys(path: scene.keys)) { try scene.vault() }
+            #expect(try scene.ask("SELECT COUNT(*) FROM data_key")[0][0] as Int64 == 3)
+        }
+    }
+
+    @Test func `keys are not wrapped anew while a vault's are taken over by half`() throws {
+        let scene = try Scene()
+        _ = try version3(scene, keys: 3)
+        let keys = try DataKeys(path: scene.keys, masters: [try master(7)], vault: scene.path)
+        try keys.take(scene.ask("SELECT number, subject, month, wrapped FROM data_key"), id: master(7).id, sequence: 3)
+        try keys.close()
+        #expect(throws: VaultRefused.notTakenOver(path: scene.path)) { try SQLiteVault.rewrap(scene.path, from: master(7), to: master(8)) }
+        #expect(try scene.vault(7).all().map { try $0.get().sequence } == [1])
+        // The control: taken over, they are.
+        #expect(try SQLiteVault.rewrap(scene.path, from: master(7), to: master(8)) == 3)
+    }
+
+    @Test func `what a reader keeps in a log holds nobody up, is shown, and goes when the reader does`() throws {
+        for file in ["vault.sqlite", "keys.sqlite"] {
+            let scene = try Scene()
+            let vault = try scene.vault()
+            try vault.store([segment(1), segment(2, of: "E2")])
+            var unfinished = Configuration()
+            unfinished.allowsUnsafeTransactions = true
+            let reader = try DatabaseQueue(path: scene.folder + "/" + file, configuration: unfinished)
+            try reader.writeWithoutTransaction { db in
+                try db.execute(sql: "BEGIN")
+                _ = try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM sqlite_schema")
+            }
+            try vault.erase([ErasureOrder("E1", at: november)])
+            #expect(try vault.totals().holdsDestroyedKeys == (file == "keys.sqlite"))
+            for _ in 0..<3 { #expect(try vault.eraseNext(atMost: 9)?.state == .log, "\(file)") }
+            #expect(try vault.erasures().map(\.state) == [.log] && vault.isUntidy, "\(file)")
+            #expect(try vault.all().map { try $0.get().sequence } == [2])
+            try reader.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+            try reader.close()
+            #expect(try vault.eraseNext(atMost: 9)?.state == .done, "\(file)")
+            #expect(try !vault.isUntidy && !vault.totals().holdsDestroyedKeys && vault.eraseNext(atMost: 9) == nil)
+        }
+    }
+
+    @Test func `the log of the keys is written back in the gaps, also when nothing is destroyed`() throws {
+        let scene = try Scene()
+        let vault = try scene.vault()
+        func log() throws -> Int { try scene.bytes()["keys.sqlite-wal"]?.count ?? 0 }
+        var highest = 0
+        for round in 0..<12 {
+            try vault.store((0..<300).map { segment(UInt64(round * 300 + $0 + 1), of: "R\(round)-\($0)", blob: "x") })
+            for number in 0..<30 { try vault.store([segment(UInt64(9_000 + round * 30 + number), of: "Q\(round)-\(number)", blob: "x")]) }
+            try vault.tidy(isIdle: true)
+            highest = max(highest, try log())
+        }
+        #expect(highest < 2 << 20, "\(highest) bytes")
+        #expect(try scene.ask("SELECT COUNT(*) FROM data_key", in: scene.keys)[0][0] as Int64 == 3_960)
     }
 
     @Test func `all keys are wrapped anew, or none`() throws {

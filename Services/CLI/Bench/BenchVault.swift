@@ -278,7 +278,7 @@ struct VaultBench: ParsableCommand {
 
     static func open(_ home: Home) throws -> SQLiteVault {
         try home.makeFolder("policy")
-        return try SQLiteVault(path: home.file("policy/vault.sqlite"), masters: MasterKeyFile.loadAll(home.masterKey))
+        return try SQLiteVault(path: home.file("policy/vault.sqlite"), masters: MasterKeyFile.loadAll(home.masterKey), pass: { FaultPoint.pass($0) })
     }
 
     #if os(Linux)
@@ -292,6 +292,7 @@ struct VaultBench: ParsableCommand {
     func run() throws {
         #if os(Linux)
         let home = Home(home)
+        FaultPoint.arm(ProcessInfo.processInfo.environment["SLUICE_FAULT"])
         if deed == .fill {
             let batch = BenchBatch(count: 10, columnsBytes: 100, spanNanoseconds: 1_000_000_000, payload: [UInt8].random(700))
             let now = Clock.wall()

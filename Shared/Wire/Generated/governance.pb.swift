@@ -2300,7 +2300,7 @@ package nonisolated struct WireErasure: Sendable {
 
   package var subject: String = String()
 
-  /// waiting, rows, done; empty: policy has not heard of it yet
+  /// waiting, rows, log, done; empty: policy has not heard of it yet
   package var state: String = String()
 
   /// Taken out so far.

@@ -1,0 +1,46 @@
+import Foundation
+import Gate
+import Rules
+import Vault
+import Wire
+
+/// Rules by which everything that is stored is judged again.
+struct Rescanner: Sendable {
+    /// What is left of the events of one segment, by class; nil: all of them, as they are. It may keep less of an event and never more, and raise its class and
+    /// never lower it.
+    typealias Judge = (Segment, OpenColumns) throws -> [DataClass: [Event]]?
+
+    /// Of all that it goes by: with the same id a walk that was begun goes on, with another one begins.
+    let id: Data
+    /// Makes one for the thread that asks: it may own what one thread uses.
+    let judge: @Sendable () throws -> Judge
+}
+
+/// A walk through what is stored, for as long as it lasts. One thread's.
+final class RescanWalk {
+    private var cutter: SegmentCutter
+    private let judge: Rescanner.Judge
+
+    init(_ rescanner: Rescanner) throws {
+        cutter = try SegmentCutter()
+        judge = try rescanner.judge()
+    }
+
+    /// Some milliseconds of work: each is unpacked and looked into.
+    private static let segmentsPerStep = 32
+
+    func step(_ vault: any Vault) throws -> Rescan? { try vault.rescanNext(atMost: RescanWalk.segmentsPerStep) { try left(of: $0) } }
+
+    private func left(of segment: Segment) throws -> [Segment]? {
+        let columns: OpenColumns
+        // It opened, and is none of ours all the same: nobody can read it, and it stays what it is.
+        do { columns = try cutter.open(segment) } catch { throw SegmentUnreadable(row: 0, why: .changed) }
+        guard let parts = try judge(segment, columns) else { return nil }
+        if parts.count == 1, parts[segment.dataClass] == columns.events() { return nil }
+        return try parts.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }.map { dataClass, events in
+            var part = try cutter.pack(events, as: segment)
+            part.dataClass = dataClass
+            return part
+        }
+    }
+}
