@@ -172,7 +172,9 @@ def test_a_release_is_on_the_record_with_reader_purpose_and_reason(desk):
     assert agent.end_input() == 0
     suite.read("--as", "ops-2", "--subject", "E1", classes=("activity",))
     suite.cli("read", "--purpose", "training", "--why", "tokeniser v3", "--class", "review", "--team", "search")
-    rows = suite.vault("SELECT reader, purpose, justification, classes, subjects, teams, subject_count, events, code FROM release ORDER BY number")
+    rows = wait_until(
+        lambda: None not in (all := suite.vault("SELECT reader, purpose, justification, classes, subjects, teams, subject_count, events, code FROM release ORDER BY number"))[-1] and all,
+        "both ends are on the record")
     assert rows[0][:3] == ("ops-2", "test", "a test") and rows[0][6:] == (1, 2, 0) and "E1" in rows[0][4]
     assert rows[1][:3] == ("ops-1", "training", "tokeniser v3") and rows[1][6:] == (0, 0, 0) and "search" in rows[1][5]
 
