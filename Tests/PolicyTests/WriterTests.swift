@@ -22,6 +22,9 @@ import Wire
         scene.writer.start()
         scene.writer.take(.erase([ErasureOrder("E1", at: november + .seconds(10))]))
         scene.writer.take(.readmit("E1", at: november + .seconds(60)))
+        // What comes in one go with them is stored before it is done.
+        scene.writer.take(.erasures(["E1"], Route(number: 1)))
+        try scene.until { if case .erasures = $0 { true } else { false } }
         // The agent's clock is five seconds ahead: its 62 is 57.
         let times = [0, 30, 62, 66, 90].map { november + .seconds($0) }
         scene.writer.take(.write(try WriterScene.prepared(1, at: times, offset: .seconds(5))))
@@ -49,14 +52,14 @@ import Wire
         let writer = scene.writer
         // In the middle of it.
         scene.vault.watch { [unowned vault = scene.vault] call in
-            if call.hasPrefix("remove"), vault.calls.count == 2 { writer.take(.write(late)) }
+            if call.hasPrefix("remove"), vault.calls.count(where: { $0 == call }) == 2 { writer.take(.write(late)) }
         }
         scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), people: [], removed: people.map(\.subject))))
         scene.writer.start()
         let done = try scene.until { if case .directory = $0 { true } else { false } }
         guard case .directory(let job) = done else { return }
         #expect(job.removedCount == 1_000 && job.storedCount == 0)
-        #expect(scene.vault.calls == Array(repeating: "remove 100", count: 10))
+        #expect(scene.vault.calls.filter { $0 != "eraseNext" } == Array(repeating: "remove 100", count: 10))
         let stored = scene.places { if case .stored = $0 { true } else { false } }
         let finished = scene.places { if case .directory = $0 { true } else { false } }
         #expect(stored.count == 1 && finished.count == 1 && stored[0] < finished[0])
@@ -102,6 +105,9 @@ import Wire
 
     /// Writes over the beginning of the page that holds these bytes.
     private func damage(_ path: String, where bytes: Data) throws {
+        let queue = try DatabaseQueue(path: path)
+        try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        try queue.close()
         var file = try Data(contentsOf: URL(fileURLWithPath: path))
         let place = try #require(file.range(of: bytes)).lowerBound
         let page = place / 8_192 * 8_192
@@ -119,7 +125,6 @@ import Wire
     @Test func `one damaged page refuses the reads that need it, and nothing else ends`() throws {
         var spoilt = Data()
         let scene = try WriterScene(
-            retention: Retention([DataClass("activity"): .seconds(60)]),
             prepare: { vault, path in
                 try vault.transaction { transaction in
                     for number in 1...20 as ClosedRange<UInt64> { try transaction.insert(segment(number, of: "OLD")) }
@@ -140,11 +145,10 @@ import Wire
             usleep(2_000)
         }
         #expect(told.count { if case .damaged = $0 { true } else { false } } == 1, "it is refused, and told")
-        // Others are read, what comes is stored, and the sweep that meets it as well waits, and says so.
+        // Others are read, and what comes is stored.
         decider.decide(WriterScene.job(["NEW"]))
         scene.writer.take(.write(try WriterScene.prepared(1, at: [Clock.wall()])))
         try scene.until { if case .released(_, let release, _) = $0 { release.decided.events == 60 } else { false } }
-        try scene.until { if case .damaged = $0 { true } else { false } }
         #expect(try scene.answer(of: 1).events == 1)
         #expect(scene.places { if case .failed = $0 { true } else { false } } == [])
     }
@@ -265,10 +269,10 @@ import Wire
                 return true
             }
         })
-        let late = try WriterScene.prepared(300, of: "E9", at: [november])
+        let late = try WriterScene.prepared(1, of: "E9", at: [november])
         let writer = scene.writer
         scene.vault.watch { [unowned vault = scene.vault] call in
-            if call == "rescanNext", vault.calls.count == 2 { writer.take(.write(late)) }
+            if call == "rescanNext", vault.calls.count(where: { $0 == call }) == 2 { writer.take(.write(late)) }
         }
         scene.writer.take(.rescan(rescanner(1, dropping: november + .seconds(1))))
         scene.writer.start()

@@ -244,19 +244,24 @@ import Testing
             let scene = try Scene()
             let vault = try scene.vault()
             try vault.store([segment(1), segment(2, of: "E2")])
-            var unfinished = Configuration()
-            unfinished.allowsUnsafeTransactions = true
-            let reader = try DatabaseQueue(path: scene.folder + "/" + file, configuration: unfinished)
-            try reader.writeWithoutTransaction { db in
-                try db.execute(sql: "BEGIN")
-                _ = try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM sqlite_schema")
+            let reader = try DatabaseQueue(path: scene.folder + "/" + file)
+            let (reads, goes, gone) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            Thread.detachNewThread {
+                try? reader.read { db in
+                    _ = try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM sqlite_schema")
+                    reads.signal()
+                    goes.wait()
+                }
+                gone.signal()
             }
+            reads.wait()
             try vault.erase([ErasureOrder("E1", at: november)])
             #expect(try vault.totals().holdsDestroyedKeys == (file == "keys.sqlite"))
             for _ in 0..<3 { #expect(try vault.eraseNext(atMost: 9)?.state == .log, "\(file)") }
             #expect(try vault.erasures().map(\.state) == [.log] && vault.isUntidy, "\(file)")
             #expect(try vault.all().map { try $0.get().sequence } == [2])
-            try reader.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+            goes.signal()
+            gone.wait()
             try reader.close()
             #expect(try vault.eraseNext(atMost: 9)?.state == .done, "\(file)")
             #expect(try !vault.isUntidy && !vault.totals().holdsDestroyedKeys && vault.eraseNext(atMost: 9) == nil)
