@@ -28,7 +28,7 @@ struct BenchCommands: ParsableCommand {
 
     private static let commands: [[String]] = [
         ["status"], ["agents"], ["closures"], ["incidents"], ["certificate", "1"], ["proposals"], ["operator", "list"], ["service-key", "list"], ["deliveries"],
-        ["ledger", "prove", "1"], ["ledger", "verify"], ["pause", "--team", "nobody", "--reason", "bench"],
+        ["ledger", "prove", "1"], ["ledger", "verify"], ["pause", "--team", "team-1", "--reason", "bench"],
     ]
 
     func run() throws {
