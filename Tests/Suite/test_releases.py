@@ -243,6 +243,19 @@ def test_fields_that_were_not_asked_for_do_not_leave(stored):
     assert read(suite, "--field", "everything", check=False).code == 1
 
 
+def test_a_release_becomes_a_pandas_table_in_thirty_lines(stored):
+    pytest.importorskip("pandas", reason="pandas is 40 MB, and not installed with what the tests need: pip install pandas")
+    import pandas_reader
+
+    assert len(Path(pandas_reader.__file__).read_text().splitlines()) <= 30
+    apply(stored, document(grant(classes=("activity",))))
+    made = pandas_reader.table(stored.home, "job", "training", "a table", ["activity"], subjects=["E1"])
+    assert list(made.groupby("subject").size().items()) == [("E1", stored.events["E1"])]
+    assert sorted(set(made["key"])) == ["a", "b"] and str(made["at"].dt.tz) == "UTC" and abs(made["at"].max().timestamp() - time.time()) < 3_600
+    with pytest.raises(reader.Refused):
+        pandas_reader.table(stored.home, "job", "training", "a table", ["content"])
+
+
 # While it runs
 
 
