@@ -218,7 +218,7 @@ final class Monitor {
     private func noteKeys(_ found: [VaultKeyID]?, _ why: String) {
         guard keys.found(found, why: why, at: Clock.now()) else { return }
         if keys.trouble.isEmpty { logger.notice("batches open to \(keys.held.count) vault keys from now on") } else {
-            logger.error("a vault key that is announced or proposed is missing: batches sealed to it wait at their agents, until it lies in keys/policy.vault or beside it: \(keys.trouble)")
+            logger.error("a vault key that is announced or proposed is missing: batches sealed to it wait at their agents, until it lies in keys/vault/policy.vault or beside it: \(keys.trouble)")
         }
     }
 

@@ -88,7 +88,7 @@ def put_right(made, keys):
         (keys / "under-way").rename(keys / file.name)
 
 
-@pytest.mark.parametrize("spoil, why", [(nowhere, "no key file holds"), (others_may_read, "mode 644"), (no_key, "policy.vault")], ids=["nowhere", "0644", "no-key"])
+@pytest.mark.parametrize("spoil, why", [(nowhere, "no key file holds"), (others_may_read, "mode 644"), (no_key, "policy.vault holds no key")], ids=["nowhere", "0644", "no-key"])
 def test_a_key_file_that_cannot_be_used_is_refused_counted_and_tried_again_while_batches_wait(make_suite, spoil, why):
     suite, agent = at_work(make_suite)
     process, keys = suite.services["policy"].id, suite.home / "keys" / "vault"
