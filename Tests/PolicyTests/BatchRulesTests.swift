@@ -90,7 +90,7 @@ struct BatchRulesTests {
                     let verdicts = try enforcer.review(events, claimed: DataClass(claimed))
                     let isLeft = zip(events, verdicts).allSatisfy { $1.left == .kept(DataClass(claimed), $0) }
                     let (prepared, parts) = try prepare(details, as: claimed, rules)
-                    let isWhole = prepared.segments.map(\.blob) == [prepared.opened.packed]
+                    let isWhole = prepared.segments.map(\.blob) == [prepared.opened.packed] && prepared.segments.map(\.dataClass.name) == [claimed]
                     passed += isWhole ? 1 : 0
                     #expect(isWhole == isLeft && (parts == [claimed: details]) == isLeft, "\(details) as \(claimed), \(minimisation)")
                     #expect((prepared.reviewed.differing == 0) == isLeft, "\(details) as \(claimed), \(minimisation)")
