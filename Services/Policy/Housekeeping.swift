@@ -15,6 +15,8 @@ struct Housekeeping {
     private let vault: any Vault
     private var retention: Retention
     private var clock: RetentionClock?
+    /// Nothing is swept before: what an incident holds since this process last heard of it would go.
+    var knowsHolds: Bool
     /// What was begun before a restart is looked for first.
     private var erases = true
     private var sweep: (cursor: SweepCursor, at: WallTime)?
@@ -41,8 +43,9 @@ struct Housekeeping {
     private static let erasingShare: Int64 = 2
     private static let sweepingShare: Int64 = 20
 
-    init(vault: any Vault, retention: Retention) {
+    init(vault: any Vault, retention: Retention, knowsHolds: Bool = true) {
         self.vault = vault
+        self.knowsHolds = knowsHolds
         self.retention = retention
     }
 
@@ -74,7 +77,7 @@ struct Housekeeping {
         var next: [Instant] = []
         if erases { next.append(max(stepAt, eraseAt)) }
         if judges || sweep != nil { next.append(stepAt) }
-        if !retention.spans.isEmpty { next.append(max(stepAt, sweepAt)) }
+        if knowsHolds, !retention.spans.isEmpty { next.append(max(stepAt, sweepAt)) }
         if vault.isUntidy { next.append(now + Housekeeping.patience) }
         return next.min().map { $0 > now ? $0 - now : .zero }
     }
@@ -82,7 +85,7 @@ struct Housekeeping {
     private func deed(at now: Instant) -> Deed? {
         guard now >= stepAt else { return nil }
         if erases, now >= eraseAt { return .erasing }
-        let sweeps = !retention.spans.isEmpty && (sweep != nil || now >= sweepAt)
+        let sweeps = knowsHolds && !retention.spans.isEmpty && (sweep != nil || now >= sweepAt)
         guard sweeps, judges else { return sweeps ? .sweeping : judges ? .judging : nil }
         return lastSwept ? .judging : .sweeping
     }

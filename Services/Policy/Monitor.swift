@@ -415,6 +415,10 @@ final class Monitor {
         guard !body.classes.isEmpty, body.classes.count + body.subjects.count + body.teams.count <= Limits.selectorValuesMax else {
             return refuse(.invalid, "a request names at least one class, and at most \(Limits.selectorValuesMax) values")
         }
+        // What is denied is recorded as it was asked.
+        guard (body.classes + body.subjects + body.teams).allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }) else {
+            return refuse(.invalid, "a class, a subject and a team have at most \(Limits.nameBytesMax) bytes")
+        }
         let stored = Classification.standard.stored
         // A document has classes of its own, and what it does not have is denied, on the record.
         if rules.policy == nil, let unknown = body.classes.first(where: { !stored.contains(DataClass($0)) }) {
@@ -580,7 +584,9 @@ final class Monitor {
             switch entry.deed {
             case .erased(let subjects): erase(subjects.compactMap { subject in follower.fold.governance.erased[subject].map { ErasureOrder(subject, at: $0.at) } })
             // By this machine's clock: it is what data keys are made by.
-            case .readmitted(let subjects): for subject in subjects { writer.take(.readmit(subject, at: Clock.wall())) }
+            case .readmitted(let subjects):
+                // Erased once more in the same page: that is what counts, and its order says so already.
+                for subject in subjects where follower.fold.governance.erased[subject]?.readmitted != nil { writer.take(.readmit(subject, at: Clock.wall())) }
             case .held(let incident, let subjects): writer.take(.hold(incident: incident, Set(subjects)))
             case .holdLifted(let incident, let subjects): writer.take(.lift(incident: incident, Set(subjects)))
             default: break

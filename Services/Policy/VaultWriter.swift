@@ -220,7 +220,7 @@ final class VaultWriter: Sendable {
         var highWater: [StreamKey: UInt64] = [:]
         var isFull = false
         var totalsShown = Instant(nanoseconds: 0)
-        var housekeeping = Housekeeping(vault: vault, retention: retention)
+        var housekeeping = Housekeeping(vault: vault, retention: retention, knowsHolds: false)
         var tally = ReadTally()
         /// What is to be done yet, in the order in which it came, also over a full disk: an erasure and a hold, the other way round, mean something else.
         var fences: [(Epoch, Data, WallTime)] = []
@@ -254,7 +254,7 @@ final class VaultWriter: Sendable {
                     let rest = try perform(item, &tally)
                     if case .erase = item { housekeeping.mayErase() }
                     if case .lift = item { housekeeping.mayErase() }
-                    if case .keepHolds = item { housekeeping.mayErase() }
+                    if case .keepHolds = item { housekeeping.knowsHolds = true; housekeeping.mayErase() }
                     if case .rescan(let rescanner) = item { try housekeeping.judge(by: rescanner) }
                     // Whoever waits for a commit waits for one step of it.
                     if let rest {
@@ -333,7 +333,8 @@ final class VaultWriter: Sendable {
                     switch try store(prepared, &next, transaction) {
                     case .success(let answer):
                         answers.append(answer)
-                        if !answer.isDuplicate, !prepared.segments.isEmpty { committed.append(prepared) }
+                        // Also of which nothing is left: its answer stands for all before it, and one of those may be taken out again.
+                        if !answer.isDuplicate { committed.append(prepared) }
                     case .failure(let refused): refusals.append((prepared.batch, refused))
                     }
                 }
@@ -515,11 +516,12 @@ final class VaultWriter: Sendable {
         case .hold(let incident, let subjects): try vault.hold(incident, subjects)
         case .lift(let incident, let subjects): try vault.lift(incident, subjects)
         case .keepHolds(let holds):
+            // What begins before what is over: lifting a person's last hold destroys at once what waited for it.
+            for (incident, subjects) in holds { try vault.hold(incident, subjects) }
             for (incident, subjects) in vault.holds() {
                 let over = subjects.subtracting(holds[incident] ?? [])
                 if !over.isEmpty { try vault.lift(incident, over) }
             }
-            for (incident, subjects) in holds { try vault.hold(incident, subjects) }
         case .erasures(let subjects, let route): news.post(.erasures(route, try vault.erasures().filter { subjects.contains($0.subject) }))
         case .directory(var job):
             let held = job.removed.filter { !vault.incidents(holding: $0).isEmpty }

@@ -205,6 +205,7 @@ package struct KeyText: Sendable {
             if rest.count == 1 { return String(rest) }
         }
         if name.unicodeScalars.count == 1 { return name }
-        return name.utf8.contains { $0 >= 0x80 } ? name : nil
+        // No key types more than a character of several scalars: what is longer is no key, and would be put together with all others.
+        return name.utf8.count <= 64 && name.utf8.contains { $0 >= 0x80 } ? name : nil
     }
 }

@@ -211,11 +211,15 @@ package struct Enforcer {
             ends.append(bytes.count)
         }
         var found: [Found] = []
+        // Of each field once: a text may hold thousands of findings.
+        var markers: [Int: Markers] = [:]
         bytes.withUnsafeBufferPointer { buffer in
             scanner?.findings(in: buffer, ends: ends) { number, finding in
                 let start = number == 0 ? 0 : ends[number - 1]
                 let field = UnsafeBufferPointer(rebasing: buffer[start..<ends[number]])
-                if let range = Markers(in: field).beyond(finding.range) { found.append(Found(finding.type.word, in: fields[number].0, range)) }
+                let known = markers[number] ?? Markers(in: field)
+                markers[number] = known
+                if let range = known.beyond(finding.range) { found.append(Found(finding.type.word, in: fields[number].0, range)) }
             }
         }
         return found

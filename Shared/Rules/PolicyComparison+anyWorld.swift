@@ -74,7 +74,11 @@ struct AnyWorld {
     private var classGains: [String] {
         var gains: [String] = []
         for was in old.classes {
-            guard let is_ = new.classes.first(where: { $0.name == was.name }) else { continue }
+            guard let is_ = new.classes.first(where: { $0.name == was.name }) else {
+                // What is stored of it has no time any more at which it goes, and no limit that a later document could be compared with.
+                if was.retention != nil { gains.append("\(was.name) is no class any more: what is stored of it stays") }
+                continue
+            }
             if is_.retention ?? .zero > was.retention ?? .zero { gains.append("\(was.name) is kept for longer") }
             // What was never stored had no limit that anybody could have set.
             if was.retention != nil, let limit = was.audienceMax, is_.retention != nil, is_.audienceMax.map({ $0 > limit }) ?? true {

@@ -39,12 +39,15 @@ package struct OpenColumns {
         }
     }
 
-    /// Every text of events of these kinds, one behind the other, for one look at all of them. Twice where it stands twice.
+    /// Every text of events of these kinds, one behind the other, for one look at all of them. Once, however often it stands there: a batch of some kilobytes could
+    /// make hundreds of megabytes otherwise.
     ///
     /// - Parameter ends: Where each text ends; the next begins there.
     package func gather(_ kinds: Set<Event.Kind>, into bytes: inout [UInt8], ends: inout [Int]) {
+        var isThere = [Bool](repeating: false, count: columns.strings.count + 1)
         func add(_ index: UInt32) {
-            guard index != 0 else { return }
+            guard index != 0, !isThere[Int(index)] else { return }
+            isThere[Int(index)] = true
             bytes.append(contentsOf: columns.strings[Int(index) - 1].utf8)
             ends.append(bytes.count)
         }
