@@ -45,6 +45,26 @@ import Wire
         #expect(try scene.vault.totals().events == 8)
     }
 
+    @Test func `what another incident holds since policy last heard of it is not destroyed with the end of the first`() throws {
+        let scene = try WriterScene()
+        scene.writer.start()
+        scene.writer.take(.write(try WriterScene.prepared(1, at: [november])))
+        _ = try scene.answer(of: 1)
+        var asked: UInt32 = 0
+        func state(after works: [VaultWriter.Work]) throws -> Erasure.State? {
+            for work in works { scene.writer.take(work) }
+            asked += 1
+            scene.writer.take(.erasures(["E1"], Route(number: asked)))
+            guard case .erasures(_, let found) = try scene.until({ if case .erasures(Route(number: asked), _) = $0 { true } else { false } }) else { return nil }
+            return found.first?.state
+        }
+        #expect(try state(after: [.hold(incident: 1, ["E1"]), .erase([ErasureOrder("E1", at: november + .seconds(10))])]) == .waiting)
+        #expect(try state(after: [.keepHolds([2: ["E1"]])]) == .waiting)
+        #expect(try scene.times(of: "E1") == [november])
+        // The control: nobody holds it any more.
+        #expect(try state(after: [.keepHolds([:])]) != .waiting)
+    }
+
     @Test func `a thousand entries of the directory go in steps, and a batch waits for one`() throws {
         let people = (0..<1_000).map { DirectoryEntry(subject: "D\($0)", name: "Ada \($0)") }
         let scene = try WriterScene(prepare: { vault, _ in try vault.put(people, at: november) })
