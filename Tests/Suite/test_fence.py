@@ -121,8 +121,9 @@ def full(make_suite):
     for _ in range(5):
         for agent in agents:
             agent.send(*(text(words, "document") for words in noise))
+        sent = now_ns()
         for agent in agents:
-            agent.expect_drained()
+            agent.expect_drained(sent)
     for agent in agents:
         assert agent.end_input() == 0
     suite.total = suite.vault_count()

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 
 import pytest
-from harness import wait_until
+from harness import now_ns, wait_until
 from test_ledgers import expect_cosigned, ledger
 
 LONG = bool(os.environ.get("SLUICE_LONG"))
@@ -154,8 +154,9 @@ class Scene:
         self.few, self.marks = self.anchored()
         self.log_before = (suite.home / "policy" / "vault.sqlite-wal").read_bytes()
         self.type(agents[:2], range(3, 5))
+        sent = now_ns()
         for agent in agents:
-            agent.expect_drained()
+            agent.expect_drained(sent)
             agent.process.end()
         self.before = {owner: served(suite, owner, reading=False) for owner in ("control", "policy")}
         self.all, self.marks_at_the_end = self.anchored()
@@ -181,8 +182,9 @@ class Scene:
     def type(self, agents, numbers):
         for agent in agents:
             agent.type(*(f"{agent.name}-{n}" for n in numbers))
+        sent = now_ns()
         for agent in agents:
-            agent.expect_drained()
+            agent.expect_drained(sent)
 
     def waiting(self):
         return int(self.suite.cli("deliveries", "--json").json.get("waiting", 0))
