@@ -413,7 +413,12 @@ def test_its_key_opens_controls_port_for_one_question_and_no_other_port(suite):
         mine = suite.keys_of("join")
         for port in ("ingest", "policy", "notify"):
             peer = suite.peer(port, mine)
-            assert peer.send("hello", body("hello", protocol=1)).receive(2) is None, port
+            # Whose handshake was refused before it could send has nobody to send to: libzmq would wait for ever.
+            peer.socket.sndtimeo = 2_000
+            try:
+                assert peer.send("hello", body("hello", protocol=1)).receive(2) is None, port
+            except zmq.Again:
+                pass
             peer.close()
         peer = suite.peer("control", mine)
         assert peer.ask("hello", body("hello", protocol=1, start=nonce())).kind == "welcome"
