@@ -268,6 +268,12 @@ def test_a_backup_of_the_vault_from_before_an_erasure_is_erased_again_at_the_sta
 def test_policy_killed_while_it_sweeps_deletes_what_is_past_its_time_and_nothing_else(filled, tmp_path):
     source = random_source()
     fresh = copies(filled, tmp_path)
+    # Without control it has not heard what incidents hold, and deletes nothing.
+    alone = policy(filled, "--retention", "activity=50")
+    wait_until(lambda: "listening" in alone.said or not alone.is_running, "policy opens the vault")
+    alone.end()
+    assert check(filled)["segments"] == SUBJECTS * SEGMENTS
+    filled.start("control", wait=False)
     for _ in range(max(3, KILLS // 10)):
         fresh()
         # Half of the time ago; the vault's clock goes on while this runs, so that the edge is between two.
@@ -275,7 +281,7 @@ def test_policy_killed_while_it_sweeps_deletes_what_is_past_its_time_and_nothing
         kills = 0
         for _ in range(40):
             process = policy(filled, "--retention", "activity=50")
-            wait_until(lambda: sql_count(filled) is not None and "listening" in process.said or not process.is_running, "policy opens the vault")
+            wait_until(lambda: "epoch" in process.said or not process.is_running, "policy has heard of control")
             time.sleep(source.uniform(0, 0.2))
             process.kill()
             kills += 1
