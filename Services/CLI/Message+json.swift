@@ -56,6 +56,9 @@ extension WireCertificate: SwiftProtobufJSON {
     }
 }
 extension WireIncidents: SwiftProtobufJSON { static var zeros: [String: Any] { ["incidents": [Any]()] } }
+extension WireIncident: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["incident": 0, "title": "", "state": "", "opened_us": 0, "moved_us": 0, "closure": 0, "class": "", "author": "", "leak": false, "findings": 0, "steps": [Any](), "in_force": false] }
+}
 extension WireAgents: SwiftProtobufJSON { static var zeros: [String: Any] { ["agents": [Any](), "more": false] } }
 extension WireClosures: SwiftProtobufJSON { static var zeros: [String: Any] { ["closures": [Any]()] } }
 extension WireDeliveries: SwiftProtobufJSON {

@@ -262,10 +262,7 @@ final class Authority {
         // slow, nor ten thousand names delay anybody's stop. No answer can come in before this call returns.
         pushNarrower(governance.gate)
         flush()
-        let agents =
-            closure.stopsCapture
-            ? Set(governance.nodes.values.lazy.filter { $0.role == .agent && closure.selector.matches($0.scope) }.map(\.name)) : []
-        stops.begin(closure, entry: entry, agents: agents, asker: order.route, at: now)
+        stops.begin(closure, entry: entry, agents: agents(in: closure), asker: order.route, at: now)
         narrow(
             .incidentOpened(number: closure.incident, title: closure.reason, closure: closure.epoch, dataClass: dataClass, isLeak: isLeak), order.author,
             order.wall)
@@ -275,6 +272,60 @@ final class Authority {
         outcome.incident = closure.incident
         outcome.closure = WireClosure(closure)
         finish(order.verified.hash, order.session, outcome, order.id, order.route)
+    }
+
+    // MARK: Findings
+
+    /// Takes what a detector of policy's has noticed: it closes what the finding names and opens an incident, or joins the one that has closed as much.
+    ///
+    /// It takes one to close, and that may be a machine. Sent again it is answered again and not taken again.
+    func take(_ finding: Finding, from route: Route, at now: Instant, wall exact: WallTime) {
+        let wall = WallTime(microseconds: exact.microseconds)
+        if let known = planned.found[finding.id] {
+            let incident = planned.incidents.values.first { $0.steps.contains { $0.index == known } }
+            return answerFinding(finding, incident?.number ?? 0, known, route)
+        }
+        if let number = planned.incident(of: finding) {
+            // Thousands of one cause say no more than some; what is closed stays closed.
+            if planned.incidents[number].map({ $0.findings >= Authority.findingsMax }) ?? false {
+                findingsCounted += 1
+                return answerFinding(finding, number, index, route)
+            }
+            narrow(.found(finding, incident: number, closes: nil), finding.author, wall)
+            let entry = index
+            flush()
+            return answerFinding(finding, number, entry, route)
+        }
+        let closure = finding.closure(planned.nextEpoch(after: pendingEpoch), incident: planned.nextIncident, from: wall)
+        issue(closure.epoch)
+        narrow(.found(finding, incident: closure.incident, closes: closure), finding.author, wall)
+        let entry = index
+        pushNarrower(governance.gate)
+        flush()
+        stops.begin(closure, entry: entry, agents: agents(in: closure), asker: nil, at: now)
+        answerFinding(finding, closure.incident, entry, route)
+    }
+
+    /// Of one incident. More are answered and only counted.
+    static let findingsMax: UInt64 = 200
+    private(set) var findingsCounted: UInt64 = 0
+
+    /// When it is durable: until then whoever noticed it keeps closed what it has closed.
+    private func answerFinding(_ finding: Finding, _ incident: UInt64, _ entry: UInt64, _ route: Route) {
+        var outcome = WireOutcome()
+        outcome.id = Data(finding.id)
+        outcome.incident = incident
+        outcome.entry = entry
+        let send = { [self] in
+            outcome.epoch = governance.gate.epoch.number
+            answer(route, outcome)
+        }
+        if entry > durable { answersDue[entry, default: []].append(send) } else { send() }
+    }
+
+    private func agents(in closure: Closure) -> Set<String> {
+        guard closure.stopsCapture else { return [] }
+        return Set(governance.nodes.values.lazy.filter { $0.role == .agent && closure.selector.matches($0.scope) }.map(\.name))
     }
 
     private func issue(_ epoch: Epoch) {

@@ -55,6 +55,17 @@ struct Planning {
                 throw Refused(.invalid, "incident \(number) holds what there is of \(held.count) people: lift that first ('sluice hold list')")
             }
             return incident.state == .closed ? [] : [.incidentMoved(number: number, to: .closed)]
+        case .reopenIncident(let number):
+            guard try incident(number).state == .closed else { return [] }
+            return [.incidentMoved(number: number, to: .open)]
+        case .noteIncident(let number, let text):
+            _ = try incident(number)
+            try Planning.check(reason: text)
+            return [.incidentNoted(number: number, text)]
+        case .assessIncident(let number, let exposure, let summary):
+            guard try incident(number).state != .closed else { throw Refused(.invalid, "incident \(number) is closed: open it again first") }
+            try Planning.check(reason: summary)
+            return [.incidentAssessed(number: number, exposure: exposure, summary: summary)]
         case .changeOperators(let removing, let adding):
             guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
             for new in adding {
@@ -103,6 +114,11 @@ struct Planning {
             do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }
             return [.withdrawn(number: number)]
         }
+    }
+
+    private func incident(_ number: UInt64) throws(Refused) -> Incident {
+        guard let incident = planned.incidents[number] else { throw Refused(.notFound, "there is no incident \(number): 'sluice incidents' lists them") }
+        return incident
     }
 
     private func closure(_ selector: Selector, _ direction: Direction, _ title: String, _ author: String, _ wall: WallTime) -> Closure {

@@ -14,13 +14,12 @@ extension Sessions {
         case .certificate(let epoch):
             guard let found = authority.stops.certificate(Epoch(epoch), at: Clock.wall()) else { return journal.certificate(for: peer.route, epoch) }
             answer.certificate = found
-        case .incidents:
+        case .incidents(let asked):
             answer.incidents = WireIncidents()
-            answer.incidents.incidents = authority.governance.incidents.values.sorted { $0.number < $1.number }.suffix(1_000).map { incident in
-                var wire = WireIncident(incident)
-                if authority.governance.certified[incident.closure] != nil { wire.certificates = [incident.closure.number] }
-                return wire
-            }
+            answer.incidents.incidents =
+                if asked.incident > 0 { authority.governance.incidents[asked.incident].map { [wire($0, steps: true)] } ?? [] } else {
+                    authority.governance.incidents.values.sorted { $0.number < $1.number }.suffix(1_000).map { wire($0, steps: false) }
+                }
         case .agents(let asked): answer.agents = agents(asked)
         case .closures:
             answer.closures = WireClosures()
@@ -86,6 +85,14 @@ extension Sessions {
         }
         answer.holds = governance.holds.filter { $0.value.contains(subject) }.map(\.key).sorted()
         return answer
+    }
+
+    private func wire(_ incident: Incident, steps: Bool) -> WireIncident {
+        var wire = WireIncident(incident)
+        if authority.governance.certified[incident.closure] != nil { wire.certificates = [incident.closure.number] }
+        wire.inForce = authority.governance.gate.closures.contains { $0.epoch == incident.closure }
+        if steps { wire.steps = incident.steps.map { WireIncidentStep($0) } }
+        return wire
     }
 
     private func status(_ now: Instant) -> WireStatus {
@@ -192,5 +199,24 @@ extension WireIncident {
         self.class = incident.dataClass
         author = incident.author
         leak = incident.isLeak
+        findings = incident.findings
+    }
+}
+
+extension WireIncidentStep {
+    init(_ step: IncidentStep) {
+        self.init()
+        entry = step.index
+        atUs = step.at.microseconds
+        author = step.author
+        switch step.what {
+        case .opened: what = "opened"
+        case .found(let finding): (what, detector, text) = ("found", finding.detector, finding.sentence)
+        case .moved(let state): (what, text) = ("moved", state.rawValue)
+        case .certified(let epoch, let isComplete): (what, text) = ("certified", "certificate \(epoch.number), \(isComplete ? "complete" : "NOT complete")")
+        case .resumed(let epoch): (what, text) = ("resumed", "epoch \(epoch.number) lifted")
+        case .noted(let said): (what, text) = ("noted", said)
+        case .assessed(let computed, let summary): (what, exposure, text) = ("assessed", Data(computed), summary)
+        }
     }
 }

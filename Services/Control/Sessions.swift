@@ -138,6 +138,9 @@ final class Sessions {
             switch (kind, peer.user.role) {
             case (.renew, "service"): try renew(peer, message.body(WireRenew.self), now)
             case (.stopped, "service"): try stopped(peer, message.body(WireStopped.self), now)
+            case (.finding, "service") where peer.user.name == "policy":
+                guard let finding = try message.body(WireFinding.self).value else { return binder.refuse(.invalid, "a finding has an id of 16 bytes, a detector and a sentence", kind: .finding, to: route) }
+                authority.take(finding, from: route, at: now, wall: Clock.wall())
             case (.command, "operator"): try command(peer, message.body(WireSignedCommand.self), now)
             case (.joinRequest, "join"): try join(peer, message.body(WireJoinRequest.self))
             case (.renew, "join"):

@@ -24,7 +24,7 @@ final class Stops {
     /// - Parameters:
     ///   - entry: the closure's, in the journal.
     ///   - agents: the names of those that it stops.
-    func begin(_ closure: Closure, entry: UInt64, agents: Set<String>, asker: Route, at now: Instant) {
+    func begin(_ closure: Closure, entry: UInt64, agents: Set<String>, asker: Route?, at now: Instant) {
         underWay[closure.epoch] = Stopping(
             tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
             entry: entry, asker: asker, shown: now, pushed: now)

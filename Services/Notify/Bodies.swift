@@ -34,6 +34,12 @@ enum Bodies {
                 IncidentOpened(
                     entry: entry.index, incident: number, title: title, closure: closure.optional,
                     dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
+        case .found(let finding, let number, let closure):
+            message(
+                closure == nil ? "incident.finding" : "incident.opened", followed,
+                Found(
+                    entry: entry.index, incident: number, title: finding.sentence, detector: finding.detector, closure: closure?.epoch.number, pause: closure.map { ClosureBody($0) }, isLeak: true,
+                    author: entry.author))
         case .paused(let closure):
             message("gate.paused", followed, Paused(entry: entry.index, closure: ClosureBody(closure)))
         case .resumed(let epoch, let closures, let reason):
@@ -47,7 +53,7 @@ enum Bodies {
             message(
                 certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
                 Certified(entry: entry.index, certificate: certificate))
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .unsealed, .readsRestored,
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .unsealed, .readsRestored,
             .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted: nil
         }
     }
@@ -75,6 +81,18 @@ private struct IncidentOpened: Encodable {
     var title: String
     var closure: UInt64?
     var dataClass: String?
+    var isLeak: Bool
+    var author: String
+}
+
+/// What a detector found opens an incident and pauses in one step: this tells both.
+private struct Found: Encodable {
+    var entry: UInt64
+    var incident: UInt64
+    var title: String
+    var detector: String
+    var closure: UInt64?
+    var pause: ClosureBody?
     var isLeak: Bool
     var author: String
 }

@@ -51,6 +51,10 @@ final class Monitor {
     private let decider: ReleaseDecider
     private let denied: DeniedCount
     private let admission: Admission
+    private let findings: Findings
+    private let outsider: Outsider
+    private let probe: CurveKey
+    private var deniedReads = DeniedTally()
     private let trusted: TrustedNodes
     private let lease: Span
     private let logger: Logger
@@ -92,7 +96,7 @@ final class Monitor {
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, captureRules: SharedRules, retention: Retention, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
-        anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
+        findings: Findings, outsider: Outsider, probe: CurveKey, anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -104,6 +108,9 @@ final class Monitor {
         self.decider = decider
         self.denied = denied
         self.admission = admission
+        self.findings = findings
+        self.outsider = outsider
+        self.probe = probe
         self.anchors = anchors
         self.keys = keys
         self.trusted = trusted
@@ -135,6 +142,9 @@ final class Monitor {
         follower.anchored = { [unowned self] in anchored($0) }
         follower.confirmed = { [unowned self] note, checkpoint in self.writer.take(.cosign(note, checkpoint)) }
         follower.report = { [unowned self] in report() }
+        outsider.found = { [unowned self] dataClass, purpose, sentence in
+            found(.outsider, sentence, Selector(classes: [dataClass], readers: [Outsider.name], purposes: [purpose]))
+        }
     }
 
     // MARK: What control says
@@ -148,7 +158,10 @@ final class Monitor {
             registry.apply(entry)
         }
         govern(entries)
-        if let table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) { admission.admit(table) }
+        if var table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) {
+            table[probe] = Outsider.user
+            admission.admit(table)
+        }
         let lifted = registry.lifted[remembered...]
         if !lifted.isEmpty {
             fence.change { fence in for closure in lifted { fence.remember(closure) } }
@@ -156,6 +169,26 @@ final class Monitor {
         }
         endOfRemoved()
         followRules()
+        findings.handOver(follower.fold.governance, gate: follower.gate)
+    }
+
+    // MARK: Findings
+
+    /// Closes what the finding names to every reader, here and now; control is asked for what the document says.
+    private func found(_ detector: LeakDetector, _ sentence: String, _ names: Selector) {
+        let reaction = rules.policy?.document.reaction(to: detector) ?? PolicyDocument.LeakReaction(detector, close: .read, of: .everything)
+        guard findings.take(detector, reaction, sentence, names, gate: follower.gate) else { return }
+        endOfClosed(follower.gate)
+        report(findings.due(at: Clock.now()))
+    }
+
+    private func report(_ found: [Finding]) {
+        for finding in found { follower.link.send(.finding, WireFinding(finding)) }
+    }
+
+    /// What runs and is closed now, by control or by a finding.
+    private func endOfClosed(_ gate: GateState) {
+        for (number, stream) in streaming where !readingAllowed(stream.job.record, gate) { end(number, .paused) }
     }
 
     /// The document and the records of consent, as they are now.
@@ -228,7 +261,8 @@ final class Monitor {
             if pushed { fence.narrow(to: gate) } else { fence.set(gate) }
         }
         // Reading stops here, in process, before anything is acknowledged.
-        for (number, stream) in streaming where !readingAllowed(stream.job.record, gate) { end(number, .paused) }
+        endOfClosed(gate)
+        findings.handOver(follower.fold.governance, gate: gate)
         guard let body = try? WireGateState(gate).serializedData() else { return }
         writer.take(.fence(gate.epoch, gate: body, at: Clock.wall()))
         logger.info("epoch \(gate.epoch.number)\(pushed ? " pushed" : ""): \(gate.closures.count) closures in force\(gate.seal.map { ", sealed: \($0)" } ?? "")")
@@ -237,8 +271,7 @@ final class Monitor {
     /// Whether anything of it could still be read. Each chunk is asked about again, with its own subject.
     private func readingAllowed(_ record: ReleaseRecord, _ gate: GateState) -> Bool {
         guard gate.seal == nil else { return false }
-        return !gate.closures.contains { closure in
-            guard closure.stopsReading else { return false }
+        return !(gate.closures.filter(\.stopsReading) + fence.latest.found.values).contains { closure in
             let selector = closure.selector
             let subjects = Set(record.selection.subjects)
             let teams = Set(record.selection.teams)
@@ -272,7 +305,7 @@ final class Monitor {
                 var grant = WireGrant()
                 grant.nonce = try message.body(WireRenew.self).nonce
                 binder.send(.grant, grant, to: route)
-            case (.releaseRequest, "operator"), (.releaseRequest, "reader"):
+            case (.releaseRequest, "operator"), (.releaseRequest, "reader"), (.releaseRequest, "probe"):
                 try request(peer, message.body(WireReleaseRequest.self), now)
             case (.query, "operator"): try query(peer, message.body(WireQuery.self))
             case (.directory, "operator"): try directory(peer, message.body(WireDirectory.self))
@@ -458,8 +491,14 @@ final class Monitor {
 
     /// Refuses it, and puts on record that it was asked for; the reader hears of it when that is durable.
     private func deny(_ job: ReleaseJob, _ refusal: Refusal, _ why: String, _ text: String) {
+        guard job.user.role != "probe" else {
+            // As it should be, some ten thousand times a day: counted, and not recorded.
+            counters["probes.denied", default: 0] += 1
+            return tell(DeniedAnswer(route: job.route, refusal: refusal, text: text))
+        }
         counters["reads.refused", default: 0] += 1
         counters["reads.denied", default: 0] += 1
+        if refusal != .paused { noteDenied(job) }
         let answer = DeniedAnswer(route: job.route, refusal: refusal, text: text)
         // A pause is answered at once, as everything that stops: its record is behind.
         let waits = refusal != .paused
@@ -470,12 +509,23 @@ final class Monitor {
         tell(answer)
     }
 
+    private func noteDenied(_ job: ReleaseJob) {
+        let reader = job.record.reader
+        guard let reaction = rules.policy?.document.reaction(to: .denied), let limit = reaction.limit, let max = limit.reads else { return }
+        let count = deniedReads.note(reader, within: limit.period, at: Clock.wall())
+        guard count > max else { return }
+        deniedReads.forget(reader)
+        found(.denied, "\(reader) was denied \(count) reads within a \(limit.per.rawValue), and the limit is \(max)", Selector(readers: [reader]))
+    }
+
     private func tell(_ answer: DeniedAnswer) {
         binder.refuse(answer.refusal, answer.text, kind: .releaseRequest, to: answer.route) { $0.epoch = follower.epoch.number }
     }
 
     /// Who of the directory has the key.
     private func person(of user: User) -> String {
+        // Somebody of whom nobody has said anything: what they may read, everybody may.
+        if user.role == "probe" { return user.name }
         if user.role == "operator" { return follower.fold.governance.operators[user.name]?.person ?? "" }
         return registry.node(named: user.name)?.scope.subject ?? trusted.nodes.first { $0.name == user.name }?.subject ?? ""
     }
@@ -716,6 +766,10 @@ final class Monitor {
                 opening -= 1
                 deny(job, refusal.refusal, refusal.word, refusal.text(job.record.reader, job.record.purpose, events: decided.events, subjects: decided.subjects))
             case .denied(let answer): tell(answer)
+            case .foundBreadth(let job, let sentence):
+                found(.breadth, sentence, Selector(classes: Set(job.record.selection.classes), readers: [job.record.reader], purposes: [job.record.purpose]))
+                opening -= 1
+                deny(job, .paused, "breadth", "reading is closed: \(sentence)")
             case .releaseRefused(let job, let refusal, let text):
                 opening -= 1
                 counters["reads.refused", default: 0] += 1
@@ -816,7 +870,8 @@ final class Monitor {
         if let person {
             let scope = Scope(subject: person.subject, site: person.site, team: person.team)
             let asks = job.record.selection.classes.map { Reading(scope: scope, dataClass: $0, reader: job.record.reader, purpose: job.record.purpose) }
-            guard asks.allSatisfy({ follower.gate.allows($0) }) else { return end(number, .paused) }
+            let found = fence.latest.found.values
+            guard asks.allSatisfy({ ask in follower.gate.allows(ask) && !found.contains { $0.selector.matches(ask) } }) else { return end(number, .paused) }
         }
         endOfRemoved()
         if rules.version != job.rules.version {
@@ -884,6 +939,9 @@ final class Monitor {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
+        findings.handOver(follower.fold.governance, gate: follower.gate)
+        report(findings.due(at: now))
+        outsider.tick(follower.isHeld(at: now) && isAudited ? rules.policy : nil, at: now)
         refusals.tick(admission, binder.refusals, at: now)
         noteTrouble()
         lookForKeys(at: now)
@@ -930,6 +988,11 @@ final class Monitor {
         report.gauges["pending"] = Int64(pending)
         report.gauges["policy.document"] = Int64(clamping: rules.index)
         report.gauges["releases.running"] = Int64(streaming.count)
+        for (detector, count) in findings.counts { report.counters["findings.\(detector)"] = count }
+        report.counters["findings.repeated"] = findings.repeated
+        report.gauges["findings.waiting"] = Int64(findings.waiting)
+        report.counters["probes"] = outsider.probes
+        report.gauges["probes.silent.ms"] = (Clock.now() - outsider.answeredAt).milliseconds
         return report
     }
 }

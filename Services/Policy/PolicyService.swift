@@ -61,12 +61,18 @@ struct PolicyService: ParsableCommand {
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
         let admission = Admission()
-        let context = try host.context(admitting: trusted.admitted(["service", "operator", "reader"]), ioThreads: 2, into: admission)
+        // Made anew by each start, and known to nobody else.
+        let probe = try CurveKeyPair.generate()
+        var admitted = trusted.admitted(["service", "operator", "reader"])
+        admitted[probe.publicKey] = Outsider.user
+        let context = try host.context(admitting: admitted, ioThreads: 2, into: admission)
+        let findingFiles = try FindingFiles(host.folder() + "/findings", logger: host.logger)
 
         // Connect, and run until a signal or a failure.
         writer.start()
         releases.start()
         decider.start()
+        findingFiles.start()
         try host.run(wakeup) { reactorOf in
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
@@ -78,9 +84,12 @@ struct PolicyService: ParsableCommand {
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
             }
+            let outsider = Outsider(
+                try Link(
+                    .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
-                anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
+                findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
             }
@@ -122,11 +131,13 @@ struct PolicyService: ParsableCommand {
             }
             reactor.watch(control)
             reactor.watch(binder)
+            reactor.watch(outsider.link)
             reactor.every(.milliseconds(50)) { monitor.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
             reactor.every(.milliseconds(100)) { _ in
                 if follower.isCaughtUp { reads.go(by: follower.fold.governance.ledgerKeys) }
                 for ring in ledgerRings { ring.tick() }
+                if follower.isCaughtUp { outsider.link.accept(trusted.keys(of: "policy", by: follower.fold.governance), at: Clock.now()) }
             }
             try host.proveClosed(settings.policy, keys, context, admission)
             return reactor
@@ -135,5 +146,6 @@ struct PolicyService: ParsableCommand {
         decider.stop()
         for read in denied.rest() { writer.take(.denied(read, nil)) }
         writer.stop()
+        findingFiles.stop()
     }
 }

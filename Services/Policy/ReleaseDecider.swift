@@ -100,6 +100,8 @@ final class ReleaseDecider: Sendable {
 
     private func reader(_ job: ReleaseJob) throws -> Reader {
         guard !job.person.isEmpty else { return Reader(job.user.name) }
+        // Somebody whom the directory lists, at no place and in no team that anything is granted to.
+        if job.user.role == "probe" { return Reader(job.user.name, person: Person(job.person, site: "", team: "")) }
         return Reader(job.user.name, person: try vault.person(job.person)?.person ?? Person(job.person))
     }
 

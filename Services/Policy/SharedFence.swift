@@ -45,7 +45,7 @@ final class SharedFence: Sendable {
     func allows(_ reading: Reading, at now: Instant = Clock.now()) -> Bool {
         state.withLock { state in
             guard let until = state.heldUntil, now < until else { return false }
-            return state.fence.gate.allows(reading)
+            return state.fence.allows(reading)
         }
     }
 }

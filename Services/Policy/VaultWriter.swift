@@ -34,6 +34,7 @@ final class VaultWriter: Sendable {
         case badCosignature
         case released(ReleaseJob, OpenedRelease, person: DirectoryEntry?)
         /// It would take too much.
+        case foundBreadth(ReleaseJob, String)
         case overRate(ReleaseJob, ReadRefusal, DecidedRelease)
         /// That this was denied is on the record.
         case denied(DeniedAnswer)
@@ -551,6 +552,12 @@ final class VaultWriter: Sendable {
                     tally.taken(by: record.reader, grant.name, since: now - .seconds(Int64(grant.rate?.per.hours ?? 0) * 3_600))
                 }
             } catch { return news.post(.overRate(job, error, decided)) }
+        }
+        // Before it reads, and not after: who would go over what the document finds too broad gets nothing of it.
+        if let reaction = job.rules.policy?.document.reaction(to: .breadth), let limit = reaction.limit, let parts = allowed?.parts,
+            let excess = tally.taken(by: record.reader, since: now - limit.period, and: parts).excess(over: limit)
+        {
+            return news.post(.foundBreadth(job, "\(record.reader) would have read of \(excess)"))
         }
         // What cannot be read is not recorded as released.
         let person = try record.readsDirectory ? record.selection.subjects.first.flatMap(vault.person) : nil

@@ -113,7 +113,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed): throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed: throw .unsigned(index)
             case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
                 guard entry.proposal != nil else { throw .unsigned(index) }
                 return nil
@@ -201,9 +201,13 @@ package struct GovernanceFold: Sendable {
             guard entry.proposal != nil || command(in: verified)?.isCarriedOut(by: .resumed(to: .none, closures: closures, reason: reason), at: entry.at) == true
             else { throw .otherThanSigned(index) }
         case .incidentMoved(let number, let state):
-            if state == .closed, command(in: verified) != .closeIncident(number) { throw .otherThanSigned(index) }
-            // What people were told of it is not taken back: control moves it by itself.
-            guard governance.incidents[number].map({ $0.state < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }
+            if state == .closed || state == .open, command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) != true { throw .otherThanSigned(index) }
+            // What people were told of it is not taken back: control moves it by itself. Whoever opens a closed one again says so.
+            let was = governance.incidents[number]?.state
+            guard state == .open ? was == .closed : was.map({ $0 < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }
+        case .incidentNoted, .incidentAssessed:
+            guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+        case .found(let finding, let number, let closure): try allow(finding, number, closure, entry)
         case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
             // What narrows is one person's to ask for, and control's never: not even by a proposal that nobody has approved.
             guard isCovered(entry, verified) || command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
@@ -212,6 +216,20 @@ package struct GovernanceFold: Sendable {
             }
         case .incidentOpened, .certified, .vaultKeyAnnounced, .enrolmentOpened, .unsealed, .readsRestored: break
         }
+    }
+
+    /// It can only close, and says by whom: nobody's signature is taken for a detector's, and no detector's finding for an operator's command.
+    private func allow(_ finding: Finding, _ number: UInt64, _ closure: Closure?, _ entry: Entry) throws(FoldFault) {
+        let index = entry.index
+        guard entry.author == finding.author, finding.id.count == Finding.idBytes else { throw .otherThanSigned(index) }
+        guard governance.found[finding.id] == nil else { throw .refused(index, "the same finding a second time") }
+        guard let closure else {
+            guard governance.incident(of: finding) == number else { throw .refused(index, "nothing of incident \(number) in force stops what was found") }
+            return
+        }
+        guard closure == finding.closure(closure.epoch, incident: number, from: closure.from) else { throw .refused(index, "it closes something else than was found") }
+        guard closure.epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
+        guard governance.incidents[number] == nil else { throw .refused(index, "incident \(number) is another one") }
     }
 
     private func command(in verified: VerifiedCommand?) -> Command? {

@@ -11,6 +11,10 @@ package enum Command: Hashable, Sendable {
     case register([Node])
     case remove(names: [String])
     case closeIncident(UInt64)
+    case reopenIncident(UInt64)
+    case noteIncident(UInt64, String)
+    /// - Parameter exposure: SHA-256 of the exposure that was computed, 32 bytes.
+    case assessIncident(UInt64, exposure: [UInt8], summary: String)
     case changeOperators(removing: [String], adding: [Operator])
     case announceVaultKey([UInt8])
     /// - Parameter beside: the key that counts now, so that who approves sees what is exchanged for what.
@@ -97,6 +101,10 @@ extension Command {
         case (.retireServiceKey(let asked, let service), .serviceKeyRetired(let key, let named)): return asked == key && service == named
         case (.announceLedgerKey(let asked, let beside), .ledgerKeyAnnounced(let key, let before)): return asked == key && beside == before
         case (.retireLedgerKey(let asked), .ledgerKeyRetired(let key)): return asked == key
+        case (.closeIncident(let asked), .incidentMoved(let number, .closed)), (.reopenIncident(let asked), .incidentMoved(let number, .open)): return asked == number
+        case (.noteIncident(let asked, let text), .incidentNoted(let number, let said)): return asked == number && text == said
+        case (.assessIncident(let asked, let exposure, let summary), .incidentAssessed(let number, let computed, let said)):
+            return asked == number && exposure == computed && summary == said
         case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
             return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
                 && made.until <= at + .seconds(Int64(seconds))

@@ -14,6 +14,8 @@ package struct Fence: Hashable, Sendable {
     package private(set) var gate: GateState
     /// Closures of capture that were lifted, oldest first.
     package private(set) var past: [Closure] = []
+    /// What policy has closed for readers by itself, by the finding's id, until control's closure for it is in force. It lets nothing through that the gate does not.
+    package private(set) var found: [[UInt8]: Closure] = [:]
     /// Changes with every change of the fence; a commit that began under another version looks again.
     package private(set) var version: UInt64 = 0
 
@@ -39,6 +41,25 @@ package struct Fence: Hashable, Sendable {
         past.append(lifted)
         version += 1
     }
+
+    /// Closes to readers what the finding names, at once and for as long as nobody says otherwise.
+    package mutating func close(for finding: Finding) {
+        var closure = finding.closure(gate.epoch, incident: 0, from: finding.at)
+        closure.direction = .read
+        guard found.updateValue(closure, forKey: finding.id) != closure else { return }
+        version += 1
+    }
+
+    /// Control has closed what it names, or has joined it to what is closed: from here on the gate decides.
+    package mutating func handOver(_ id: [UInt8]) {
+        guard found.removeValue(forKey: id) != nil else { return }
+        version += 1
+    }
+
+    /// Everything that keeps readers from something, the gate's seal excepted.
+    package var readingClosures: [Closure] { gate.closures.filter(\.stopsReading) + found.values }
+
+    package func allows(_ reading: Reading) -> Bool { gate.allows(reading) && !found.values.contains { $0.selector.matches(reading) } }
 
     /// - Parameter offset: The agent's wall clock minus control's.
     package func judge(_ dataClass: DataClass, of scope: Scope, from first: WallTime, to last: WallTime, offset: Span) -> Verdict {

@@ -20,7 +20,7 @@ package struct Node: Hashable, Sendable {
     }
 }
 
-/// Where an incident stands. It moves forwards only.
+/// Where an incident stands. It moves forwards; an operator can open again what is closed.
 package enum IncidentState: String, Hashable, Sendable, CaseIterable, Comparable {
     case open, contained, assessed, notified, closed
 
@@ -38,6 +38,15 @@ package struct Incident: Hashable, Sendable {
     package var dataClass: String
     package var author: String
     package var isLeak: Bool
+    /// What detectors have found of it.
+    package var findings: UInt64 = 0
+    /// The first steps, in order. The ledger has them all.
+    package var steps: [IncidentStep] = []
+    package static let stepsMax = 500
+
+    fileprivate mutating func note(_ entry: Entry, _ what: IncidentStep.What) {
+        if steps.count < Incident.stepsMax { steps.append(IncidentStep(index: entry.index, at: entry.at, author: entry.author, what: what)) }
+    }
 }
 
 /// One thing that was decided, in the journal for good.
@@ -64,6 +73,11 @@ package struct Entry: Hashable, Sendable {
         case resumed(to: Epoch, closures: [Epoch], reason: String)
         case incidentOpened(number: UInt64, title: String, closure: Epoch, dataClass: String, isLeak: Bool)
         case incidentMoved(number: UInt64, to: IncidentState)
+        /// A detector's, through policy. It opens the incident and begins the closure, or joins an incident whose closure stops as much already.
+        case found(Finding, incident: UInt64, closes: Closure?)
+        case incidentNoted(number: UInt64, String)
+        /// - Parameter exposure: SHA-256 of the exposure as it was computed: whoever has the ledgers computes the same.
+        case incidentAssessed(number: UInt64, exposure: [UInt8], summary: String)
         case certified(Certificate)
         /// - Parameters:
         ///   - dropped: closures that peers held and the ledger had lost.
@@ -113,6 +127,8 @@ package struct Governance: Sendable {
     /// Of agents that were registered anew under their name: the ordinal that they had first.
     private var lines: [UInt32: UInt32] = [:]
     package private(set) var incidents: [UInt64: Incident] = [:]
+    /// What detectors have found, by id: the entry.
+    package private(set) var found: [[UInt8]: UInt64] = [:]
     /// Epochs that have a certificate, and whether it is complete.
     package private(set) var certified: [Epoch: Bool] = [:]
     package private(set) var nextOrdinal: UInt32 = 1
@@ -217,20 +233,27 @@ package struct Governance: Sendable {
             // Applied already when it was commanded, or coming out of the journal.
             guard !gate.closures.contains(where: { $0.epoch == closure.epoch }) else { return }
             gate.pause(closure)
+        case .found(let finding, let number, let closure): take(finding, number, closure, entry)
         case .resumed(let epoch, let closures, _):
             for var closure in gate.resume(Set(closures), to: epoch) {
                 closure.until = entry.at
                 lifted.append(closure)
+                incidents[closure.incident]?.note(entry, .resumed(closure.epoch))
             }
         case .incidentOpened(let number, let title, let closure, let dataClass, let isLeak):
             incidents[number] = Incident(
                 number: number, title: title, state: .open, opened: entry.at, moved: entry.at, closure: closure, dataClass: dataClass,
                 author: entry.author, isLeak: isLeak)
-        case .incidentMoved(let number, let state):
-            incidents[number]?.state = state
-            incidents[number]?.moved = entry.at
+            incidents[number]?.note(entry, .opened)
+        case .incidentMoved(let number, let state): move(number, state, entry)
+        case .incidentNoted(let number, let text): incidents[number]?.note(entry, .noted(text))
+        case .incidentAssessed(let number, let exposure, let summary):
+            incidents[number]?.note(entry, .assessed(exposure: exposure, summary: summary))
+            // Assessed again, it stands where it stood.
+            if let state = incidents[number]?.state, state < .assessed { move(number, .assessed, entry) }
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
+            incidents[certificate.closure.incident]?.note(entry, .certified(certificate.epoch, isComplete: certificate.isComplete))
         case .readsRestored(let abandons, let adopts, _): readsRestored[abandons] = adopts
         case .policyApplied(let document, let over): policy = PolicyText(document, over: Set(over), index: entry.index)
         case .recordsChanged(let subjects, let purpose, let kind, let given): change(subjects, purpose, kind, given)
@@ -244,6 +267,32 @@ package struct Governance: Sendable {
             if !abandons.isEmpty { abandoned.insert(abandons) }
             gate.unseal(atLeast: epoch)
         }
+    }
+
+    private mutating func move(_ number: UInt64, _ state: IncidentState, _ entry: Entry) {
+        incidents[number]?.state = state
+        incidents[number]?.moved = entry.at
+        incidents[number]?.note(entry, .moved(to: state))
+    }
+
+    private mutating func take(_ finding: Finding, _ number: UInt64, _ closure: Closure?, _ entry: Entry) {
+        if incidents[number] == nil, let closure {
+            let dataClass = closure.selector.classes.count == 1 ? closure.selector.classes.first?.name ?? "" : ""
+            incidents[number] = Incident(
+                number: number, title: finding.sentence, state: .open, opened: entry.at, moved: entry.at, closure: closure.epoch, dataClass: dataClass, author: entry.author, isLeak: true)
+        }
+        incidents[number]?.findings += 1
+        incidents[number]?.note(entry, .found(finding))
+        found[finding.id] = entry.index
+        guard let closure, !gate.closures.contains(where: { $0.epoch == closure.epoch }) else { return }
+        gate.pause(closure)
+    }
+
+    /// The incident that a finding joins: not closed, and a closure of it in force stops all that this would. The newest, if there are several; nil: it opens one.
+    package func incident(of finding: Finding) -> UInt64? {
+        gate.closures.filter { closure in
+            closure.covers(finding.closure(.none, incident: 0, from: finding.at)) && incidents[closure.incident].map { $0.state != .closed } ?? false
+        }.map(\.incident).max()
     }
 
     private mutating func change(_ subjects: [String], _ purpose: String, _ kind: RecordKind, _ given: Bool) {
@@ -301,7 +350,8 @@ extension Entry {
     /// Whether it may change what anybody may do. A command that widens must have been written after the last such entry.
     package var changesPowers: Bool {
         switch deed {
-        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .certified: false
+        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .certified: false
+        case .found(_, _, let closure): closure != nil
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,

@@ -231,7 +231,14 @@ extension PolicyDocument {
 }
 
 extension PolicyDocument.LeakReaction {
+    private func isNoticed(asSoonAs other: PolicyDocument.LeakReaction) -> Bool {
+        guard let known = other.limit else { return true }
+        return limit?.isWithin(known) ?? false
+    }
+
     func closesAsMuch(as other: PolicyDocument.LeakReaction) -> Bool {
-        (close == .both || close == other.close) && (of == .everything || of == other.of)
+        // Without a limit it has never found anything.
+        if !other.detector.limits.isEmpty, other.limit == nil { return true }
+        return (close == .both || close == other.close) && (of == .everything || of == other.of) && isNoticed(asSoonAs: other)
     }
 }

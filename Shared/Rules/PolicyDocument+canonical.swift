@@ -112,7 +112,16 @@ extension PolicyDocument.Grant {
 extension PolicyDocument.LeakReaction {
     fileprivate var canonical: CanonicalJSON {
         let direction = close == .read ? "reading" : close == .capture ? "capture" : "both"
-        return .table([("close", .string(direction)), ("detector", .string(detector.rawValue)), ("of", .string(of.rawValue))])
+        return .table([("close", .string(direction)), ("detector", .string(detector.rawValue)), ("limit", limit?.canonical), ("of", .string(of.rawValue))])
+    }
+}
+
+extension LeakLimit {
+    fileprivate var canonical: CanonicalJSON {
+        .table([
+            ("events", events.map { CanonicalJSON("\($0)") }), ("per", .string(per.rawValue)), ("reads", reads.map { CanonicalJSON("\($0)") }),
+            ("subjects", subjects.map { CanonicalJSON("\($0)") }),
+        ])
     }
 }
 

@@ -159,11 +159,14 @@ extension PolicyDocument {
         package var detector: LeakDetector
         package var close: Direction
         package var of: Extent
+        /// Nil: of what has to be counted nothing is ever found.
+        package var limit: LeakLimit?
 
-        package init(_ detector: LeakDetector, close: Direction, of: Extent) {
+        package init(_ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil) {
             self.detector = detector
             self.close = close
             self.of = of
+            self.limit = limit
         }
     }
 }
@@ -297,7 +300,7 @@ package struct Group: Hashable, Sendable {
 
 /// What notices a leak.
 package enum LeakDetector: String, Hashable, Sendable, CaseIterable {
-    case audience, outsider, canary, breadth, drift, report
+    case audience, outsider, canary, breadth, drift, denied, report
 
     /// What its finding can name.
     package var extents: Set<Extent> {
@@ -307,7 +310,19 @@ package enum LeakDetector: String, Hashable, Sendable, CaseIterable {
         case .canary: [.everything, .class, .reader, .purpose, .subject]
         case .breadth: [.everything, .class, .reader, .purpose]
         case .drift: [.everything, .class, .subject]
+        case .denied: [.everything, .reader]
         case .report: [.everything, .class]
+        }
+    }
+}
+
+extension LeakDetector {
+    /// What its limit can speak of; empty: it has none.
+    package var limits: Set<String> {
+        switch self {
+        case .breadth: ["events", "subjects"]
+        case .denied: ["reads"]
+        case .audience, .outsider, .canary, .drift, .report: []
         }
     }
 }

@@ -10,7 +10,7 @@ import Gate
 /// purposes:   name, basis, classes
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
-/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject)
+/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -323,16 +323,45 @@ private struct Reading {
         return GrantRate(events: events, subjects: subjects, per: per)
     }
 
+    private mutating func limit(_ tree: Tree, of detector: LeakDetector) -> LeakLimit? {
+        guard !detector.limits.isEmpty else {
+            reader.complain(.inconsistent("a finding of '\(detector.rawValue)' has no limit: one is enough"), at: tree.place)
+            return nil
+        }
+        let known = detector.limits.sorted()
+        guard let fields = reader.fields(tree, of: "a limit", required: ["per"], optional: known) else { return nil }
+        guard let per = reader.choice(fields["per"], "period", of: GrantRate.Period.self) else { return nil }
+        guard known.contains(where: { fields[$0] != nil }) else {
+            reader.complain(.inconsistent("a limit of '\(detector.rawValue)' names \(known.joined(separator: " or "))"), at: tree.place)
+            return nil
+        }
+        var values: [String: Int] = [:]
+        for name in known {
+            guard let value = fields[name] else { continue }
+            guard let number = reader.count(value, "a number of \(name)") else { return nil }
+            values[name] = number
+        }
+        return LeakLimit(events: values["events"], subjects: values["subjects"], reads: values["reads"], per: per)
+    }
+
     private mutating func leaks(_ tree: Tree?) -> [PolicyDocument.LeakReaction] {
         var places: [LeakDetector: Place] = [:]
         var all: [PolicyDocument.LeakReaction] = []
         for item in reader.items(tree, of: "leaks", max: LeakDetector.allCases.count) {
-            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"]) else { continue }
+            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit"]) else { continue }
             let detector = reader.choice(fields["detector"], "detector", of: LeakDetector.self)
             let directions: [String: Direction] = ["reading": .read, "capture": .capture, "both": .both]
             let close = reader.known(fields["close"], "direction", among: directions.keys).first.flatMap { directions[$0.text] }
             let extent = reader.choice(fields["of"], "part of the flow", of: Extent.self)
             guard let detector, let close, let extent else { continue }
+            var limit: LeakLimit?
+            if let tree = fields["limit"] {
+                guard let read = self.limit(tree, of: detector) else { continue }
+                limit = read
+            } else if detector == .denied {
+                reader.complain(.inconsistent("'denied' needs a limit: {reads: 20, per: hour}"), at: item.place)
+                continue
+            }
             if let first = places.updateValue(item.place, forKey: detector) {
                 reader.complain(.duplicateName(detector.rawValue, what: "detector", first: first), at: item.place)
             } else if !detector.extents.contains(extent) {
@@ -341,7 +370,7 @@ private struct Reading {
             } else if extent == .reader || extent == .purpose, close != .read {
                 reader.complain(.inconsistent("nobody captures for a \(extent.rawValue): that closes reading"), at: fields["close"]?.place ?? item.place)
             } else {
-                all.append(.init(detector, close: close, of: extent))
+                all.append(.init(detector, close: close, of: extent, limit: limit))
             }
         }
         return all

@@ -107,6 +107,24 @@ package struct ReadTally: Sendable {
         return taken
     }
 
+    /// By all their grants together, with what a release that is not opened yet would add.
+    package func taken(by reader: String, since: WallTime, and more: [Part]) -> GrantTaken {
+        let grants = Set(records.keys.lazy.filter { $0.reader == reader }.map(\.grant)).union(running.values.lazy.filter { $0.reader == reader }.flatMap { $0.parts.map(\.grant) })
+        var all = GrantTaken()
+        for grant in grants {
+            let taken = taken(by: reader, grant, since: since)
+            all.events += taken.events
+            all.uncounted += taken.uncounted
+            all.subjects.formUnion(taken.subjects)
+        }
+        for part in more {
+            all.events += part.events
+            all.uncounted += part.uncounted
+            all.subjects.formUnion(part.subjects)
+        }
+        return all
+    }
+
     private mutating func note(_ key: Key, _ events: Int64, _ subjects: [String], _ uncounted: Int64, at now: WallTime) {
         let minute = now.nanoseconds / ReadTally.minute.nanoseconds
         records[key, default: Record()].minutes[minute, default: (0, 0)].events += events

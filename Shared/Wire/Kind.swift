@@ -34,6 +34,7 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case certificate = 36
     case query = 37
     case answer = 38
+    case finding = 39
     // Reading.
     case releaseRequest = 48
     case release = 49

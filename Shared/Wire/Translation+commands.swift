@@ -84,6 +84,39 @@ extension WireRecordsChanged {
     }
 }
 
+extension WireFinding {
+    package init(_ finding: Finding) {
+        id = Data(finding.id)
+        detector = finding.detector
+        sentence = finding.sentence
+        direction = WireDirection(finding.direction)
+        selector = WireSelector(finding.selector)
+        atUs = finding.at.microseconds
+    }
+
+    /// Nil: an id of another length, no detector, or more words than one sentence has.
+    package var value: Finding? {
+        guard id.count == Finding.idBytes, (1...Limits.nameBytesMax).contains(detector.utf8.count), !detector.contains(" "), sentence.utf8.count <= Limits.reasonBytesMax else { return nil }
+        return Finding(
+            id: [UInt8](id), detector: detector, sentence: sentence, direction: direction.value, selector: selector.value, at: WallTime(microseconds: atUs))
+    }
+}
+
+extension WireIncidentNote {
+    package init(_ number: UInt64, _ text: String) {
+        incident = number
+        self.text = text
+    }
+}
+
+extension WireIncidentAssessment {
+    package init(_ number: UInt64, _ exposure: [UInt8], _ summary: String) {
+        incident = number
+        self.exposure = Data(exposure)
+        self.summary = summary
+    }
+}
+
 extension WireSubjects {
     package init(_ subjects: [String]) { self.subjects = subjects }
 }
@@ -135,6 +168,11 @@ extension WireCommand {
         case .closeIncident(let number):
             closeIncident = WireCloseIncident()
             closeIncident.incident = number
+        case .reopenIncident(let number):
+            reopenIncident = WireCloseIncident()
+            reopenIncident.incident = number
+        case .noteIncident(let number, let text): noteIncident = WireIncidentNote(number, text)
+        case .assessIncident(let number, let exposure, let summary): assessIncident = WireIncidentAssessment(number, exposure, summary)
         case .changeOperators(let removed, let added):
             changeOperators = WireChangeOperators()
             changeOperators.remove = removed
@@ -196,6 +234,9 @@ extension WireCommand {
             return nodes.count == body.nodes.count ? .register(nodes) : nil
         case .remove(let body): return .remove(names: body.names)
         case .closeIncident(let body): return .closeIncident(body.incident)
+        case .reopenIncident(let body): return .reopenIncident(body.incident)
+        case .noteIncident(let body): return .noteIncident(body.incident, body.text)
+        case .assessIncident(let body): return body.exposure.count == 32 ? .assessIncident(body.incident, exposure: [UInt8](body.exposure), summary: body.summary) : nil
         case .changeOperators(let body):
             let added = body.add.compactMap(\.value)
             return added.count == body.add.count ? .changeOperators(removing: body.remove, adding: added) : nil

@@ -263,6 +263,13 @@ extension WireEntry {
             incidentMoved = WireIncidentMoved()
             incidentMoved.incident = number
             incidentMoved.state = state.rawValue
+        case .found(let finding, let number, let closure):
+            found = WireFound()
+            found.finding = WireFinding(finding)
+            found.incident = number
+            if let closure { found.closure = WireClosure(closure) }
+        case .incidentNoted(let number, let text): incidentNoted = WireIncidentNote(number, text)
+        case .incidentAssessed(let number, let exposure, let summary): incidentAssessed = WireIncidentAssessment(number, exposure, summary)
         case .certified(let certificate):
             certified = WireCertificate(certificate)
         case .readsRestored(let abandons, let adopts, let reason):
@@ -325,6 +332,13 @@ extension WireEntry {
         case .incidentMoved(let body):
             guard let state = IncidentState(rawValue: body.state) else { return nil }
             deed = .incidentMoved(number: body.incident, to: state)
+        case .found(let body):
+            guard let finding = body.finding.value else { return nil }
+            deed = .found(finding, incident: body.incident, closes: body.hasClosure ? body.closure.value : nil)
+        case .incidentNoted(let body): deed = .incidentNoted(number: body.incident, body.text)
+        case .incidentAssessed(let body):
+            guard body.exposure.count == 32 else { return nil }
+            deed = .incidentAssessed(number: body.incident, exposure: [UInt8](body.exposure), summary: body.summary)
         case .certified(let body): deed = .certified(body.value)
         case .unsealed(let body):
             deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason, abandons: [UInt8](body.abandons))

@@ -107,6 +107,39 @@ extension AuthorityTests {
         #expect(scene.refusals.isEmpty)
     }
 
+    @Test func `a finding closes at once, is answered when it is durable, and is one incident however often it comes`() throws {
+        func finding(_ id: UInt8, _ selector: Selector = Selector(classes: [DataClass("review")])) -> Finding {
+            Finding(id: .init(repeating: id, count: 16), detector: "outsider", sentence: "seen", direction: .both, selector: selector, at: scene.scribe.now)
+        }
+        func take(_ finding: Finding) { scene.authority.take(finding, from: Route(number: 1), at: Instant(nanoseconds: 1), wall: scene.scribe.now + .seconds(1)) }
+        take(finding(1))
+        #expect(scene.authority.governance.gate.closures.map(\.author) == ["detector outsider"] && scene.answers.isEmpty, "in force before it is durable")
+        take(finding(1))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.map(\.incident) == [1, 1] && Set(scene.answers.map(\.entry)).count == 1, "the same one")
+        take(finding(2))
+        take(finding(3, .everything))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.suffix(2).map(\.incident) == [1, 2] && scene.authority.governance.gate.closures.count == 2, "what is closed already joins; what is not closes")
+        // What two have lifted and is found again closes again.
+        try scene.approved(.resume(scene.authority.governance.gate.closures.map(\.epoch), reason: "mended", unseal: false))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.gate.closures.isEmpty)
+        take(finding(4))
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.answers.last?.incident == 3 && scene.authority.governance.gate.closures.count == 1)
+        // Thousands of one cause fill no ledger.
+        let (before, answered) = (scene.recorded, scene.answers.count)
+        for number in 0..<1_000 {
+            var more = finding(9)
+            (more.id[0], more.id[1]) = (UInt8(number % 256), UInt8(number / 256))
+            take(more)
+        }
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.recorded - before < Authority.findingsMax && scene.answers.count == answered + 1_000 && scene.authority.findingsCounted > 800)
+        #expect(scene.refusals.isEmpty, "\(scene.refusals)")
+    }
+
     /// What takes one person and is no pause.
     enum Removal: CaseIterable {
         case agent, `operator`, proposal, incident

@@ -4,7 +4,7 @@ import ledger
 import wire
 
 OPEN, APPLIED, EXPIRED, WITHDRAWN = "open", "applied", "expired", "withdrawn"
-KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "certified"}
+KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "incident_noted", "incident_assessed", "certified"}
 
 
 class Fold:
@@ -19,7 +19,7 @@ class Fold:
         self.enrolments, self.spent = {}, []
         self.nodes, self.names, self.lines, self.revoked = {}, {}, {}, set()
         self.closures, self.lifted = {}, []
-        self.incidents, self.certified = {}, {}
+        self.incidents, self.certified, self.found = {}, {}, {}
         self.dropped, self.abandoned, self.restored = set(), set(), {}
         self.policy, self.told, self.agreed, self.erased, self.holds = None, {}, {}, {}, {}
 
@@ -37,7 +37,7 @@ class Fold:
                 asked.resume.unseal = False
             else:
                 self.asked.pop(entry.proposal, None)
-        if deed not in KEEPS_POWERS and not (deed == "registered" and entry.registered.enrolment):
+        if deed not in KEEPS_POWERS and not (deed == "registered" and entry.registered.enrolment) and not (deed == "found" and not entry.found.HasField("closure")):
             self.powers = entry.index
         getattr(self, deed + "_")(entry, getattr(entry, deed), now)
         self.index = entry.index
@@ -133,6 +133,23 @@ class Fold:
     def incident_moved_(self, entry, deed, now):
         if (incident := self.incidents.get(deed.incident)) is not None:
             incident.update(state=deed.state, moved=now)
+
+    def found_(self, entry, deed, now):
+        assert entry.author == f"detector {deed.finding.detector}" and deed.finding.id not in self.found
+        self.found[deed.finding.id] = entry.index
+        if deed.incident not in self.incidents:
+            self.incidents[deed.incident] = {"state": "open", "opened": now, "moved": now, "closure": deed.closure.epoch, "leak": True}
+        if deed.HasField("closure"):
+            assert deed.closure.selector == deed.finding.selector and deed.closure.direction == deed.finding.direction
+            self.paused_(entry, deed.closure, now)
+
+    def incident_noted_(self, entry, deed, now):
+        assert entry.HasField("signed")
+
+    def incident_assessed_(self, entry, deed, now):
+        assert entry.HasField("signed")
+        if self.incidents[deed.incident]["state"] in ("open", "contained"):
+            self.incidents[deed.incident].update(state="assessed", moved=now)
 
     def certified_(self, entry, deed, now):
         self.certified[deed.epoch] = deed.complete

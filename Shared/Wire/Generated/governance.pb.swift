@@ -393,6 +393,30 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .holdLifted(newValue)}
   }
 
+  package var found: WireFound {
+    get {
+      if case .found(let v)? = _storage._deed {return v}
+      return WireFound()
+    }
+    set {_uniqueStorage()._deed = .found(newValue)}
+  }
+
+  package var incidentNoted: WireIncidentNote {
+    get {
+      if case .incidentNoted(let v)? = _storage._deed {return v}
+      return WireIncidentNote()
+    }
+    set {_uniqueStorage()._deed = .incidentNoted(newValue)}
+  }
+
+  package var incidentAssessed: WireIncidentAssessment {
+    get {
+      if case .incidentAssessed(let v)? = _storage._deed {return v}
+      return WireIncidentAssessment()
+    }
+    set {_uniqueStorage()._deed = .incidentAssessed(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -422,6 +446,9 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case readmitted(WireSubjects)
     case held(WireHold)
     case holdLifted(WireHold)
+    case found(WireFound)
+    case incidentNoted(WireIncidentNote)
+    case incidentAssessed(WireIncidentAssessment)
 
   }
 
@@ -726,8 +753,113 @@ package nonisolated struct WireIncidentMoved: Sendable {
 
   package var incident: UInt64 = 0
 
-  /// contained, assessed, notified, closed
+  /// open (again), contained, assessed, notified, closed
   package var state: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What a detector has noticed. Also what policy sends to control; the answer is an `Outcome` with its id.
+package nonisolated struct WireFinding: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 16 bytes, random. Sent again it is the same finding.
+  package var id: Data = Data()
+
+  /// audience, outsider, canary, breadth, drift, denied, report
+  package var detector: String = String()
+
+  /// For people; 2,000 bytes at most.
+  package var sentence: String = String()
+
+  /// What is to be closed for it.
+  package var direction: WireDirection = .unknown
+
+  package var selector: WireSelector {
+    get {_selector ?? WireSelector()}
+    set {_selector = newValue}
+  }
+  /// Returns true if `selector` has been explicitly set.
+  package var hasSelector: Bool {self._selector != nil}
+  /// Clears the value of `selector`. Subsequent reads from it will return its default value.
+  package mutating func clearSelector() {self._selector = nil}
+
+  package var atUs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _selector: WireSelector? = nil
+}
+
+/// Nobody signs it: it can only close. Its author is "detector " and the detector's name.
+package nonisolated struct WireFound: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var finding: WireFinding {
+    get {_storage._finding ?? WireFinding()}
+    set {_uniqueStorage()._finding = newValue}
+  }
+  /// Returns true if `finding` has been explicitly set.
+  package var hasFinding: Bool {_storage._finding != nil}
+  /// Clears the value of `finding`. Subsequent reads from it will return its default value.
+  package mutating func clearFinding() {_uniqueStorage()._finding = nil}
+
+  /// New with `closure`; else one that is open and whose closure in force stops as much.
+  package var incident: UInt64 {
+    get {_storage._incident}
+    set {_uniqueStorage()._incident = newValue}
+  }
+
+  /// Absent: the finding joins.
+  package var closure: WireClosure {
+    get {_storage._closure ?? WireClosure()}
+    set {_uniqueStorage()._closure = newValue}
+  }
+  /// Returns true if `closure` has been explicitly set.
+  package var hasClosure: Bool {_storage._closure != nil}
+  /// Clears the value of `closure`. Subsequent reads from it will return its default value.
+  package mutating func clearClosure() {_uniqueStorage()._closure = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireIncidentNote: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  package var text: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireIncidentAssessment: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// SHA-256 of the exposure as it was computed, 32 bytes.
+  package var exposure: Data = Data()
+
+  package var summary: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1052,6 +1184,30 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .liftHold(newValue)}
   }
 
+  package var reopenIncident: WireCloseIncident {
+    get {
+      if case .reopenIncident(let v)? = deed {return v}
+      return WireCloseIncident()
+    }
+    set {deed = .reopenIncident(newValue)}
+  }
+
+  package var noteIncident: WireIncidentNote {
+    get {
+      if case .noteIncident(let v)? = deed {return v}
+      return WireIncidentNote()
+    }
+    set {deed = .noteIncident(newValue)}
+  }
+
+  package var assessIncident: WireIncidentAssessment {
+    get {
+      if case .assessIncident(let v)? = deed {return v}
+      return WireIncidentAssessment()
+    }
+    set {deed = .assessIncident(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -1076,6 +1232,9 @@ package nonisolated struct WireCommand: Sendable {
     case readmit(WireSubjects)
     case hold(WireHold)
     case liftHold(WireHold)
+    case reopenIncident(WireCloseIncident)
+    case noteIncident(WireIncidentNote)
+    case assessIncident(WireIncidentAssessment)
 
   }
 
@@ -1752,6 +1911,8 @@ package nonisolated struct WireIncidentsQuery: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  package var incident: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2031,6 +2192,40 @@ package nonisolated struct WireIncident: Sendable {
   package var leak: Bool = false
 
   package var certificates: [UInt64] = []
+
+  package var findings: UInt64 = 0
+
+  /// Only in the answer about one.
+  package var steps: [WireIncidentStep] = []
+
+  /// Its closure is.
+  package var inForce: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireIncidentStep: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var entry: UInt64 = 0
+
+  package var atUs: Int64 = 0
+
+  package var author: String = String()
+
+  /// opened, found, moved, certified, resumed, noted, assessed
+  package var what: String = String()
+
+  /// The finding's sentence, the state, the note, the summary, the epoch.
+  package var text: String = String()
+
+  package var detector: String = String()
+
+  package var exposure: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2540,7 +2735,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0\u{1}found\0\u{3}incident_noted\0\u{3}incident_assessed\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -2926,6 +3121,45 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .ledgerKeyRetired(v)
           }
         }()
+        case 42: try {
+          var v: WireFound?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .found(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .found(v)
+          }
+        }()
+        case 43: try {
+          var v: WireIncidentNote?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .incidentNoted(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .incidentNoted(v)
+          }
+        }()
+        case 44: try {
+          var v: WireIncidentAssessment?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .incidentAssessed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .incidentAssessed(v)
+          }
+        }()
         default: break
         }
       }
@@ -3060,6 +3294,18 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case .ledgerKeyRetired?: try {
         guard case .ledgerKeyRetired(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+      }()
+      case .found?: try {
+        guard case .found(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 42)
+      }()
+      case .incidentNoted?: try {
+        guard case .incidentNoted(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 43)
+      }()
+      case .incidentAssessed?: try {
+        guard case .incidentAssessed(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
       }()
       default: break
       }
@@ -3782,6 +4028,224 @@ nonisolated extension WireIncidentMoved: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension WireFinding: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Finding"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}detector\0\u{1}sentence\0\u{1}direction\0\u{1}selector\0\u{3}at_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.detector) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.sentence) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.direction) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._selector) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.id.isEmpty {
+      try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
+    }
+    if !self.detector.isEmpty {
+      try visitor.visitSingularStringField(value: self.detector, fieldNumber: 2)
+    }
+    if !self.sentence.isEmpty {
+      try visitor.visitSingularStringField(value: self.sentence, fieldNumber: 3)
+    }
+    if self.direction != .unknown {
+      try visitor.visitSingularEnumField(value: self.direction, fieldNumber: 4)
+    }
+    try { if let v = self._selector {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if self.atUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireFinding, rhs: WireFinding) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.detector != rhs.detector {return false}
+    if lhs.sentence != rhs.sentence {return false}
+    if lhs.direction != rhs.direction {return false}
+    if lhs._selector != rhs._selector {return false}
+    if lhs.atUs != rhs.atUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireFound: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Found"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}finding\0\u{1}incident\0\u{1}closure\0")
+
+  fileprivate class _StorageClass {
+    var _finding: WireFinding? = nil
+    var _incident: UInt64 = 0
+    var _closure: WireClosure? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _finding = source._finding
+      _incident = source._incident
+      _closure = source._closure
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._finding) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._incident) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._closure) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._finding {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if _storage._incident != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._incident, fieldNumber: 2)
+      }
+      try { if let v = _storage._closure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireFound, rhs: WireFound) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._finding != rhs_storage._finding {return false}
+        if _storage._incident != rhs_storage._incident {return false}
+        if _storage._closure != rhs_storage._closure {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireIncidentNote: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".IncidentNote"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}text\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireIncidentNote, rhs: WireIncidentNote) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireIncidentAssessment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".IncidentAssessment"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}exposure\0\u{1}summary\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.exposure) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.summary) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if !self.exposure.isEmpty {
+      try visitor.visitSingularBytesField(value: self.exposure, fieldNumber: 2)
+    }
+    if !self.summary.isEmpty {
+      try visitor.visitSingularStringField(value: self.summary, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireIncidentAssessment, rhs: WireIncidentAssessment) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.exposure != rhs.exposure {return false}
+    if lhs.summary != rhs.summary {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Unsealed"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0\u{1}dropped\0\u{1}abandons\0")
@@ -4089,7 +4553,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{3}reopen_incident\0\u{3}note_incident\0\u{3}assess_incident\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4370,6 +4834,45 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .retireLedgerKey(v)
         }
       }()
+      case 42: try {
+        var v: WireCloseIncident?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .reopenIncident(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .reopenIncident(v)
+        }
+      }()
+      case 43: try {
+        var v: WireIncidentNote?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .noteIncident(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .noteIncident(v)
+        }
+      }()
+      case 44: try {
+        var v: WireIncidentAssessment?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .assessIncident(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .assessIncident(v)
+        }
+      }()
       default: break
       }
     }
@@ -4464,6 +4967,18 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .retireLedgerKey?: try {
       guard case .retireLedgerKey(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+    }()
+    case .reopenIncident?: try {
+      guard case .reopenIncident(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 42)
+    }()
+    case .noteIncident?: try {
+      guard case .noteIncident(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 43)
+    }()
+    case .assessIncident?: try {
+      guard case .assessIncident(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
     }()
     case nil: break
     }
@@ -5826,18 +6341,29 @@ nonisolated extension WireDeliveriesQuery: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension WireIncidentsQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".IncidentsQuery"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      default: break
+      }
+    }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireIncidentsQuery, rhs: WireIncidentsQuery) -> Bool {
+    if lhs.incident != rhs.incident {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6324,7 +6850,7 @@ nonisolated extension WireAgents: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireIncident: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Incident"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}title\0\u{1}state\0\u{3}opened_us\0\u{3}moved_us\0\u{1}closure\0\u{1}class\0\u{1}author\0\u{1}leak\0\u{1}certificates\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}title\0\u{1}state\0\u{3}opened_us\0\u{3}moved_us\0\u{1}closure\0\u{1}class\0\u{1}author\0\u{1}leak\0\u{1}certificates\0\u{1}findings\0\u{1}steps\0\u{3}in_force\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6342,6 +6868,9 @@ nonisolated extension WireIncident: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 8: try { try decoder.decodeSingularStringField(value: &self.author) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.leak) }()
       case 10: try { try decoder.decodeRepeatedUInt64Field(value: &self.certificates) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.findings) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.steps) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.inForce) }()
       default: break
       }
     }
@@ -6378,6 +6907,15 @@ nonisolated extension WireIncident: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.certificates.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.certificates, fieldNumber: 10)
     }
+    if self.findings != 0 {
+      try visitor.visitSingularUInt64Field(value: self.findings, fieldNumber: 11)
+    }
+    if !self.steps.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.steps, fieldNumber: 12)
+    }
+    if self.inForce != false {
+      try visitor.visitSingularBoolField(value: self.inForce, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -6392,6 +6930,69 @@ nonisolated extension WireIncident: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.author != rhs.author {return false}
     if lhs.leak != rhs.leak {return false}
     if lhs.certificates != rhs.certificates {return false}
+    if lhs.findings != rhs.findings {return false}
+    if lhs.steps != rhs.steps {return false}
+    if lhs.inForce != rhs.inForce {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireIncidentStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".IncidentStep"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0\u{3}at_us\0\u{1}author\0\u{1}what\0\u{1}text\0\u{1}detector\0\u{1}exposure\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.entry) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.author) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.what) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.detector) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.exposure) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.entry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entry, fieldNumber: 1)
+    }
+    if self.atUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 2)
+    }
+    if !self.author.isEmpty {
+      try visitor.visitSingularStringField(value: self.author, fieldNumber: 3)
+    }
+    if !self.what.isEmpty {
+      try visitor.visitSingularStringField(value: self.what, fieldNumber: 4)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 5)
+    }
+    if !self.detector.isEmpty {
+      try visitor.visitSingularStringField(value: self.detector, fieldNumber: 6)
+    }
+    if !self.exposure.isEmpty {
+      try visitor.visitSingularBytesField(value: self.exposure, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireIncidentStep, rhs: WireIncidentStep) -> Bool {
+    if lhs.entry != rhs.entry {return false}
+    if lhs.atUs != rhs.atUs {return false}
+    if lhs.author != rhs.author {return false}
+    if lhs.what != rhs.what {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.detector != rhs.detector {return false}
+    if lhs.exposure != rhs.exposure {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,175 @@
+import Chassis
+import Foundation
+import Gate
+import Identity
+import Logging
+import Messaging
+import Rules
+import SwiftProtobuf
+import Wire
+
+/// What policy's detectors have found, from the moment when reading is closed for it here until control's closure for it is in force.
+///
+/// Lives on the reactor's thread. Reading closes in process, at once, and waits neither for a disk nor for control: if control cannot be reached it stays closed.
+/// Beside that each finding is a file, so that a policy that is killed in between closes again when it starts.
+final class Findings {
+    private let fence: SharedFence
+    private let files: FindingFiles
+    private let logger: Logger
+    /// Not taken by control yet, by id.
+    private var open: [[UInt8]: Finding] = [:]
+    private var sentAt: Instant?
+    /// What was found already of what is closed: once is enough.
+    private var known: Set<Cause> = []
+    /// Further findings of a cause that is closed already.
+    private(set) var repeated: UInt64 = 0
+    private(set) var counts: [String: UInt64] = [:]
+
+    private struct Cause: Hashable {
+        let detector: String
+        let direction: Direction
+        let selector: Selector
+    }
+
+    /// Until an answer comes.
+    private static let sendEvery = Span.milliseconds(500)
+
+    init(_ files: FindingFiles, fence: SharedFence, logger: Logger) {
+        self.files = files
+        self.fence = fence
+        self.logger = logger
+        for finding in files.found {
+            open[finding.id] = finding
+            fence.change { $0.close(for: finding) }
+            logger.critical("FINDING of an earlier run, which control has not taken yet: reads stay closed: \(finding.sentence)")
+        }
+    }
+
+    var waiting: Int { open.count }
+
+    /// - Parameter known: The gate as it is in force: what it stops already is found once more only by another detector.
+    /// - Returns: false: it was found already, and is closed.
+    func take(_ detector: LeakDetector, _ reaction: PolicyDocument.LeakReaction, _ sentence: String, _ names: Selector, gate: GateState) -> Bool {
+        let finding = Finding(
+            id: [UInt8].random(Finding.idBytes), detector: detector.rawValue, sentence: String(sentence.prefix(500)), direction: reaction.close, selector: names.narrowed(to: reaction.of), at: Clock.wall())
+        let cause = Cause(detector: finding.detector, direction: finding.direction, selector: finding.selector)
+        let closure = finding.closure(.none, incident: 0, from: finding.at)
+        counts[finding.detector, default: 0] += 1
+        let isOpen = open.values.contains { $0.detector == finding.detector && $0.selector == finding.selector && $0.direction == finding.direction }
+        let isClosed = gate.closures.contains { $0.covers(closure) }
+        if !isClosed { known.remove(cause) }
+        guard !isOpen, known.insert(cause).inserted else {
+            repeated += 1
+            return false
+        }
+        fence.change { $0.close(for: finding) }
+        open[finding.id] = finding
+        sentAt = nil
+        files.keep(finding)
+        logger.critical("FINDING \(finding.detector): \(finding.sentence); reads closed in policy (\(finding.selector.words))")
+        return true
+    }
+
+    /// What to tell control now.
+    func due(at now: Instant) -> [Finding] {
+        guard !open.isEmpty, sentAt.map({ now - $0 >= Findings.sendEvery }) ?? true else { return [] }
+        sentAt = now
+        return open.values.sorted { $0.at < $1.at }
+    }
+
+    /// Control's ledger holds these, and what it says is closed is closed here: the gate decides from now on.
+    func handOver(_ governance: Governance, gate: GateState) {
+        guard !open.isEmpty else { return }
+        // A gate from before the finding was recorded would open what is closed.
+        let inForce = Set(gate.closures.map(\.epoch))
+        guard governance.gate.closures.allSatisfy({ inForce.contains($0.epoch) }) else { return }
+        for id in open.keys where governance.found[id] != nil {
+            open[id] = nil
+            files.drop(id)
+            fence.change { $0.handOver(id) }
+        }
+    }
+}
+
+extension Selector {
+    /// As much of it as the reaction is for. What the finding does not name, it cannot narrow.
+    fileprivate func narrowed(to extent: Extent) -> Selector {
+        switch extent {
+        case .everything: .everything
+        case .class: Selector(classes: classes)
+        case .reader: Selector(readers: readers)
+        case .purpose: Selector(purposes: purposes)
+        case .subject: Selector(subjects: subjects)
+        }
+    }
+
+    fileprivate var words: String {
+        let parts = [
+            ("class", classes.map(\.name)), ("reader", Array(readers)), ("purpose", Array(purposes)), ("subject", Array(subjects)),
+        ].filter { !$0.1.isEmpty }.map { "\($0.0) \($0.1.sorted().prefix(5).joined(separator: ", "))" }
+        return parts.isEmpty ? "everything" : parts.joined(separator: ", ")
+    }
+}
+
+/// Findings on their way to control, a file each, written beside everything else.
+final class FindingFiles: Sendable {
+    private enum Work: Sendable {
+        case keep(Finding)
+        case drop([UInt8])
+        case stop
+    }
+
+    private let folder: String
+    private let work = Queue<Work>()
+    private let logger: Logger
+    /// As the last run left them. One that cannot be read closes everything.
+    let found: [Finding]
+
+    init(_ folder: String, logger: Logger) throws {
+        self.folder = folder
+        self.logger = logger
+        do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]) } catch {
+            throw Complaint("cannot make \(folder): \(error.localizedDescription)")
+        }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".finding") }.sorted()
+        found = names.map { name in
+            let path = folder + "/" + name
+            if let data = FileManager.default.contents(atPath: path), let finding = (try? WireFinding(serializedBytes: data))?.value, FindingFiles.name(finding.id) == name { return finding }
+            logger.critical("\(path) is a finding that cannot be read: everything is closed for it. Control takes it as such; remove the file only when you know what it was")
+            return Finding(
+                id: FindingFiles.id(name) ?? [UInt8].random(Finding.idBytes), detector: LeakDetector.report.rawValue, sentence: "a finding of an earlier run cannot be read (\(name))", direction: .both, selector: .everything, at: Clock.wall())
+        }
+    }
+
+    func start() { startThread("findings") { [self] in run() } }
+    func stop() { work.put(.stop) }
+    func keep(_ finding: Finding) { work.put(.keep(finding)) }
+    func drop(_ id: [UInt8]) { work.put(.drop(id)) }
+
+    private static func name(_ id: [UInt8]) -> String { id.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + ".finding" }
+
+    private static func id(_ name: String) -> [UInt8]? {
+        let hex = Array(name.utf8.dropLast(".finding".utf8.count))
+        guard hex.count == Finding.idBytes * 2 else { return nil }
+        let bytes = stride(from: 0, to: hex.count, by: 2).compactMap { UInt8(String(decoding: hex[$0..<$0 + 2], as: UTF8.self), radix: 16) }
+        return bytes.count == Finding.idBytes ? bytes : nil
+    }
+
+    private func run() {
+        while true {
+            for item in work.takeAll() {
+                switch item {
+                case .keep(let finding):
+                    // Whoever is killed before this and told control nothing has closed nothing for good; its detector finds it again.
+                    do throws(SecretFileError) {
+                        var bytes = [UInt8]((try? WireFinding(finding).serializedData()) ?? Data())
+                        try SecretFile.write(SecretBytes(wiping: &bytes), to: folder + "/" + FindingFiles.name(finding.id))
+                        FaultPoint.pass("after-finding-kept")
+                    } catch { logger.error("a finding is not on the disk until control has it: \(error)") }
+                case .drop(let id): unlink(folder + "/" + FindingFiles.name(id))
+                case .stop: return
+                }
+            }
+        }
+    }
+}

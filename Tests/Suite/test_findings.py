@@ -1,0 +1,161 @@
+"""A leak is noticed by policy itself: reads close there at once, control closes what the document says, an incident opens, and a kill in between changes nothing."""
+
+import os
+
+import pytest
+from harness import wait_until
+from harness.agent import key, text
+from test_releases import DENIED, apply, document, grant, peer, read
+
+# What an agent sends of these is a review.
+RULES = [{"class": "activity", "kind": ["pointer", "key", "window", "presence"]}, {"class": "review", "source": ["review"]}]
+
+
+def limited(*grants, audience=3, leaks=(), **more):
+    """Reviews are for few."""
+    made = {**document(*grants, classes=("activity", "review"), **more), "rules": RULES, "leaks": list(leaks)}
+    made["classes"] = [{**c, "audience": audience if c["name"] == "review" else "unlimited"} for c in made["classes"]]
+    return made
+
+
+@pytest.fixture
+def reviewed(make_suite):
+    """A suite in which E1 and E2 typed, and E1 has a review, and one reader who may read it."""
+    suite = make_suite()
+    agents = [suite.agent(name, subject).run().expect(capturing=True) for name, subject in (("ann", "E1"), ("bob", "E2"))]
+    agents[0].send(text("a review of somebody", "review"), key("a"))
+    agents[1].send(key("b"))
+    suite.approved("register", "job", "--reader")
+    suite.approved("register", "clerk", "--reader", "--subject", "E3")
+    suite.grants = [grant("few", classes=["review", "activity"])]
+    apply(suite, limited(*suite.grants), "first.json")
+    wait_until(lambda: suite.vault_count() >= 2, "they are stored")
+    return suite
+
+
+def incident(suite, number=1):
+    return suite.cli("incident", "show", number, "--json").json
+
+
+def found(suite, detector):
+    """The steps of all incidents by which this detector closed something."""
+    listed = suite.cli("incidents", "--json").json.get("incidents", [])
+    return [step for one in listed for step in incident(suite, one["incident"]).get("steps", []) if step.get("detector") == detector]
+
+
+def closed(suite):
+    """What is closed, by whom."""
+    return [(c["author"], c["selector"]) for c in suite.cli("closures", "--json").json.get("closures", [])]
+
+
+def test_what_everybody_may_read_by_a_mistake_of_two_is_found_by_itself_and_everything_is_stopped(reviewed):
+    suite = reviewed
+    wait_until(lambda: suite.service_status("policy")["counters"].get("probes.denied", 0) > 2, "the outsider tries, and is denied")
+    assert closed(suite) == [], "the control: what few may read is no finding"
+    # Two operators let everybody read reviews.
+    apply(suite, limited(*suite.grants, grant("wiki-export", role="everyone", classes=["review"]), leaks=[{"detector": "outsider", "close": "both", "of": "everything"}]))
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector outsider", {})], "both directions, everybody"
+    suite.agents["ann"].expect(capturing=False)
+    shown = incident(suite)
+    assert shown["state"] in ("open", "contained") and shown["author"] == "detector outsider" and shown["leak"] and "class review" in shown["title"]
+    assert [s["what"] for s in shown["steps"]][0] == "found"
+    wait_until(lambda: incident(suite)["state"] == "contained", "its certificate is complete")
+    suite.expect_in_time(suite.cli("certificate", shown["closure"], "--json").json)
+    assert read(suite, classes=("review",), check=False).code != 0, "nobody reads, neither who might before"
+    said = suite.cli("incident", "show", 1).out
+    assert "72 h end" in said and "found" in said and "contained" in said, said
+    assert suite.cli("ledger", "verify").code == 0
+    # Found again and again it stays one incident.
+    probes = suite.service_status("policy")["counters"]["probes"]
+    wait_until(lambda: suite.service_status("policy")["counters"]["probes"] > probes + 2, "it goes on trying")
+    assert len(suite.cli("incidents", "--json").json["incidents"]) == 1
+    # Two say that it is mended: everything goes on.
+    apply(suite, limited(*suite.grants), "mended.json")
+    suite.resume()
+    assert read(suite, classes=("review",)).code == 0
+    suite.cli("incident", "note", 1, "--text", "the export's grant is gone")
+    suite.cli("incident", "close", 1)
+    assert incident(suite)["state"] == "closed"
+    suite.cli("incident", "reopen", 1)
+    assert [s["text"] for s in incident(suite)["steps"] if s["what"] in ("noted", "moved")] == ["contained", "the export's grant is gone", "closed", "open"]
+    assert suite.cli("ledger", "verify").code == 0
+
+
+def test_who_is_denied_often_is_found_at_the_limit_and_not_before_and_nobody_else_is_closed(reviewed):
+    suite = reviewed
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "denied", "close": "reading", "of": "reader", "limit": {"reads": 3, "per": "hour"}}]))
+    clerk = peer(suite, "clerk")
+
+    def ask():
+        clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
+        return clerk.expect("refused", of="releaseRequest")[1].code
+
+    assert [ask() for _ in range(3)] == [DENIED] * 3
+    # What is said after the third is said after all that the third caused.
+    assert suite.service_status("policy")["counters"].get("findings.denied", 0) == 0 and closed(suite) == [], "one short of it"
+    assert ask() in (DENIED, 16)
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector denied", {"readers": ["clerk"]})]
+    assert "clerk was denied 4 reads within a hour" in found(suite, "denied")[0]["text"]
+    assert read(suite, classes=("review",)).code == 0, "who did nothing reads on"
+    suite.agents["ann"].expect(capturing=True)
+    clerk.close()
+
+
+def test_who_would_read_of_too_many_is_found_before_the_first_byte(reviewed):
+    suite = reviewed
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {"subjects": 1, "per": "day"}}]))
+    assert read(suite, "--subject", "E1", classes=("activity",)).lines, "just short of it"
+    assert read(suite, "--subject", "E1", classes=("activity",)).lines, "the same again is no other"
+    assert closed(suite) == []
+    outcome = read(suite, classes=("activity",), check=False)
+    assert outcome.code != 0 and outcome.out == "", "nothing has left"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
+    assert "job would have read of 2 subjects within a day, and the limit is 1" in found(suite, "breadth")[0]["text"]
+    assert suite.cli("ledger", "verify").code == 0
+
+
+def test_policy_killed_between_finding_and_closure_is_closed_after_its_restart(reviewed):
+    suite = reviewed
+    leaks = [{"detector": "denied", "close": "reading", "of": "everything", "limit": {"reads": 0, "per": "hour"}}]
+    apply(suite, limited(*suite.grants, leaks=leaks))
+    # Control does not answer any more, as far as policy can tell; its lease lasts a moment yet.
+    suite.restart("policy", env={"SLUICE_FAULT": "after-finding-kept:1"})
+    clerk = peer(suite, "clerk")
+    suite.stop("control")
+    clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
+    wait_until(lambda: not suite.services["policy"].is_running, "policy is killed")
+    clerk.close()
+    kept = list((suite.home / "policy" / "findings").iterdir())
+    assert len(kept) == 1 and kept[0].stat().st_mode & 0o077 == 0
+    suite.cont("control")
+    suite.start("policy", wait=False)
+    wait_until(lambda: closed(suite), "what was found is closed")
+    assert [author for author, _ in closed(suite)] == ["detector denied"]
+    wait_until(lambda: not list((suite.home / "policy" / "findings").iterdir()), "control has it for good")
+    assert read(suite, classes=("review",), check=False).code != 0
+    assert len(suite.cli("incidents", "--json").json["incidents"]) == 1
+
+
+def test_control_killed_after_a_finding_is_told_again_and_reads_stay_closed_meanwhile(reviewed):
+    suite = reviewed
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "denied", "close": "reading", "of": "everything", "limit": {"reads": 0, "per": "hour"}}]))
+    suite.kill("control")
+    clerk = peer(suite, "clerk")
+    clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
+    clerk.expect("refused", of="releaseRequest")
+    wait_until(lambda: list((suite.home / "policy" / "findings").iterdir()), "it is on the disk")
+    suite.start("control", wait=False)
+    wait_until(lambda: closed(suite), "control closes")
+    assert read(suite, classes=("review",), check=False).code != 0
+    assert len(found(suite, "denied")) == 1
+    clerk.close()
+    # A finding that cannot be read closes everything.
+    suite.resume()
+    suite.terminate("policy")
+    (suite.home / "policy" / "findings" / f"{'ab' * 16}.finding").write_bytes(b"\xff\xff")
+    suite.start("policy", wait=False)
+    wait_until(lambda: closed(suite), "everything is closed")
+    assert closed(suite) == [("detector report", {})]
