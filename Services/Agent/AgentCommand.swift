@@ -156,12 +156,11 @@ struct AgentRun {
         try home.lock("lock")
         let keys = try KeyFile.load(folder + "/agent.secret")
         guard let server = CurveKey(z85: settings.serverKey) else { throw Complaint("serverKey in agent.json is no key") }
-        let ledger: VerifierKey
-        do { ledger = try VerifierKey(parsing: settings.ledgerKey) } catch { throw Complaint("ledgerKey in agent.json is no verifier key: \(error)") }
+        let ledger = LedgerPin(folder: folder, trust: try settings.trust, logger: logger)
         let spool = try Spool(path: folder + "/spool.sqlite")
         let kept = try spool.vaultProof()
         // What was accepted once is checked like what comes: the file may be anybody's. Without it no key is too old.
-        let accepted = kept.flatMap { try? VaultAnnouncement.check(WireEntryProof(serializedBytes: $0), ledger: ledger, accepted: nil) }
+        let accepted = kept.flatMap { try? VaultAnnouncement.check(WireEntryProof(serializedBytes: $0), ledger: ledger.everBelieved, accepted: nil) }
         if kept != nil, accepted == nil { logger.error("the vault key that was kept in the spool is not proven: the next one that is counts, however old") }
         let pin = ServerPin(folder: folder, pinned: server, ledger: ledger, logger: logger)
         let wakeup = try Wakeup()
@@ -170,7 +169,7 @@ struct AgentRun {
         let holder = PermitHolder(intervals: OpenIntervals(restoring: try spool.intervals()), epoch: try spool.epoch())
         let closed = DispatchSemaphore(value: 0)
         let recorder = Recorder(holder: holder) { closed.signal() }
-        let spoolThread = SpoolThread(path: folder, origin: ledger.name.description, recorder: recorder, settings: settings, news: news)
+        let spoolThread = SpoolThread(path: folder, origin: ledger.origin.description, recorder: recorder, settings: settings, news: news)
         let context = try Context()
 
         // Connect, and run until a signal, a failure, or the end of the input.

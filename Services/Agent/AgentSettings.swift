@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Messaging
 
 /// `agent.json` in an agent's home.
@@ -12,14 +13,24 @@ struct AgentSettings: Codable, Sendable {
     var ingest: String
     /// Ingest's public key, Z85: pinned, so that nobody else can hand out permits. Exchanged by ``ServerPin`` alone.
     var serverKey: String
-    /// Verifier key (C2SP) of control's ledger: pinned, so that nobody else can name the key that batches are sealed to.
+    /// Verifier key (C2SP) of control's ledger: pinned, so that nobody else can name the key that batches are sealed to. Exchanged by ``LedgerPin`` alone.
     var ledgerKey: String
+    /// All that count beside it, and what is known of them; absent: it alone.
+    var ledgerKeys: LedgerKeys?
     /// Bytes of sealed payloads on disk. Default 256 MiB. When it is full new events are refused, and counted.
     var spoolBytesMax: Int = 256 << 20
     /// Of the suite, milliseconds.
     var leaseMilliseconds: Int = 3_000
 
-    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, spoolBytesMax, leaseMilliseconds }
+    /// A ``LedgerTrust``, in texts.
+    struct LedgerKeys: Codable, Sendable {
+        /// The older first; begins with ``AgentSettings/ledgerKey``, or that was changed by hand, and counts alone.
+        var keys: [String]
+        var retired: [String]
+        var index: UInt64
+    }
+
+    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, ledgerKeys, spoolBytesMax, leaseMilliseconds }
 
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -27,6 +38,7 @@ struct AgentSettings: Codable, Sendable {
         ingest = try values.decode(String.self, forKey: .ingest)
         serverKey = try values.decode(String.self, forKey: .serverKey)
         ledgerKey = try values.decode(String.self, forKey: .ledgerKey)
+        ledgerKeys = try values.decodeIfPresent(LedgerKeys.self, forKey: .ledgerKeys)
         spoolBytesMax = try values.decodeIfPresent(Int.self, forKey: .spoolBytesMax) ?? 256 << 20
         leaseMilliseconds = try values.decodeIfPresent(Int.self, forKey: .leaseMilliseconds) ?? 3_000
     }
@@ -39,7 +51,25 @@ struct AgentSettings: Codable, Sendable {
             throw Complaint("cannot read \(path): \(TrustedNodes.reason(error)); 'sluice-agent join' and 'sluice register' make it")
         }
         guard CurveKey(z85: serverKey) != nil else { throw Complaint("\(path): serverKey is not 40 characters of Z85") }
+        do { _ = try trust } catch { throw Complaint("\(path): ledgerKey is no verifier key: \(error)") }
         guard spoolBytesMax >= 1 << 20 else { throw Complaint("\(path): spoolBytesMax is \(spoolBytesMax): at least 1,048,576 is expected") }
+    }
+
+    var trust: LedgerTrust {
+        get throws(VerifierKeyRefused) {
+            guard let ledgerKeys, ledgerKeys.keys.first == ledgerKey else { return LedgerTrust(try VerifierKey(parsing: ledgerKey)) }
+            return LedgerTrust(
+                try ledgerKeys.keys.map { key throws(VerifierKeyRefused) in try VerifierKey(parsing: key) },
+                retired: Set(try ledgerKeys.retired.map { key throws(VerifierKeyRefused) in try VerifierKey(parsing: key) }), index: ledgerKeys.index)
+        }
+    }
+
+    /// As they stand in agent.json.
+    static func fields(of trust: LedgerTrust) -> [String: Any] {
+        [
+            "ledgerKey": "\(trust.keys[0])",
+            "ledgerKeys": ["keys": trust.keys.map { "\($0)" }, "retired": trust.retired.map { "\($0)" }.sorted(), "index": Int(clamping: trust.index)],
+        ]
     }
 }
 

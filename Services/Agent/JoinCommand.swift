@@ -3,7 +3,9 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Messaging
+import SwiftProtobuf
 import Wire
 
 /// Makes this machine an agent: a key that never leaves it, and what the suite says to a token.
@@ -71,8 +73,9 @@ struct JoinCommand: ParsableCommand {
         let (settings, secret) = (home.file("agent.json"), home.file("agent.secret"))
         let agent = try AgentSettings(home: home.path)
         try home.lock("renew.lock")
-        guard isSame(JoinToken.anchor(of: agent.ledgerKey), token.anchor) else {
-            throw Complaint("this token is of another suite than \(settings): the key stays as it is")
+        guard let trust = try? agent.trust, trust.keys.contains(where: { isSame(JoinToken.anchor(of: "\($0)"), token.anchor) }) else {
+            throw Complaint(
+                "this token is of another suite than \(settings), or the key of its ledger was exchanged while this agent was off: let the agent run until it has met ingest, then say this again; the key stays as it is")
         }
         // Where a run that was cut off has left it: the same key with the same token hears the same again.
         let keys = try KeyFile.loadOrMake(secret + ".new")
@@ -175,17 +178,31 @@ struct JoinedSuite {
     /// - Throws: `Complaint` when it cannot be meant for this token.
     init(_ joined: WireJoined, token: JoinToken) throws(Complaint) {
         // The joining process is everybody's to reach, so it is not believed about the ledger: the token is, which came from an operator.
-        guard isSame(JoinToken.anchor(of: joined.controlKey), token.anchor) else {
+        guard let trust = JoinedSuite.trust(joined, token) else {
             throw Complaint("not joined: \(token.endpoint) names another ledger than the token; do not use this suite before its operators know why")
         }
         guard let ingestKey = CurveKey(joined.ingestKey), (1...Limits.nameBytesMax).contains(joined.name.utf8.count),
             (300...600_000).contains(joined.leaseMs), let ingest = JoinedSuite.address(joined.ingest, besides: token.endpoint)
         else { throw Complaint("not joined: what \(token.endpoint) answers makes no sense; is it newer than this program?") }
         name = joined.name
-        settings = [
+        let told: [String: Any] = [
             "name": name, "ingest": ingest, "serverKey": ingestKey.z85, "leaseMilliseconds": Int(joined.leaseMs), "origin": joined.origin,
-            "ledgerKey": joined.controlKey, "policyWitness": joined.policyWitness,
+            "policyWitness": joined.policyWitness,
         ]
+        settings = told.merging(AgentSettings.fields(of: trust)) { $1 }
+    }
+
+    /// From the key that the token names on, to those that count now: it may have been exchanged since the token was made.
+    private static func trust(_ joined: WireJoined, _ token: JoinToken) -> LedgerTrust? {
+        var named = [joined.controlKey]
+        for proof in joined.ledgerKeys {
+            guard case .ledgerKeyAnnounced(let deed)? = (try? WireEntry(serializedBytes: proof.entry.body))?.deed else { continue }
+            named += [deed.beside, deed.key]
+        }
+        guard let text = named.first(where: { isSame(JoinToken.anchor(of: $0), token.anchor) }), let key = try? VerifierKey(parsing: text) else { return nil }
+        var trust = LedgerTrust(key)
+        for proof in joined.ledgerKeys.prefix(Limits.ledgerKeyProofsMax) { _ = try? trust.take(proof) }
+        return trust
     }
 
     /// Where a service listens on every interface it is reached where the token was.

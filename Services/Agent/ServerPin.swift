@@ -17,13 +17,13 @@ final class ServerPin {
     /// What was offered and not taken.
     private(set) var refused: UInt64 = 0
     private let folder: String
-    private let ledger: VerifierKey
+    private let ledger: LedgerPin
     private let logger: Logger
     private var said: ServiceKeyNotProven?
     /// The announced key that was retired last. What was announced before is not taken any more.
     private var retired: ServiceKeyRetirement?
 
-    init(folder: String, pinned: CurveKey, ledger: VerifierKey, logger: Logger) {
+    init(folder: String, pinned: CurveKey, ledger: LedgerPin, logger: Logger) {
         self.folder = folder
         self.pinned = pinned
         self.ledger = ledger
@@ -32,7 +32,8 @@ final class ServerPin {
         if let data = FileManager.default.contents(atPath: retiredPath) {
             do throws(ServiceKeyNotProven) {
                 guard let proof = WireEntryProof(file: data) else { throw .entry(.unreadable) }
-                retired = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger)
+                // Accepted when it came, by a key that counted then.
+                retired = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger.everBelieved)
             } catch {
                 refused += 1
                 logger.error("\(retiredPath) retires no key of ingest: \(error)")
@@ -52,7 +53,7 @@ final class ServerPin {
     private var retiredPath: String { folder + "/server.retired" }
 
     private func check(_ proof: WireEntryProof) throws(ServiceKeyNotProven) -> ServiceKeyAnnouncement {
-        let next = try ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: announced)
+        let next = try ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger.keys, accepted: announced)
         if let retired, next.index < retired.index { throw .older(index: next.index, accepted: retired.index) }
         return next
     }
@@ -66,11 +67,11 @@ final class ServerPin {
             let next: ServiceKeyAnnouncement
             do throws(ServiceKeyNotProven) { next = try check(proof) } catch .older(let index, let accepted) {
                 // The one that counts since the newer was retired, and the one that this agent has.
-                guard accepted == retired?.index, let known = try? ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger, accepted: nil), known.key == pinned
+                guard accepted == retired?.index, let known = try? ServiceKeyAnnouncement.check(proof, of: "ingest", ledger: ledger.keys, accepted: nil), known.key == pinned
                 else { throw .older(index: index, accepted: accepted) }
                 return
             }
-            guard next != announced else { return }
+            guard next != announced else { return resign(proof) }
             announced = next
             // A kilobyte, once for each key that there ever is.
             try? proof.file?.write(to: URL(fileURLWithPath: proofPath), options: .atomic)
@@ -82,11 +83,17 @@ final class ServerPin {
         }
     }
 
+    /// The same entry: kept anew if what is kept was signed with a key of control's ledger that counts no more, or the next start would not believe it.
+    private func resign(_ proof: WireEntryProof) {
+        guard let data = FileManager.default.contents(atPath: proofPath), let kept = WireEntryProof(file: data), (try? ProvenEntry(kept, ledger: ledger.keys)) == nil else { return }
+        try? proof.file?.write(to: URL(fileURLWithPath: proofPath), options: .atomic)
+    }
+
     /// Takes what is offered as a key of ingest's that counts no more, if control's ledger says so. Of one under which ingest was met nothing changes:
     /// there would be none left.
     func take(retired proof: WireEntryProof) {
         do throws(ServiceKeyNotProven) {
-            let gone = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger)
+            let gone = try ServiceKeyRetirement.check(proof, of: "ingest", ledger: ledger.keys)
             guard let announced, announced.key == gone.key, announced.index < gone.index, gone.key != pinned else { return }
             self.announced = nil
             retired = gone

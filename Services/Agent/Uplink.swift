@@ -35,10 +35,11 @@ final class Uplink {
     private var requested = Instant(nanoseconds: 0)
     private var reconnected = Clock.now()
     private var window = UInt64(Limits.window)
-    /// Of control's ledger; pinned.
-    private let ledger: VerifierKey
+    private let ledger: LedgerPin
     private let name: String
     private var accepted: VaultAnnouncement?
+    /// As it was last offered: looked at again when another key of the ledger is known.
+    private var offered: WireEntryProof?
     private let pin: ServerPin
     private let rules: RulesReader
     /// Ingest knows this agent by its name, and has shown a proven key to seal to. Before that nothing is asked for.
@@ -54,7 +55,7 @@ final class Uplink {
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
     init(
-        link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: VerifierKey, accepted: VaultAnnouncement?, pin: ServerPin,
+        link: Link, recorder: Recorder, spool: SpoolThread, name: String, ledger: LedgerPin, accepted: VaultAnnouncement?, pin: ServerPin,
         rules: RulesReader, lease: Span,
         logger: Logger
     ) {
@@ -87,6 +88,7 @@ final class Uplink {
     private func welcomed(_ welcome: WireWelcome) {
         logger.info("connected as \(welcome.node)")
         pin.met(link.server)
+        takeLedgerKeys(welcome.ledgerKeys)
         takeServer(welcome.hasServer ? welcome.server : nil, retired: welcome.hasServerRetired ? welcome.serverRetired : nil)
         isNamed = welcome.node == name
         guard isNamed else {
@@ -104,9 +106,10 @@ final class Uplink {
 
     /// Takes the key to seal to, if control's ledger has announced it; else asks for nothing more.
     private func take(_ proof: WireEntryProof?) {
+        offered = proof
         do throws(AnnouncementRefused) {
             guard let proof else { throw .absent }
-            let announced = try VaultAnnouncement.check(proof, ledger: ledger, accepted: accepted)
+            let announced = try VaultAnnouncement.check(proof, ledger: ledger.keys, accepted: accepted)
             complaint = nil
             isTrusted = true
             guard announced != accepted else { return }
@@ -123,7 +126,16 @@ final class Uplink {
         if let retired { pin.take(retired: retired) }
         if let proof { pin.take(proof) }
         link.accept(pin.keys, at: Clock.now())
-        spool.set { $0.keysRefused = self.pin.refused }
+        spool.set { $0.keysRefused = self.pin.refused + self.ledger.refused }
+    }
+
+    /// Takes other keys of control's ledger, if it has announced or retired them itself.
+    private func takeLedgerKeys(_ proofs: [WireEntryProof]) {
+        let isChanged = ledger.take(proofs)
+        spool.set { $0.keysRefused = self.pin.refused + self.ledger.refused }
+        guard isChanged, isNamed, !isTrusted, let offered else { return }
+        take(offered)
+        renew(at: Clock.now())
     }
 
     /// Whoever hands out permits and cannot prove which key is the vault's may be anybody: what it permits is not captured.
@@ -144,6 +156,7 @@ final class Uplink {
             if !wasTrusted { renew(at: Clock.now()) }
         case .serverKey:
             let body = try message.body(WireServerKey.self)
+            if !body.ledgerKeys.isEmpty { takeLedgerKeys(body.ledgerKeys) }
             if body.hasServer || body.hasRetired { takeServer(body.hasServer ? body.server : nil, retired: body.hasRetired ? body.retired : nil) }
         case .grant: granted(try message.body(WireGrant.self))
         case .narrow:

@@ -24,6 +24,8 @@ enum AnnouncementRefused: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .absent: "ingest has named no vault key yet"
         case .unreadable: "the vault key that ingest names comes without a proof that can be read"
+        case .notProven(.note(.unsigned)):
+            "the vault key that ingest names is not signed with a key of control's ledger that this agent knows: if the key was exchanged more often while this agent was off than ingest can tell, join anew ('sluice enrol', then 'sluice-agent join' with an empty folder)"
         case .notProven(let why): "control's ledger does not prove the vault key that ingest names: \(why)"
         case .otherDeed: "the entry that ingest names announces no vault key"
         case .misplaced(let index, let proven): "the vault key's entry says that it is number \(index) and is proven as number \(proven)"
@@ -42,10 +44,10 @@ struct VaultAnnouncement: Hashable, Sendable {
 
     /// - Parameters:
     ///   - proof: What ingest gave, whoever that was.
-    ///   - ledger: Of control's ledger; pinned.
+    ///   - ledger: Keys that control's ledger is believed by; pinned, or proven by one that was.
     ///   - accepted: The one that was last taken.
     static func check(
-        _ proof: WireEntryProof, ledger: VerifierKey, accepted: VaultAnnouncement?
+        _ proof: WireEntryProof, ledger: [VerifierKey], accepted: VaultAnnouncement?
     ) throws(AnnouncementRefused) -> VaultAnnouncement {
         guard let entry = LedgerEntry(salt: [UInt8](proof.entry.salt), body: [UInt8](proof.entry.body)) else { throw .unreadable }
         let proven: UInt64

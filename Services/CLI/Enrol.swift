@@ -32,7 +32,13 @@ struct Enrol: ParsableCommand {
         let trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
         guard let server = trusted.key(of: SuiteHome.joining) else { throw Complaint("registry.json names no key of the joining process; 'sluice up' makes it") }
         let client = try connection.client()
-        let counting = try client.query(.serviceKeys(WireServiceKeysQuery())).serviceKeys.keys.filter { $0.service == SuiteHome.joining }.map(\.key)
+        let known = try client.query(.serviceKeys(WireServiceKeysQuery())).serviceKeys
+        let counting = known.keys.filter { $0.service == SuiteHome.joining }.map(\.key)
+        let ledgers = known.ledgers.map(\.key).filter { LedgerKeys.name(of: $0) == LedgerKeys.name(of: trusted.anchors.control) }
+        // Whoever joins begins with what the token names: never with a key that may have been stolen.
+        guard ledgers.isEmpty || ledgers.contains(trusted.anchors.control) else {
+            throw Complaint("registry.json names a key of control's ledger that does not count any more: take 'control' of its anchors over from registry.json on control's machine")
+        }
         // An older control says nothing of it.
         guard counting.isEmpty || counting.contains(Data(server.bytes)) else {
             throw Complaint("registry.json names a key of the joining process that does not count any more: 'sluice service-key prove join', and 'pin join FILE' here")

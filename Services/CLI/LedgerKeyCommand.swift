@@ -9,20 +9,24 @@ import Wire
 /// Exchanging a key that a ledger is signed or cosigned with, without a stop: announced by two, taken up where it lies, and then the older retired by one.
 struct LedgerKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ledger-key", abstract: "The keys that policy's ledger is signed with, and both are cosigned with: list, exchange.",
+        commandName: "ledger-key", abstract: "The keys that the ledgers are signed and cosigned with: list, exchange.",
         discussion: """
             EXAMPLE
               sluice ledger-key new policy.ledger        # on policy's machine: makes the next key and proposes it; another operator approves
               sluice ledger-key use policy.ledger        # there: policy signs with it while it runs
               sluice ledger-key retire policy.ledger     # what the older signs from now on counts no more
 
-            policy.ledger signs the record of reads, control.witness cosigns it; policy.witness cosigns control's ledger. What was signed before stays good. The key of
-            control's own ledger is named by agents, tokens and certificates, and is not exchanged so.
+            policy.ledger signs the record of reads, control.witness cosigns it; control.ledger signs what was decided, and certificates; policy.witness cosigns it. What was
+            signed before stays good.
+
+            From 'use control.ledger' on control signs with both keys, and agents and services hear of the newer by the older's own word, also those that were away
+            meanwhile (up to eight exchanges; after that an agent joins anew). Retire the older when nobody is left who knows it alone and cannot hear.
             """,
         subcommands: [List.self, New.self, Announce.self, Use.self, Retire.self], defaultSubcommand: List.self)
 
     /// Which key: the service that has it, and what for.
     enum Which: String, CaseIterable, ExpressibleByArgument {
+        case controlLedger = "control.ledger"
         case policyLedger = "policy.ledger"
         case policyWitness = "policy.witness"
         case controlWitness = "control.witness"
@@ -33,6 +37,7 @@ struct LedgerKeyCommand: ParsableCommand {
         /// As registry.json names it.
         var anchor: WritableKeyPath<TrustedNodes.Anchors, String> {
             switch self {
+            case .controlLedger: \.control
             case .policyLedger: \.policy
             case .policyWitness: \.policyWitness
             case .controlWitness: \.controlWitness
@@ -120,13 +125,17 @@ struct LedgerKeyCommand: ParsableCommand {
             let registry = try ServiceHost.verifier(trusted.anchors[keyPath: which.anchor])
             let key = "\(try LedgerKey.load(next, name: registry.name, registry.algorithm).verifier)"
             // The service looks into the ledger itself: on a machine without an operator's key this is left to it.
+            var counting: [String]?
             if files.fileExists(atPath: home.key(connection.operatorName)) {
-                guard try which.counting(connection).contains(where: { $0.key == key }) else {
+                counting = try which.counting(connection).map(\.key)
+                guard counting?.contains(key) ?? true else {
                     throw Complaint("the next key of \(which.rawValue) does not count yet: another operator must approve it ('sluice proposals')")
                 }
             }
             // Whenever this ends, the service has a whole key to start with. The first of all stays in the keys folder.
-            if files.fileExists(atPath: present) {
+            // One that was given up before it took another's place is not kept in its stead.
+            let isGivenUp = counting.map { known in (try? LedgerKey.load(present, name: registry.name, registry.algorithm)).map { !known.contains("\($0.verifier)") } ?? false } ?? false
+            if files.fileExists(atPath: present), !isGivenUp {
                 let before = home.ledgerKeyBefore(which.service, which.what)
                 unlink(before)
                 guard link(present, before) == 0 else { throw Complaint("cannot keep \(present): \(String(cString: strerror(errno)))") }
@@ -134,7 +143,7 @@ struct LedgerKeyCommand: ParsableCommand {
             guard rename(next, present) == 0 else { throw Complaint("cannot exchange \(present): \(String(cString: strerror(errno)))") }
             trusted.anchors[keyPath: which.anchor] = key
             try trusted.write(to: path)
-            print("\(which.service) signs with \(key) within a second; then: sluice ledger-key retire \(which.rawValue)")
+            print("\(which.service) signs with \(key)\(which == .controlLedger ? " too" : "") within a second; then: sluice ledger-key retire \(which.rawValue)")
         }
     }
 
@@ -165,6 +174,20 @@ struct LedgerKeyCommand: ParsableCommand {
             if let verifier = try? VerifierKey(parsing: body.key), let signer = try? LedgerKey.load(next, name: verifier.name, verifier.algorithm), signer.verifier == verifier {
                 unlink(next)
             }
+            if which == .controlLedger, let left = known.first(where: { $0.key != body.key })?.key { try LedgerKeyCommand.goBack(from: body.key, to: left, connection.folder) }
         }
+    }
+
+    /// Control signed with both: if the newer was given up, the one before is what its file and registry.json name.
+    private static func goBack(from gone: String, to left: String, _ home: Home) throws {
+        var trusted = try TrustedNodes(contentsOf: home.file("registry.json"))
+        guard trusted.anchors.control == gone, let key = try? VerifierKey(parsing: left) else { return }
+        let (present, before) = (home.takenUpLedgerKey("control", "ledger"), home.ledgerKeyBefore("control", "ledger"))
+        func holds(_ path: String, _ text: String) -> Bool { (try? LedgerKey.load(path, name: key.name, key.algorithm)).map { "\($0.verifier)" == text } ?? false }
+        if holds(present, gone) {
+            if holds(before, left) { rename(before, present) } else if holds(home.firstLedgerKey("control", "ledger"), left) { unlink(present) }
+        }
+        trusted.anchors.control = left
+        try trusted.write(to: home.file("registry.json"))
     }
 }

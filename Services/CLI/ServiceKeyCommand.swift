@@ -221,7 +221,7 @@ struct ServiceKeyCommand: ParsableCommand {
             guard let data = FileManager.default.contents(atPath: file), let proof = WireEntryProof(file: data) else { throw Complaint("\(file) is no proof with its entry") }
             let announced: ServiceKeyAnnouncement
             do {
-                announced = try ServiceKeyAnnouncement.check(proof, of: service, ledger: ServiceHost.verifier(trusted.anchors.control), accepted: nil)
+                announced = try ServiceKeyAnnouncement.check(proof, of: service, ledger: PinnedLedgerKeys.known(in: folder, else: ServiceHost.verifier(trusted.anchors.control)), accepted: nil)
             } catch let error as ServiceKeyNotProven { throw Complaint("\(file) names no key of \(service): \(error)") }
             try TrustedNodes.name(announced.key, for: service, in: folder)
             if json { return try Show.json(["service": service, "key": announced.key.z85]) }

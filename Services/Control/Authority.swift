@@ -49,6 +49,8 @@ final class Authority {
     var readsRestored: () -> Void = {}
     /// Others count of those that ledgers are signed with.
     var ledgerKeysChanged: () -> Void = {}
+    /// The keys that this ledger is signed with now; empty: not known.
+    var signing: () -> [String] = { [] }
 
     /// Of the newest entry, durable or not.
     private var index: UInt64
@@ -216,7 +218,8 @@ final class Authority {
     var claimed: Losses.Claimed? { losses.claimed }
 
     private var planning: Planning {
-        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare, reading: reading)
+        Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare, reading: reading,
+            signing: signing())
     }
 
     private func admit(_ order: Order, narrows: Bool) throws(Refused) {
@@ -545,9 +548,10 @@ final class Authority {
     /// What narrowed while something that widens waited for the disk was applied before it, and must not be undone by it: an agent that was removed
     /// before its registration was durable stays removed.
     private func catchUp() {
-        let (seal, commanded, keys) = (governance.gate.seal, governance.operators, governance.serviceKeys)
+        let (seal, commanded, keys, ledgers) = (governance.gate.seal, governance.operators, governance.serviceKeys, governance.ledgerKeys)
         governance = planned
         if let seal { governance.seal(seal) }
+        if governance.ledgerKeys != ledgers { ledgerKeysChanged() }
         guard governance.operators != commanded || governance.serviceKeys != keys else { return }
         known = KnownOperators(governance.operators)
         operatorsChanged()

@@ -108,7 +108,7 @@ extension Refused {
         switch error {
         case .unfit: self.init(.invalid, "this is no verifier key of the kind that \(name) has")
         case .unknownName:
-            self.init(.invalid, "no key is exchanged under the name '\(name)': 'sluice ledger-key list' shows those that are; that of control's own ledger is named by agents and tokens")
+            self.init(.invalid, "no key is exchanged under the name '\(name)': 'sluice ledger-key list' shows those that are")
         case .underWay: self.init(.invalid, "\(name) has two keys already: retire the older first ('sluice ledger-key retire')")
         case .besideAnother: self.init(.invalid, "\(name) has another key by now than the one that is to be exchanged: look again ('sluice ledger-key list')")
         case .known: self.init(.revokedKey, "this key counts already, or was retired and never comes back")

@@ -29,12 +29,12 @@ struct ControlService: ParsableCommand {
         guard let ingestKey = trusted.key(of: "ingest") else { throw Complaint("registry.json names no key of ingest; 'sluice up' makes it") }
         let wakeup = try Wakeup()
         let news = Mailbox<Journal.News>(wakeup: wakeup)
-        let signer = try LedgerKey.load(host.home.ledgerKey("control"), as: ServiceHost.verifier(trusted.anchors.control))
+        let signers = try LedgerKey.all(host.home, "control", "ledger", as: ServiceHost.verifier(trusted.anchors.control))
         let keys = PolicyWitness.Keys(
-            control: signer.verifier, policy: try ServiceHost.verifier(trusted.anchors.policy),
+            control: signers[0].verifier, policy: try ServiceHost.verifier(trusted.anchors.policy),
             policyWitness: try ServiceHost.verifier(trusted.anchors.policyWitness),
             own: try LedgerKey.load(host.home.witnessKey("control"), as: ServiceHost.verifier(trusted.anchors.controlWitness)))
-        let journal = try Journal(folder: host.folder(), signer: signer, keys: keys, news: news)
+        let journal = try Journal(folder: host.folder(), signers: signers, keys: keys, news: news)
         var fold = GovernanceFold()
         var statements = Statements()
         if try journal.replay(&fold, &statements) == 0 { try journal.begin(Beginning.entries(trusted), &fold) }
@@ -61,6 +61,9 @@ struct ControlService: ParsableCommand {
                 authority.governance.ledgerKeys.current[keys.own.verifier.name.description] ?? []
             } use: { journal.cosign(with: $0) }
             sessions.cosigner = { witnessRing.present }
+            let ledgerRing = LedgerKeyRing(host, "ledger", present: signers[0].verifier) {
+                authority.governance.ledgerKeys.current[signers[0].verifier.name.description] ?? []
+            } use: { journal.sign(by: authority.governance.ledgerKeys, also: $0) }
             var failure = false
             ring.failed = { why in
                 host.logger.critical("\(why)")
@@ -74,7 +77,7 @@ struct ControlService: ParsableCommand {
             reactor.watch(binder)
             reactor.every(.milliseconds(10)) { sessions.tick(at: $0) }
             reactor.every(.milliseconds(10)) { ring.tick(at: $0) }
-            reactor.every(.milliseconds(100)) { _ in witnessRing.tick() }
+            reactor.every(.milliseconds(100)) { _ in for ring in [ledgerRing, witnessRing] { ring.tick() } }
             try host.proveClosed(settings.control, session, context, admission)
             return reactor
         }

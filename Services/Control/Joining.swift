@@ -14,6 +14,8 @@ final class Joining {
     private let suite: WireJoined
     /// The key that ingest goes by now.
     var ingestKey: () -> CurveKey?
+    /// The newest key that control's ledger is signed with, as text.
+    var ledgerKey: () -> String? = { nil }
     /// Keys whose entry is on its way to the disk, and who waits for it.
     private var underWay: [[UInt8]: [Waiter]] = [:]
     /// The machine is registered, and that is durable.
@@ -80,7 +82,7 @@ final class Joining {
         body.ordinal = node.ordinal
         if let beginning = authority.governance.beginning {
             body.origin = beginning.origin
-            body.controlKey = beginning.controlKey
+            body.controlKey = ledgerKey() ?? beginning.controlKey
             let witness = beginning.policyWitness
             body.policyWitness = authority.governance.ledgerKeys.current[LedgerKeys.name(of: witness)]?.last ?? witness
         }

@@ -17,6 +17,8 @@ struct Recorded: Sendable {
     /// Nodes that its certificate names: what it weighs.
     let nodes: Int
     let certificate: UInt64?
+    /// Verifier key that is announced or retired.
+    let ledgerKey: String?
 
     init(_ entry: Entry, signed: WireSignedCommand?) throws {
         var body = WireEntry(entry)
@@ -26,6 +28,11 @@ struct Recorded: Sendable {
         recorded.salt = Data([UInt8].random(LedgerEntry.saltBytes))
         recorded.body = try body.serializedData()
         wire = recorded
+        ledgerKey =
+            switch entry.deed {
+            case .ledgerKeyAnnounced(let key, _), .ledgerKeyRetired(let key): key
+            default: nil
+            }
         if case .certified(let made) = entry.deed {
             nodes = made.agents.count
             certificate = made.epoch.number
@@ -48,6 +55,8 @@ final class Journal: Sendable {
         case unreserved(String)
         /// They are reserved again, and no entry waits.
         case reserved
+        /// The same entries, signed with other keys.
+        case signed(checkpoint: Data)
         /// Entries for a follower.
         case page(Route, [WireRecordedEntry], last: UInt64, checkpoint: Data)
         case certificate(Route, WireCertificate?)
@@ -71,6 +80,7 @@ final class Journal: Sendable {
         case joined(Route, WireJoined, vaultKey: UInt64, serverKey: UInt64?)
         case anchor(WireAnchor, restored: [[UInt8]: [UInt8]], abandoned: Set<[UInt8]>, keys: LedgerKeys)
         case cosigner(NoteSigner)
+        case keys(LedgerKeys, also: NoteSigner?)
         case certificate(Route, UInt64)
         case certificateFile(Route, UInt64)
         case stop
@@ -79,7 +89,14 @@ final class Journal: Sendable {
     /// For tests, which make it full.
     let database: any DatabaseWriter
     private let ledger: LedgerStore
-    private let signer: NoteSigner
+    /// Of this ledger.
+    private let origin: KeyName
+    /// All of its keys that lie here, and those of them that it is signed with: two while one is exchanged for the other.
+    private let signers: Mutex<(all: [NoteSigner], present: [NoteSigner])>
+    /// What proves each change of these keys, in order: made when the key before can still sign for it, and kept for who sleeps meanwhile.
+    private let keyProofs = Mutex<[(index: UInt64, proof: WireEntryProof)]>([])
+    /// Changes that are not proven yet. Until they are no key stops to sign.
+    private let unproven = Mutex<Set<UInt64>>([])
     private let reserve: String
     private let path: String
     private let news: Mailbox<News>
@@ -97,16 +114,19 @@ final class Journal: Sendable {
     /// Released when the disk is full, so that a pause can still be recorded.
     private static let reserveBytes = 4 << 20
 
-    init(folder: String, signer: NoteSigner, keys: PolicyWitness.Keys, news: Mailbox<News>) throws {
+    /// - Parameter signers: The keys of this ledger that lie here, the one that registry.json names first. Not empty.
+    init(folder: String, signers: [NoteSigner], keys: PolicyWitness.Keys, news: Mailbox<News>) throws {
         self.news = news
-        self.signer = signer
+        origin = signers[0].verifier.name
+        self.signers = Mutex((signers, [signers[0]]))
         reserve = folder + "/reserve"
         path = folder + "/ledger.sqlite"
         guard !FileManager.default.fileExists(atPath: folder + "/journal.sqlite") else {
             throw Complaint("\(folder)/journal.sqlite was made by an older Sluice, whose entries nobody signed: begin anew with another --home, or move it away")
         }
-        database = try SQLiteStore.open(path, version: 2) { step, db in
+        database = try SQLiteStore.open(path, version: 3) { step, db in
             if step == 2 { try db.execute(sql: "ALTER TABLE journal ADD COLUMN witnessed BLOB") }
+            if step == 3 { try db.execute(sql: "CREATE TABLE ledger_key (number INTEGER PRIMARY KEY, proof BLOB NOT NULL) STRICT") }
             guard step == 1 else { return }
             try LedgerStore.createTables(in: db)
             try db.execute(
@@ -131,6 +151,13 @@ final class Journal: Sendable {
             guard let known = try? SignedNote(parsing: [UInt8](note)) else { throw StoreError.damaged(path: path, "the checkpoint that policy has cosigned cannot be read") }
             cosigned.withLock { $0 = known }
         }
+        let proofs = try SQLiteStore.naming(path) { [database] in
+            try database.read { db in try Row.fetchAll(db, sql: "SELECT number, proof FROM ledger_key ORDER BY number").map { (UInt64($0[0] as Int64), $0[1] as Data) } }
+        }
+        for (index, bytes) in proofs {
+            guard let proof = try? WireEntryProof(serializedBytes: bytes) else { throw StoreError.damaged(path: path, "the proof of the key that entry \(index) changed cannot be read") }
+            keyProofs.withLock { $0.append((index, proof)) }
+        }
         allocateReserve()
     }
 
@@ -149,7 +176,14 @@ final class Journal: Sendable {
                 var wire = WireRecordedEntry()
                 wire.salt = Data(entry.salt)
                 wire.body = Data(entry.body)
-                do { statements.note(wire, try fold.take(wire)) } catch { throw StoreError.damaged(path: path, "\(error)") }
+                do {
+                    let taken = try fold.take(wire)
+                    statements.note(wire, taken)
+                    switch taken.deed {
+                    case .ledgerKeyAnnounced(let key, _), .ledgerKeyRetired(let key): noteChange(of: key, at: index)
+                    default: break
+                    }
+                } catch { throw StoreError.damaged(path: path, "\(error)") }
             }
             from = page.upperBound
             statements.keep(fold.governance.proposals)
@@ -158,7 +192,12 @@ final class Journal: Sendable {
             throw StoreError.damaged(path: path, "its hashes are not those of its entries")
         }
         durable.withLock { $0 = (size, Data()) }
-        if size > 0 { try sign(size) }
+        guard size > 0 else { return size }
+        guard choose(fold.governance.ledgerKeys) else {
+            throw Complaint("none of the keys of control's ledger that lie here counts by it (\(fold.governance.ledgerKeys.verifiers(origin).map(\.description).joined(separator: ", "))): put the right one back")
+        }
+        try sign(size)
+        _ = try naming { try proveKeys() }
         return size
     }
 
@@ -183,9 +222,62 @@ final class Journal: Sendable {
     }
 
     private func sign(_ size: UInt64) throws {
-        let checkpoint = Checkpoint(origin: signer.verifier.name, size: size, root: try ledger.root(at: size))
-        let note = try SignedNote(text: checkpoint.text, signatures: [signer.sign(checkpoint.text, at: 0)])
+        let checkpoint = Checkpoint(origin: origin, size: size, root: try ledger.root(at: size))
+        let note = try SignedNote(text: checkpoint.text, signatures: signers.withLock { $0.present }.map { try $0.sign(checkpoint.text, at: 0) })
         durable.withLock { $0 = (size, Data(note.bytes)) }
+    }
+
+    // MARK: The keys that it is signed with
+
+    /// What is signed with now, the older first.
+    var signing: [VerifierKey] { signers.withLock { $0.present.map(\.verifier) } }
+
+    /// Changes of the keys that are newer than an entry, each with what proves it, in order.
+    func keyProofs(after index: UInt64) -> [WireEntryProof] {
+        keyProofs.withLock { $0.filter { $0.index > index }.suffix(Limits.ledgerKeyProofsMax).map(\.proof) }
+    }
+
+    /// Signs with those keys that count from here on.
+    ///
+    /// - Parameter signer: That has been laid here.
+    func sign(by keys: LedgerKeys, also signer: NoteSigner? = nil) { post(.keys(keys, also: signer)) }
+
+    /// Keys that count and lie here sign, all of them.
+    ///
+    /// - Returns: false: there is none, and what signs goes on.
+    private func choose(_ keys: LedgerKeys) -> Bool {
+        let counting = keys.verifiers(origin)
+        let isChosen = signers.withLock { signers in
+            // A ledger that names none was made by who knew no exchange: what the registry names signs.
+            let chosen = counting.isEmpty ? Array(signers.all.prefix(1)) : counting.compactMap { key in signers.all.first { $0.verifier == key } }
+            if !chosen.isEmpty { signers.present = chosen }
+            return !chosen.isEmpty
+        }
+        // What policy has cosigned may be signed with any of them, and says the same of this ledger.
+        let own = signers.withLock { $0.all.map(\.verifier) } + counting + keys.retiredVerifiers.filter { $0.name == origin }
+        witness.withLock { $0.keys.control = own }
+        return isChosen
+    }
+
+    private func noteChange(of key: String, at index: UInt64) {
+        guard LedgerKeys.name(of: key) == origin.description, !keyProofs.withLock({ $0.contains { $0.index == index } }) else { return }
+        unproven.withLock { _ = $0.insert(index) }
+    }
+
+    /// Proves what has changed, under what was signed last, and keeps it.
+    ///
+    /// - Returns: false: there was no room.
+    private func proveKeys() throws -> Bool {
+        for index in unproven.withLock({ $0.sorted() }) {
+            let (last, checkpoint) = durable.withLock { $0 }
+            guard index <= last, let proof = try proof(of: index, under: SignedNote(parsing: [UInt8](checkpoint))) else { continue }
+            do {
+                try database.write { db in try db.execute(sql: "INSERT OR IGNORE INTO ledger_key VALUES (?, ?)", arguments: [Int64(index), proof.serializedData() as Data]) }
+            } catch let error as DatabaseError where error.isFull { return false }
+            keyProofs.withLock { $0.append((index, proof)) }
+            unproven.withLock { _ = $0.remove(index) }
+        }
+        return true
     }
 
     /// What control has signed last.
@@ -279,9 +371,10 @@ final class Journal: Sendable {
         var unwritten: [Recorded] = []
         var isReserved = true
         var stopping = false
+        var keys: LedgerKeys?
         while !stopping || !unwritten.isEmpty {
             // When the disk is full, try again soon; it is not an event that anybody reports.
-            _ = unwritten.isEmpty && isReserved ? waiting.wait(timeout: .distantFuture) : waiting.wait(timeout: .now() + .milliseconds(250))
+            _ = unwritten.isEmpty && isReserved && keys == nil ? waiting.wait(timeout: .distantFuture) : waiting.wait(timeout: .now() + .milliseconds(250))
             let work = queue.withLock { list in
                 defer { list = [] }
                 return list
@@ -290,10 +383,14 @@ final class Journal: Sendable {
                 switch item {
                 case .append(let entry): unwritten.append(entry)
                 case .stop: stopping = true
+                case .keys(let known, let signer):
+                    if let signer { signers.withLock { signers in if !signers.all.contains(where: { $0.verifier == signer.verifier }) { signers.all.append(signer) } } }
+                    keys = known
                 case .page, .certificate, .certificateFile, .proof, .joined, .anchor, .cosigner: break
                 }
             }
             if !unwritten.isEmpty, write(unwritten) { unwritten = [] } else if stopping { break }
+            if let known = keys, exchange(known) { keys = nil }
             let wasReserved = isReserved
             isReserved = reserveOwed()
             if isReserved, !wasReserved, unwritten.isEmpty { news.post(.reserved) }
@@ -302,6 +399,21 @@ final class Journal: Sendable {
         try? SQLiteStore.checkpoint(database)
         try? database.close()
         ended.signal()
+    }
+
+    /// The same entries, signed with what counts now: nobody need wait for the next one.
+    ///
+    /// - Returns: false: there was no room to prove what the key before must sign for.
+    private func exchange(_ keys: LedgerKeys) -> Bool {
+        let before = signing
+        do {
+            guard try proveKeys() else { return false }
+            _ = choose(keys)
+            guard signing != before, case let size = durable.withLock({ $0.index }), size > 0 else { return true }
+            try sign(size)
+            news.post(.signed(checkpoint: checkpoint))
+        } catch { news.post(.failed(words(error))) }
+        return true
     }
 
     private func insert(_ entries: [Recorded]) throws {
@@ -321,6 +433,8 @@ final class Journal: Sendable {
             try insert(entries)
             let last = entries[entries.count - 1].index
             try sign(last)
+            for entry in entries { if let key = entry.ledgerKey { noteChange(of: key, at: entry.index) } }
+            if !unproven.withLock({ $0.isEmpty }) { _ = try proveKeys() }
             news.post(.durable(last, checkpoint: checkpoint))
         } catch let error as DatabaseError where error.isFull {
             if releasing, unlink(reserve) == 0 { return write(entries, releasing: false) }
@@ -370,12 +484,13 @@ final class Journal: Sendable {
             case .joined(let route, var body, let index, let server):
                 if let found = try proof(of: index) { body.vault = found }
                 if let server, let found = try proof(of: server) { body.server = found }
+                body.ledgerKeys = keyProofs(after: 0)
                 news.post(.joined(route, body))
             case .anchor(let anchor, let restored, let abandoned, let keys):
                 witness.withLock { $0.keys.go(by: keys) }
                 try judge(anchor, restored, abandoned)
             case .cosigner(let signer): witness.withLock { $0.keys.own = signer }
-            case .append, .stop: break
+            case .append, .stop, .keys: break
             }
         } catch {
             news.post(.failed(words(error)))
@@ -385,9 +500,17 @@ final class Journal: Sendable {
     /// Against the newest checkpoint that policy has cosigned, if that holds the entry; else against control's own newest.
     private func proof(of index: UInt64) throws -> WireEntryProof? {
         let (last, checkpoint) = durable.withLock { $0 }
-        guard index >= 1, index <= last, let entry = try ledger.entries(index - 1..<index).first?.entry else { return nil }
-        var note = try SignedNote(parsing: [UInt8](checkpoint))
-        if let cosigned = cosigned.withLock({ $0 }), let size = (try? Checkpoint(parsing: cosigned.text))?.size, size >= index { note = cosigned }
+        guard index >= 1, index <= last else { return nil }
+        let note = try SignedNote(parsing: [UInt8](checkpoint))
+        // Signed with all that there is now: who knows one of the keys alone could not believe it otherwise.
+        guard let cosigned = cosigned.withLock({ $0 }), let size = (try? Checkpoint(parsing: cosigned.text))?.size, size >= index,
+            signing.allSatisfy({ key in cosigned.signatures.contains { $0.name == key.name && $0.id == key.id } })
+        else { return try proof(of: index, under: note) }
+        return try proof(of: index, under: cosigned)
+    }
+
+    private func proof(of index: UInt64, under note: SignedNote) throws -> WireEntryProof? {
+        guard let entry = try ledger.entries(index - 1..<index).first?.entry else { return nil }
         let size = try Checkpoint(parsing: note.text).size
         let proof = try EntryProof(index: index - 1, hashes: try ledger.inclusionProof(of: index - 1, in: size), note: note)
         var answer = WireEntryProof()
@@ -430,13 +553,13 @@ final class Journal: Sendable {
     private func take(cosigned bytes: Data, _ abandoned: Set<[UInt8]>) throws -> [VerifierKey]? {
         let keys = witness.withLock { $0.keys }
         let known = cosigned.withLock { $0.flatMap { try? Checkpoint(parsing: $0.text).size } ?? 0 }
-        guard let note = try? SignedNote(parsing: [UInt8](bytes)), let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == signer.verifier.name
+        guard let note = try? SignedNote(parsing: [UInt8](bytes)), let checkpoint = try? Checkpoint(parsing: note.text), checkpoint.origin == origin
         else { return nil }
-        guard let signed = try? note.verify(oneOfEach: [[keys.control], keys.policyWitness]) else {
+        guard let signed = try? note.verify(oneOfEach: [keys.control, keys.policyWitness]) else {
             // By a key that was retired since, of what is known: it stays where it was until policy has cosigned with the other.
-            return checkpoint.size <= known && (try? note.verify(oneOfEach: [[keys.control], keys.retired])) != nil ? [] : nil
+            return checkpoint.size <= known && (try? note.verify(oneOfEach: [keys.control, keys.retired])) != nil ? [] : nil
         }
-        // What is awaited here was signed by this very key: this ledger has had these entries.
+        // What is awaited here was signed by one of these very keys: this ledger has had these entries.
         guard checkpoint.size <= durable.withLock({ $0.index }), try ledger.root(at: checkpoint.size) == checkpoint.root else {
             if !abandoned.contains(Array(checkpoint.text.utf8)) { news.post(.outrun(checkpoint)) }
             return signed
@@ -455,7 +578,7 @@ final class Journal: Sendable {
                 arguments: [Int64(clamping: epoch)])
         }
         guard let row, case let index = UInt64(row[0] as Int64), case .certified(let body)? = try WireEntry(serializedBytes: row[1] as Data).deed else { return nil }
-        return Data(try StopCertificate(origin: signer.verifier.name, entry: index, certificate: body.value).signed(by: signer))
+        return Data(try StopCertificate(origin: origin, entry: index, certificate: body.value).signed(by: signers.withLock { $0.present }))
     }
 
     private func allocateReserve() {

@@ -24,6 +24,8 @@ struct Planning {
     /// Which document lets anybody do what another does not.
     let compare: PolicyComparison
     let reading: PolicyReading
+    /// The keys that this ledger is signed with now; empty: not known.
+    var signing: [String] = []
 
     /// What would be recorded if the command were carried out now. Changes nothing.
     func deeds(of command: Command, by author: String, at wall: WallTime) throws(Refused) -> [Entry.Deed] {
@@ -87,6 +89,10 @@ struct Planning {
         case .retireLedgerKey(let key):
             var trial = planned.ledgerKeys
             do throws(LedgerKeysRefused) { try trial.retire(key) } catch { throw Refused(error, LedgerKeys.name(of: key)) }
+            // What nobody can sign for any more nobody follows: everything would stop, and no other key could be announced.
+            if planned.isOwn(key), !signing.isEmpty, !signing.contains(where: { trial.current[LedgerKeys.name(of: key)]?.contains($0) ?? false }) {
+                throw Refused(.invalid, "control signs its ledger with this key alone: 'sluice ledger-key use control.ledger' on its machine first, then retire this one")
+            }
             return [.ledgerKeyRetired(key)]
         case .enrol(let asked, let seconds):
             guard [asked.scope.site, asked.scope.team, asked.name].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }),

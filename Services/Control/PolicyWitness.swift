@@ -9,7 +9,8 @@ import Wire
 struct PolicyWitness: Sendable {
     /// The keys of one suite that the two ledgers are checked with.
     struct Keys: Sendable {
-        let control: VerifierKey
+        /// All that this ledger was ever signed with, as far as is known here.
+        var control: [VerifierKey]
         /// Two while one is exchanged for the other.
         var policy: [VerifierKey]
         var policyWitness: [VerifierKey]
@@ -22,7 +23,7 @@ struct PolicyWitness: Sendable {
         let witness: KeyName
 
         init(control: VerifierKey, policy: VerifierKey, policyWitness: VerifierKey, own: NoteSigner) {
-            self.control = control
+            self.control = [control]
             self.policy = [policy]
             self.policyWitness = [policyWitness]
             self.own = own

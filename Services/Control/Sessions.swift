@@ -83,7 +83,12 @@ final class Sessions {
         authority.trusted = trusted
         joining.ingestKey = { [unowned self] in usedKey(of: "ingest") ?? trusted.keys(of: "ingest", by: authority.governance).first }
         authority.readsRestored = { [unowned self] in anchors.judgeAgain() }
-        authority.ledgerKeysChanged = { [unowned self] in anchors.judgeAgain() }
+        authority.ledgerKeysChanged = { [unowned self] in
+            self.journal.sign(by: self.authority.governance.ledgerKeys)
+            anchors.judgeAgain()
+        }
+        authority.signing = { [unowned journal] in journal.signing.map { "\($0)" } }
+        joining.ledgerKey = { [unowned journal] in journal.signing.last.map { "\($0)" } }
         anchors.nudgePolicy = { [unowned self] in
             if let peer = services["policy"] { self.binder.send(.nudge, WireNudge(), to: peer.route) }
         }
@@ -231,7 +236,7 @@ final class Sessions {
                 answer.keys.append(wire)
             }
         }
-        let used = Set((anchors.used.values + [cosigner()].compactMap { $0 }).map { "\($0)" })
+        let used = Set((anchors.used.values + [cosigner()].compactMap { $0 } + journal.signing).map { "\($0)" })
         for (_, keys) in governance.ledgerKeys.current.sorted(by: { $0.key < $1.key }) {
             for key in keys {
                 var wire = WireLedgerKey()
@@ -274,6 +279,7 @@ final class Sessions {
         grant.wallUs = Clock.wall().microseconds
         grant.entries = authority.durable
         grant.checkpoint = checkpoint
+        grant.ledgerKeys = journal.keyProofs(after: body.ledgerKeys)
         if name == "policy" { grant.anchor = anchors.answer }
         if name == "policy", !anchors.isBelieved {
             grant.gate = WireGateState(authority.governance.gate)
@@ -379,6 +385,7 @@ final class Sessions {
             self.checkpoint = checkpoint
             if authority.journalTrouble != nil { logger.notice("the journal can be written again") }
             authority.becameDurable(index)
+        case .signed(let checkpoint): self.checkpoint = checkpoint
         case .full(let why):
             if authority.journalTrouble == nil { logger.error("the journal cannot be written: \(why); pauses act all the same, nothing widens until there is room") }
             authority.journalIsFull(why)

@@ -84,6 +84,11 @@ final class Agents {
             for entry in entries { registry.apply(entry) }
             rulesMayHaveChanged()
         }
+        follower.keyProofsChanged = { [unowned self] proofs in
+            var body = WireServerKey()
+            body.ledgerKeys = proofs
+            tell(.serverKey, body)
+        }
         follower.gateChanged = { [unowned self] gate, pushed in gateChanged(gate, pushed) }
         follower.report = { [unowned self] in report() }
         relay.stored = { [unowned self] in stored($0) }
@@ -226,6 +231,7 @@ final class Agents {
         if let proof = announced.proof { welcome.vault = proof }
         if let proof = server.proof { welcome.server = proof }
         if let proof = retired.proof { welcome.serverRetired = proof }
+        welcome.ledgerKeys = follower.keyProofs.map(\.proof)
         binder.send(.welcome, welcome, to: route)
     }
 

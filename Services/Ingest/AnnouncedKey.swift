@@ -14,6 +14,8 @@ final class AnnouncedKey {
     private(set) var proof: WireEntryProof?
     /// Of the entry that `proof` is of.
     private var index: UInt64 = 0
+    /// The change of control's own keys after which it was asked for: what was signed with a key that is retired since is proof to nobody.
+    private var keys: UInt64 = 0
     private var asked: Instant?
     /// There is another one.
     var changed: (WireEntryProof) -> Void = { _ in }
@@ -50,7 +52,10 @@ final class AnnouncedKey {
     /// Asks control for as long as the newest announcement is not here. Only once what control says is followed to its end: or each key that the
     /// ledger ever announced would be asked for at every start.
     func tick(at now: Instant) {
-        guard follower.isHeld(at: now), case let newest = newest(follower.fold.governance), index != newest else { return }
+        let governance = follower.fold.governance
+        // Agents hear of the key first, and then of what it signs.
+        let isStale = keys != governance.ownKeysIndex && follower.keyProofs.last?.index ?? 0 >= governance.ownKeysIndex
+        guard follower.isHeld(at: now), case let newest = newest(governance), index != newest || newest > 0 && isStale else { return }
         // The key was retired: an older one counts, and nobody is told of this one any more.
         if newest < index {
             index = 0
@@ -65,10 +70,12 @@ final class AnnouncedKey {
     }
 
     func take(_ answer: WireAnswer) {
-        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), entry.index != index,
-            entry.index == newest(follower.fold.governance), let deed = entry.deed, announces(deed)
+        guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), case let known = follower.fold.governance,
+            entry.index != index || keys != known.ownKeysIndex, entry.index == newest(known), let deed = entry.deed, announces(deed),
+            (try? ProvenEntry(found, ledger: follower.trust.keys)) != nil
         else { return }
         index = entry.index
+        keys = known.ownKeysIndex
         proof = found
         changed(found)
     }

@@ -36,6 +36,8 @@ struct IngestService: ParsableCommand {
         let controlContext = try Context()
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
+        let ledgerPins = PinnedLedgerKeys(host.folder())
+        let trust = try ledgerPins.load(else: ledgerKey)
 
         // Connect, and run until a signal or a failure.
         try host.run(wakeup) { reactorOf in
@@ -46,7 +48,9 @@ struct IngestService: ParsableCommand {
             let policy = try Link(
                 .init(endpoint: settings.policy, server: policyKey), keys: keys, limits: batches, silence: lease, in: context)
             control.accept(controlKeys, at: Clock.now())
-            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
+            let follower = Follower(link: control, lease: lease, trust: trust)
+            follower.trustChanged = { ledgerPins.keep($0) }
+            follower.unknownSigner = { host.logger.error("\($0): nothing new is believed before its announcement is here; if that does not come, registry.json names the wrong key of control's ledger") }
             let ring = KeyRing(
                 host, keys: keys, endpoint: settings.ingest, trusted: trusted, links: ["control": control, "policy": policy], pins: pins, context: context
             ) { follower.isCaughtUp ? follower.fold.governance : Governance() }

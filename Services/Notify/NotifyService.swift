@@ -39,6 +39,8 @@ struct NotifyService: ParsableCommand {
         let journals = JournalMark(path: host.folder() + "/journal")
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
+        let ledgerPins = PinnedLedgerKeys(host.folder())
+        let trust = try ledgerPins.load(else: ledgerKey)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
         host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
@@ -60,7 +62,9 @@ struct NotifyService: ParsableCommand {
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
             control.accept(controlKeys, at: Clock.now())
-            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey)
+            let follower = Follower(link: control, lease: lease, trust: trust)
+            follower.trustChanged = { ledgerPins.keep($0) }
+            follower.unknownSigner = { host.logger.error("\($0): nothing new is believed before its announcement is here; if that does not come, registry.json names the wrong key of control's ledger") }
             var failure = false
             follower.broke = { why in
                 host.logger.critical("\(why): notify ends, and follows anew when it is started again")

@@ -60,6 +60,8 @@ struct PolicyService: ParsableCommand {
         let denied = DeniedCount()
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
+        let ledgerPins = PinnedLedgerKeys(host.folder())
+        let trust = try ledgerPins.load(else: ledgerKey)
         let admission = Admission()
         // Made anew by each start, and known to nobody else.
         let probe = try CurveKeyPair.generate()
@@ -79,7 +81,9 @@ struct PolicyService: ParsableCommand {
             let control = try Link(
                 .init(endpoint: settings.control, server: controlKey), keys: keys, limits: SocketLimits(), silence: lease, in: context)
             control.accept(controlKeys, at: Clock.now())
-            let follower = Follower(link: control, lease: lease, controlKey: ledgerKey, known: recorded, witnessed: seen.flatMap { try? Checkpoint(parsing: $0.text) })
+            let follower = Follower(link: control, lease: lease, trust: trust, known: recorded, witnessed: seen.flatMap { try? Checkpoint(parsing: $0.text) })
+            follower.trustChanged = { ledgerPins.keep($0) }
+            follower.unknownSigner = { host.logger.error("\($0): nothing new is believed before its announcement is here; if that does not come, registry.json names the wrong key of control's ledger") }
             control.received = { message in
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)

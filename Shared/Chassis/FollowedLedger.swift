@@ -16,6 +16,8 @@ package enum NotFollowed: Error, Hashable, Sendable, CustomStringConvertible {
     case unreadable(UInt64)
     case entry(FoldFault)
     case otherHistory(FoldFault)
+    /// By a key that the ledger itself, in what the checkpoint is of, has retired, and by none that counts.
+    case retiredKey(KeyName)
 
     package var description: String {
         switch self {
@@ -26,7 +28,13 @@ package enum NotFollowed: Error, Hashable, Sendable, CustomStringConvertible {
         case .unreadable(let index): "entry \(index) of control's ledger cannot be read"
         case .entry(let fault): "control's ledger is not believed: \(fault)"
         case .otherHistory(let fault): "control's ledger has another history than was followed: \(fault)"
+        case .retiredKey(let name): "control's checkpoint is signed with a key of \(name) that the ledger has retired: whoever signs may have stolen it"
         }
+    }
+
+    /// By nobody who is known here: there may be a key by now that is not known yet, and its announcement on the way.
+    package var isUnknownSigner: Bool {
+        if case .unsigned(.unsigned) = self { true } else { false }
     }
 }
 
@@ -56,15 +64,16 @@ package struct FollowedLedger: Sendable {
     package private(set) var confirmed: (note: SignedNote, checkpoint: Checkpoint)?
     /// Messages whose entries do not follow on those before them. What is missing is asked for again.
     package private(set) var gaps: UInt64 = 0
-    private let controlKey: VerifierKey
+    /// By which keys control's ledger is believed. Goes by the ledger as soon as that is confirmed.
+    package private(set) var trust: LedgerTrust
     /// Whether the first entries are those that were cosigned; nil: they are not all here yet.
     private var continues: Bool?
     /// Signed for more entries than are here: compared when they are.
-    private var awaited: (note: SignedNote, checkpoint: Checkpoint)?
+    private var awaited: (note: SignedNote, checkpoint: Checkpoint, signers: [VerifierKey])?
     private var believed: (note: Data, size: UInt64) = (Data(), 0)
 
-    package init(controlKey: VerifierKey, witnessed: Checkpoint? = nil) {
-        self.controlKey = controlKey
+    package init(trust: LedgerTrust, witnessed: Checkpoint? = nil) {
+        self.trust = trust
         self.witnessed = witnessed
         continues = witnessed.map { $0.size == 0 } == true ? true : nil
     }
@@ -100,25 +109,43 @@ package struct FollowedLedger: Sendable {
     /// - Returns: false: what it says, and the message's size, do not go together; nothing rests on it.
     package mutating func believe(_ note: Data, of size: UInt64) throws(NotFollowed) -> Bool {
         guard note != believed.note else { return size == believed.size }
-        let signed: SignedNote
-        do throws(NoteRefused) {
-            signed = try SignedNote(parsing: [UInt8](note))
-            _ = try signed.verify([], required: [controlKey])
-        } catch { throw .unsigned(error) }
+        let (signed, signers) = try check(note)
         let checkpoint: Checkpoint
         do throws(CheckpointRefused) { checkpoint = try Checkpoint(parsing: signed.text) } catch { throw .checkpoint(error) }
-        guard checkpoint.origin == controlKey.name, checkpoint.size == size else { throw .otherLedger(checkpoint.origin) }
+        guard checkpoint.origin == trust.origin, checkpoint.size == size else { throw .otherLedger(checkpoint.origin) }
         guard size >= applied else { throw .putBack(size: size, had: applied) }
         believed = (note, size)
-        awaited = (signed, checkpoint)
+        awaited = (signed, checkpoint, signers)
         try compare()
         return true
     }
 
+    /// Whether what stands beside entries is signed by who is believed: before that none of them is taken.
+    ///
+    /// - Throws: `unsigned`.
+    package func checkSigned(_ note: Data) throws(NotFollowed) {
+        if note != believed.note { _ = try check(note) }
+    }
+
+    private func check(_ note: Data) throws(NotFollowed) -> (SignedNote, [VerifierKey]) {
+        do throws(NoteRefused) {
+            let signed = try SignedNote(parsing: [UInt8](note))
+            return (signed, try signed.verify(oneOf: trust.keys).map(\.key))
+        } catch { throw .unsigned(error) }
+    }
+
+    /// Takes what proves a key of control's ledger, or that one counts no more.
+    ///
+    /// - Returns: whether other keys are believed now.
+    package mutating func take(key proof: WireEntryProof) throws(LedgerKeyNotProven) -> Bool { try trust.take(proof) }
+
     private mutating func compare() throws(NotFollowed) {
-        guard let (note, checkpoint) = awaited, checkpoint.size == applied else { return }
+        guard let (note, checkpoint, signers) = awaited, checkpoint.size == applied else { return }
         awaited = nil
         do throws(FoldFault) { try fold.compare(checkpoint) } catch { throw .otherHistory(error) }
+        let counting = fold.governance.ledgerKeys.verifiers(trust.origin)
+        if fold.governance.ownKeysIndex > 0, !counting.contains(where: { signers.contains($0) }) { throw .retiredKey(trust.origin) }
+        trust.follow(fold.governance)
         confirmed = (note, checkpoint)
     }
 

@@ -41,6 +41,8 @@ package final class Follower {
     /// The ledger so far, as this node has checked it.
     private var ledger: FollowedLedger
     package var fold: GovernanceFold { ledger.fold }
+    /// By which keys control's ledger is believed.
+    package var trust: LedgerTrust { ledger.trust }
     /// A checkpoint of control's that this node has checked and, as a witness, may cosign: keep it on disk, then call ``cosigned(_:)``.
     package var confirmed: (SignedNote, Checkpoint) -> Void = { _, _ in }
     /// What a witness says of both ledgers with each renewal.
@@ -53,6 +55,18 @@ package final class Follower {
     package private(set) var broken: String? {
         didSet { if oldValue == nil, let broken { broke(broken) } }
     }
+    /// Other keys than before sign control's ledger: to be kept on disk.
+    package var trustChanged: (LedgerTrust) -> Void = { _ in }
+    private var trusted: LedgerTrust {
+        didSet { if oldValue != trusted { trustChanged(trusted) } }
+    }
+    /// What proves the keys that control's ledger was ever signed with, in its order, as far as control tells.
+    package private(set) var keyProofs: [(index: UInt64, proof: WireEntryProof)] = []
+    /// There are more.
+    package var keyProofsChanged: ([WireEntryProof]) -> Void = { _ in }
+    /// What control signs with is not known here: nothing new is believed, and what is held runs out. Said once, until it is known.
+    package var unknownSigner: (String) -> Void = { _ in }
+    private var isUnknownSigner = false
     /// An entry did not come, and those after it did: said once, until what was missing is here.
     package var missed: (UInt64) -> Void = { _ in }
     private var hasMissed = false
@@ -71,12 +85,13 @@ package final class Follower {
 
     /// - Parameters:
     ///   - known: What this node has on record of the gate. Whatever it says, nothing is allowed before control has answered.
-    ///   - controlKey: what control's checkpoints are signed with.
+    ///   - trust: what control's checkpoints are signed with.
     ///   - witnessed: a witness: what it has cosigned last, in an earlier run.
-    package init(link: Link, lease span: Span, controlKey: VerifierKey, known: GateState = .unheard, witnessed: Checkpoint? = nil) {
+    package init(link: Link, lease span: Span, trust: LedgerTrust, known: GateState = .unheard, witnessed: Checkpoint? = nil) {
         self.link = link
         self.span = span
-        ledger = FollowedLedger(controlKey: controlKey, witnessed: witnessed)
+        ledger = FollowedLedger(trust: trust, witnessed: witnessed)
+        trusted = trust
         gate = known
         gate.seal(GateState.unheard.seal ?? "")
         lease = LeaseHolder(epoch: known.epoch)
@@ -173,6 +188,7 @@ package final class Follower {
             reported = now
         }
         if let anchor = anchor() { body.anchor = anchor }
+        body.ledgerKeys = keyProofs.last?.index ?? 0
         lease.request(nonce, at: now)
         renewed = now
         link.send(.renew, body)
@@ -194,6 +210,8 @@ package final class Follower {
 
     private func grant(_ body: WireGrant) {
         if body.hasAnchor { anchored(body.anchor) }
+        let isTrusted = take(keys: body.ledgerKeys)
+        defer { if isTrusted { renew(at: Clock.now()) } }
         guard let nonce = Nonce(body.nonce), broken == nil, believe(body.checkpoint, of: body.entries), body.hasGate else { return }
         let now = Clock.now()
         required = body.entries
@@ -276,16 +294,49 @@ package final class Follower {
     private func believe(_ note: Data, of size: UInt64) -> Bool {
         do throws(NotFollowed) {
             let holds = try ledger.believe(note, of: size)
+            isUnknownSigner = false
+            trusted = ledger.trust
             confirm()
             return holds
         } catch {
+            if error.isUnknownSigner { return hearOfUnknownSigner(error) }
             broken = "\(error)"
             return false
         }
     }
 
+    /// Not a reason to end: the announcement of the key that is not known yet comes with a grant, and entries are asked for again.
+    private func hearOfUnknownSigner(_ why: NotFollowed) -> Bool {
+        if !isUnknownSigner { unknownSigner("\(why)") }
+        isUnknownSigner = true
+        return false
+    }
+
+    /// - Returns: whether another key is believed now.
+    private func take(keys proofs: [WireEntryProof]) -> Bool {
+        var isTrusted = false
+        let known = keyProofs.count
+        for proof in proofs.prefix(Limits.ledgerKeyProofsMax) {
+            guard let entry = try? WireEntry(serializedBytes: proof.entry.body), entry.index > keyProofs.last?.index ?? 0 else { continue }
+            keyProofs.append((entry.index, proof))
+            // What does not follow on the keys that are known here may do so elsewhere: agents know older ones.
+            if (try? ledger.take(key: proof)) == true { isTrusted = true }
+        }
+        guard keyProofs.count > known else { return false }
+        keyProofs = keyProofs.suffix(Limits.ledgerKeyProofsMax)
+        trusted = ledger.trust
+        keyProofsChanged(keyProofs.map(\.proof))
+        return isTrusted
+    }
+
     private func entries(_ body: WireEntries) {
         guard broken == nil else { return }
+        if !body.checkpoint.isEmpty {
+            do throws(NotFollowed) { try ledger.checkSigned(body.checkpoint) } catch {
+                if error.isUnknownSigner { _ = hearOfUnknownSigner(error) } else { broken = "\(error)" }
+                return
+            }
+        }
         told = max(told ?? 0, body.last)
         let next: [FollowedEntry]
         let gaps = ledger.gaps
@@ -293,6 +344,7 @@ package final class Follower {
             broken = "\(error)"
             return
         }
+        trusted = ledger.trust
         if ledger.gaps > gaps {
             if !hasMissed { missed(applied + 1) }
             hasMissed = true
@@ -311,8 +363,8 @@ package final class Follower {
         confirm()
         // Caught up, perhaps: whoever asks by another way than ``isHeld(at:)`` must hear of it now.
         granted()
-        // More to come: ask at once.
-        if applied < body.last { renew(at: Clock.now()) }
+        // More to come, or what proves a key: ask at once.
+        if applied < body.last || fold.governance.ownKeysIndex > keyProofs.last?.index ?? 0 { renew(at: Clock.now()) }
     }
 
     /// Hands on what may be cosigned, once.

@@ -17,6 +17,13 @@ package enum LedgerKey {
         [home.ledgerKeyBefore(service, what), home.firstLedgerKey(service, what)].compactMap { try? load($0, name: present.name, present.algorithm).verifier }
     }
 
+    /// The present key, and those that lie where it was before: two of them sign while one is exchanged for the other.
+    package static func all(_ home: Home, _ service: String, _ what: String, as verifier: VerifierKey) throws -> [NoteSigner] {
+        let present = try load(home.ledgerKey(service, what), as: verifier)
+        let earlier = [home.ledgerKeyBefore(service, what), home.firstLedgerKey(service, what)].compactMap { try? load($0, name: verifier.name, verifier.algorithm) }
+        return [present] + earlier.filter { $0.verifier != verifier }
+    }
+
     package static func loadOrMake(_ path: String, name: String, _ algorithm: NoteAlgorithm) throws -> NoteSigner {
         guard let name = KeyName(name) else { throw Complaint("'\(name)' is no name for a key") }
         if !FileManager.default.fileExists(atPath: path) { try write(.random(32), .ed25519, to: path) }

@@ -18,12 +18,15 @@ package struct ProvenEntry: Sendable {
     package let body: WireEntry
     /// From 1.
     package let index: UInt64
+    /// Those of the ledger's keys that signed.
+    package let signers: [VerifierKey]
 
-    package init(_ proof: WireEntryProof, ledger: VerifierKey) throws(EntryNotProven) {
+    /// - Parameter ledger: The keys that it is believed by; one of them has signed. Not empty.
+    package init(_ proof: WireEntryProof, ledger: [VerifierKey]) throws(EntryNotProven) {
         guard let entry = LedgerEntry(salt: [UInt8](proof.entry.salt), body: [UInt8](proof.entry.body)) else { throw .unreadable }
         do {
             let file = try EntryProof(parsing: [UInt8](proof.proof))
-            _ = try file.verify(entry.leaf, ledger: ledger)
+            signers = try file.verify(entry.leaf, ledger: ledger).signatories.map(\.key)
             index = file.index + 1
         } catch {
             throw .notProven(error)
@@ -84,10 +87,10 @@ package struct ServiceKeyAnnouncement: Hashable, Sendable {
 
     /// - Parameters:
     ///   - proof: What somebody gave, whoever that was.
-    ///   - ledger: Of control's ledger; pinned.
+    ///   - ledger: Keys that control's ledger is believed by; pinned, or proven by one that was.
     ///   - accepted: The one that was last taken.
     package static func check(
-        _ proof: WireEntryProof, of service: String, ledger: VerifierKey, accepted: ServiceKeyAnnouncement?
+        _ proof: WireEntryProof, of service: String, ledger: [VerifierKey], accepted: ServiceKeyAnnouncement?
     ) throws(ServiceKeyNotProven) -> ServiceKeyAnnouncement {
         let entry: ProvenEntry
         do throws(EntryNotProven) { entry = try ProvenEntry(proof, ledger: ledger) } catch { throw .entry(error) }
@@ -109,8 +112,8 @@ package struct ServiceKeyRetirement: Hashable, Sendable {
 
     /// - Parameters:
     ///   - proof: What somebody gave, whoever that was.
-    ///   - ledger: Of control's ledger; pinned.
-    package static func check(_ proof: WireEntryProof, of service: String, ledger: VerifierKey) throws(ServiceKeyNotProven) -> ServiceKeyRetirement {
+    ///   - ledger: Keys that control's ledger is believed by; pinned, or proven by one that was.
+    package static func check(_ proof: WireEntryProof, of service: String, ledger: [VerifierKey]) throws(ServiceKeyNotProven) -> ServiceKeyRetirement {
         let entry: ProvenEntry
         do throws(EntryNotProven) { entry = try ProvenEntry(proof, ledger: ledger) } catch { throw .entry(error) }
         guard case .serviceKeyRetired(let deed) = entry.body.deed, deed.service == service else { throw .otherDeed }

@@ -116,12 +116,14 @@ package struct StopCertificate: Hashable, Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// - Parameter ledger: Signs the checkpoints of the ledger that holds it.
-    package func signed(by ledger: NoteSigner) throws -> [UInt8] {
-        guard let name = StopCertificate.name(of: ledger.verifier.name) else { throw StopCertificateRefused.key }
+    /// - Parameter ledger: All that sign the checkpoints of the ledger that holds it: two while one is exchanged for the other.
+    package func signed(by ledger: [NoteSigner]) throws -> [UInt8] {
         let text = text
-        let signature = try ledger.named(name).sign(text, at: 0, bytesMax: StopCertificate.bytesMax)
-        return try SignedNote(text: text, signatures: [signature], bytesMax: StopCertificate.bytesMax).bytes
+        let signatures = try ledger.map { signer in
+            guard let name = StopCertificate.name(of: signer.verifier.name) else { throw StopCertificateRefused.key }
+            return try signer.named(name).sign(text, at: 0, bytesMax: StopCertificate.bytesMax)
+        }
+        return try SignedNote(text: text, signatures: signatures, bytesMax: StopCertificate.bytesMax).bytes
     }
 
     /// Checks a file with a public key and nothing else.

@@ -143,6 +143,8 @@ package struct Governance: Sendable {
     package private(set) var vaultKeyIndex: UInt64 = 0
     package private(set) var serviceKeys = ServiceKeys()
     package private(set) var ledgerKeys = LedgerKeys()
+    /// The entry that last changed which keys sign this ledger; 0: those that it began with.
+    package private(set) var ownKeysIndex: UInt64 = 0
     /// Tokens that were given out and not used, by number.
     package private(set) var enrolments: [UInt64: Enrolment] = [:]
     package private(set) var nextEnrolment: UInt64 = 1
@@ -193,8 +195,12 @@ package struct Governance: Sendable {
             vaultKeyIndex = entry.index
         case .serviceKeyAnnounced(let key, let service, let before): try? serviceKeys.announce(key, for: service, beside: before, at: entry.index)
         case .serviceKeyRetired(let key, let service): try? serviceKeys.retire(key, of: service, at: entry.index)
-        case .ledgerKeyAnnounced(let key, let before): try? ledgerKeys.announce(key, beside: before)
-        case .ledgerKeyRetired(let key): try? ledgerKeys.retire(key)
+        case .ledgerKeyAnnounced(let key, let before):
+            try? ledgerKeys.announce(key, beside: before)
+            if isOwn(key) { ownKeysIndex = entry.index }
+        case .ledgerKeyRetired(let key):
+            try? ledgerKeys.retire(key)
+            if isOwn(key) { ownKeysIndex = entry.index }
         case .proposed(let number, let hash, let until, let command):
             guard let made = try? proposals.propose(hash, by: entry.author, of: operators, at: entry.at, until: until), made.number == number else { return }
             proposed[number] = command
@@ -319,6 +325,9 @@ package struct Governance: Sendable {
         holds[incident] = left.isEmpty ? nil : left
         for subject in subjects where erased[subject]?.isWaiting == true && !isHeld(subject) { erased[subject]?.isWaiting = false }
     }
+
+    /// Whether a key signs this ledger itself, by its name.
+    package func isOwn(_ ledgerKey: String) -> Bool { beginning.map { LedgerKeys.name(of: $0.controlKey) == LedgerKeys.name(of: ledgerKey) } ?? false }
 
     /// Whether an incident keeps what there is of them.
     package func isHeld(_ subject: String) -> Bool { holds.values.contains { $0.contains(subject) } }

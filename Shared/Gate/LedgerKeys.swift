@@ -2,7 +2,7 @@
 package enum LedgerKeysRefused: Error, Hashable, Sendable {
     /// No verifier key, or of another kind than the one beside which it is to stand.
     case unfit
-    /// Nobody signs under this name, or its key is pinned by too many to be exchanged: that of control's ledger.
+    /// Nobody signs under this name.
     case unknownName
     /// Two keys count already: the older is retired first.
     case underWay
@@ -14,9 +14,9 @@ package enum LedgerKeysRefused: Error, Hashable, Sendable {
     case unknown, last
 }
 
-/// The keys that the two ledgers are cosigned with, and policy's is signed with: C2SP verifier keys, as texts, by their names.
+/// The keys that the two ledgers are signed and cosigned with: C2SP verifier keys, as texts, by their names.
 ///
-/// The key of control's own ledger is not among them: agents, tokens and certificates name it, and whoever reads an announcement reads it under that key.
+/// That of control's own ledger is among them: who knows the one before believes the announcement by it, and goes on from there (`LedgerTrust`).
 ///
 /// Moves of a name: *one* → ``announce(_:beside:)`` → *two* → ``retire(_:)``, of either → *one*. What was signed while a key counted stays signed.
 package struct LedgerKeys: Hashable, Sendable {
@@ -28,7 +28,7 @@ package struct LedgerKeys: Hashable, Sendable {
 
     /// Those that a suite begins with.
     package init(_ beginning: Beginning) {
-        for key in [beginning.policyKey, beginning.controlWitness, beginning.policyWitness] { current[LedgerKeys.name(of: key)] = [key] }
+        for key in [beginning.controlKey, beginning.policyKey, beginning.controlWitness, beginning.policyWitness] { current[LedgerKeys.name(of: key)] = [key] }
     }
 
     /// What stands before the first `+`.

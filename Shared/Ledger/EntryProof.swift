@@ -80,11 +80,18 @@ package struct EntryProof: Hashable, Sendable {
     package func verify(
         _ leaf: LedgerLeaf, ledger: VerifierKey, witnesses: [VerifierKey] = []
     ) throws(EntryProofRefused) -> (checkpoint: Checkpoint, signatories: [NoteSignatory]) {
+        try verify(leaf, ledger: [ledger], witnesses: witnesses)
+    }
+
+    /// - Parameter ledger: Keys of one ledger, of which one must have signed: two while one is exchanged for the other. Not empty.
+    package func verify(
+        _ leaf: LedgerLeaf, ledger: [VerifierKey], witnesses: [VerifierKey] = []
+    ) throws(EntryProofRefused) -> (checkpoint: Checkpoint, signatories: [NoteSignatory]) {
         let signatories: [NoteSignatory]
-        do { signatories = try note.verify([], required: [ledger] + witnesses) } catch { throw .note(error) }
+        do { signatories = try note.verify(oneOf: ledger, required: witnesses) } catch { throw .note(error) }
         let checkpoint: Checkpoint
         do { checkpoint = try Checkpoint(parsing: note.text) } catch { throw .checkpoint(error) }
-        guard checkpoint.origin == ledger.name else { throw .otherOrigin(checkpoint.origin) }
+        guard checkpoint.origin == ledger[0].name else { throw .otherOrigin(checkpoint.origin) }
         do {
             try MerkleProof.checkInclusion(of: leaf.hash, at: index, in: checkpoint.size, root: checkpoint.root, proof: hashes)
         } catch {

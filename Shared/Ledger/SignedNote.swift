@@ -111,6 +111,17 @@ package struct SignedNote: Hashable, Sendable {
         return signatories
     }
 
+    /// Verifies a signature of at least one of `keys`, which stand for one another, and of each that is required.
+    ///
+    /// - Throws: `unsigned(by:)` of the first of `keys` if none of them signed.
+    package func verify(oneOf keys: [VerifierKey], required: [VerifierKey] = []) throws(NoteRefused) -> [NoteSignatory] {
+        guard let first = keys.first else { throw .noKnownKey }
+        var signatories: [NoteSignatory] = []
+        do throws(NoteRefused) { signatories = try verify(keys, required: required) } catch .noKnownKey {}
+        guard signatories.contains(where: { keys.contains($0.key) }) else { throw .unsigned(by: first.name, first.id) }
+        return signatories
+    }
+
     /// Verifies a signature of at least one key of each group: keys of a group stand for one another while one is exchanged for another.
     ///
     /// - Returns: The keys that signed, of all groups.

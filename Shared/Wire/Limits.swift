@@ -77,6 +77,8 @@ package enum Limits {
     package static let joinSecretBytes = 32
     /// The answer: the vault's key with its proof is the largest part.
     package static let joinedBytesMax = 64 * 1024
+    /// Changes of the keys that sign control's ledger that are told to who may have slept through them: eight exchanges, in about 25 kB.
+    package static let ledgerKeyProofsMax = 16
     /// Attempts from one address, and from all. Nobody guesses 256 bits at any rate: this is what the port may cost, and a site that sets up
     /// two hundred machines behind one address is through in two minutes.
     package static let joinsEach = Rate(burst: 20, every: .milliseconds(500))

@@ -35,7 +35,9 @@ import Wire
     private func curve(_ byte: UInt8) throws -> CurveKey { try #require(CurveKey(key(byte))) }
 
     private func pin(_ pinned: UInt8 = 1) throws -> ServerPin {
-        ServerPin(folder: folder, pinned: try curve(pinned), ledger: record.signer.verifier, logger: Logger(label: "test"))
+        ServerPin(
+            folder: folder, pinned: try curve(pinned), ledger: LedgerPin(folder: folder, trust: LedgerTrust(record.signer.verifier), logger: Logger(label: "test")),
+            logger: Logger(label: "test"))
     }
 
     private func settings() throws -> [String: String]? {
@@ -66,7 +68,7 @@ import Wire
         try first.take(record.proof(of: 1))
         #expect(try first.keys == [curve(2), curve(3)] && first.refused == 1)
         #expect(throws: ServiceKeyNotProven.older(index: 2, accepted: 5)) {
-            try ServiceKeyAnnouncement.check(record.proof(of: 1), of: "ingest", ledger: record.signer.verifier, accepted: first.announced)
+            try ServiceKeyAnnouncement.check(record.proof(of: 1), of: "ingest", ledger: [record.signer.verifier], accepted: first.announced)
         }
     }
 

@@ -36,7 +36,7 @@ import Wire
 
     /// A follower that has all of a ledger, and has seen it signed.
     private func follower(of ledger: Scribe, witnessed: Checkpoint? = nil) throws -> FollowedLedger {
-        var followed = FollowedLedger(controlKey: control.verifier, witnessed: witnessed)
+        var followed = FollowedLedger(trust: LedgerTrust(control.verifier), witnessed: witnessed)
         let body = try page(ledger)
         _ = try followed.take(body)
         #expect(try followed.believe(body.checkpoint, of: body.last))
@@ -65,7 +65,7 @@ import Wire
 
     @Test func `a checkpoint by a key that is not control's is not believed`() throws {
         let ledger = try ledger(pauses: 1)
-        var followed = FollowedLedger(controlKey: control.verifier)
+        var followed = FollowedLedger(trust: LedgerTrust(control.verifier))
         _ = try followed.take(page(ledger))
         let forged = try signed(checkpoint(ledger.entries[...]), by: stranger)
         #expect(throws: NotFollowed.unsigned(.unsigned(by: control.verifier.name, control.verifier.id))) { try followed.believe(forged, of: 3) }
@@ -81,12 +81,12 @@ import Wire
         try left.pause(3)
         try right.pause(3, selector: Selector(sites: ["berlin"]))
         // Entries of one history, and a signature for the other.
-        var followed = FollowedLedger(controlKey: control.verifier)
+        var followed = FollowedLedger(trust: LedgerTrust(control.verifier))
         _ = try followed.take(page(left))
         let other = try page(right).checkpoint
         #expect(throws: NotFollowed.otherHistory(.otherRoot(size: 5))) { try followed.believe(other, of: 5) }
         // Signed first, then other entries than those.
-        var early = FollowedLedger(controlKey: control.verifier)
+        var early = FollowedLedger(trust: LedgerTrust(control.verifier))
         #expect(try early.believe(other, of: 5))
         #expect(throws: NotFollowed.otherHistory(.otherRoot(size: 5))) { try early.take(page(left)) }
         // Control: each history by itself is believed.
@@ -112,7 +112,7 @@ import Wire
             var changed = body
             change(&changed.recorded)
             #expect(throws: NotFollowed.self, "\(name)") {
-                var followed = FollowedLedger(controlKey: control.verifier)
+                var followed = FollowedLedger(trust: LedgerTrust(control.verifier))
                 _ = try followed.take(changed)
                 // A gap is asked for again, and is refused only by what is signed over it.
                 guard followed.applied == 5 else { throw NotFollowed.unreadable(followed.applied) }

@@ -69,7 +69,7 @@ private final class JournalScene {
         var woken: () -> Void = {}
         reactor = Reactor(wakeup: wakeup) { woken() }
         journal = try Journal(
-            folder: folder, signer: control,
+            folder: folder, signers: [control],
             keys: .init(control: control.verifier, policy: try key("test/reads", 2).verifier, policyWitness: try key("test/policy", 3).verifier, own: try key("test/control", 4)), news: news)
         _ = try journal.reserveEpochs()
         // Whatever is written needs pages that are not there yet.

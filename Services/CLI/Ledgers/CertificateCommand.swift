@@ -1,9 +1,11 @@
 import ArgumentParser
 import Chassis
 import Foundation
+import GRDB
 import Gate
 import Identity
 import Ledger
+import SwiftProtobuf
 import Wire
 
 struct CertificateCommand: ParsableCommand {
@@ -73,6 +75,9 @@ struct CertificateCommand: ParsableCommand {
 
                 Asks nobody and needs no suite: the key is that of control's ledger, which registry.json names under anchors. Exit code 1 when one letter of it is not as it
                 was signed, or it is not complete.
+
+                After that key was exchanged, what the one before had signed is good with --key and that one, or without --key where the ledger's files are: it must be
+                there, word for word. 'sluice certificate 42 --file' has it signed anew.
                 """)
         @Argument(help: ArgumentHelp("The certificate ('-': standard input).", valueName: "file")) var path: String
         @Option(help: ArgumentHelp("Control's verifier key. Default: what the home's registry.json names.", valueName: "vkey")) var key: String?
@@ -86,7 +91,11 @@ struct CertificateCommand: ParsableCommand {
             let data = path == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: path)
             guard let data else { throw Complaint("cannot read \(path)") }
             let lines: [String]
-            do throws(StopCertificateRefused) { lines = try StopCertificate.verify([UInt8](data), by: verifier) } catch { throw Complaint("\(path) is not believed: \(error)") }
+            do throws(StopCertificateRefused) { lines = try StopCertificate.verify([UInt8](data), by: verifier) } catch {
+                // Signed before the key was exchanged, perhaps.
+                guard key == nil, case .note(.unsigned) = error, let found = try? recorded([UInt8](data), verifier) else { throw Complaint("\(path) is not believed: \(error)") }
+                lines = found
+            }
             func value(_ word: String) -> String { lines.first { $0.hasPrefix(word + " ") }.map { String($0.dropFirst(word.count + 1)) } ?? "" }
             func number(_ word: String) -> Int64 { Int64(value(word)) ?? 0 }
             let counts = (lines.count { $0.hasPrefix("service ") }, lines.count { $0.hasPrefix("agent ") })
@@ -97,6 +106,24 @@ struct CertificateCommand: ParsableCommand {
             print("\(Terminal().green("verified"))   certificate \(number("epoch")) of \(Terminal.safe(value("origin"))), entry \(number("entry"))")
             print("  paused     \(WallTime(microseconds: number("from")).rfc3339) by \(Terminal.safe(value("author")))   \"\(Terminal.safe(value("reason")))\"")
             print("  complete   \(Show.span(microseconds: number("complete-after"))) after the command: \(counts.0) services, \(counts.1) agents")
+        }
+
+        /// Its lines, if a key of the ledger that was exchanged since has signed it, and the ledger that lies here holds the very same: a key that was retired may have been
+        /// stolen, and what it says alone is nothing.
+        private func recorded(_ bytes: [UInt8], _ present: VerifierKey) throws -> [String]? {
+            let files = try LedgerFiles(Home.resolve(home, environment: ProcessInfo.processInfo.environment))
+            for earlier in try files.announced() where earlier.name == present.name && earlier != present {
+                guard let lines = try? StopCertificate.verify(bytes, by: earlier), let entry = lines.first(where: { $0.hasPrefix("entry ") }).flatMap({ UInt64($0.dropFirst(6)) }),
+                    entry > 0
+                else { continue }
+                let (store, database) = try files.open(.governance)
+                defer { try? database.close() }
+                guard let body = try store.entries(entry - 1..<entry).first?.entry?.body, case .certified(let made)? = try WireEntry(serializedBytes: body).deed,
+                    case let known = StopCertificate(origin: present.name, entry: entry, certificate: made.value), known.text == lines.map({ $0 + "\n" }).joined()
+                else { return nil }
+                return lines
+            }
+            return nil
         }
     }
 }

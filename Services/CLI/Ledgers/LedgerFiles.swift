@@ -75,7 +75,7 @@ struct LedgerFiles {
     }
 
     /// Keys that control's ledger has announced, ever, and those that it began with. Who announced them is the audit's to say.
-    private func announced() throws -> [VerifierKey] {
+    func announced() throws -> [VerifierKey] {
         let (store, database) = try open(.governance)
         defer { try? database.close() }
         var texts: [String] = []

@@ -135,6 +135,12 @@ package nonisolated struct WireWelcome: @unchecked Sendable {
   /// Clears the value of `serverRetired`. Subsequent reads from it will return its default value.
   package mutating func clearServerRetired() {_uniqueStorage()._serverRetired = nil}
 
+  /// Agents: the newest entries that announced or retired a key of control's ledger, in order, each with its proof by a key before.
+  package var ledgerKeys: [WireEntryProof] {
+    get {_storage._ledgerKeys}
+    set {_uniqueStorage()._ledgerKeys = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -195,6 +201,9 @@ package nonisolated struct WireServerKey: Sendable {
   package var hasRetired: Bool {self._retired != nil}
   /// Clears the value of `retired`. Subsequent reads from it will return its default value.
   package mutating func clearRetired() {self._retired = nil}
+
+  /// Agents: as in `Welcome`. Of control's ledger, not of the binder.
+  package var ledgerKeys: [WireEntryProof] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -287,6 +296,9 @@ package nonisolated struct WireJoined: Sendable {
   package var hasServer: Bool {self._server != nil}
   /// Clears the value of `server`. Subsequent reads from it will return its default value.
   package mutating func clearServer() {self._server = nil}
+
+  /// Likewise.
+  package var ledgerKeys: [WireEntryProof] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -417,6 +429,12 @@ package nonisolated struct WireRenew: @unchecked Sendable {
   /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
   package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
 
+  /// Followers: the newest entry of those in `Grant.ledger_keys` that the sender has; 0: none.
+  package var ledgerKeys: UInt64 {
+    get {_storage._ledgerKeys}
+    set {_uniqueStorage()._ledgerKeys = newValue}
+  }
+
   /// Agents: the hash of the newest `Rules` that it can keep to. Empty: it has none.
   package var rules: Data {
     get {_storage._rules}
@@ -541,6 +559,12 @@ package nonisolated struct WireGrant: @unchecked Sendable {
   package var hasAnchor: Bool {_storage._anchor != nil}
   /// Clears the value of `anchor`. Subsequent reads from it will return its default value.
   package mutating func clearAnchor() {_uniqueStorage()._anchor = nil}
+
+  /// To services: as in `Welcome`, after `Renew.ledger_keys`.
+  package var ledgerKeys: [WireEntryProof] {
+    get {_storage._ledgerKeys}
+    set {_uniqueStorage()._ledgerKeys = newValue}
+  }
 
   /// To the joining process, which follows no ledger: those of its own and of control's that count, the older first.
   package var keys: [WireServiceKey] {
@@ -777,7 +801,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0\u{1}server\0\u{3}server_retired\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}ordinal\0\u{3}lease_ms\0\u{1}epoch\0\u{1}start\0\u{3}wall_us\0\u{1}window\0\u{1}journal\0\u{1}vault\0\u{1}server\0\u{3}server_retired\0\u{3}ledger_keys\0")
 
   fileprivate class _StorageClass {
     var _node: String = String()
@@ -791,6 +815,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _vault: WireEntryProof? = nil
     var _server: WireEntryProof? = nil
     var _serverRetired: WireEntryProof? = nil
+    var _ledgerKeys: [WireEntryProof] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -812,6 +837,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       _vault = source._vault
       _server = source._server
       _serverRetired = source._serverRetired
+      _ledgerKeys = source._ledgerKeys
     }
   }
 
@@ -841,6 +867,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._vault) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._server) }()
         case 11: try { try decoder.decodeSingularMessageField(value: &_storage._serverRetired) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._ledgerKeys) }()
         default: break
         }
       }
@@ -886,6 +913,9 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       try { if let v = _storage._serverRetired {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
       } }()
+      if !_storage._ledgerKeys.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._ledgerKeys, fieldNumber: 12)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -906,6 +936,7 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._vault != rhs_storage._vault {return false}
         if _storage._server != rhs_storage._server {return false}
         if _storage._serverRetired != rhs_storage._serverRetired {return false}
+        if _storage._ledgerKeys != rhs_storage._ledgerKeys {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -951,7 +982,7 @@ nonisolated extension WireVaultKey: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}server\0\u{1}use\0\u{3}after_ms\0\u{1}retired\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}server\0\u{1}use\0\u{3}after_ms\0\u{1}retired\0\u{3}ledger_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -963,6 +994,7 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeSingularBytesField(value: &self.use) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.afterMs) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._retired) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.ledgerKeys) }()
       default: break
       }
     }
@@ -985,6 +1017,9 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
     try { if let v = self._retired {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     } }()
+    if !self.ledgerKeys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ledgerKeys, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -993,6 +1028,7 @@ nonisolated extension WireServerKey: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.use != rhs.use {return false}
     if lhs.afterMs != rhs.afterMs {return false}
     if lhs._retired != rhs._retired {return false}
+    if lhs.ledgerKeys != rhs.ledgerKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1080,7 +1116,7 @@ nonisolated extension WireJoinRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Joined"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}ordinal\0\u{1}ingest\0\u{3}ingest_key\0\u{3}lease_ms\0\u{1}origin\0\u{3}control_key\0\u{3}policy_witness\0\u{1}vault\0\u{1}server\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}ordinal\0\u{1}ingest\0\u{3}ingest_key\0\u{3}lease_ms\0\u{1}origin\0\u{3}control_key\0\u{3}policy_witness\0\u{1}vault\0\u{1}server\0\u{3}ledger_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1099,6 +1135,7 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 9: try { try decoder.decodeSingularStringField(value: &self.policyWitness) }()
       case 10: try { try decoder.decodeSingularMessageField(value: &self._vault) }()
       case 11: try { try decoder.decodeSingularMessageField(value: &self._server) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.ledgerKeys) }()
       default: break
       }
     }
@@ -1142,6 +1179,9 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     try { if let v = self._server {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     } }()
+    if !self.ledgerKeys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.ledgerKeys, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1157,6 +1197,7 @@ nonisolated extension WireJoined: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.policyWitness != rhs.policyWitness {return false}
     if lhs._vault != rhs._vault {return false}
     if lhs._server != rhs._server {return false}
+    if lhs.ledgerKeys != rhs.ledgerKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1289,7 +1330,7 @@ nonisolated extension WireBusy: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Renew"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0\u{1}anchor\0\u{1}rules\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{1}epoch\0\u{3}wall_us\0\u{1}entries\0\u{1}agent\0\u{1}service\0\u{1}closures\0\u{1}anchor\0\u{1}rules\0\u{3}ledger_keys\0")
 
   fileprivate class _StorageClass {
     var _nonce: Data = Data()
@@ -1300,6 +1341,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _service: WireServiceReport? = nil
     var _closures: [UInt64] = []
     var _anchor: WireAnchor? = nil
+    var _ledgerKeys: UInt64 = 0
     var _rules: Data = Data()
 
       // This property is used as the initial default value for new instances of the type.
@@ -1319,6 +1361,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _service = source._service
       _closures = source._closures
       _anchor = source._anchor
+      _ledgerKeys = source._ledgerKeys
       _rules = source._rules
     }
   }
@@ -1347,6 +1390,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 7: try { try decoder.decodeRepeatedUInt64Field(value: &_storage._closures) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
         case 9: try { try decoder.decodeSingularBytesField(value: &_storage._rules) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._ledgerKeys) }()
         default: break
         }
       }
@@ -1386,6 +1430,9 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if !_storage._rules.isEmpty {
         try visitor.visitSingularBytesField(value: _storage._rules, fieldNumber: 9)
       }
+      if _storage._ledgerKeys != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._ledgerKeys, fieldNumber: 10)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1403,6 +1450,7 @@ nonisolated extension WireRenew: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._service != rhs_storage._service {return false}
         if _storage._closures != rhs_storage._closures {return false}
         if _storage._anchor != rhs_storage._anchor {return false}
+        if _storage._ledgerKeys != rhs_storage._ledgerKeys {return false}
         if _storage._rules != rhs_storage._rules {return false}
         return true
       }
@@ -1510,7 +1558,7 @@ nonisolated extension WireAnchor: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Grant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0\u{1}keys\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0\u{3}lease_ms\0\u{3}wall_us\0\u{1}permit\0\u{1}gate\0\u{1}entries\0\u{1}checkpoint\0\u{1}anchor\0\u{1}keys\0\u{3}ledger_keys\0")
 
   fileprivate class _StorageClass {
     var _nonce: Data = Data()
@@ -1521,6 +1569,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _entries: UInt64 = 0
     var _checkpoint: Data = Data()
     var _anchor: WireAnchor? = nil
+    var _ledgerKeys: [WireEntryProof] = []
     var _keys: [WireServiceKey] = []
 
       // This property is used as the initial default value for new instances of the type.
@@ -1540,6 +1589,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _entries = source._entries
       _checkpoint = source._checkpoint
       _anchor = source._anchor
+      _ledgerKeys = source._ledgerKeys
       _keys = source._keys
     }
   }
@@ -1568,6 +1618,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 7: try { try decoder.decodeSingularBytesField(value: &_storage._checkpoint) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._anchor) }()
         case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._keys) }()
+        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._ledgerKeys) }()
         default: break
         }
       }
@@ -1607,6 +1658,9 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if !_storage._keys.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._keys, fieldNumber: 9)
       }
+      if !_storage._ledgerKeys.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._ledgerKeys, fieldNumber: 10)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1624,6 +1678,7 @@ nonisolated extension WireGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._entries != rhs_storage._entries {return false}
         if _storage._checkpoint != rhs_storage._checkpoint {return false}
         if _storage._anchor != rhs_storage._anchor {return false}
+        if _storage._ledgerKeys != rhs_storage._ledgerKeys {return false}
         if _storage._keys != rhs_storage._keys {return false}
         return true
       }
