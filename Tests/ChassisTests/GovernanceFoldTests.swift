@@ -310,8 +310,7 @@ import Wire
         let unfit = [
             ("nothing", try ledgerKey("reads", 1)), ("reads+1234", try ledgerKey("reads", 1)), (try ledgerKey("reads", 9, .cosignature), try ledgerKey("reads", 1)),
             (try ledgerKey("control", 9), try ledgerKey("control", 4, .cosignature)), (try ledgerKey("policy", 9, .cosignature), try ledgerKey("reads", 1)),
-            // Control's own ledger's: agents, tokens and certificates name it.
-            (try ledgerKey("governance", 9), try ledgerKey("governance", 3)),
+            (try ledgerKey("governance", 9, .cosignature), try ledgerKey("governance", 3)),
         ]
         for (key, before) in unfit {
             var ledger = try signed()
@@ -320,7 +319,8 @@ import Wire
         }
         var ledger = try signed()
         try announced(&ledger, 1, ledgerKey("control", 9, .cosignature), beside: ledgerKey("control", 4, .cosignature))
-        #expect(try ledger.fold().governance.ledgerKeys.current["control"]?.count == 2, "the control")
+        try announced(&ledger, 2, ledgerKey("governance", 9), beside: ledgerKey("governance", 3))
+        #expect(try ledger.fold().governance.ledgerKeys.current["control"]?.count == 2 && ledger.fold().governance.ledgerKeys.current["governance"]?.count == 2, "the control")
     }
 
     @Test func `nobody is registered, joins or commands with a key that a service has, or an operator connects with`() throws {

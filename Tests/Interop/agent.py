@@ -237,9 +237,9 @@ class Stream:
 class Agent:
     """Runs in a thread of its own; `publish` may be called from any."""
 
-    def __init__(self, folder, endpoint, server_key, name, ledger_key):
+    def __init__(self, folder, endpoint, server_key, name, ledger_keys):
         folder = Path(folder)
-        self.name, self.ledger_key = name, ledger_key
+        self.name = name
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "agent.secret").exists():
             wire.write_secret(folder / "agent.secret", zmq.curve_keypair()[1])
@@ -255,8 +255,11 @@ class Agent:
         self.streams = {i: Stream(c, i, self.spool.held(i)) for c, i in self.spool.streams.items()}
         self.lease, self.window = DEFAULT_LEASE, 8
         self.joined = False  # Welcomed in the session under way, by somebody who can prove which key is the vault's.
+        known = self.spool.state("ledger_keys", None)  # By which keys control's ledger is believed, once that has changed.
+        self.trust = ledger.Trust(**known) if known else ledger.Trust([ledger_keys] if isinstance(ledger_keys, str) else ledger_keys)
         self.key_index = self.spool.state("key_index", 0)  # Of the entry that announced it.
         self.sealer = None  # Of this start.
+        self.offered = None  # As the vault's key was last named.
         self.hello_due = self.renew_due = self.save_due = 0
         self.given_up = None
         self.ending = None  # "goodbye" or "crash"
@@ -441,12 +444,14 @@ class Agent:
         if w.node != self.name:
             self.given_up = f"registered as {w.node}"
             return
+        self._take_ledger_keys(w.ledger_keys)
         self._on_vaultKey(w)
         for s in self.streams.values():
             s.rewind(wire.continuous())
 
     def _on_vaultKey(self, v):
         """The key to seal to: as the ledger announced it, or none at all."""
+        self.offered = v
         try:
             self._seal_to(v.vault)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, nothing is asked for and so nothing captured.
@@ -458,11 +463,28 @@ class Agent:
             self.joined = True
             self._renew()
 
+    def _on_serverKey(self, k):
+        """Of the key of the binder itself this agent takes no notice: it joins anew."""
+        if self._take_ledger_keys(k.ledger_keys) and not self.joined and self.offered:
+            self._on_vaultKey(self.offered)
+
+    def _take_ledger_keys(self, proofs):
+        taken = [p for p in proofs if self._take_ledger_key(p)]
+        if taken:
+            self.spool.keep(ledger_keys={"keys": self.trust.keys, "index": self.trust.index, "retired": sorted(self.trust.retired)})
+        return bool(taken)
+
+    def _take_ledger_key(self, proof):
+        try:
+            return self.trust.take(proof, wire.governance.Entry.FromString(proof.entry.body))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it changes nothing.
+            self.seen[f"ledger key refused: {error!r}"] += 1
+            return False
+
     def _seal_to(self, proof):
-        origin, _, _ = ledger.verify(proof.proof.decode(), ledger.leaf(proof.entry.salt, proof.entry.body), [self.ledger_key])
+        index, origin, _ = self.trust.verify(proof)
         entry = wire.governance.Entry.FromString(proof.entry.body)
-        assert origin == self.ledger_key.split("+")[0]
-        assert entry.index == int(proof.proof.split(b"\n")[1].removeprefix(b"index ")) + 1
+        assert entry.index == index
         assert entry.WhichOneof("deed") == "vault_key_announced"
         assert entry.index >= self.key_index, "an older key"
         if not self.sealer or entry.index > self.key_index:

@@ -46,7 +46,7 @@ class Fold:
 
     def began_(self, entry, deed, now):
         self.beginning = deed
-        self.ledger_keys = {key.split("+")[0]: [key] for key in (deed.policy_key, deed.control_witness, deed.policy_witness)}
+        self.ledger_keys = {key.split("+")[0]: [key] for key in (deed.control_key, deed.policy_key, deed.control_witness, deed.policy_witness)}
         self.operators = {o.name: o for o in deed.operators}
 
     def operators_changed_(self, entry, deed, now):

@@ -8,6 +8,7 @@ import random
 import time
 from pathlib import Path
 
+import ledger
 import wire
 import zmq
 from zmq.utils import z85
@@ -87,13 +88,20 @@ def ask(s, secret, end):
 
 
 def keep(body, anchor, endpoint, folder):
-    if sha256(body.control_key.encode())[:16] != anchor:
+    # The token may be older than the key that the ledger is signed with now: from the one that it names on, by the ledger's own proofs.
+    changes = [(proof, wire.governance.Entry.FromString(proof.entry.body)) for proof in body.ledger_keys]
+    named = [body.control_key] + [key for _, e in changes if e.HasField("ledger_key_announced") for key in (e.ledger_key_announced.beside, e.ledger_key_announced.key)]
+    began = next((key for key in named if sha256(key.encode())[:16] == anchor), None)
+    if began is None:
         raise NotJoined(0, "another ledger than the token's")
+    trust = ledger.Trust([began])
+    for proof, entry in changes:
+        trust.take(proof, entry)
     host, port = body.ingest.rsplit(":", 1)
     if host in ("tcp://*", "tcp://0.0.0.0", "tcp://[::]"):
         host = endpoint.rsplit(":", 1)[0]
     settings = {"name": body.name, "ingest": f"{host}:{port}", "serverKey": z85.encode(body.ingest_key).decode(), "leaseMilliseconds": body.lease_ms,
-                "origin": body.origin, "ledgerKey": body.control_key, "policyWitness": body.policy_witness}
+                "origin": body.origin, "ledgerKey": trust.keys[0], "ledgerKeys": trust.keys, "policyWitness": body.policy_witness}
     draft = folder / "agent.json.draft"
     draft.write_text(json.dumps(settings, indent=2))
     os.replace(draft, folder / "agent.json")

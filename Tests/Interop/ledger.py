@@ -144,6 +144,50 @@ def verify(text, leaf_bytes, verifiers):
     return origin, size, times
 
 
+class Trust:
+    """By which keys a ledger is believed that may announce and retire its own: section 16 of SPEC.md."""
+
+    def __init__(self, keys, index=0, retired=()):
+        self.keys, self.index, self.retired = list(keys), index, set(retired)
+
+    def verify(self, proof):
+        """Of an `EntryProof`: the entry's body's place in the ledger, from 1, its origin, and those of the keys that have signed. Raises if none has."""
+        text, signed = proof.proof.decode(), []
+        for key in self.keys:
+            try:
+                origin, _, _ = verify(text, leaf(proof.entry.salt, proof.entry.body), [key])
+            except KeyError:  # This key has not signed; that another's signature is wrong is another error.
+                continue
+            assert origin == key.split("+")[0], "another ledger"
+            signed.append(key)
+        assert signed, "signed by no key that is believed"
+        return int(text.split("\n")[1].removeprefix("index ")) + 1, origin, signed
+
+    def take(self, proof, entry):
+        """Of `ledger_keys`, with the entry that it holds. Whether it counted."""
+        if entry.index <= self.index:
+            return False
+        try:
+            index, origin, signed = self.verify(proof)
+        except AssertionError:
+            return False
+        assert index == entry.index
+        deed = entry.WhichOneof("deed")
+        key = getattr(entry, deed).key
+        assert key.split("+")[0] == origin and unb64(key.split("+", 2)[2])[0] == NOTE
+        if deed == "ledger_key_announced":
+            assert entry.ledger_key_announced.beside in signed and key not in self.retired
+            if key in self.keys:
+                return False
+            self.keys.append(key)
+        else:
+            assert deed == "ledger_key_retired" and any(one != key for one in signed)
+            self.retired.add(key)
+            self.keys = [one for one in self.keys if one != key]
+        self.index = index
+        return True
+
+
 def opened(note, verifiers):
     """Of a signed checkpoint: origin, size, root, and the times of cosignatures. Raises if one of the signatures is missing or wrong."""
     body, _, signatures = note.rpartition("\n\n")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import subprocess
 
 import joining
 import ops
@@ -86,3 +87,57 @@ def test_who_names_another_ledger_than_the_token_is_not_believed(suite, tmp_path
     with pytest.raises(joining.NotJoined, match="another ledger"):
         joining.join(token, tmp_path)
     assert not (tmp_path / "agent.json").exists()
+
+
+def exchange_the_ledgers_key(suite):
+    """The key of control's own ledger, with a step between each two that it takes. Gives the keys before and after."""
+    def run(*words):
+        done = subprocess.run([ops.BIN / "sluice", "ledger-key", *words, "--home", suite.home], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def counting():
+        return [k for k in json.loads(run("list", "--json"))["keys"] if k["key"].split("+")[0].endswith("/governance")]
+
+    [old] = counting()
+    made = json.loads(run("new", "control.ledger", "--json"))
+    suite.run("approve", str(made["proposal"]["proposal"]), "--as", "ops-2")
+    ops.until(lambda: len(counting()) == 2, 30, "both count")
+    run("use", "control.ledger")
+    ops.until(lambda: all(k["used"] for k in counting()), 30, "control signs with both")
+    run("retire", "control.ledger")
+    [new] = counting()
+    return old["key"], new["key"]
+
+
+def test_the_key_of_controls_ledger_is_exchanged_and_who_joined_before_sleeps_or_comes_with_an_old_token_follows(suite, tmp_path):
+    told = {name: joining.join(enrol(suite), tmp_path / name) for name in ("runs", "sleeps")}
+    token = enrol(suite)
+
+    def agent(name):
+        t = told[name]
+        return Agent(tmp_path / name, t["ingest"], t["serverKey"].encode(), t["name"], t["ledgerKeys"])
+
+    a, b = agent("runs"), None
+    a.start()
+    try:
+        assert a.wait(lambda: a.may_capture("activity"), 30), a.seen
+        for _ in range(2):
+            old, new = exchange_the_ledgers_key(suite)
+            assert a.wait(lambda: a.trust.keys == [new] and old in a.trust.retired, 30), (a.trust.keys, a.seen)
+        assert a.may_capture("activity") and not any("refused" in words for words in a.seen), a.seen
+        b = agent("sleeps")
+        first = b.trust.keys
+        b.start()
+        assert b.wait(lambda: b.may_capture("activity"), 30), b.seen
+        assert b.trust.keys == [new] and first != [new]
+        b.stop()
+        # What it has come to is what it begins with.
+        b = agent("sleeps")
+        assert b.trust.keys == [new]
+        late = joining.join(token, tmp_path / "late")
+        assert late["ledgerKeys"] == [new]
+    finally:
+        a.stop()
+        if b:
+            b.stop()

@@ -38,7 +38,7 @@ KINDS = {
     4: ("busy", session.Busy), 5: ("renew", session.Renew), 6: ("grant", session.Grant),
     7: ("narrow", session.Narrow), 8: ("stopped", session.Stopped), 9: ("nudge", session.Nudge),
     10: ("goodbye", session.Goodbye), 16: ("batch", capture.Batch), 18: ("stored", capture.Stored),
-    20: ("vaultKey", session.VaultKey), 22: ("rules", session.Rules),
+    20: ("vaultKey", session.VaultKey), 21: ("serverKey", session.ServerKey), 22: ("rules", session.Rules),
     24: ("join", session.Join), 26: ("joined", session.Joined),
     32: ("entries", governance.Entries), 33: ("command", governance.Command), 34: ("outcome", governance.Outcome),
     35: ("progress", governance.Progress), 36: ("certificate", gate.Certificate), 37: ("query", governance.Query),
