@@ -102,10 +102,13 @@ package struct Powers: Hashable, Sendable {
             let known = serviceKeys[service] ?? []
             gains += keys.filter { !known.contains($0) }.map { .actsAs(service, $0) }
         }
+        // Of which nothing stands there any more the registry's key counts, whatever became of it.
+        gains += serviceKeys.keys.filter { after.serviceKeys[$0] == nil }.sorted().map { .actsAs($0, []) }
         for (name, keys) in after.ledgerKeys.sorted(by: { $0.key < $1.key }) {
             let known = ledgerKeys[name] ?? []
             gains += keys.filter { !known.contains($0) }.map { .signsWith($0) }
         }
+        gains += ledgerKeys.keys.filter { after.ledgerKeys[$0] == nil }.sorted().map { .signsWith($0) }
         gains += after.enrolments.values.filter { enrolments[$0.number] != $0 }.sorted { $0.number < $1.number }.map(Gain.invites)
         if after.readsRestored != readsRestored { gains.append(.forgetsReads) }
         gains += policyGains(of: after, compare)
@@ -156,9 +159,12 @@ package struct Powers: Hashable, Sendable {
         }
         let sorted = given.sorted { ($0.key.kind.rawValue, $0.key.purpose) < ($1.key.kind.rawValue, $1.key.purpose) }
         gains += sorted.map { .records($0.key.kind, purpose: $0.key.purpose, $0.value.sorted()) }
-        var readmitted = after.erased.differing(from: erased).filter { $0.value.readmitted != nil && $0.was.map { $0.readmitted == nil } ?? false }.map(\.subject)
+        /// What is captured from then on is stored; nil: nothing is.
+        func stored(_ subject: ErasedSubject?) -> WallTime? { subject.map(\.readmitted) ?? .distantPast }
+        func isMore(_ now: WallTime?, than was: WallTime?) -> Bool { now.map { now in was.map { now < $0 } ?? true } ?? false }
+        var readmitted = after.erased.differing(from: erased).filter { isMore(stored($0.value), than: stored($0.was)) }.map(\.subject)
         // Who is no more among the erased at all.
-        readmitted += erased.differing(from: after.erased).filter { $0.was == nil && $0.value.readmitted == nil }.map(\.subject)
+        readmitted += erased.differing(from: after.erased).filter { $0.was == nil }.map(\.subject)
         if !readmitted.isEmpty { gains.append(.readmits(readmitted.sorted())) }
         if after.holds != holds {
             for (incident, subjects) in after.holds.sorted(by: { $0.key < $1.key }) {
