@@ -130,17 +130,17 @@ def own_keys(suite):
     return [key for key in suite.cli("ledger-key", "list", "--json").json["keys"] if key["key"].split("+")[0].endswith("/governance")]
 
 
-def announce_own(suite):
+def exchange_own(suite, between=lambda: None):
+    """Of control's own ledger. `between`: after each of the steps."""
+    [before] = own_keys(suite)
     suite.approved("ledger-key", "new", "control.ledger")
+    between()
     wait_until(lambda: len(own_keys(suite)) == 2, "a second key of control's ledger counts")
     suite.cli("ledger-key", "use", "control.ledger")
+    between()
     wait_until(lambda: all(key["used"] for key in own_keys(suite)), "control signs with both")
-
-
-def exchange_own(suite):
-    [before] = own_keys(suite)
-    announce_own(suite)
     suite.cli("ledger-key", "retire", "control.ledger")
+    between()
     [now] = own_keys(suite)
     assert now["key"] != before["key"]
     return now["key"]
@@ -254,10 +254,14 @@ def test_while_both_keys_sign_either_is_enough_and_the_newer_may_be_given_up(mak
     for name in ("control", "policy", "ingest"):
         suite.restart(name)
     agent.expect(capturing=True)
-    # And once more, with another.
-    exchange_own(suite)
-    suite.restart("control")
+    # And once more, with another; control is killed after each step.
+    def die():
+        suite.kill("control")
+        suite.start("control")
+
+    key = exchange_own(suite, between=die)
     agent.expect(capturing=True)
+    wait_until(lambda: believed(agent) == key, "the agent has followed")
     expect_cosigned(suite)
     suite.cli("ledger", "verify")
 

@@ -75,7 +75,7 @@ def test_a_token_of_another_name_or_of_another_suite_changes_no_key(make_suite):
     assert key_of(agent) == key and not (agent.home / "agent.secret.new").exists()
     # As an agent of another suite has it.
     path = agent.home / "agent.json"
-    foreign = {**settings, "ledgerKey": settings["ledgerKey"][:-3] + ("AAA" if settings["ledgerKey"][-3:] != "AAA" else "BBB")}
+    foreign = {**settings, "ledgerKey": json.loads((suite.home / "registry.json").read_text())["anchors"]["policy"]}
     path.write_text(json.dumps(foreign))
     done = renew(agent, enrolled(suite, agent), check=False)
     assert done.returncode == 1 and "another suite" in done.stderr
