@@ -235,26 +235,36 @@ def judged(agent):
 
 
 def test_an_agent_whose_machine_sleeps_wakes_without_a_lease(make_suite, tmp_path):
+    """The control sleeps as long, by a clock that stands still meanwhile: it wakes and captures."""
     shim = Shim(tmp_path)
     suite = make_suite(lease_ms=8000)
+    sleeper = suite.agent("bob").run(env=shim.without("boottime"))
     agent = suite.agent("ann").run(env=shim.env).expect(capturing=True)
+    sleeper.expect(capturing=True)
     # Nobody answers from here on: nothing renews the lease that it holds.
     suite.stop("ingest")
     # The control: while it is awake, its lease goes on, and also when only the other clock has moved.
-    shim.ahead(monotonic_seconds=3600)
-    agent.type("awake")
-    wait_until(lambda: judged(agent) == 1, "it is judged")
-    assert agent.status["accepted"] == 1, agent.status
+    shim.ahead(boot_seconds=3600)
+    for one in (sleeper, agent):
+        one.type("woken")
+    for one in (sleeper, agent):
+        wait_until(lambda: judged(one) == 1, "it is judged")
+    assert agent.status["refused"] == {"no-lease": 1} and agent.status["classes"] == [], agent.status
+    assert sleeper.status["accepted"] == 1 and sleeper.status["classes"] != [], sleeper.status
+    suite.cont("ingest")
+    agent.expect(capturing=True)
+    # Another control: when only the other clock has moved, as in no suspend, its lease goes on.
+    suite.stop("ingest")
     shim.ahead(monotonic_seconds=3600, boot_seconds=3600)
-    agent.type("woken")
+    agent.type("awake")
     wait_until(lambda: judged(agent) == 2, "it is judged")
-    assert agent.status["refused"] == {"no-lease": 1}, agent.status
-    assert agent.status["classes"] == []
+    assert agent.status["accepted"] == 1, agent.status
     suite.cont("ingest")
     agent.expect(capturing=True)
     agent.type("renewed")
     agent.expect_drained()
-    assert suite.keys() == ["awake", "renewed"]
+    sleeper.expect_drained()
+    assert suite.keys("--subject", agent.subject) == ["awake", "renewed"] and suite.keys("--subject", sleeper.subject) == ["woken"]
 
 
 def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothing(make_suite, tmp_path):
@@ -272,3 +282,11 @@ def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothin
     assert refused.code == 1 and "lease" in refused.err, refused
     suite.cont("control")
     wait_until(lambda: suite.read(check=False).code == 0, "its lease is renewed")
+    # The control: with a clock that stands still meanwhile it sleeps as long, and releases all the same.
+    suite.kill("policy")
+    shim.ahead()
+    suite.start("policy", env=shim.without("boottime"))
+    suite.stop("control")
+    shim.ahead(boot_seconds=3600)
+    assert suite.read(check=False).code == 0
+    suite.cont("control")

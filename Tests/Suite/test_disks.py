@@ -237,6 +237,52 @@ def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_n
             suite.close()
 
 
+def test_a_pause_that_nobody_could_record_exits_with_1_and_names_who_was_silent_and_what_is_not_confirmed(make_suite, tmp_path):
+    """Control cannot write, and policy, which could, is not there to be asked."""
+    suite = make_suite(start=False)
+    shim = Shim(tmp_path)
+    suite.start("control", env=shim.env, wait=False)
+    suite.start("policy", "notify", "ingest")
+    nowhere = "in force, but neither journal nor vault could record it"
+
+    def paused(*more):
+        return suite.cli("pause", "--all", "--reason", "a test", *more, check=False)
+
+    # Controls: one of the two is enough, whichever it is.
+    shim.full()
+    told = paused("--json")
+    assert (told.code, told.json["complete"], told.json["durable_in"], told.json["unconfirmed"]) == (0, True, ["vault"], []), told
+    shim.full(False)
+    wait_until(lambda: not suite.status().get("journal"), "the journal is written again")
+    suite.stop("policy")
+    told = paused()
+    assert told.code == 0 and "STOPPED EVERYWHERE" in told.out, told
+    assert re.search(r"silent +1 .*\n +policy\n", told.out), told
+
+    shim.full()
+    # Its lease has ended by now: nobody waits for it, and it is not there to record anything.
+    told = paused()
+    assert told.code == 1 and told.err == "", told
+    assert "NOT CONFIRMED" in told.out and "STOPPED" not in told.out, told
+    assert re.search(rf"the pause is in force, its certificate (\d+) is not complete:\n  {nowhere}: free disk space", told.out), told
+    epoch = int(re.search(r"its certificate (\d+)", told.out)[1])
+    told = paused("--json")
+    assert (told.code, told.err) == (1, ""), told
+    certificate = told.json
+    assert certificate["complete"] is False and certificate["durable_in"] == [] and certificate["epoch"] > epoch, certificate
+    assert [line.split(":")[0] for line in certificate["unconfirmed"]] == [nowhere]
+    assert {s["node"]: s["how"] for s in certificate["services"]}.items() >= {"ingest": "STOP_HOW_ACKNOWLEDGED", "notify": "STOP_HOW_ACKNOWLEDGED"}.items(), certificate
+    assert next(s["how"] for s in certificate["services"] if s["node"] == "policy") != "STOP_HOW_ACKNOWLEDGED"
+    shown = suite.cli("certificate", epoch, check=False)
+    assert shown.code == 1 and f"missing    {nowhere}" in shown.out, shown
+    assert {epoch, certificate["epoch"]} <= {c["epoch"] for c in suite.cli("closures", "--json").json["closures"]}, "they are in force"
+    # With room both are recorded, and complete.
+    shim.full(False)
+    for number in (epoch, certificate["epoch"]):
+        wait_until(lambda: suite.cli("certificate", number, check=False).code == 0, "it is complete")
+    suite.cont("policy")
+
+
 def ledger(suite, name):
     return next(one for one in suite.status()["ledgers"] if one["origin"].endswith("/" + name))
 

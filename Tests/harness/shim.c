@@ -1,5 +1,5 @@
 // Loaded before libc (LD_PRELOAD) into a program under test: its clocks run ahead by as much as a file says, signals interrupt its calls, a
-// database's log is not written, or finds no room, and its ports lose their guard.
+// database's log is not written, or finds no room, its ports lose their guard, and it is without what it has against one fault or another.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -16,10 +16,17 @@
 #include <unistd.h>
 
 // Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, signals taken so far, whether writes to a log wait, how many have had to,
-// whether they find no room, and how many did not: shared with the test.
-static struct { long long boot, monotonic, signals, holding, held, full, refused; } *shared;
+// whether they find no room, and how many did not, and whether the guard of its ports dies with its next answer, and has: shared with the test.
+static struct { long long boot, monotonic, signals, holding, held, full, refused, dying, died; } *shared;
+
+// SLUICE_SHIM_WITHOUT: what the program lacks. "boottime": a clock that goes on in suspend; "linger": an end without waiting for who does not read;
+// "bound": one of what waits for a peer; "jitter": chance in when who has lost a connection comes back; "enforcement": a port that is closed when it has no guard.
+static const char *without;
+
+static int lacks(const char *what) { return without && !strcmp(without, what); }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
+    if (clock == CLOCK_BOOTTIME && lacks("boottime")) clock = CLOCK_MONOTONIC;
     long status = syscall(SYS_clock_gettime, clock, time);
     if (status != 0) { errno = (int)-status; return -1; }
     long long ahead = !shared ? 0 : clock == CLOCK_BOOTTIME ? shared->boot : clock == CLOCK_MONOTONIC ? shared->monotonic : 0;
@@ -64,6 +71,13 @@ int zmq_send(void *socket, const void *data, size_t size, int flags) {
     static int (*real)(void *, const void *, size_t, int);
     if (!real) real = dlsym(RTLD_NEXT, "zmq_send");
     if (door && !strcmp(door, "handler") && size == 3 && !memcmp(data, "400", 3)) data = "200";
+    if (shared && size == 3 && (!memcmp(data, "200", 3) || !memcmp(data, "400", 3)) && __atomic_load_n(&shared->dying, __ATOMIC_ACQUIRE)) {
+        // As if the thread had ended: its socket is closed, and nobody is there to bind another.
+        int (*close_it)(void *) = dlsym(RTLD_NEXT, "zmq_close");
+        close_it(socket);
+        __atomic_fetch_add(&shared->died, 1, __ATOMIC_ACQ_REL);
+        for (;;) pause();
+    }
     return real(socket, data, size, flags);
 }
 
@@ -71,7 +85,35 @@ int zmq_setsockopt(void *socket, int option, const void *value, size_t size) {
     static int (*real)(void *, int, const void *, size_t);
     if (!real) real = dlsym(RTLD_NEXT, "zmq_setsockopt");
     if (door && !strcmp(door, "domain") && option == 55) return 0;
+    if (lacks("enforcement") && (option == 55 || option == 93)) return 0;
+    if (lacks("linger") && option == 17) return 0;
+    static const int unbounded = 0, second = 1000;
+    if (lacks("bound") && option == 23) value = &unbounded;
+    if (lacks("jitter") && option == 18) value = &second;
     return real(socket, option, value, size);
+}
+
+int zmq_getsockopt(void *socket, int option, void *value, size_t *size) {
+    static int (*real)(void *, int, void *, size_t *);
+    if (!real) real = dlsym(RTLD_NEXT, "zmq_getsockopt");
+    int result = real(socket, option, value, size);
+    // Whoever reads it back is told that it is set.
+    if (lacks("enforcement") && option == 93 && result == 0) *(int *)value = 1;
+    return result;
+}
+
+int zmq_ctx_set(void *context, int option, int value) {
+    static int (*real)(void *, int, int);
+    if (!real) real = dlsym(RTLD_NEXT, "zmq_ctx_set");
+    if (lacks("linger") && option == 70) return 0;
+    return real(context, option, value);
+}
+
+// libzmq takes its own chance from here.
+int rand(void) {
+    static int (*real)(void);
+    if (!real) real = dlsym(RTLD_NEXT, "rand");
+    return lacks("jitter") ? 0 : real();
 }
 
 static void taken(int number) { (void)number; __atomic_fetch_add(&shared->signals, 1, __ATOMIC_RELAXED); }
@@ -106,6 +148,7 @@ __attribute__((constructor)) static void begin(void) {
     if (bytes == MAP_FAILED) abort();
     shared = bytes;
     door = getenv("SLUICE_SHIM_DOOR");
+    without = getenv("SLUICE_SHIM_WITHOUT");
     if (!getenv("SLUICE_SHIM_STORM")) return;
     struct sigaction action = {.sa_handler = taken};  // Without SA_RESTART: calls end with EINTR.
     sigaction(SIGUSR2, &action, NULL);

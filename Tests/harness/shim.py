@@ -19,15 +19,19 @@ def _library():
 
 
 class Shim:
-    """Clocks of the programs that run with `env`, what interrupts them, and whether they may write their databases' logs."""
+    """Clocks of the programs that run with `env`, what interrupts them, whether they may write their databases' logs, and what they lack."""
 
     def __init__(self, folder):
         self.path = Path(folder) / "shim"
-        self.path.write_bytes(bytes(56))
+        self.path.write_bytes(bytes(72))
         with open(self.path, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), 56)
+            self._shared = mmap.mmap(file.fileno(), 72)
         self.env = {"SLUICE_SHIM": str(self.path), "LD_PRELOAD": str(_library())}
         self.stormy = {**self.env, "SLUICE_SHIM_STORM": "1"}
+
+    def without(self, what):
+        """The environment of a program that lacks what it has against a fault: see `shim.c`. For the controls of tests."""
+        return {**self.env, "SLUICE_SHIM_WITHOUT": what}
 
     def ahead(self, boot_seconds=0, monotonic_seconds=0):
         """What a suspend does to CLOCK_BOOTTIME alone, and nothing that we know of to CLOCK_MONOTONIC."""
@@ -54,3 +58,11 @@ class Shim:
     def refused(self):
         """Writes that found no room, so far."""
         return struct.unpack_from("q", self._shared, 48)[0]
+
+    def end_guard(self, is_dying=True):
+        """With its next answer the handler that says who may connect has ended."""
+        struct.pack_into("q", self._shared, 56, is_dying)
+
+    @property
+    def guards_ended(self):
+        return struct.unpack_from("q", self._shared, 64)[0]
