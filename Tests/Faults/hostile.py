@@ -357,13 +357,15 @@ class Heard:
 class Peer:
     """A DEALER with a key. One thread. What an agent sends as a batch is sealed as that agent."""
 
-    def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None, sealer_of=None):
+    def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None, sealer_of=None, receive_buffer=None):
         self.sealer_of, self.welcome = sealer_of, None
         self.context = context or zmq.Context.instance()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = 0
         self.socket.rcvhwm = receive_max
+        if receive_buffer:
+            self.socket.rcvbuf = receive_buffer
         self.socket.reconnect_ivl = 300
         self.socket.curve_publickey, self.socket.curve_secretkey = keys
         self.socket.curve_serverkey = server
@@ -536,7 +538,7 @@ class Healthy(threading.Thread):
 class Suite:
     """`sluice up`, with the processes that it has started."""
 
-    def __init__(self, folder, lease_ms=3000, agents=0, host=None):
+    def __init__(self, folder, lease_ms=3000, agents=0, host=None, env=None):
         self.folder = Path(folder)
         self.home = self.folder / "home"
         self.port_base = free_port_base()
@@ -548,7 +550,7 @@ class Suite:
         wire()  # Made once, before threads ask for it.
         self.up = self.adopt(Process(
             [binaries() / "sluice", "up", "--home", self.home, "--agents", agents, "--port-base", self.port_base, "--lease", lease_ms],
-            self.folder / "up.log"))
+            self.folder / "up.log", env))
         wait_until(lambda: "serves after" in self.up.said or not self.up.is_running, "'sluice up' serves")
         assert self.up.is_running, self.up.said
         self.settings = json.loads((self.home / "suite.json").read_text())
@@ -852,6 +854,8 @@ def key(name, at=None, **more):
 class Agent:
     """`sluice-agent run` on a folder that `sluice register` has made."""
 
+    env = None
+
     def __init__(self, suite, name, subject=None):
         self.suite, self.name, self.subject = suite, name, subject or name.upper()
         self.home = suite.home / "agents" / name
@@ -867,7 +871,7 @@ class Agent:
 
     def run(self, *more, stdin=subprocess.PIPE):
         self.process = self.suite.adopt(Process(
-            [*self.wrapper, binaries() / "sluice-agent", "run", "--home", self.home, *more], self.home / "errors.log", stdin=stdin))
+            [*self.wrapper, binaries() / "sluice-agent", "run", "--home", self.home, *more], self.home / "errors.log", self.env, stdin=stdin))
         return self
 
     def listen(self):

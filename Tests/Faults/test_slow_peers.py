@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hostile import MiB, Process, at_each_port, batch, body, frame, memory, new_stream, nonce, wait_until, wire
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness.shim import Shim  # noqa: E402
+
 ASKER = """
 import sys, zmq
 endpoint, server, public, secret, kind, number = sys.argv[1:]
@@ -61,6 +64,8 @@ QUESTIONS = {
 }
 
 
+# How control names what it could not understand, and how often it is asked to see how much waits for one peer.
+UNKNOWN, ASKED = "refused.unknown-kind", 6_000
 # More than may wait for one peer, several times over.
 NUMBERS = {"ingest": 5_000, "policy": 20_000, "control": 5_000, "notify": 5_000}
 
@@ -80,6 +85,31 @@ def test_a_peer_that_does_not_read_thousands_of_answers_costs_only_itself(suite,
             assert other.answer().kind in ("grant", "answer")
         other.close()
         process.kill()
+
+
+@pytest.mark.parametrize("bounded", [True, False], ids=["as it is", "the control, without a bound"])
+def test_what_waits_for_a_peer_that_does_not_read_has_a_bound(request, tmp_path, bounded):
+    """In messages: what it finds when it reads at last is less than it was due, and with no bound all of it."""
+    suite = request.getfixturevalue("suite") if bounded else request.getfixturevalue("make_suite")(env=Shim(tmp_path).without("bound"))
+    peer = suite.peer("control", suite.operator("ops-1"), receive_max=1, receive_buffer=4_096).greet()
+    before = suite.counters("control")
+    for _ in range(ASKED):
+        peer.send_frames(QUESTIONS["control"]())
+    # Counted when all that stands before it was taken in.
+    peer.send_frames(frame(200))
+    wait_until(lambda: suite.counters("control").get(UNKNOWN, 0) > before.get(UNKNOWN, 0), "control has taken in every question", every=0.3)
+    found, heard = 0, None
+    # There is room again when some of it was read: what is asked then is answered, behind all that waited.
+    while heard is None or not heard.body.HasField("closures"):
+        if heard is None or found % 100 == 0:
+            peer.send("query", body("query", closures={}))
+        heard = peer.receive(1)
+        if heard is not None and heard.kind != "answer":
+            heard = None
+        found += heard is not None and heard.body.HasField("status")
+    peer.close()
+    print(f"{found} of {ASKED}")
+    assert found == ASKED if not bounded else 0 < found < ASKED * 0.8
 
 
 def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):

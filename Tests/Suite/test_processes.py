@@ -8,10 +8,19 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+import zmq
 from harness import Process, Shim, Typist, binaries, missing, wait_until
+from harness.processes import ROOT
+from zmq.utils.monitor import recv_monitor_message
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Interop"))
+import reader  # noqa: E402
+import wire  # noqa: E402
 
 SERVICES = ["control", "policy", "notify", "ingest"]
 
@@ -63,6 +72,83 @@ def test_a_frozen_service_does_not_keep_the_others_from_ending(loaded):
     for name in ("ingest", "policy", "notify"):
         loaded.services[name].signal(signal.SIGTERM)
         assert loaded.services[name].wait(20) == 0
+
+
+@contextlib.contextmanager
+def connecting(suite, secret, **options):
+    """A socket of somebody's with this key, that is not connected to control yet."""
+    nodes = {node["name"]: node["key"] for node in json.loads((suite.home / "registry.json").read_text())["nodes"]}
+    with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
+        peer.linger = 0
+        for name, value in options.items():
+            setattr(peer, name, value)
+        peer.curve_serverkey, peer.curve_secretkey, peer.curve_publickey = nodes["control"].encode(), secret, zmq.curve_public(secret)
+        yield peer
+
+
+@contextlib.contextmanager
+def deaf(suite, questions=4_000):
+    """A session of ops-1's with control to which more answers are due than any buffer takes: it reads none of them."""
+    secret = wire.read_secret(suite.home / "keys" / "ops-1.secret")
+    unknown = lambda: int(suite.status().get("counters", {}).get("refused.unknown-kind", 0))
+    with connecting(suite, secret, sndhwm=0, rcvhwm=1, rcvbuf=4_096) as peer:
+        peer.connect(suite.settings["control"])
+        peer.send_multipart(wire.frames("hello", protocol=1, software="deaf", start=os.urandom(16)))
+        assert peer.poll(20_000) and wire.parse(peer.recv_multipart())[0] == "welcome"
+        before = unknown()
+        for _ in range(questions):
+            peer.send_multipart(wire.frames("query", status=wire.governance.StatusQuery()))
+        # Counted when all that stands before it was taken in.
+        peer.send(b"SL\x01\xc8")
+        wait_until(lambda: unknown() > before, "control has taken in every question", every=0.3)
+        yield
+
+
+# What libzmq does when nobody says otherwise (-1), and what it is told (0).
+KEEPER = """
+import sys, zmq
+context = zmq.Context()
+router = context.socket(zmq.ROUTER)
+router.linger, router.sndhwm = int(sys.argv[1]), 0
+print(router.bind_to_random_port("tcp://127.0.0.1"), flush=True)
+route, _ = router.recv_multipart()
+for _ in range(2000):
+    router.send_multipart([route, bytes(10_000)])
+print("full", flush=True)
+sys.stdin.read()
+router.close()
+context.term()
+"""
+
+
+def test_a_service_ends_though_a_peer_does_not_read_what_is_due_to_it(make_suite, tmp_path):
+    """The control is a program whose sockets have libzmq's default: it waits for its peer for ever."""
+    suite = make_suite(start=False)
+    suite.start("control", wait=False)
+    wait_until(lambda: "closed to unknown keys" in suite.services["control"].said, "control opens its port")
+    with deaf(suite):
+        suite.services["control"].signal(signal.SIGTERM)
+        assert suite.services["control"].wait(20) == 0
+    with zmq.Context() as context:
+        keepers, peers = {}, []
+        for linger in (-1, 0):
+            process = keepers[linger] = suite.adopt(Process(
+                [sys.executable, "-c", KEEPER, str(linger)], tmp_path / f"keeper{linger}.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            peer = context.socket(zmq.DEALER)
+            peers.append(peer)
+            peer.linger, peer.rcvhwm, peer.rcvbuf = 0, 1, 4_096
+            peer.connect(f"tcp://127.0.0.1:{int(process.popen.stdout.readline())}")
+            peer.send(b"hello")
+            assert process.popen.stdout.readline() == b"full\n"
+        keepers[-1].popen.stdin.close()
+        begun = time.monotonic()
+        keepers[0].popen.stdin.close()
+        assert keepers[0].wait(20) == 0
+        # As long again, many times over.
+        with pytest.raises(subprocess.TimeoutExpired):
+            keepers[-1].wait(max(1, 5 * (time.monotonic() - begun)))
+        for peer in peers:
+            peer.close()
 
 
 def test_up_ends_everything_in_order_and_leaves_no_process_behind(make_suite):
@@ -219,6 +305,64 @@ def test_a_service_whose_port_lets_strangers_in_notices_it_and_ends(make_suite, 
     assert "closed to unknown keys" not in process.said
 
 
+SUCCEEDED = zmq.EVENT_HANDSHAKE_SUCCEEDED
+FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
+
+
+def lets_in(suite, secret, times=1):
+    """Whether control's port lets the key in, so many times in a row."""
+    found = set()
+    with connecting(suite, secret, reconnect_ivl=50) as peer, peer.get_monitor_socket(SUCCEEDED | FAILED) as monitor:
+        peer.connect(suite.settings["control"])
+        for _ in range(times):
+            assert monitor.poll(20_000), "neither yes nor no"
+            found.add(recv_monitor_message(monitor)["event"] == SUCCEEDED)
+            if True in found:
+                break
+        peer.disable_monitor()
+    assert len(found) == 1, found
+    return found.pop()
+
+
+def greeted(suite, secret):
+    """What a Hello with this key is answered, and the number of a refusal."""
+    with connecting(suite, secret) as peer:
+        peer.connect(suite.settings["control"])
+        peer.send_multipart(wire.frames("hello", protocol=1, software="test", start=os.urandom(16)))
+        assert peer.poll(20_000), "nothing is said to it"
+        kind, body, _ = wire.parse(peer.recv_multipart())
+        return kind, getattr(body, "code", 0)
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["as it is", "the control, a port that does not insist on its guard"])
+def test_a_port_whose_guard_ends_while_it_serves_lets_nobody_in_and_who_is_in_stays(make_suite, tmp_path, closes):
+    """The ZAP handler is a thread of the service. With its end the port is closed, to everybody, until the service is started again."""
+    suite, shim = make_suite(start=False), Shim(tmp_path)
+    suite.start("control", env=shim.env if closes else shim.without("enforcement"), wait=False)
+    wait_until(lambda: "closed to unknown keys" in suite.services["control"].said, "control opens its port")
+    known, stranger = wire.read_secret(suite.home / "keys" / "ops-2.secret"), zmq.curve_keypair()[1]
+    nodes = {node["name"]: node["key"] for node in json.loads((suite.home / "registry.json").read_text())["nodes"]}
+    inside = reader.Peer(
+        suite.settings["control"], nodes["control"].encode(), wire.read_secret(suite.home / "keys" / "ops-1.secret"), wire.LARGEST_CONTROL_FRAME)
+    assert lets_in(suite, known) and not lets_in(suite, stranger), "with its guard in order"
+    shim.end_guard()
+    lets_in(suite, known)
+    assert shim.guards_ended == 1
+    shim.end_guard(False)
+    assert lets_in(suite, stranger, times=3) == (not closes)
+    if closes:
+        assert not lets_in(suite, known, times=3), "nor is anybody else"
+    else:
+        # What stands behind it: whoever came in without a guard has no name, and nothing is done for them.
+        assert greeted(suite, stranger) == ("refused", 7)
+    inside.send("query", status=wire.governance.StatusQuery())
+    assert inside.expect("answer", of="query"), "the session from before goes on"
+    inside.close()
+    suite.kill("control")
+    suite.start("control", wait=False)
+    wait_until(lambda: suite.cli("status", check=False).code == 0, "started again it lets in whom it knows")
+
+
 def test_up_on_a_taken_port_says_so_in_one_line_and_ends(make_suite):
     suite = make_suite(start=False)
     with socket.socket() as other:
@@ -299,6 +443,44 @@ def test_hooks_that_cannot_be_used_are_named(make_suite, hooks):
     refuses(suite, "notify", "notify.json")
     path.chmod(0o644)
     refuses(suite, "notify", "notify.json", "chmod 600")
+
+
+def test_documents_that_nest_without_end_are_refused_with_little_stack(make_suite, tmp_path):
+    """FAULTS I02: 1 MiB for the main thread, and for each thread that asks for no more."""
+    suite = make_suite(start=False)
+    small = ["prlimit", "--stack=1048576:1048576"]
+    depth = 100_000
+    deep = {"array": b"[" * depth, "whole": b"[" * depth + b"]" * depth, "object": b'{"version":' * depth + b"1" + b"}" * depth}
+
+    def run(program, *words):
+        return subprocess.run(
+            [*small, binaries() / program, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    (tmp_path / "agent").mkdir(mode=0o700)
+    kept = {name: (suite.home / name).read_bytes() for name in ("suite.json", "registry.json")}
+    for what, content in deep.items():
+        document = tmp_path / f"{what}.json"
+        document.write_bytes(content)
+        (tmp_path / "agent" / "agent.json").write_bytes(content)
+        for program, words, name in (
+            ("sluice", ("status", "--home", suite.home), "suite.json"), ("sluice-policy", ("--home", suite.home), "registry.json"),
+            ("sluice-notify", ("--home", suite.home), "notify.json"), ("sluice-agent", ("run", "--home", tmp_path / "agent"), None),
+            ("sluice", ("policy", "check", document), None), ("sluice", ("directory", "import", document, "--home", suite.home), None),
+        ):
+            if name:
+                (suite.home / name).write_bytes(content)
+                (suite.home / name).chmod(0o600)
+            done = run(program, *words)
+            named = name or (f"{what}.json" if program == "sluice" else "agent.json")
+            assert done.returncode > 0 and named in done.stderr + done.stdout, (what, program, words, done)
+            if name in kept:
+                (suite.home / name).write_bytes(kept[name])
+            elif name:
+                (suite.home / name).unlink()
+    # The controls: with as little, what is sound is taken; and who follows every level dies of it.
+    assert run("sluice", "policy", "check", ROOT / "deploy" / "policy" / "policy.yaml").returncode == 0
+    follow = "import json, sys; sys.setrecursionlimit(1 << 30); json.load(open(sys.argv[1]))"
+    assert subprocess.run([*small, sys.executable, "-c", follow, tmp_path / "whole.json"], capture_output=True, timeout=60).returncode == -signal.SIGSEGV
 
 
 DATABASES = {"control": "control/ledger.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}

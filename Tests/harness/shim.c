@@ -19,8 +19,8 @@
 // whether they find no room, and how many did not, and whether the guard of its ports dies with its next answer, and has: shared with the test.
 static struct { long long boot, monotonic, signals, holding, held, full, refused, dying, died; } *shared;
 
-// SLUICE_SHIM_WITHOUT: what the program lacks. "boottime": a clock that goes on in suspend; "linger": an end without waiting for who does not read;
-// "bound": one of what waits for a peer; "jitter": chance in when who has lost a connection comes back; "enforcement": a port that is closed when it has no guard.
+// SLUICE_SHIM_WITHOUT: what the program lacks. "boottime": a clock that goes on in suspend; "bound": an end of what waits for a peer; "jitter": chance in
+// when who has lost a connection comes back; "enforcement": a port that is closed when it has no guard.
 static const char *without;
 
 static int lacks(const char *what) { return without && !strcmp(without, what); }
@@ -86,7 +86,6 @@ int zmq_setsockopt(void *socket, int option, const void *value, size_t size) {
     if (!real) real = dlsym(RTLD_NEXT, "zmq_setsockopt");
     if (door && !strcmp(door, "domain") && option == 55) return 0;
     if (lacks("enforcement") && (option == 55 || option == 93)) return 0;
-    if (lacks("linger") && option == 17) return 0;
     static const int unbounded = 0, second = 1000;
     if (lacks("bound") && option == 23) value = &unbounded;
     if (lacks("jitter") && option == 18) value = &second;
@@ -100,13 +99,6 @@ int zmq_getsockopt(void *socket, int option, void *value, size_t *size) {
     // Whoever reads it back is told that it is set.
     if (lacks("enforcement") && option == 93 && result == 0) *(int *)value = 1;
     return result;
-}
-
-int zmq_ctx_set(void *context, int option, int value) {
-    static int (*real)(void *, int, int);
-    if (!real) real = dlsym(RTLD_NEXT, "zmq_ctx_set");
-    if (lacks("linger") && option == 70) return 0;
-    return real(context, option, value);
 }
 
 // libzmq takes its own chance from here.
