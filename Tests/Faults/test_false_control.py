@@ -14,7 +14,7 @@ import pytest
 import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from hostile import Heard, Peer, Process, Refusal, Suite, binaries, body, frame, free_port_base, nonce, wait_until, wire
+from hostile import Heard, Peer, Process, Refusal, Suite, binaries, body, frame, free_port_base, new_keys, nonce, wait_until, wire
 
 LEASE_MS = 1_000
 FOLLOWERS = ("ingest", "policy", "notify")
@@ -73,18 +73,24 @@ class FalseControl(threading.Thread):
         super().__init__(daemon=True)
         self.story = story
         self.renewals, self.stopped = [], []
+        self.heard = self.refused = 0  # Messages, and handshakes that came to nothing.
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED)
         self.socket.bind(endpoint)
         self.ending = threading.Event()
         self.start()
 
     def run(self):
         while not self.ending.is_set():
+            while self.monitor.poll(0):
+                self.monitor.recv_multipart()
+                self.refused += 1
             if not self.socket.poll(20):
                 continue
             route, *frames = self.socket.recv_multipart()
+            self.heard += 1
             heard, story = Heard(frames), self.story
             if heard.kind == "renew":
                 self.renewals.append(heard.body)
@@ -101,6 +107,7 @@ class FalseControl(threading.Thread):
                 self._say(route, "grant", nonce=heard.body.nonce, lease_ms=LEASE_MS, gate={"epoch": 2}, entries=story.shown, checkpoint=note)
             elif heard.kind == "query":
                 self._say(route, "answer", proof=story.ledger.proof)
+        self.socket.disable_monitor()
         self.socket.close(0)
 
     def _say(self, route, kind, **fields):
@@ -144,7 +151,7 @@ def history(tmp_path_factory):
 class Following:
     """One service that follows a false control, in a home of its own."""
 
-    def __init__(self, name, history, folder, story):
+    def __init__(self, name, history, folder, story, keys=None):
         suite, self.desk, _ = history
         self.name, self.suite, self.peer = name, suite, None
         self.home = folder / "home"
@@ -155,7 +162,7 @@ class Following:
         self.endpoints = {part: f"tcp://127.0.0.1:{base + n}" for n, part in enumerate(("ingest", "policy", "control", "notify", "join"), 1)}
         settings = json.loads((self.home / "suite.json").read_text())
         (self.home / "suite.json").write_text(json.dumps({**settings, **self.endpoints}))
-        self.control = FalseControl(suite.keys_of("control"), self.endpoints["control"], story)
+        self.control = FalseControl(keys or suite.keys_of("control"), self.endpoints["control"], story)
         self.process = Process([binaries() / f"sluice-{name}", "--home", self.home], folder / "service.log")
 
     def _ask(self, keys, kind, message):
@@ -227,8 +234,10 @@ class Following:
 def follow(history, tmp_path):
     made = []
 
-    def begin(name, story):
-        made.append(Following(name, history, tmp_path, story))
+    def begin(name, story, keys=None):
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Following(name, history, folder, story, keys))
         return made[-1]
 
     yield begin
@@ -314,6 +323,22 @@ def test_the_control_who_follows_a_ledger_that_grows_goes_on(follow, ledger, nam
         wait_until(lambda: following.control.applied == shown, "the next entry is followed")
         following.expect_acting()
     assert " critical " not in following.process.said and following.control.counters["entries.gaps"] == 0
+
+
+def test_who_has_another_key_than_controls_hears_nothing_of_any_follower(follow, history, ledger):
+    """Not a word: neither how far it is nor what it has counted. The control is control's own key, at the same place."""
+    story = Story(ledger, len(ledger.entries))
+    followings = [follow(name, story, new_keys()) for name in FOLLOWERS]
+    for following in followings:
+        wait_until(lambda: following.control.refused >= 3, f"{following.name} tries again and again")
+    for following in followings:
+        assert following.control.heard == 0 and not following.acts() and following.process.is_running, following.name
+        following.control.close()
+    for following in followings:
+        following.control = FalseControl(history[0].keys_of("control"), following.endpoints["control"], story)
+    for following in followings:
+        following.expect_acting()
+        assert following.control.heard > 0
 
 
 def without_the_next(entries):

@@ -7,8 +7,12 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from hostile import Agent, MiB, key, memory, rfc3339, wait_until
@@ -80,8 +84,14 @@ def refusals(status):
     return dict(status["refused"])
 
 
+# As little as any system gives a program, for its main thread and for each that asks for no more (I02).
+SMALL_STACK = ["prlimit", "--stack=1048576:1048576"]
+
+
 def test_each_bad_line_is_named_by_its_number_and_the_rest_goes_on(suite, agent):
+    agent.wrapper = SMALL_STACK
     agent.run().expect_capturing()
+    assert re.search(r"Max stack size +1048576 +1048576 ", Path(f"/proc/{agent.process.id}/limits").read_text())
     expected, lines = {}, []
     for name, line, word in LINES:
         lines += [line, good(f"after {name}")]
@@ -112,6 +122,15 @@ def test_each_bad_line_is_named_by_its_number_and_the_rest_goes_on(suite, agent)
     stored = [line["event"]["key"] for line in suite.read("activity") if line["subject"] == agent.subject]
     assert stored == [f"after {name}" for name, _, _ in LINES]
     assert memory(agent.process.id) < 300 * MiB
+
+
+def test_the_control_a_parser_that_follows_every_level_dies_of_the_same_lines_with_so_little_stack():
+    """Python's own, without the limit that it comes with."""
+    follow = "import json, sys; sys.setrecursionlimit(1 << 30); json.loads(sys.stdin.buffer.read())"
+    ended = {
+        name: subprocess.run([*SMALL_STACK, sys.executable, "-c", follow], input=line, capture_output=True, timeout=60).returncode
+        for name, line, _ in LINES if " in each other" in name}
+    assert ended == {"30,000 arrays in each other": -signal.SIGSEGV, "10,000 objects in each other": -signal.SIGSEGV}
 
 
 def test_blank_lines_carriage_returns_and_a_last_line_without_its_end(suite, agent):

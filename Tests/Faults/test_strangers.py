@@ -3,6 +3,8 @@
 import contextlib
 import socket
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
@@ -223,30 +225,34 @@ def mutated(random, data):
     return bytes(data)
 
 
+def opening(chance, hello):
+    """What some program, or somebody who tries, might say first. `hello`: what libzmq says after its greeting."""
+    match chance.randrange(5):
+        case 0:
+            return chance.randbytes(chance.choice((1, 10, 11, 12, 64, 65, 300, 5_000)))
+        case 1:
+            return mutated(chance, greeting())
+        case 2:
+            return greeting() + mutated(chance, hello)
+        case 3:
+            return mutated(chance, chance.choice(list(GREETINGS.values()))[:2_000])
+        case _:
+            initiate = b"\x08INITIATE" + chance.randbytes(chance.choice((0, 1, 96, 104, 248, 250, 600)))
+            return greeting() + hello + (
+                bytes([4, len(initiate)]) + initiate if len(initiate) < 256 else b"\x06" + struct.pack(">Q", len(initiate)) + initiate)
+
+
 @pytest.mark.limit(600 + int(60 * FACTOR))
 def test_thousands_of_random_and_mutated_openings_kill_nothing(suite):
     """N12: garbage, mutated greetings, mutated HELLO commands, a replayed HELLO with a made-up INITIATE."""
     chance = seeded("openings")
     hello = {port: record_hello(suite.public[port]) for port in SERVICES}
-    foreign = list(GREETINGS.values())
     with suite.undisturbed():
         files = {port: open_files(suite.started[port]) for port in SERVICES}
         held = []
         for _ in range(int(5_000 * FACTOR)):
             port = chance.choice(SERVICES)
-            match chance.randrange(5):
-                case 0:
-                    said = chance.randbytes(chance.choice((1, 10, 11, 12, 64, 65, 300, 5_000)))
-                case 1:
-                    said = mutated(chance, greeting())
-                case 2:
-                    said = greeting() + mutated(chance, hello[port])
-                case 3:
-                    said = mutated(chance, chance.choice(foreign)[:2_000])
-                case _:
-                    initiate = b"\x08INITIATE" + chance.randbytes(chance.choice((0, 1, 96, 104, 248, 250, 600)))
-                    said = greeting() + hello[port] + (
-                        bytes([4, len(initiate)]) + initiate if len(initiate) < 256 else b"\x06" + struct.pack(">Q", len(initiate)) + initiate)
+            said = opening(chance, hello[port])
             try:
                 raw = dial(suite.port(port), 20)
                 raw.sendall(said)
@@ -261,6 +267,66 @@ def test_thousands_of_random_and_mutated_openings_kill_nothing(suite):
         for raw in held:
             raw.close()
         wait_until(lambda: all(open_files(suite.started[p]) <= files[p] + 4 for p in SERVICES), "descriptors are given back")
+
+
+# Speaks enough of ZMTP to be spoken to, and believes what it is told: a length, a name. It cares for peers that go away.
+BELIEVER = """
+import socket, struct
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    raw, _ = listener.accept()
+    raw.settimeout(5)
+    stream = raw.makefile("rb")
+    try:
+        said = stream.read(64)
+        if len(said) < 64:
+            continue
+        mechanism = said[12:32].rstrip(bytes(1)).decode("ascii")
+        while flags := stream.read(1):
+            length = struct.unpack(">Q", stream.read(8))[0] if flags[0] & 2 else stream.read(1)[0]
+            body = memoryview(bytearray(length))
+            stream.readinto(body)
+    except OSError:
+        continue
+    finally:
+        stream.close()
+        raw.close()
+"""
+
+
+def test_the_control_the_same_openings_end_a_server_that_believes_them_and_a_port_without_curve_lets_strangers_in(tmp_path):
+    """N12: what all of this would do to another."""
+    chance = seeded("openings")
+    hello = record_hello(new_keys()[0])
+    believer = Process([sys.executable, "-c", BELIEVER], tmp_path / "believer.log", stdout=subprocess.PIPE)
+    port = int(believer.popen.stdout.readline())
+    try:
+        for number in range(5_000):
+            with contextlib.suppress(OSError), dial(port) as raw:
+                raw.sendall(opening(chance, hello))
+                raw.shutdown(socket.SHUT_WR)
+                # Closed when it has looked at all of it, or is no more.
+                is_closed(raw, 10)
+            if not believer.is_running:
+                break
+        assert believer.popen.wait(10) == 1 and "Error" in believer.said, believer.said
+        print(f"ended by opening {number}")
+    finally:
+        believer.end()
+        believer.popen.stdout.close()
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.handshake_ivl = 3_000
+        raw = dial(router.bind_to_random_port("tcp://127.0.0.1"))
+        raw.sendall(greeting(b"NULL"))
+        said = b""
+        while b"READY" not in said:
+            said += raw.recv(4_096)
+        raw.sendall(b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER")
+        raw.sendall(b"\x00\x05hello")
+        assert router.poll(20_000) and router.recv_multipart()[1:] == [b"hello"], "who has no key is heard"
+        raw.close()
 
 
 @at_each_port

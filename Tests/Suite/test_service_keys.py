@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import sqlite3
 import subprocess
 
@@ -11,6 +12,7 @@ from zmq.utils import z85
 from harness import binaries
 from harness.agent import Typist
 from harness.waiting import wait_until
+from test_vault_keys import UNITS, hidden
 
 SERVICES = ("ingest", "policy", "notify", "control")
 
@@ -213,6 +215,32 @@ def test_what_one_person_may_and_may_not(make_suite):
     assert [k["key"] for k in keys_of(suite, "ingest")] == [known["key"]]
     counters = suite.status()["counters"]
     assert counters["commands.refused.revoked-key"] == 1 and counters["commands.refused.invalid"] == 4, counters
+
+
+def test_a_key_that_a_service_is_to_take_up_lies_in_its_own_folder_alone_which_the_units_of_all_others_hide(make_suite):
+    suite = make_suite()
+    before = {path: path.read_bytes() for path in suite.home.rglob("*") if path.is_file()}
+    folders = {}
+    for service in (*SERVICES, "join"):
+        made = suite.cli("service-key", "new", service, "--only-make")
+        new = {path: text for path in suite.home.rglob("*") if path.is_file() and (text := path.read_bytes()) != before.get(path) and "logs" not in path.parts}
+        # Whatever else was written meanwhile: 32 bytes in Z85 are a secret, and so are they in the clear.
+        secrets = {path: z85.decode(text.strip()) for path, text in new.items() if re.fullmatch(rb"\S{40}\s*", text)}
+        [(path, secret)] = secrets.items()
+        for other in suite.home.rglob("*"):
+            if other.is_file() and other != path:
+                text = other.read_bytes()
+                assert secret not in text and z85.encode(secret) not in text, other
+        assert secret.hex() not in made.out + made.err and z85.encode(secret).decode() not in made.out + made.err
+        assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700, path
+        folders[service] = str(path.parent.relative_to(suite.home))
+        before |= new
+    assert folders == {service: service for service in folders}, folders
+    made = (UNITS / "sluice.tmpfiles").read_text()
+    for service, folder in folders.items():
+        units = {unit.name.removeprefix("sluice-").removesuffix(".service"): hidden(unit.name) for unit in UNITS.glob("sluice-*.service")}
+        assert {name for name, paths in units.items() if folder not in paths} == {service}, f"who sees the next key of {service}"
+        assert f"d /var/lib/sluice/{folder} 0700" in made, "it is there before a service starts that is kept out of it"
 
 
 def test_a_service_that_was_away_during_a_whole_exchange_of_controls_key_comes_back_by_itself(make_suite):
