@@ -1,6 +1,7 @@
 """Secrets stay in their files (FAULTS: A13): nothing that the suite writes, prints, or shows of its processes holds one."""
 
 import base64
+import json
 import os
 import re
 import resource
@@ -13,6 +14,9 @@ import pytest
 import zmq.utils.z85 as z85
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from harness import binaries, missing, wait_until
+from harness.processes import ROOT
+from test_enforcement import DOCUMENT
+from test_transcript import leaves
 
 PASSPHRASE = "a passphrase that nobody types by chance"
 
@@ -24,32 +28,38 @@ def forms(raw):
         "base64url": base64.urlsafe_b64encode(raw).rstrip(b"="), **({"z85": z85.encode(raw)} if len(raw) % 4 == 0 else {})}
 
 
+def secret_in(path):
+    """The secret that a file holds, of whatever kind; None: it is no key file."""
+    if path.name == "notify.json":
+        return base64.b64decode(json.loads(path.read_text())["hooks"][0]["secrets"][0].removeprefix("whsec_"))
+    text = path.read_bytes() if path.stat().st_size < 4_096 else b""
+    if b"-----BEGIN PRIVATE KEY" in text:
+        return load_pem_private_key(text[text.index(b"-----BEGIN"):], None).private_bytes_raw()
+    if b"ENCRYPTED" in text:
+        return load_pem_private_key(text[text.index(b"-----BEGIN"):], PASSPHRASE.encode()).private_bytes_raw()
+    if path.suffix in (".secret", ".next", ".before") and re.fullmatch(rb"\S{40}\s*", text):
+        return z85.decode(text.strip())
+    if path.suffix != ".pub" and re.fullmatch(rb"[0-9a-f]{64}\s*", text):
+        return bytes.fromhex(text.decode().strip())
+    return None
+
+
 def secrets_of(home):
     """Every secret below a home: by the file that holds it, its bytes."""
-    found = {}
-    for path in [*(path for path in home.glob("keys/**/*") if path.is_file()), *home.glob("agents/*/agent.secret")]:
-        text = path.read_bytes()
-        if path.suffix == ".secret":
-            found[path] = z85.decode(text.strip())
-        elif b"-----BEGIN PRIVATE KEY" in text:
-            key = load_pem_private_key(text[text.index(b"-----BEGIN"):], None)
-            found[path] = key.private_bytes_raw()
-        elif b"ENCRYPTED" in text:
-            key = load_pem_private_key(text[text.index(b"-----BEGIN"):], PASSPHRASE.encode())
-            found[path] = key.private_bytes_raw()
-        elif path.suffix != ".pub" and re.fullmatch(rb"[0-9a-f]{64}\s*", text):
-            found[path] = bytes.fromhex(text.decode().strip())
-    return found
+    return {path: secret for path in home.rglob("*") if path.is_file() and not path.is_symlink() and (secret := secret_in(path)) is not None}
 
 
 def search(secrets, places):
-    """What was found where it must not be. `places`: names and bytes."""
+    """What was found where it must not be. `secrets`: who holds it, and its bytes. `places`: names and bytes."""
     found = []
+    # An exchanged key lies under one name after the other.
+    holders = {}
+    for holder, raw in secrets:
+        holders.setdefault(raw, []).append(str(holder))
     for name, data in places:
-        for holder, raw in secrets.items():
-            if name == str(holder):
-                continue
-            found += [f"{holder.name} as {form} in {name}" for form, text in forms(raw).items() if text in data]
+        for raw, names in holders.items():
+            if name not in names:
+                found += [f"{Path(names[0]).name} as {form} in {name}" for form, text in forms(raw).items() if text in data]
         if PASSPHRASE.encode() in data and not name.endswith("passphrase"):
             found.append(f"the passphrase in {name}")
     return found
@@ -75,7 +85,7 @@ class Watch:
         self.thread.start()
 
     def run(self):
-        while not self.stop.wait(0.005):
+        while not self.stop.wait(0.015):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     self.seen.add(path.read_bytes())
@@ -92,40 +102,167 @@ class Watch:
         return [("the arguments " + repr(line[:80]), line) for line in self.seen]
 
 
+class Terminal:
+    """Runs commands, and takes down what each printed and which were run; and every secret that there was meanwhile."""
+
+    def __init__(self, suite, folder):
+        self.suite, self.folder = suite, folder
+        self.known = {program: {path[1:]: command for path, command in leaves(program)} for program in ("sluice", "sluice-agent")}
+        self.ran, self.said, self.secrets = set(), [], {}
+
+    def run(self, *words, code=0, home=None, stdin=b"", program="sluice"):
+        """One command, by its whole path. `code`: how it must end; None: whatever it does."""
+        words = [str(word) for word in words]
+        path = next(path for path in self.known[program] if tuple(words[:len(path)]) == path)
+        options = {name["name"] for argument in self.known[program][path]["arguments"] for name in argument.get("names", [])}
+        line = [binaries() / program, *words, *(("--home", home or self.suite.home) if "home" in options else ())]
+        done = subprocess.run(line, input=stdin, capture_output=True, timeout=60)
+        assert code in (None, done.returncode), (words, done)
+        self.ran.add((program, *path))
+        self.said.append((f"what {words} printed", done.stdout + done.stderr))
+        return done.stdout
+
+    def proposed(self, *words):
+        return json.loads(self.run(*words, "--json"))
+
+    def approved(self, *words):
+        made = self.proposed(*words)
+        self.run("approve", made["proposal"]["proposal"], "--as", "ops-2")
+        return made
+
+    def collect(self):
+        """What is a secret now, also if it is none any more at the end."""
+        self.secrets |= {(path, raw): None for path, raw in secrets_of(self.suite.home).items()}
+
+    def left(self):
+        """Commands that there are, and that were not run."""
+        return {(program, *path) for program, found in self.known.items() for path in found} - self.ran
+
+
+# They work on suites and folders of their own, which end with them.
+BENCHES = "bench"
+
+
+def everything(terminal, passphrase):
+    """Each command that there is, on a suite that runs, as somebody would who tries them all."""
+    suite, folder, run, approved = terminal.suite, terminal.folder, terminal.run, terminal.approved
+    with_passphrase = ("--passphrase-file", passphrase)
+    terminal.collect()
+    run("key", "new", "ops-3", *with_passphrase)
+    run("key", "protect", "ops-2", "--passphrase-file", "/dev/null", code=1)
+    terminal.collect()
+    approved("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
+    for words in (("operator", "list"), ("status",), ("status", "--json"), ("agents",), ("closures",), ("incidents",), ("deliveries",), ("proposals", "--all")):
+        run(*words)
+
+    # Machines: one is registered here, one joins with a token.
+    approved("register", "lamp", "--subject", "E7", "--site", "berlin", "--team", "search")
+    approved("register", "job", "--reader")
+    token = approved("enrol", "--subject", "E2", "--site", "berlin", "--team", "search", "--name", "desk")["token"]
+    terminal.secrets[(terminal.said[-2][0], token.encode())] = None
+    desk = suite.home / "agents" / "desk"
+    run("join", "-", home=desk, stdin=token.encode() + b"\n", program="sluice-agent")
+    tape = folder / "tape.ndjson"
+    tape.write_text(json.dumps({"at": "2026-01-01T00:00:00Z", "kind": "text", "source": "document", "text": "on tape"}) + "\n")
+    run("replay", tape, home=desk, program="sluice-agent")
+    run("run", home=desk, program="sluice-agent")
+    run("status", home=desk, program="sluice-agent")
+    terminal.collect()
+    run("revoke", "agent", "lamp")
+
+    # A document need not have the purpose.
+    (folder / "export.zip").write_bytes(run("export", "E2"))
+
+    # What may be read, by whom, and of whom.
+    document = folder / "policy.yaml"
+    document.write_text(DOCUMENT)
+    run("policy", "check", document)
+    run("policy", "test", ROOT / "deploy" / "policy" / "policy.yaml")
+    run("policy", "diff", document)
+    approved("policy", "apply", document, "--yes")
+    run("policy", "show")
+    wait_until(lambda: suite.service_status("policy")["gauges"].get("policy.document"), "policy goes by the document")
+    approved("consent", "grant", "E1", "--purpose", "model-training")
+    run("consent", "show", "E1")
+    run("consent", "withdraw", "E1", "--purpose", "model-training")
+    run("read", "--as", "job", "--purpose", "test", "--why", "a test", "--class", "content")
+    people = folder / "people.csv"
+    people.write_text("subject,name\nE1,Ada\nE9,Ben\n")
+    run("directory", "import", people)
+    run("directory", "remove", "E9")
+    run("who-read", "E2")
+    run("detect", document)
+
+    # Stopping, and what comes after it.
+    run("pause", "--all", "--reason", "a test", "--as", "ops-3", *with_passphrase)
+    run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", suite.home / "keys" / "ops-1.secret", code=1)
+    run("leak", "report", "--class", "content", "--reason", "a test")
+    epoch = suite.epoch()
+    (folder / "certificate").write_bytes(run("certificate", "show", epoch, "--file"))
+    run("certificate", "verify", folder / "certificate")
+    run("withdraw", terminal.proposed("resume", "--all", "--reason", "too early")["proposal"]["proposal"])
+    approved("resume", "--all", "--reason", "a test")
+    approved("hold", "place", "E1", "--incident", 1)
+    run("hold", "list")
+    run("hold", "lift", "E1", "--incident", 1)
+    run("incidents", "--close", 1)
+    run("forget", "E1", "--yes", "--wait", 0, code=None)
+    approved("readmit", "E1")
+    for ledger in ("governance", "reads"):
+        run("ledger", "show", "1..", "--ledger", ledger)
+        run("ledger", "prove", 1, "--ledger", ledger)
+    run("ledger", "verify")
+    run("ledger", "restore", "reads", "--reason", "nothing is lost", code=None)
+
+    # Keys, one kind after the other.
+    run("vault-key", "new")
+    approved("vault-key", "announce")
+    public = run("service-key", "new", "notify", "--only-make").decode().strip()
+    terminal.collect()
+    approved("service-key", "announce", "notify", f"--key={public}")
+    run("service-key", "use", "notify")
+    wait_until(lambda: any(k["key"] == public and k["used"] for k in json.loads(run("service-key", "list", "--json"))["keys"]), "notify goes by it")
+    run("service-key", "retire", "notify")
+    (folder / "notify.proof").write_bytes(run("service-key", "prove", "notify"))
+    run("service-key", "pin", "notify", folder / "notify.proof")
+    public = run("ledger-key", "new", "policy.witness", "--only-make").decode().strip()
+    terminal.collect()
+    approved("ledger-key", "announce", "policy.witness", f"--key={public}")
+    run("ledger-key", "use", "policy.witness")
+    wait_until(lambda: any(k["key"] == public and k["used"] for k in json.loads(run("ledger-key", "list", "--json"))["keys"]), "policy signs with it")
+    run("ledger-key", "retire", "policy.witness")
+    run("operator", "remove", "ops-3")
+    terminal.collect()
+
+
 @pytest.mark.limit(240)
-def test_no_secret_leaves_its_file(make_suite, tmp_path):
+def test_no_secret_leaves_its_file_whatever_is_commanded(make_suite, make_receiver, tmp_path):
+    """Each command of `--help`: one that is new, and is not tried here, is missed."""
     watch = Watch()
-    suite = make_suite()
-    (tmp_path / "passphrase").write_text(PASSPHRASE + "\n")
-    (tmp_path / "passphrase").chmod(0o600)
-    said = []
+    receiver = make_receiver()
+    suite = make_suite(start=False, hooks=[receiver.hook])
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text(PASSPHRASE + "\n")
+    passphrase.chmod(0o600)
+    terminal = Terminal(suite, suite.folder)
+    up = suite.up()
+    terminal.ran.add(("sluice", "up"))
+    suite.agent("ann", "E1").run().expect(capturing=True).type("a", "b", "c")
+    everything(terminal, passphrase)
+    wait_until(lambda: receiver.delivered(), "the hook was told")
+    for agent in suite.agents.values():
+        agent.process.end()
+    up.signal(signal.SIGINT)
+    assert up.wait(40) == 0, up.said
+    # While policy does not run.
+    terminal.run("master-key", "new")
+    terminal.collect()
+    left = {path for path in terminal.left() if not path[1].startswith(BENCHES)}
+    assert left == set(), f"not tried: {left}"
 
-    def run(*arguments, check=True):
-        outcome = suite.cli(*arguments, check=check)
-        said.append((f"what {arguments} printed", (outcome.out + outcome.err).encode()))
-        return outcome
-
-    agent = suite.agent("ann", "E1").run().expect(capturing=True)
-    agent.type("a", "b", "c")
-    run("key", "new", "ops-3", "--passphrase-file", tmp_path / "passphrase")
-    run("key", "protect", "ops-2", "--passphrase-file", "/dev/null", check=False)
-    number = suite.cli("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub", "--json").json["proposal"]["proposal"]
-    run("approve", number, "--as", "ops-2")
-    run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", tmp_path / "passphrase")
-    run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", suite.home / "keys" / "ops-1.secret", check=False)
-    run("resume", "--all", "--reason", "a test")
-    # What was typed before the pause waits in the spool until both have agreed.
-    suite.approved("resume", "--all", "--reason", "another test")
-    run("status")
-    run("status", "--json")
-    run("operator", "list", "--json")
-    run("proposals", "--all", "--json")
-    wait_until(lambda: suite.vault_count() >= 3, "the events are stored")
-    statuses = suite.terminate_all()
-    assert set(statuses.values()) == {0}, statuses
-    secrets = secrets_of(suite.home)
-    kinds = {path.suffix for path in secrets}
-    assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault"}, "the control: every kind of secret is looked for"
+    secrets = list(terminal.secrets)
+    kinds = {Path(holder).suffix or Path(holder).name for holder, _ in secrets}
+    assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault", ".master", ".next", ".json"}, f"the control: every kind of secret is looked for: {kinds}"
     # The control: who has a secret among its arguments is seen, and so were those commands that read a passphrase.
     planted = os.urandom(32)
     shown = subprocess.Popen(["sh", "-c", "read line", "sh", planted.hex()], stdin=subprocess.PIPE)
@@ -136,14 +273,16 @@ def test_no_secret_leaves_its_file(make_suite, tmp_path):
     for words in (("key\0new\0ops-3", "--passphrase-file"), ("pause", "ops-3", "--passphrase-file")):
         assert watch.saw("sluice", *words), words
     arguments = watch.end()
-    assert [line for line in search({Path("planted"): planted}, arguments) if line.startswith("planted as hex")], "the search finds it there"
-    places = files(suite.home) + said + arguments
+    assert [line for line in search([(Path("planted"), planted)], arguments) if line.startswith("planted as hex")], "the search finds it there"
+    places = files(suite.folder) + terminal.said + arguments
     # Files that hold secrets are passed over for their own alone.
     assert search(secrets, places) == []
     # The control: a secret is found where there is one.
-    path, raw = next(iter(secrets.items()))
-    assert search({path: raw}, [("a log", b"key=" + base64.b64encode(raw))]), "the search finds what is there"
-    assert any(str(holder) in {name for name, _ in places} for holder in secrets), "the files that hold them were among those searched"
+    path, raw = secrets[0]
+    assert search([(path, raw)], [("a log", b"key=" + base64.b64encode(raw))]), "the search finds what is there"
+    names = {name for name, _ in places}
+    assert any(str(holder) in names for holder, _ in secrets), "the files that hold them were among those searched"
+    assert {"up.log", "control.log", "ledger.sqlite", "vault.sqlite", "outbox.sqlite", "spool.sqlite"} <= {Path(name).name for name in names}
 
 
 def test_databases_and_what_sqlite_lays_beside_them_are_their_owners_alone(make_suite):
