@@ -1,5 +1,6 @@
 """The policy document at work: on workstations before anything is written, and in policy again; by consent, or not at all."""
 
+import secrets
 import subprocess
 import time
 
@@ -98,23 +99,30 @@ def test_what_is_found_in_a_text_lies_nowhere_and_the_rest_is_kept(make_suite):
     suite = governed(make_suite)
     agent = under_rules(suite.agent("ann", "E1").run(), *READ)
     planted = [CARD, "anna.berg@planted-example.com", "DE89370400440532013000"]
-    agent.send(*(text(f"kept-before {words} kept-after", source="prompt") for words in planted), text(f"never-kept {CARD}", source="document"))
+    # What the document keeps goes where what nobody governs goes: sealed past everybody but policy.
+    before, waits = (f"kept{name}{secrets.token_hex(9)}" for name in ("before", "waits"))
+    agent.send(*(text(f"{before} {words} kept-after", source="prompt") for words in planted), text(f"never-kept {CARD}", source="document"))
     agent.expect_drained()
     suite.kill("policy")
-    agent.send(*(text(f"kept-waits {words} kept-after", source="prompt") for words in planted))
+    agent.send(*(text(f"{waits} {words} kept-after", source="prompt") for words in planted))
     wait_until(lambda: agent.status["spoolBatches"] == 1, "it is spooled")
-    for words in planted:
-        assert in_files(suite.home, words) == {}
-        assert in_memory(suite.services["ingest"].id, words) == []
+    assert in_files(suite.home, *planted, before, waits) == {}
+    assert in_memory(suite.services["ingest"].id, *planted, before, waits) == []
     suite.start("policy")
     agent.expect_drained()
     released = read(suite, "content")
     texts = [line["event"]["text"] for line in released.lines]
-    assert texts == [f"kept-{when} [{kind}] kept-after" for when in ("before", "waits") for kind in ("card", "mail", "iban")]
+    assert texts == [f"{when} [{kind}] kept-after" for when in (before, waits) for kind in ("card", "mail", "iban")]
     assert agent.fresh["refused"]["never-stored"] == 1
     for words in planted:
-        assert not search(released.out.encode(), words) and in_files(suite.home, words) == {}
-    assert search(released.out.encode(), "kept-waits"), "the control of the search"
+        assert not search(released.out.encode(), words)
+    for words in (before, waits):
+        assert search(released.out.encode(), words), "the control: readers get it, and the search finds it there"
+    assert in_files(suite.home, *planted, before, waits) == {}
+    for name in ("ingest", "control", "notify"):
+        assert in_memory(suite.services[name].id, before, waits) == [], f"{name} holds what only policy may"
+    # The other control: that there is a document it does hold, and what it hands agents of it.
+    assert in_memory(suite.services["ingest"].id, "content")
     assert "events.differing" not in counters(suite)
 
 
