@@ -7,6 +7,8 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
+from pathlib import Path
 
 import joining
 import ops
@@ -14,6 +16,9 @@ import pytest
 import reader
 import wire
 from fold import Fold
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness.signing import Operator  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,25 @@ def put_back_and_restored(suite, backup):
     suite.until_ready()
 
 
+def found_and_assessed(suite, machine):
+    """Policy notices that somebody is denied who asks again and again, control closes reading for them, and an operator says what it was."""
+    policy = machine / "leaks.json"
+    policy.write_text(json.dumps({**POLICY, "leaks": [{"detector": "denied", "close": "reading", "of": "reader", "limit": {"reads": 0, "per": "hour"}}]}))
+    # It gives nobody anything.
+    run(suite, "policy", "apply", policy)
+
+    def is_found():
+        read(suite)
+        return next((i for i in json.loads(run(suite, "incidents", "--json"))["incidents"] if i["author"].startswith("detector ")), None)
+
+    incident = ops.until(is_found, 30, "somebody who is denied is found", every=0.3)["incident"]
+    run(suite, "incident", "note", incident, "--text", "it was a test")
+    command = wire.governance.Command(assess_incident=wire.governance.IncidentAssessment(incident=incident, exposure=os.urandom(32), summary="nobody read anything"))
+    with suite.peer("control") as peer:
+        peer.send("command", **Operator(suite.home).command(command.SerializeToString()))
+        assert peer.expect("outcome", of="command")
+
+
 def happen(suite, machine):
     """Every deed that there is."""
     read(suite)
@@ -145,6 +169,7 @@ def happen(suite, machine):
     approved(suite, "readmit", "S-1")
     run(suite, "hold", "lift", "S-4", "--incident", "2")
     put_back_and_restored(suite, machine / "vault.sqlite")
+    found_and_assessed(suite, machine)
     # The last of those that move the epoch.
     sealed_and_opened(suite)
     proposed(suite, "resume", "--all", "--reason", "is left open")
@@ -249,7 +274,7 @@ def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
     assert len(fold.retired) == 1 and len(fold.restored) == 1 and state["epoch"] > 1 << 20
 
 
-@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed", "policy_applied", "records_changed", "erased", "readmitted", "held", "hold_lifted", "unsealed", "service_key_retired", "ledger_key_retired"])
+@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed", "policy_applied", "records_changed", "erased", "readmitted", "held", "hold_lifted", "unsealed", "service_key_retired", "ledger_key_retired", "found", "incident_assessed"])
 def test_a_fold_that_passes_one_kind_of_entry_over_comes_to_something_else(suite, deed, monkeypatch):
     monkeypatch.setattr(Fold, deed + "_", lambda self, entry, body, now: None)
     with pytest.raises((AssertionError, KeyError)):

@@ -40,7 +40,7 @@ KINDS = {
     10: ("goodbye", session.Goodbye), 16: ("batch", capture.Batch), 18: ("stored", capture.Stored),
     20: ("vaultKey", session.VaultKey), 21: ("serverKey", session.ServerKey), 22: ("rules", session.Rules),
     24: ("join", session.Join), 26: ("joined", session.Joined),
-    32: ("entries", governance.Entries), 33: ("command", governance.Command), 34: ("outcome", governance.Outcome),
+    32: ("entries", governance.Entries), 33: ("command", governance.SignedCommand), 34: ("outcome", governance.Outcome),
     35: ("progress", governance.Progress), 36: ("certificate", gate.Certificate), 37: ("query", governance.Query),
     38: ("answer", governance.Answer), 48: ("releaseRequest", release.ReleaseRequest), 49: ("release", release.Release),
     50: ("chunk", release.Chunk), 51: ("credit", release.Credit), 52: ("releaseEnded", release.ReleaseEnded),

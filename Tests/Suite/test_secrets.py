@@ -206,6 +206,10 @@ def everything(terminal, passphrase):
     run("hold", "list")
     run("hold", "lift", "E1", "--incident", 1)
     run("incidents", "--close", 1)
+    run("incident", "reopen", 1)
+    run("incident", "note", 1, "--text", "a test")
+    run("incident", "show", 1)
+    run("incident", "close", 1)
     run("forget", "E1", "--yes", "--wait", 0, code=None)
     approved("readmit", "E1")
     for ledger in ("governance", "reads"):
