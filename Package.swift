@@ -68,6 +68,8 @@ let package = Package(
         // The ground floor: decides, and imports no protobuf, socket, clock or disk.
         shared("Gate"),
         shared("Rules", ["Gate"]),
+        // Who could have read what, and who did, from the ledgers' own values. Pure, so that anybody who has them can compute it again.
+        shared("Exposure", ["Gate", "Rules"]),
         // Text as people write it: the one place that parses YAML. Agents read a policy's canonical form, and do without.
         shared("YAML", ["Rules", yams]),
         // What is in a text. Pure but for the memory of two matchers; its rules are data, and part of the program.
@@ -93,10 +95,11 @@ let package = Package(
         service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Detection", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
+        tests("ExposureTests", ["Exposure", "Gate", "Rules"]),
         tests("DetectionTests", ["Detection", "Gate", "Rules"]),
         tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),

@@ -1,37 +1,37 @@
 /// A set of small numbers, one bit each. All that meet have the same length.
-struct Bits: Hashable, Sendable {
-    private(set) var words: [UInt64]
+package struct Bits: Hashable, Sendable {
+    package private(set) var words: [UInt64]
 
-    init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
+    package init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
 
-    mutating func insert(_ number: Int) { words[number >> 6] |= 1 << UInt64(number & 63) }
-    func contains(_ number: Int) -> Bool { words[number >> 6] >> UInt64(number & 63) & 1 == 1 }
+    package mutating func insert(_ number: Int) { words[number >> 6] |= 1 << UInt64(number & 63) }
+    package func contains(_ number: Int) -> Bool { words[number >> 6] >> UInt64(number & 63) & 1 == 1 }
 
-    var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
-    var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+    package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+    package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 
-    mutating func formUnion(_ other: Bits) { for index in words.indices { words[index] |= other.words[index] } }
-    mutating func formIntersection(_ other: Bits) { for index in words.indices { words[index] &= other.words[index] } }
-    mutating func subtract(_ other: Bits) { for index in words.indices { words[index] &= ~other.words[index] } }
+    package mutating func formUnion(_ other: Bits) { for index in words.indices { words[index] |= other.words[index] } }
+    package mutating func formIntersection(_ other: Bits) { for index in words.indices { words[index] &= other.words[index] } }
+    package mutating func subtract(_ other: Bits) { for index in words.indices { words[index] &= ~other.words[index] } }
 
-    func subtracting(_ other: Bits) -> Bits {
+    package func subtracting(_ other: Bits) -> Bits {
         var left = self
         left.subtract(other)
         return left
     }
 
-    func isSubset(of other: Bits) -> Bool {
+    package func isSubset(of other: Bits) -> Bool {
         for index in words.indices where words[index] & ~other.words[index] != 0 { return false }
         return true
     }
 
-    func isDisjoint(with other: Bits) -> Bool {
+    package func isDisjoint(with other: Bits) -> Bool {
         for index in words.indices where words[index] & other.words[index] != 0 { return false }
         return true
     }
 
     /// In order.
-    var numbers: [Int] {
+    package var numbers: [Int] {
         var numbers: [Int] = []
         for (index, word) in words.enumerated() {
             var rest = word

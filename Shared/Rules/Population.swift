@@ -98,6 +98,14 @@ package struct Population: Sendable {
         return Dictionary(grouping: memberships.keys) { memberships[$0] ?? [] }.values.map { $0.sorted() }.sorted { $0[0] < $1[0] }
     }
 
+    /// People as they were at several times, or in several places: an id may stand here several times, and whoever names it means all of them.
+    package init(states people: [Person]) {
+        var copies: [String: [Int]] = [:]
+        for (index, person) in people.enumerated() { copies[person.id, default: []].append(index) }
+        self.init(people: people, places: [:])
+        self.copies = copies
+    }
+
     /// Where somebody of this id is among the people.
     func insert(_ id: String, into bits: inout Bits) {
         if let place = places[id] { bits.insert(place) }
@@ -120,12 +128,12 @@ package struct Population: Sendable {
     }
 
     /// The sets of one document. What ``Group/contains(_:roles:)`` says of one person, this says of all at once.
-    struct Sets {
+    package struct Sets {
         let population: Population
         private var roles: [String: Bits] = [:]
         private var groups: [Group: Bits] = [:]
 
-        init(_ population: Population, _ document: PolicyDocument) {
+        package init(_ population: Population, _ document: PolicyDocument) {
             self.population = population
             roles[PolicyDocument.everyone] = population.listed
             let byName = Dictionary(document.roles.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -152,9 +160,9 @@ package struct Population: Sendable {
             }
         }
 
-        func role(_ name: String) -> Bits { roles[name] ?? Bits(count: population.people.count) }
+        package func role(_ name: String) -> Bits { roles[name] ?? Bits(count: population.people.count) }
 
-        mutating func group(_ group: Group) -> Bits {
+        package mutating func group(_ group: Group) -> Bits {
             if let known = groups[group] { return known }
             var bits = group.only.map { match($0) } ?? population.listed
             if let except = group.except { bits.subtract(match(except)) }

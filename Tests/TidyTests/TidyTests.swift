@@ -80,6 +80,7 @@ struct TidyTests {
     @Test func `the ground floor knows no socket, clock, disk or protobuf`() {
         #expect(imports("Shared/Gate") == [])
         #expect(imports("Shared/Rules").subtracting(["Gate"]) == [])
+        #expect(imports("Shared/Exposure").subtracting(["Gate", "Rules"]) == [])
     }
 
     @Test func `YAML is parsed in one place, and never on a workstation`() {
