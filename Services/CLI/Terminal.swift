@@ -29,6 +29,11 @@ struct Terminal: Sendable {
     }
 }
 
+extension Terminal {
+    /// The same for a text of several lines.
+    static func safeLines(_ text: String) -> String { text.split(separator: "\n", omittingEmptySubsequences: false).map { safe(String($0)) }.joined(separator: "\n") }
+}
+
 enum Show {
     static func number(_ value: some BinaryInteger) -> String { Figures.number(Double(value), decimals: 0) }
 

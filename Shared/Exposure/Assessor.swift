@@ -92,7 +92,7 @@ private struct Assessor {
         if !erased.isEmpty { all.gaps.append(.erased(erased.sorted())) }
         if !unplaced.isEmpty { all.gaps.append(.placeUnknown(unplaced.sorted())) }
         all.gaps = Set(all.gaps).sorted(by: Gap.precedes)
-        all.totals = totals(all)
+        all.totals = all.sums(people: people.count, keys: keys.count)
     }
 
     /// When it was open to somebody, and how much of it.
@@ -111,28 +111,6 @@ private struct Assessor {
         exposed.period = Period(from: from, until: until)
         guard let erased = subjects.erased[exposed.subject], erased > from, row.slices.joined().allSatisfy({ $0.first < erased }) else { return }
         exposed.period?.until = min(until, erased)
-    }
-
-    private func totals(_ all: Assessment) -> Assessment.Totals {
-        var totals = Assessment.Totals()
-        var before = ""
-        for one in all.exposed where one.could != nil {
-            if totals.subjects == 0 || one.subject != before { totals.subjects += 1 }
-            before = one.subject
-            if let events = one.events { totals.events = totals.events.addingReportingOverflow(events).partialValue } else { totals.eventsUnknown += 1 }
-        }
-        totals.people = people.count
-        totals.keys = keys.count
-        totals.releases = all.releases.count
-        totals.readers = Set(all.releases.lazy.map(\.release.reader)).count
-        var (certain, possible): (Set<String>, Set<String>) = ([], [])
-        for one in all.exposed where !one.did.isEmpty {
-            possible.insert(one.subject)
-            if one.did.contains(where: { $0.events.lowerBound > 0 }) { certain.insert(one.subject) }
-        }
-        totals.readSubjects = certain.count...possible.count
-        for one in all.releases { totals.readEvents = totals.readEvents.lowerBound + one.events.lowerBound...totals.readEvents.upperBound + one.events.upperBound }
-        return totals
     }
 
     // MARK: Could

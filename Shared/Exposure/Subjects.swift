@@ -89,9 +89,9 @@ struct Subjects {
                     let first = slices.lazy.map(\.first).min() ?? asked.from
                     let last = at.isErased ? erased[name] ?? asked.until : asked.until
                     guard first < asked.until, last > asked.from else { continue }
-                    // Of one place, to the edge before and that after: nothing changes between, and what began within one batch stays of one kind. The
+                    // Of one place, to the edge before and that after: nothing changes between, and those whose data began one batch later stay of one kind. The
                     // subject's own times say the rest.
-                    let existing = lying.count == 1
+                    let existing = lying.count == 1 && states.count == 1 && recorded.count == 1
                         ? Period(from: Subjects.edge(atOrBefore: first, edges), until: Subjects.edge(atOrAfter: last, edges))
                         : Period(from: max(first, asked.from), until: min(last, asked.until))
                     let there = Person(name, site: at.site, team: at.team)

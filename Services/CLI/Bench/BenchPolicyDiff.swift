@@ -113,7 +113,7 @@ struct BenchPolicyDiff: ParsableCommand {
 }
 
 /// SplitMix64: the same seed makes the same company.
-private struct SeededChance {
+struct SeededChance {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed }

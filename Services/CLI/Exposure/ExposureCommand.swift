@@ -1,0 +1,172 @@
+import ArgumentParser
+import Chassis
+import Exposure
+import Foundation
+import Gate
+import Messaging
+import Wire
+
+/// What the commands on an exposure take.
+struct ExposureOptions: ParsableArguments {
+    @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
+    @Argument(help: "The incident's number.") var incident: UInt64
+    @Option(help: ArgumentHelp("Since when, in UTC: 2026-11-23T09:55:02Z. Default: the last policy before the incident that took two operators.", valueName: "time")) var since: String?
+    @Option(help: ArgumentHelp("Until when. Default: when reading stopped by the incident's closure.", valueName: "time")) var until: String?
+    @Option(name: .customLong("class"), help: ArgumentHelp("Only this class; may be repeated. Default: those that the incident closed.", valueName: "class")) var dataClass: [String] = []
+    @Option(help: ArgumentHelp("The directory as it was: CSV or JSON with id, site and team. Without it roles by place are a gap.", valueName: "file")) var people: String?
+
+    func files() throws -> ExposureFiles {
+        func time(_ text: String?) throws -> WallTime? {
+            try text.map { text in
+                guard let time = WallTime(rfc3339: text) else { throw Complaint("'\(text)' is no time in UTC: 2026-11-23T09:55:02Z") }
+                return time
+            }
+        }
+        let files = try LedgerFiles(Home.resolve(home, environment: ProcessInfo.processInfo.environment))
+        return try ExposureFiles(.init(incident: incident, since: time(since), until: time(until), classes: dataClass, people: people), in: files, at: Clock.wall())
+    }
+}
+
+struct ExposureCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exposure", abstract: "Who could have read what in an incident, and who did: per person and class, with what cannot be known.",
+        discussion: """
+            EXAMPLE
+              sluice exposure 7
+              sluice exposure 7 --subject E1042        what, when, who could, who did, and how to prove it
+              sluice exposure 7 --csv > exposed.csv
+              sluice exposure 7 --json | jq 'select(.kind == "gap")'
+
+            From the ledgers and the vault in the home's files; nothing need run, and the same files give the same bytes. 'could' is what policy, registry and
+            gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named. 'sluice ledger verify' checks the files first.
+            """)
+    @OptionGroup var options: ExposureOptions
+    @Option(help: ArgumentHelp("This person's part alone.", valueName: "subject")) var subject: String?
+    @Flag(help: "Print CSV, a row for each person and class.") var csv = false
+    @Flag(help: "Print JSON, a line for each thing.") var json = false
+
+    func validate() throws {
+        if csv, json { throw ValidationError("--csv and --json exclude each other") }
+    }
+
+    func run() throws {
+        let files = try options.files()
+        let assessment = subject.map { files.assessment.part(of: $0) } ?? files.assessment
+        if csv {
+            print(Assessment.csvHead)
+            for row in assessment.csvRows { print(row) }
+        } else if json {
+            for line in assessment.lines { print(String(decoding: line, as: UTF8.self)) }
+        } else {
+            let view = ExposureView(files, assessment)
+            for line in subject == nil ? view.summary + [""] + view.rows : view.summary + view.details { print(Terminal.safe(line)) }
+        }
+    }
+}
+
+/// An exposure for people.
+struct ExposureView {
+    private let files: ExposureFiles
+    private let assessment: Assessment
+
+    init(_ files: ExposureFiles, _ assessment: Assessment) {
+        self.files = files
+        self.assessment = assessment
+    }
+
+    private static func time(_ time: WallTime) -> String { Show.time(microseconds: time.microseconds, milliseconds: true) }
+    static func span(_ period: Period) -> String { "\(time(period.from)) – \(time(period.until))" }
+    static func range<Value: BinaryInteger>(_ range: ClosedRange<Value>) -> String {
+        range.lowerBound == range.upperBound ? Show.number(range.lowerBound) : "\(Show.number(range.lowerBound)) to \(Show.number(range.upperBound))"
+    }
+    static func count(_ range: ClosedRange<some BinaryInteger>, _ one: String) -> String { "\(self.range(range)) \(one)\(range == 1...1 ? "" : "s")" }
+    static func people(_ number: Int) -> String { number == 1 ? "1 person" : "\(Show.number(number)) people" }
+
+    /// What an incident comes to, in a few lines.
+    var summary: [String] {
+        let incident = files.incident
+        let found = incident.opened
+        let end = found + .seconds(72 * 3_600)
+        var lines = ["incident \(incident.number)   \(incident.state.rawValue)   found \(ExposureView.time(found))   72 h end \(ExposureView.time(end))   \"\(incident.title)\""]
+        if let cause = files.cause {
+            lines.append("since        policy \(cause.index) at \(ExposureView.time(cause.at)) (\(cause.by.joined(separator: ", "))), the last that took two: --since says another time")
+        }
+        let totals = assessment.totals
+        let period = assessment.question.period
+        for name in Set(assessment.exposed.filter { $0.could != nil }.map(\.dataClass)).sorted() {
+            let rows = assessment.exposed.filter { $0.dataClass == name && $0.could != nil }
+            let events = rows.compactMap(\.events).reduce(0, +)
+            let unknown = rows.count { $0.events == nil }
+            let hull = Period(from: rows.compactMap(\.period?.from).min() ?? period.from, until: rows.compactMap(\.period?.until).max() ?? period.until)
+            lines.append("exposed      \(name.name) \(ExposureView.span(hull))   \(ExposureView.people(rows.count))   \(Show.number(events)) events\(unknown == 0 ? "" : ", and of \(unknown) nobody knows how many any more")")
+        }
+        if totals.subjects == 0 { lines.append("exposed      nothing that is on record, \(ExposureView.span(period))") }
+        lines.append("could read   \(ExposureView.people(totals.people)), \(Show.number(totals.keys)) with a key")
+        let did = totals.releases == 0 ? "nobody that is on record" : "\(ExposureView.count(totals.readers...totals.readers, "reader")), \(ExposureView.count(totals.readSubjects, "subject")), \(ExposureView.count(totals.readEvents, "event")) in \(ExposureView.count(totals.releases...totals.releases, "release"))"
+        lines.append("did read     \(did)")
+        let words = assessment.gaps.map(\.words)
+        for (place, gap) in words.enumerated() { lines.append("\(place == 0 ? "gaps         " : "             ")\(gap)") }
+        if words.isEmpty { lines.append("gaps         none") }
+        lines.append("             what left is outside: nothing here says what became of it")
+        return lines
+    }
+
+    /// Everybody, a line for each class.
+    var rows: [String] {
+        assessment.exposed.map { one in
+            let could = one.could.map { assessment.groups[$0] }
+            let least = one.did.reduce(Int64(0)) { $0 + $1.events.lowerBound }
+            let most = one.did.reduce(Int64(0)) { $0 + $1.events.upperBound }
+            let readers = Set(one.did.map { assessment.releases[$0.release].release.reader }).sorted()
+            return "\(one.subject)   \(one.dataClass.name)   \(one.period.map(ExposureView.span) ?? "nobody could")   \(one.events.map { "\(Show.number($0)) events" } ?? "events unknown")   could: \(ExposureView.people(could?.people ?? 0)), \(could?.keys ?? 0) with a key   did: \(readers.isEmpty ? "nobody" : "\(readers.joined(separator: ", ")), \(ExposureView.count(least...most, "event"))")\(one.gaps.isEmpty ? "" : "   [\(one.gaps.joined(separator: ", "))]")"
+        }
+    }
+
+    /// Who could and who did, for each class of those that there are.
+    var details: [String] {
+        var lines: [String] = []
+        for one in assessment.exposed {
+            lines += ["", "\(one.subject)   \(one.dataClass.name)   \(one.period.map(ExposureView.span) ?? "nobody could")   \(one.events.map { "\(Show.number($0)) events" } ?? "events unknown")"]
+            for window in one.could.map({ assessment.groups[$0].windows }) ?? [] {
+                guard let period = one.period?.overlap(window.period) else { continue }
+                let audience = assessment.audiences[window.audience]
+                let by = window.grant.isEmpty ? "no policy was in force" : "grant \(window.grant) to \(window.role) for \(window.purpose), policy \(window.policies.lowerBound)\(window.policies.count > 1 ? " to \(window.policies.upperBound)" : "")"
+                lines.append("  could  \(ExposureView.span(period))   \(ExposureView.people(audience.people))   by \(by)")
+                for key in audience.keys {
+                    lines.append("         \(key.name)\(key.person.isEmpty ? "" : " (\(key.person))")\(key.periods.isEmpty ? "" : "   \(key.periods.map(ExposureView.span).joined(separator: ", "))")")
+                }
+            }
+            for part in one.did {
+                let release = assessment.releases[part.release].release
+                lines.append("  did    \(ExposureView.time(release.opened))   \(release.reader)\(release.person.isEmpty ? "" : " (\(release.person))")   \(release.purpose)   \(ExposureView.count(part.events, "event"))\(release.cutOff.isEmpty ? "" : ", cut off: \(release.cutOff)")   release \(release.number)   sluice ledger prove \(release.entry) --ledger reads")
+            }
+            if one.did.isEmpty { lines.append("  did    nobody that is on record") }
+        }
+        return lines.isEmpty ? ["", "nothing of \(assessment.question.scope.subjects.sorted().joined(separator: ", ")) is on record there"] : lines
+    }
+}
+
+extension Gap {
+    /// For people.
+    var words: String {
+        func list(_ values: [String]) -> String { values.count <= 5 ? values.joined(separator: ", ") : "\(values.prefix(5).joined(separator: ", ")) and \(Show.number(values.count - 5)) more" }
+        func list(_ values: [UInt64]) -> String { list(values.map { "\($0)" }) }
+        return switch self {
+        case .policy(let index, let period, let why): "policy \(index), in force \(ExposureView.span(period)), is not known: \(why)"
+        case .policyBefore(let at): "nothing says which policy was in force before \(Show.time(microseconds: at.microseconds))"
+        case .reads(let why): "who did read is not known whole: \(why)"
+        case .governance(let why): "what was allowed is not known whole: \(why)"
+        case .directoryUnknown: "who was in which team and site is not given (--people): rights by place are not counted"
+        case .directoryBefore: "no history of the directory is kept: who was in which team or site before now is not known"
+        case .keysUndated(let readers): "since when \(list(readers)) may read is not on record: registry.json names them, and no entry"
+        case .clockBack(let period, let entry): "control's clock was set back before entry \(entry): \(ExposureView.span(period)) may mean either policy"
+        case .clockApart(let release, let by): "release \(release) went by a policy that was not in force then: the clocks are \(Show.span(microseconds: by.microseconds)) apart"
+        case .releasedBefore(let releases): "\(ExposureView.count(releases.count...releases.count, "release")) had left before: \(list(releases))"
+        case .notNamed(let releases): "\(ExposureView.count(releases.count...releases.count, "release")) named no persons, so that each who might be in it is listed: \(list(releases))"
+        case .notEnded(let releases): "of \(ExposureView.count(releases.count...releases.count, "release")) no end is recorded: \(list(releases))"
+        case .holdingsFewer: "some of what was there has been swept since: events are those that are left"
+        case .erased(let subjects): "erased since, so that nobody knows how much there was: \(list(subjects))"
+        case .placeUnknown(let subjects): "nothing says in which team and site what was captured was: \(list(subjects))"
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Chassis
+import Exposure
+import Foundation
+import Gate
+import Identity
+import Rules
+import Wire
+
+/// The exposure of an incident, computed from the files of a home: nothing need run, and whoever has the ledgers gets the same.
+struct ExposureFiles {
+    let record: GovernanceRecord
+    let incident: Incident
+    let question: ExposureQuestion
+    /// The document that is taken for the cause; nil: the time was given, or there is none.
+    let cause: GovernanceRecord.Applied?
+    let assessment: Assessment
+
+    struct Asked {
+        var incident: UInt64
+        var since: WallTime?
+        var until: WallTime?
+        var classes: [String] = []
+        /// The directory as a file; nil: none was given.
+        var people: String?
+    }
+
+    init(_ asked: Asked, in files: LedgerFiles, at now: WallTime) throws {
+        let record = try GovernanceRecord(files)
+        guard let incident = record.governance.incidents[asked.incident] else {
+            throw Complaint("there is no incident \(asked.incident)\(record.fault.map { " in what can be believed of the ledger: \($0)" } ?? ": 'sluice incidents' lists them")")
+        }
+        self.record = record
+        self.incident = incident
+        let closure = record.closures.first { $0.epoch == incident.closure }
+        var scope = closure?.selector ?? .everything
+        if !asked.classes.isEmpty { scope.classes = Set(asked.classes.map { DataClass($0) }) }
+        // The last that two had to agree to, before anybody noticed.
+        let cause = record.applied.last { $0.isWidening && $0.at <= incident.opened }
+        self.cause = asked.since == nil ? cause : nil
+        let since = asked.since ?? cause?.at ?? record.began ?? .distantPast
+        let stopped = closure.flatMap { closure in closure.stopsReading ? closure.from + (record.certificates[closure.epoch]?.readingAfter ?? .zero) : nil }
+        let until = asked.until ?? stopped ?? now
+        guard since < until else { throw Complaint("nothing lies between \(Show.time(microseconds: since.microseconds)) and \(Show.time(microseconds: until.microseconds))") }
+        question = ExposureQuestion(incident: incident.number, Period(from: since, until: until), of: scope)
+        assessment = Assessment(question, from: try ExposureFiles.history(record, question, people: asked.people, in: files))
+    }
+
+    private static func history(_ record: GovernanceRecord, _ question: ExposureQuestion, people: String?, in files: LedgerFiles) throws -> ExposureHistory {
+        var history = ExposureHistory()
+        let period = question.period
+        history.policies = record.policies
+        history.keys = record.keys
+        history.records = record.records
+        history.erasures = record.erasures
+        history.closures = record.closures
+        if let fault = record.fault { history.gaps.append(.governance(why: fault)) }
+        let named = Set(record.keys.map(\.name))
+        let undated = try TrustedNodes(contentsOf: files.home.file("registry.json")).nodes.filter { $0.role == "reader" && !named.contains($0.name) }
+        history.keys += undated.map { .init($0.name, person: $0.subject ?? "", .always) }
+        if !undated.isEmpty { history.gaps.append(.keysUndated(undated.map(\.name).sorted())) }
+
+        var edges = [period.from] + record.policies.map(\.at) + record.closures.flatMap { [$0.from, $0.until ?? .distantFuture] } + record.keys.flatMap { [$0.period.from, $0.period.until] }
+        edges += record.erasures.map(\.at)
+        for version in record.policies {
+            if case .known(let document) = version.document { edges += document.grants.compactMap(\.expires) }
+        }
+        let classes = question.scope.classes
+        do {
+            let reads = try ReadsRecord(files, until: period.until, edges: edges.filter { period.contains($0) }, since: period.from) { release in
+                release.opened < period.until && release.ended.map { $0 > period.from } ?? true && (classes.isEmpty || release.classes.contains { classes.contains($0) })
+            }
+            history.releases = reads.releases
+            history.holdings = reads.holdings
+            history.holdingsAreFewer = reads.holdingsAreFewer
+            if let fault = reads.fault { history.gaps.append(.reads(why: fault)) }
+            if let people {
+                history.directory = try PeopleFile.read(people).map { .init($0, .always) }
+                history.gaps.append(.directoryBefore(period.until))
+            } else {
+                history.gaps.append(reads.hasDirectory ? .directoryUnknown : .directoryBefore(period.until))
+            }
+        } catch let error as Complaint {
+            history.gaps += [.reads(why: "\(error)"), .directoryUnknown]
+            history.holdingsAreFewer = true
+        }
+        // Of whom nothing is left: where their machines were registered.
+        let erased = Set(record.erasures.lazy.filter { $0.at > period.from }.map(\.subject))
+        let known = classes.isEmpty ? Set(history.holdings.map(\.place.dataClass)).union(history.releases.flatMap(\.classes)) : classes
+        for subject in erased.sorted() {
+            for scope in record.scopes[subject] ?? [] { history.holdings += known.map { .init(ReadPlace(scope, $0), first: .distantPast, events: nil) } }
+        }
+        return history
+    }
+}

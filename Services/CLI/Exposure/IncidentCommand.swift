@@ -1,0 +1,110 @@
+import ArgumentParser
+import Chassis
+import Exposure
+import Foundation
+import Gate
+
+struct IncidentCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "incident", abstract: "One incident: what it came to, what was done, and a draft for the authority.",
+        discussion: "EXAMPLE\n  sluice incident show 7\n  sluice incident report 7 > art33.md\n\n'sluice incidents' lists them, 'sluice exposure 7' says who could read what, and who did.",
+        subcommands: [ShowIncident.self, Report.self])
+
+    struct ShowIncident: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "What it came to, and each step that is on record.", discussion: "EXAMPLE\n  sluice incident show 7")
+        @OptionGroup var options: ExposureOptions
+
+        func run() throws {
+            let files = try options.files()
+            for line in ExposureView(files, files.assessment).summary { print(Terminal.safe(line)) }
+            print("")
+            for step in files.record.timeline[files.incident.number] ?? [] {
+                print(Terminal.safe("\(Show.time(microseconds: step.at.microseconds, milliseconds: true))   \(step.author)   \(step.words)   entry \(step.index)"))
+            }
+        }
+    }
+
+    struct Report: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A draft of what GDPR Article 33(3) asks for, as Markdown, with the numbers filled in.",
+            discussion: "EXAMPLE\n  sluice incident report 7 > art33.md\n\nThe numbers are those of 'sluice exposure'. What only people know is left open, and marked.")
+        @OptionGroup var options: ExposureOptions
+
+        func run() throws {
+            let files = try options.files()
+            print(Terminal.safeLines(IncidentReport(files).text))
+        }
+    }
+}
+
+/// The draft for the authority.
+struct IncidentReport {
+    private let files: ExposureFiles
+
+    init(_ files: ExposureFiles) { self.files = files }
+
+    private func stamp(_ time: WallTime) -> String { time.stamp }
+
+    var text: String {
+        let (incident, assessment) = (files.incident, files.assessment)
+        let (totals, period) = (assessment.totals, assessment.question.period)
+        let classes = Set(assessment.exposed.map(\.dataClass)).sorted()
+        let kinds = classes.map { name in
+            let rows = assessment.exposed.filter { $0.dataClass == name && $0.could != nil }
+            return "| \(name.name) | \(Show.number(rows.count)) | \(Show.number(rows.compactMap(\.events).reduce(0, +))) |"
+        }
+        let readers = Dictionary(grouping: assessment.releases, by: \.release.reader).sorted { $0.key < $1.key }.map { reader, releases in
+            let least = releases.reduce(Int64(0)) { $0 + $1.events.lowerBound }
+            let most = releases.reduce(Int64(0)) { $0 + $1.events.upperBound }
+            return "| \(IncidentReport.cell(reader)) | \(Show.number(releases.count)) | \(ExposureView.range(least...most)) |"
+        }
+        let steps = (files.record.timeline[incident.number] ?? []).map { "| \(stamp($0.at)) | \(IncidentReport.cell($0.author)) | \(IncidentReport.cell($0.words)) | \($0.index) |" }
+        let cause = files.cause.map { "The policy document of entry \($0.index), applied at \(stamp($0.at)) by \(IncidentReport.cell($0.by.joined(separator: " and "))), is the last before it that let anybody read more." } ?? "_To be filled in: what led to it._"
+        return """
+            # Notification of a personal data breach (GDPR Article 33), draft
+
+            Incident \(incident.number): \(IncidentReport.cell(incident.title)). Found \(stamp(incident.opened)); the 72 hours end \(stamp(incident.opened + .seconds(72 * 3_600))). State: \(incident.state.rawValue).
+
+            ## Nature of the breach (33(3)(a))
+
+            Between \(stamp(period.from)) and \(stamp(period.until)) personal data could be read by \(ExposureView.people(totals.people)), \(Show.number(totals.keys)) of them with a key. \(cause)
+
+            | class | data subjects | events |
+            | --- | --- | --- |
+            \(kinds.joined(separator: "\n"))
+
+            Data subjects in all: \(Show.number(totals.subjects)). Events: \(Show.number(totals.events))\(totals.eventsUnknown == 0 ? "" : ", and in \(totals.eventsUnknown) cases nobody knows any more").
+
+            Who did read, by the ledger of reads: \(ExposureView.count(totals.readers...totals.readers, "reader")), of \(ExposureView.count(totals.readSubjects, "data subject")), \(ExposureView.count(totals.readEvents, "event")).
+
+            | reader | releases | events |
+            | --- | --- | --- |
+            \(readers.joined(separator: "\n"))
+
+            What these numbers cannot say:
+
+            \((assessment.gaps.map(\.words) + ["what left is outside: no record here says what became of it"]).map { "- \(IncidentReport.cell($0))" }.joined(separator: "\n"))
+
+            ## Contact (33(3)(b))
+
+            _To be filled in: name and contact details of the data protection officer._
+
+            ## Likely consequences (33(3)(c))
+
+            _To be filled in._
+
+            ## Measures taken (33(3)(d))
+
+            | when | by | what | entry |
+            | --- | --- | --- | --- |
+            \(steps.joined(separator: "\n"))
+
+            _To be filled in: what is proposed, and what the persons concerned can do._
+
+            Computed from the ledgers of \(files.record.governance.beginning?.origin ?? "?"); `sluice exposure \(incident.number) --json` gives the same numbers to whoever has them.
+            """
+    }
+
+    /// Within a table of Markdown.
+    private static func cell(_ text: String) -> String { text.replacingOccurrences(of: "|", with: "\\|").replacingOccurrences(of: "\n", with: " ").replacingOccurrences(of: "<", with: "&lt;") }
+}
