@@ -28,7 +28,12 @@ private struct Assessor {
         let open: [[Period]]
     }
 
+    /// As they are, and by ``alike(_:)``.
     private var groups: [Subjects.Kind: Group] = [:]
+    /// Of each atom: the first of those that the same grants cover.
+    private let alike: [Int]
+    private let closuresLookAtSites: Bool
+    private let closuresLookAtTeams: Bool
     private var people: Bits
     private var keys: Bits
 
@@ -53,6 +58,9 @@ private struct Assessor {
         let edges = timeline.versions.flatMap { [$0.period.from, $0.period.until] } + expiries + closures.flatMap { [$0.from, $0.until ?? .distantFuture] } + readers.edges
         subjects = Subjects(history, whereabouts, in: period, scope, self.classes, edges: edges, &atoms)
         tenures = GrantTenures(timeline.versions, atoms, of: self.classes)
+        alike = tenures.alike(atoms.people.count)
+        closuresLookAtSites = closures.contains { !$0.selector.sites.isEmpty }
+        closuresLookAtTeams = closures.contains { !$0.selector.teams.isEmpty }
         people = readers.noPeople
         keys = readers.noKeys
     }
@@ -122,8 +130,25 @@ private struct Assessor {
         var policies: ClosedRange<UInt64>
     }
 
+    /// The same for all whom no grant and no closure tells apart, whatever their teams are called.
+    private func alike(_ kind: Subjects.Kind) -> Subjects.Kind {
+        let places = kind.places.map { place in
+            let scope = Scope(subject: place.scope.subject, site: closuresLookAtSites ? place.scope.site : "", team: closuresLookAtTeams ? place.scope.team : "")
+            let spans = place.spans.map { Subjects.Place.Span(period: $0.period, present: $0.present.map { alike[$0] }, records: $0.records) }
+            return Subjects.Place(scope: scope, there: alike[place.there], spans: spans)
+        }
+        return Subjects.Kind(dataClass: kind.dataClass, places: places)
+    }
+
     private mutating func group(of kind: Subjects.Kind, _ all: inout Assessment) -> Group {
         if let known = groups[kind] { return known }
+        let general = alike(kind)
+        let group = groups[general] ?? makeGroup(of: general, &all)
+        (groups[kind], groups[general]) = (group, group)
+        return group
+    }
+
+    private mutating func makeGroup(of kind: Subjects.Kind, _ all: inout Assessment) -> Group {
         var open: [[Period]] = []
         var (people, keys) = (readers.noPeople, readers.noKeys)
         var reaches: [Reach] = []
@@ -133,6 +158,10 @@ private struct Assessor {
             reaches += here
         }
         if kind.places.count > 1 { reaches = opened(joined(reaches)) }
+        reaches.sort { left, right in
+            if left.period != right.period { return (left.period.from, left.period.until) < (right.period.from, right.period.until) }
+            return (tenures.ranks[left.series], left.policies.lowerBound) < (tenures.ranks[right.series], right.policies.lowerBound)
+        }
         var could = Assessment.CouldRead(dataClass: classes[kind.dataClass], windows: [], people: 0, keys: 0)
         for reach in reaches {
             let series = tenures.series[reach.series]
@@ -145,7 +174,6 @@ private struct Assessor {
         self.keys.formUnion(keys)
         let group = Group(could: reaches.isEmpty ? nil : all.groups.count, open: open)
         if !reaches.isEmpty { all.groups.append(could) }
-        groups[kind] = group
         return group
     }
 
@@ -197,7 +225,7 @@ private struct Assessor {
         return reaches
     }
 
-    /// Those that follow on each other, or lie over each other, made one; in the order of time.
+    /// Those that follow on each other, or lie over each other, made one.
     private func joined(_ reaches: [Reach]) -> [Reach] {
         func isBefore(_ left: Reach, _ right: Reach) -> Bool {
             if left.series != right.series { return left.series < right.series }
@@ -213,10 +241,7 @@ private struct Assessor {
                 joined.append(reach)
             }
         }
-        return joined.sorted { left, right in
-            if left.period != right.period { return (left.period.from, left.period.until) < (right.period.from, right.period.until) }
-            return (tenures.ranks[left.series], left.policies.lowerBound) < (tenures.ranks[right.series], right.policies.lowerBound)
-        }
+        return joined
     }
 }
 

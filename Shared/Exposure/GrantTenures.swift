@@ -74,6 +74,22 @@ struct GrantTenures {
         for index in byClass.indices { byClass[index].sort { ($0.series, $0.period.from, $0.policies.lowerBound) < ($1.series, $1.period.from, $1.policies.lowerBound) } }
     }
 
+    /// Of each of so many atoms, the first of those that are covered by the same.
+    func alike(_ count: Int) -> [Int] {
+        var alike = Array(repeating: 0, count: count)
+        let covered = Set(byClass.joined().compactMap(\.covered)).sorted()
+        for number in covered {
+            // Those of one kind that are in the set, and those that are not, are of two kinds from here on.
+            var split: [Int: Int] = [:]
+            for atom in alike.indices where sets[number].contains(atom) != sets[number].contains(alike[atom]) {
+                let first = split[alike[atom]] ?? atom
+                split[alike[atom]] = first
+                alike[atom] = first
+            }
+        }
+        return alike
+    }
+
     /// Documents with the same roles have the same sets.
     private struct Scene {
         let roles: [PolicyDocument.Role]

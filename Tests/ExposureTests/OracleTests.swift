@@ -67,14 +67,14 @@ struct OracleTests {
     @Test(arguments: ["a closure", "a move", "a record", "a key's end", "a document", "an erasure", "an event"])
     func `a history with one thing less is found out`(_ what: String) {
         var found = 0
-        for seed in UInt64(0)..<100 {
+        for seed in UInt64(0)..<80 {
             var random = SplitMix64(seed: seed)
             let history = SmallHistory(&random).history
             let question = OracleTests.question(&random)
             var less = history
             switch what {
             case "a closure": if !less.closures.isEmpty { less.closures.removeLast() }
-            case "a move": for index in less.directory.indices { less.directory[index].person.team = "search" }
+            case "a move": for index in less.directory.indices { less.directory[index].person.team = less.directory[index].person.team == "search" ? "ads" : "search" }
             case "a record": if !less.records.isEmpty { less.records.removeLast() }
             case "a key's end": for index in less.keys.indices { less.keys[index].period.until = .distantFuture }
             case "a document": if less.policies.count > 1 { less.policies.removeLast() }
@@ -88,7 +88,7 @@ struct OracleTests {
 
     @Test func `the same history in another order makes the same bytes`() {
         var lines = 0
-        for seed in UInt64(0)..<200 {
+        for seed in UInt64(0)..<100 {
             var random = SplitMix64(seed: seed)
             let history = SmallHistory(&random).history
             let question = OracleTests.question(&random)
@@ -105,6 +105,6 @@ struct OracleTests {
             #expect(first.csvRows == second.csvRows, "seed \(seed)")
             lines += first.lines.count
         }
-        #expect(lines > 1_000)
+        #expect(lines > 500)
     }
 }

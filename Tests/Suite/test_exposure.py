@@ -1,0 +1,140 @@
+"""The exposure of an incident: a widening that two operators approve lets a second reader read; who could and who did comes out to the event."""
+
+import csv
+import io
+import json
+
+import pytest
+from harness import wait_until
+from harness.agent import text
+
+REVIEWS = {"E1": 5, "E2": 3, "E3": 2}
+
+
+def document(members):
+    return {
+        "version": 1,
+        "classes": [{"name": "activity", "retention": "3000 days", "audience": "unlimited"}, {"name": "review", "retention": "3000 days", "audience": "unlimited"}],
+        "rules": [{"class": "activity", "kind": ["pointer", "key", "window", "presence"]}, {"class": "review", "source": "review"}],
+        "capture": [{"for": "everyone", "as": "keep"}],
+        "purposes": [{"name": "people-review", "basis": "legal-obligation", "classes": ["review"]}],
+        "roles": [{"name": "partners", "members": members}],
+        "access": [{"name": "cycle", "role": "partners", "purpose": "people-review", "classes": ["review"], "for": "everyone", "expires": "never", "rate": "unlimited"}],
+    }
+
+
+def apply(suite, members):
+    """The entry that applied it."""
+    path = suite.folder / "policy.json"
+    path.write_text(json.dumps(document(members)))
+    before = int(suite.service_status("policy")["gauges"].get("policy.document", 0))
+    suite.approved("policy", "apply", path, "--yes")
+    wait_until(lambda: int(suite.service_status("policy")["gauges"].get("policy.document", 0)) != before, "policy goes by the document")
+    return int(suite.service_status("policy")["gauges"]["policy.document"])
+
+
+def read(suite, by, *more, check=True):
+    return suite.cli("read", "--as", by, "--purpose", "people-review", "--why", "a test", "--class", "review", *more, check=check)
+
+
+def exposure(suite, *more):
+    return suite.cli("exposure", suite.incident, "--json", *more).lines
+
+
+def kind(lines, name):
+    return [line for line in lines if line["kind"] == name]
+
+
+@pytest.fixture(scope="module")
+def leaked(make_module_suite):
+    """Ten reviews of three people. A partner reads before the widening, a clerk after it, and everything is paused; then what is not the incident's."""
+    suite = make_module_suite()
+    agents = [suite.agent(subject.lower(), subject, team="search").run().expect(capturing=True) for subject in REVIEWS]
+    suite.approved("register", "partner", "--reader", "--subject", "E9")
+    suite.approved("register", "clerk", "--reader")
+    suite.approved("register", "idle", "--reader")
+    suite.narrow = apply(suite, ["partner"])
+    for agent, count in zip(agents, REVIEWS.values()):
+        agent.send(*(text("she does well", "review") for _ in range(count)))
+    wait_until(lambda: suite.vault_count() == sum(REVIEWS.values()), "they are stored")
+    for agent in agents:
+        assert agent.end_input() == 0
+    wait_until(lambda: read(suite, "partner", check=False).code == 0, "policy has heard of the partner")
+    suite.before = int(suite.cli("who-read", "E1", "--json").json["release"])
+    assert read(suite, "clerk", check=False).code == 77
+    suite.wide = apply(suite, ["partner", "clerk"])
+    assert len(read(suite, "clerk", "--subject", "E1", "--subject", "E3").lines) == REVIEWS["E1"] + REVIEWS["E3"]
+    certificate = suite.pause("--class", "review")
+    suite.incident = int(certificate["closure"]["incident"])
+    assert read(suite, "clerk", check=False).code != 0
+    return suite
+
+
+def test_who_could_and_who_did_come_out_to_the_event(leaked):
+    lines = exposure(leaked)
+    (head,) = kind(lines, "exposure")
+    assert head["classes"] == ["review"] and head["incident"] == leaked.incident
+    assert (head["exposed_subjects"], head["exposed_events"], head["could_keys"]) == (3, 10, 2)
+    assert (head["did_readers"], head["did_subjects"], head["did_events"]) == (1, [2, 2], [7, 7])
+    windows = [window for could in kind(lines, "could") for window in could["windows"]]
+    assert {(window["grant"], tuple(window["policies"])) for window in windows} == {("cycle", (leaked.wide, leaked.wide))}
+    assert {key["reader"] for audience in kind(lines, "audience") for key in audience["keys"]} == {"partner", "clerk"}
+    rows = {line["subject"]: line for line in kind(lines, "subject")}
+    assert {subject: row["events"] for subject, row in rows.items()} == REVIEWS
+    assert {subject: [part["events"] for part in row["did"]] for subject, row in rows.items()} == {"E1": [[5, 5]], "E2": [], "E3": [[2, 2]]}
+    (release,) = kind(lines, "release")
+    assert (release["reader"], release["policy"], release["left"]) == ("clerk", leaked.wide, 7)
+    gaps = {line["gap"]: line for line in kind(lines, "gap")}
+    assert gaps["released-before"]["releases"] == [leaked.before] and set(gaps) == {"released-before", "directory-before"}
+
+
+def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each_time(leaked):
+    assert exposure(leaked) == exposure(leaked)
+    out = leaked.cli("exposure", leaked.incident).out
+    assert "could read   2 people, 2 with a key" in out and "did read     1 reader, 2 subjects, 7 events in 1 release" in out
+    assert f"policy {leaked.wide}" in out and "ops-1, ops-2" in out and f"1 release had left before: {leaked.before}" in out
+    rows = list(csv.DictReader(io.StringIO(leaked.cli("exposure", leaked.incident, "--csv").out)))
+    assert [(row["subject"], row["events"], row["could_keys"], row["did_events_least"], row["did_events_most"]) for row in rows] == [
+        ("E1", "5", "2", "5", "5"), ("E2", "3", "2", "0", "0"), ("E3", "2", "2", "2", "2")]
+    own = leaked.cli("exposure", leaked.incident, "--subject", "E1")
+    assert "grant cycle to partners" in own.out and "clerk" in own.out and "E2" not in own.out and "E3" not in own.out
+    entry = kind(exposure(leaked, "--subject", "E1"), "release")[0]["entry"]
+    assert f"sluice ledger prove {entry} --ledger reads" in own.out
+    assert "E3" not in leaked.cli("exposure", leaked.incident, "--subject", "E1", "--json").out
+
+
+def test_before_the_widening_the_partner_alone_could(leaked):
+    applied = next(line for line in (json.loads(one) for one in leaked.cli("ledger", "show", f"{leaked.narrow}", "--json").out.splitlines()))
+    since, until = (leaked.cli("ledger", "show", f"{index}", "--json").json["at_us"] for index in (leaked.narrow, leaked.wide))
+    assert "policy_applied" in applied
+    lines = exposure(leaked, "--since", stamp(since), "--until", stamp(until))
+    assert kind(lines, "exposure")[0]["could_keys"] == 1
+    assert {key["reader"] for audience in kind(lines, "audience") for key in audience["keys"]} == {"partner"}
+    assert [release["reader"] for release in kind(lines, "release")] == ["partner"]
+    assert kind(lines, "exposure")[0]["did_events"] == [10, 10]
+
+
+def stamp(microseconds):
+    import datetime
+
+    return datetime.datetime.fromtimestamp(int(microseconds) / 1e6, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def test_an_incident_is_shown_with_its_steps_and_the_draft_has_its_numbers(leaked):
+    shown = leaked.cli("incident", "show", leaked.incident).out
+    assert "exposed      review" in shown and "contained" in shown and "certificate" in shown
+    draft = leaked.cli("incident", "report", leaked.incident).out
+    assert "| review | 3 | 10 |" in draft and "| clerk | 1 | 7 |" in draft and "33(3)(d)" in draft
+    assert leaked.cli("exposure", "999", check=False).code == 1
+
+
+def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap(leaked):
+    whole = exposure(leaked)
+    leaked.terminate_all()
+    assert exposure(leaked) == whole
+    vault = leaked.home / "policy" / "vault.sqlite"
+    vault.rename(vault.with_suffix(".away"))
+    lines = exposure(leaked)
+    assert "reads-unknown" in {line["gap"] for line in kind(lines, "gap")} and kind(lines, "release") == []
+    out = leaked.cli("exposure", leaked.incident).out
+    assert "who did read is not known" in out and "no indication" not in out
