@@ -39,8 +39,8 @@ struct ReleasesInScope {
                 continue
             }
             guard !rows.isEmpty || release.included == nil else { continue }
-            note(release, rows, subjects)
-            if release.included == nil { unnamed.append(release.number) }
+            let isExact = note(release, rows, subjects)
+            if release.included == nil, !isExact { unnamed.append(release.number) }
             if release.ended == nil { endless.append(release.number) }
             guard release.policy > 0, let period = timeline.periods[release.policy] else { continue }
             let apart = max(period.from - release.opened, release.opened - period.until)
@@ -83,7 +83,8 @@ struct ReleasesInScope {
         return row
     }
 
-    private mutating func note(_ release: ExposureHistory.ReleaseOnRecord, _ rows: [Int], _ subjects: Subjects) {
+    /// - Returns: whether it is known of each person how much was theirs.
+    private mutating func note(_ release: ExposureHistory.ReleaseOnRecord, _ rows: [Int], _ subjects: Subjects) -> Bool {
         let bounds = bounds(of: release, rows, subjects)
         var (low, high): (Int64, Int64) = (0, 0)
         var (certain, possible): (Set<Int>, Set<Int>) = ([], [])
@@ -98,6 +99,7 @@ struct ReleasesInScope {
         let isWithin = release.classes.allSatisfy { places[$0] != nil } && scope.concernsEveryone && release.ended != nil
         if isWithin { low = release.events }
         releases.append(.init(release: release, events: min(low, release.events)...(isWithin ? release.events : min(high, release.events)), subjects: certain.count...possible.count))
+        return bounds.allSatisfy { $0.lowerBound == $0.upperBound }
     }
 
     private func bounds(of release: ExposureHistory.ReleaseOnRecord, _ rows: [Int], _ subjects: Subjects) -> [ClosedRange<Int64>] {

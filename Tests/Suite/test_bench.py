@@ -37,3 +37,14 @@ def test_commands_are_timed_against_a_suite_that_runs(tmp_path):
     nothing = rows.pop("(a program that does nothing)")
     # A command is a process of ours that asks another: it cannot be quicker than one that does nothing.
     assert all(row["median"] > nothing["median"] > 0 for row in rows.values()), rows
+
+
+def test_a_larger_history_of_exposure_has_more_rows_and_far_fewer_groups():
+    done = subprocess.run(
+        [binaries() / "sluice", "bench", "exposure", "--subjects", "2000", "--releases", "500", "--versions", "20", "--runs", "1", "--json"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+    assert done.returncode == 0, done
+    sizes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [size["subjects"] for size in sizes] == [20, 200, 2000] and [size["versions"] for size in sizes] == [1, 2, 20]
+    assert 0 < sizes[0]["rows"] < sizes[1]["rows"] < sizes[2]["rows"] <= 4000
+    assert 0 < sizes[2]["groups"] < sizes[2]["rows"] / 3 and sizes[2]["windows"] >= sizes[2]["groups"]

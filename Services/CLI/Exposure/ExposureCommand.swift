@@ -38,7 +38,7 @@ struct ExposureCommand: ParsableCommand {
               sluice exposure 7 --json | jq 'select(.kind == "gap")'
 
             From the ledgers and the vault in the home's files; nothing need run, and the same files give the same bytes. 'could' is what policy, registry and
-            gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named. 'sluice ledger verify' checks the files first.
+            gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named; so is a ledger that is not whole.
             """)
     @OptionGroup var options: ExposureOptions
     @Option(help: ArgumentHelp("This person's part alone.", valueName: "subject")) var subject: String?

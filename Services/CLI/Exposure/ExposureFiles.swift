@@ -7,6 +7,8 @@ import Rules
 import Wire
 
 /// The exposure of an incident, computed from the files of a home: nothing need run, and whoever has the ledgers gets the same.
+///
+/// What was captured in time and came out of an agent's spool later counts as if it had been there: no row of the vault says when it was stored.
 struct ExposureFiles {
     let record: GovernanceRecord
     let incident: Incident
@@ -53,7 +55,8 @@ struct ExposureFiles {
         history.records = record.records
         history.erasures = record.erasures
         history.closures = record.closures
-        if let fault = record.fault { history.gaps.append(.governance(why: fault)) }
+        // What is missing at the end shows in no entry, but in what the other service has cosigned.
+        if let fault = record.fault ?? LedgerAudit(files: files, name: .governance).run().fault { history.gaps.append(.governance(why: fault)) }
         let named = Set(record.keys.map(\.name))
         let undated = try TrustedNodes(contentsOf: files.home.file("registry.json")).nodes.filter { $0.role == "reader" && !named.contains($0.name) }
         history.keys += undated.map { .init($0.name, person: $0.subject ?? "", .always) }
@@ -72,7 +75,7 @@ struct ExposureFiles {
             history.releases = reads.releases
             history.holdings = reads.holdings
             history.holdingsAreFewer = reads.holdingsAreFewer
-            if let fault = reads.fault { history.gaps.append(.reads(why: fault)) }
+            if let fault = reads.fault ?? LedgerAudit(files: files, name: .reads).run().fault { history.gaps.append(.reads(why: fault)) }
             if let people {
                 history.directory = try PeopleFile.read(people).map { .init($0, .always) }
                 history.gaps.append(.directoryBefore(period.until))
