@@ -7,7 +7,7 @@ struct IncidentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "incident", abstract: "One incident: what happened, notes, and where it stands.",
         discussion: "EXAMPLE\n  sluice incident show 7\n  sluice incident note 7 --text \"ACL of the export restored at 10:40\"",
-        subcommands: [One.self, Note.self, Reopen.self, Close.self], defaultSubcommand: One.self)
+        subcommands: [One.self, Assess.self, Report.self, Note.self, Reopen.self, Close.self], defaultSubcommand: One.self)
 
     /// From the discovery to the report, GDPR Article 33.
     static let clockUs: Int64 = 72 * 3_600 * 1_000_000
@@ -20,8 +20,14 @@ struct IncidentCommand: ParsableCommand {
         func run() throws {
             let found = try IncidentCommand.ask(incident, connection.client())
             if connection.json { return try Show.json(found) }
-            for line in IncidentCommand.lines(found) { print(line) }
+            for line in IncidentCommand.lines(found, exposed: IncidentCommand.exposed(incident, connection.folder)) { print(line) }
         }
+    }
+
+    /// What it comes to, where the ledgers' files are here; it is no part of what control says.
+    private static func exposed(_ incident: UInt64, _ home: Home) -> [String] {
+        guard let files = try? ExposureFiles(.init(incident: incident), in: LedgerFiles(home), at: Clock.wall()) else { return [] }
+        return ExposureView(files, files.assessment).summary.dropFirst().map { Terminal.safe($0) }
     }
 
     struct Note: ParsableCommand {
@@ -69,7 +75,7 @@ struct IncidentCommand: ParsableCommand {
         return found
     }
 
-    static func lines(_ incident: WireIncident) -> [String] {
+    static func lines(_ incident: WireIncident, exposed: [String] = []) -> [String] {
         let time = { (us: Int64) in Show.time(microseconds: us) }
         var lines = [
             "incident \(incident.incident)   \(incident.state)   found \(time(incident.openedUs)) by \(Terminal.safe(incident.author))   \(incident.leak ? "72 h end \(time(incident.openedUs + clockUs))" : "no leak")",
@@ -77,6 +83,7 @@ struct IncidentCommand: ParsableCommand {
             "closure      \(incident.closure == 0 ? "none" : "epoch \(incident.closure), \(incident.inForce ? "in force" : "lifted")")   \(incident.certificates.first.map { "certificate \($0)" } ?? "no certificate yet")",
         ]
         if incident.findings > 1 { lines.append("findings     \(incident.findings)") }
+        lines += exposed
         for step in incident.steps {
             let who = Terminal.safe(step.author)
             lines.append("  \(Show.time(microseconds: step.atUs, milliseconds: true))   \(step.what.padding(toLength: 9, withPad: " ", startingAt: 0))   \(Terminal.safe(step.text))\(step.text.isEmpty ? "" : "   ")by \(who)   entry \(step.entry)")

@@ -108,6 +108,9 @@ struct GovernanceRecord {
         case .certified(let certificate):
             certificates[certificate.epoch] = certificate
             note(certificate.closure.incident, entry, "certificate \(certificate.epoch.number), \(certificate.isComplete ? "complete" : "not complete")")
+        case .found(let finding, let number, let closure): note(number, entry, "found\(closure.map { ", and closed at epoch \($0.epoch.number)" } ?? "")   \"\(finding.sentence)\"")
+        case .incidentNoted(let number, let text): note(number, entry, "noted   \"\(text)\"")
+        case .incidentAssessed(let number, _, let summary): note(number, entry, "assessed   \"\(summary)\"")
         case .incidentOpened(let number, let title, _, _, let isLeak): note(number, entry, "opened\(isLeak ? " as a leak" : "")   \"\(title)\"")
         case .incidentMoved(let number, let state): note(number, entry, state.rawValue)
         case .held(let number, let subjects): note(number, entry, "what there is of \(subjects.count) people is kept")

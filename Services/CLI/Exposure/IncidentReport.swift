@@ -1,29 +1,12 @@
 import ArgumentParser
 import Chassis
+import Crypto
 import Exposure
 import Foundation
 import Gate
+import Wire
 
-struct IncidentCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "incident", abstract: "One incident: what it came to, what was done, and a draft for the authority.",
-        discussion: "EXAMPLE\n  sluice incident show 7\n  sluice incident report 7 > art33.md\n\n'sluice incidents' lists them, 'sluice exposure 7' says who could read what, and who did.",
-        subcommands: [ShowIncident.self, Report.self])
-
-    struct ShowIncident: ParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "show", abstract: "What it came to, and each step that is on record.", discussion: "EXAMPLE\n  sluice incident show 7")
-        @OptionGroup var options: ExposureOptions
-
-        func run() throws {
-            let files = try options.files()
-            for line in ExposureView(files, files.assessment).summary { print(Terminal.safe(line)) }
-            print("")
-            for step in files.record.timeline[files.incident.number] ?? [] {
-                print(Terminal.safe("\(Show.time(microseconds: step.at.microseconds, milliseconds: true))   \(step.author)   \(step.words)   entry \(step.index)"))
-            }
-        }
-    }
-
+extension IncidentCommand {
     struct Report: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "A draft of what GDPR Article 33(3) asks for, as Markdown, with the numbers filled in.",
@@ -33,6 +16,27 @@ struct IncidentCommand: ParsableCommand {
         func run() throws {
             let files = try options.files()
             print(Terminal.safeLines(IncidentReport(files).text))
+        }
+    }
+}
+
+extension IncidentCommand {
+    struct Assess: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Compute who could read what and who did, and put it on record: signed, by its digest.",
+            discussion: "EXAMPLE\n  sluice incident assess 7 --summary \"three readers, 41 subjects\"\n\nWhoever has the ledgers computes the same bytes: 'sluice exposure 7 --json | sha256sum' with the same --since and --until.")
+        @OptionGroup var connection: Connection
+        @Argument(help: "Its number.") var incident: UInt64
+        @Option(help: "What it comes to, in a sentence; default: the numbers.") var summary: String?
+
+        func run() throws {
+            let files = try ExposureFiles(.init(incident: incident), in: LedgerFiles(connection.folder), at: Clock.wall())
+            let bytes = files.assessment.lines.flatMap { $0 + [UInt8(ascii: "\n")] }
+            let totals = files.assessment.totals
+            let words = summary ?? "\(totals.subjects) subjects, \(totals.events) events; \(totals.people) people could read, \(totals.readers) readers did, \(files.assessment.gaps.count) gaps"
+            let outcome = try connection.client().command(.assessIncident(WireIncidentAssessment(incident, Array(SHA256.hash(data: bytes)), words)), by: connection.signer())
+            if connection.json { return try Show.json(outcome) }
+            print("incident \(incident) is assessed: \(words)   entry \(outcome.entry)")
         }
     }
 }
