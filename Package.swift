@@ -78,6 +78,8 @@ let package = Package(
             resources: [.embedInCode("Detection.rules")], swiftSettings: strict),
         // What may be kept of an event: the policy document put to work, on workstations and in policy alike.
         shared("Enforcement", ["Detection", "Gate", "Rules"]),
+        // Events that name the release that they left with, and how a file is searched for them. Pure, as the ground floor is, but for hashes.
+        shared("Tracing", ["Gate", "Rules", crypto]),
         // Bytes.
         shared("Wire", ["Gate", "Rules", "CZstd", protobuf]),
         shared("Messaging", ["Wire", "CZMQ"]),
@@ -88,20 +90,21 @@ let package = Package(
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
-        shared("Chassis", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
+        shared("Chassis", ["Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
-        service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
+        service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
         tests("ExposureTests", ["Exposure", "Gate", "Rules"]),
         tests("DetectionTests", ["Detection", "Gate", "Rules"]),
         tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
+        tests("TracingTests", ["Gate", "Rules", "Tracing", "Wire"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
@@ -109,7 +112,7 @@ let package = Package(
         tests("VaultTests", ["Gate", "Vault", grdb]),
         tests("AgentTests", ["sluice-agent", "Chassis", "Detection", "Gate", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
         tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
-        tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, protobuf]),
+        tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Tracing", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),

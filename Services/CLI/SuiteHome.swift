@@ -27,6 +27,8 @@ struct SuiteHome {
         try home.makeFolder()
         for folder in ["keys", "agents", "logs"] { try home.makeFolder(folder) }
         try home.gatherVaultKeys()
+        try home.makeFolder("keys/vault")
+        _ = try CanaryKeyFile.loadOrMake(home.canaryKey)
         isNew = !FileManager.default.fileExists(atPath: home.file("suite.json"))
         var settings = isNew ? SuiteSettings(portBase: portBase ?? 7_700) : try SuiteSettings(from: home)
         if !isNew, let portBase {

@@ -26,6 +26,7 @@ struct Up: ParsableCommand {
     @Option(help: "How much faster than recorded.") var speed: Double = 10
     @Option(help: ArgumentHelp("Delete this class after so many days; may be repeated. Default: everything is kept.", valueName: "class=days"))
     var retention: [String] = []
+    @Flag(help: "Release what is stored and nothing else: a file that leaks cannot be traced.") var noCanaries = false
     @Flag(help: "Print one JSON status a second.") var json = false
 
     func validate() throws {
@@ -48,7 +49,7 @@ struct Up: ParsableCommand {
         setenv("MALLOC_ARENA_MAX", "2", 0)
         // A crash shows where, and not what lay in registers and behind them.
         setenv("SWIFT_BACKTRACE", "registers=none", 0)
-        let suite = try Suite(made, policy: retention.flatMap { ["--retention", $0] })
+        let suite = try Suite(made, policy: retention.flatMap { ["--retention", $0] } + (noCanaries ? ["--no-canaries"] : []))
         defer { suite.stop() }
         try suite.start()
         let client = try Client("control", home: folder, as: SuiteHome.operators[0])

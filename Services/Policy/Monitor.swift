@@ -34,6 +34,8 @@ final class Monitor {
         var whereabouts: Whereabouts
         var chunks: Int64 = 0
         var events: Int64 = 0
+        /// Not among `events`: nobody did them.
+        var canaries: Int64 = 0
         /// By grant.
         var given: [String: Int64] = [:]
     }
@@ -617,7 +619,7 @@ final class Monitor {
         writer.take(
             .ended(
                 ReleaseEnd(
-                    number: number, reader: stream.job.record.reader, chunks: stream.chunks, events: stream.events, given: stream.given, code: Int(body.code), why: word)))
+                    number: number, reader: stream.job.record.reader, chunks: stream.chunks, events: stream.events, canaries: stream.canaries, given: stream.given, code: Int(body.code), why: word)))
     }
 
     // MARK: Erasing
@@ -898,7 +900,7 @@ final class Monitor {
     func take(_ news: [Releases.News]) {
         for item in news {
             switch item {
-            case .chunk(let number, let route, let reading, let chunk, let blob, let readAt):
+            case .chunk(let number, let route, let reading, let chunk, let blob, let canaries, let readAt):
                 guard let stream = streaming[number] else { continue }
                 // Read before the keys went, however long ago that was: it may have waited for credit.
                 guard !releases.wasErased(chunk.subject, since: readAt), !isGone(chunk.subject) else {
@@ -921,11 +923,13 @@ final class Monitor {
                     continue
                 }
                 streaming[number]!.chunks += 1
-                streaming[number]!.events += Int64(chunk.count)
+                let events = Int64(chunk.count) - Int64(canaries)
+                streaming[number]!.events += events
+                streaming[number]!.canaries += Int64(canaries)
                 if let allowed = stream.release.allowed, let use = allowed.places[place] {
-                    streaming[number]!.given[allowed.uses[use].grant.name, default: 0] += Int64(chunk.count)
+                    streaming[number]!.given[allowed.uses[use].grant.name, default: 0] += events
                 }
-                counters["events.released", default: 0] += UInt64(chunk.count)
+                counters["events.released", default: 0] += UInt64(events)
             case .finished(let number): end(number, nil)
             case .failed(let number, let why):
                 logger.error("release \(number): \(why)")

@@ -7,6 +7,7 @@ import Logging
 import Messaging
 import Seal
 import SwiftProtobuf
+import Tracing
 import Vault
 import Wire
 
@@ -19,6 +20,7 @@ struct PolicyService: ParsableCommand {
 
     @OptionGroup var options: ServiceOptions
     @OptionGroup var vaultOptions: VaultOptions
+    @Flag(help: "Release what is stored and nothing else: a file that leaks cannot be traced.") var noCanaries = false
 
     func run() throws {
         // Decide.
@@ -39,10 +41,11 @@ struct PolicyService: ParsableCommand {
             path: host.folder() + "/vault.sqlite", masters: vaultOptions.masters(host.home), olderKeys: vaultOptions.olderKeys, pass: { FaultPoint.pass($0) })
         let signer = try LedgerKey.load(host.home.ledgerKey("policy"), as: ServiceHost.verifier(trusted.anchors.policy))
         let witness = try LedgerKey.load(host.home.witnessKey("policy"), as: ServiceHost.verifier(trusted.anchors.policyWitness))
+        let canaryKey = noCanaries ? nil : try CanaryKeyFile.loadOrMake(host.home.canaryKey)
         let reads = try ReadLedger(
             in: vault, path: host.folder() + "/vault.sqlite", signer: signer, witness: witness,
             earlier: LedgerKey.earlier(host.home, "policy", "witness", as: witness.verifier),
-            controlWitness: ServiceHost.verifier(trusted.anchors.controlWitness))
+            controlWitness: ServiceHost.verifier(trusted.anchors.controlWitness), canaryKey: canaryKey?.id ?? "")
         let (seen, anchored) = (try reads.seen(), try reads.anchored())
         let offer = try reads.offer(from: anchored, stored: vault.stored)
         let recorded = try reads.gate(vault.gate())
@@ -54,7 +57,7 @@ struct PolicyService: ParsableCommand {
         let writer = VaultWriter(
             vault: vault, reads: reads, fence: fence, rules: rules, origin: ledgerKey.name.description, keys: vaultKeys, loadKeys: { [home = host.home] in try VaultKeyFile.loadAll(home.vaultKey) },
             retention: retention, news: written)
-        let releases = Releases(vault: vault, news: read)
+        let releases = Releases(vault: vault, canaries: canaryKey.map { Canaries(key: $0, fence: fence) }, news: read)
         let decided = Mailbox<ReleaseDecider.News>(wakeup: wakeup)
         let decider = ReleaseDecider(vault: vault, writer: writer, news: decided)
         let denied = DeniedCount()

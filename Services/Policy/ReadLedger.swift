@@ -33,6 +33,8 @@ struct ReadLedger: Sendable {
     private let controlWitness: KeyName
     private let keys: Keys
     private let earlier: [VerifierKey]
+    /// Id of the key that canaries are derived from; empty: releases carry none.
+    private let canaryKey: String
 
     /// Set by the reactor while keys are exchanged, used by the writer's thread.
     private final class Keys: Sendable {
@@ -52,8 +54,9 @@ struct ReadLedger: Sendable {
 
     /// - Parameter earlier: Keys that it cosigned control's ledger with before: what it keeps may be signed with one of them.
     /// - Throws: `StoreError.damaged` if the ledger is behind what it was anchored by: then the vault was put back, in parts.
-    init(in vault: SQLiteVault, path: String, signer: NoteSigner, witness: NoteSigner, earlier: [VerifierKey] = [], controlWitness: VerifierKey) throws {
+    init(in vault: SQLiteVault, path: String, signer: NoteSigner, witness: NoteSigner, earlier: [VerifierKey] = [], controlWitness: VerifierKey, canaryKey: String = "") throws {
         self.path = path
+        self.canaryKey = canaryKey
         database = vault.database
         store = LedgerStore(in: database)
         origin = signer.verifier.name
@@ -145,6 +148,7 @@ struct ReadLedger: Sendable {
         opened.fields = record.fields
         opened.person = job.person
         opened.policy = job.rules.index
+        if Canaries.carries(record) { opened.canaryKey = canaryKey }
         if let allowed {
             let included = Set(allowed.places.keys.map(\.scope.subject)).sorted()
             let places = Dictionary(uniqueKeysWithValues: included.enumerated().map { ($1, UInt32($0)) })
@@ -193,6 +197,7 @@ struct ReadLedger: Sendable {
         ended.code = UInt32(clamping: code)
         ended.reader = end.reader
         ended.why = end.why
+        ended.canaries = UInt64(clamping: end.canaries)
         ended.given = end.given.sorted { $0.key < $1.key }.map { grant, events in
             var given = WireReadGiven()
             (given.grant, given.events) = (grant, UInt64(clamping: events))
@@ -306,6 +311,8 @@ struct ReleaseEnd: Sendable {
     let reader: String
     let chunks: Int64
     let events: Int64
+    /// Not among `events`.
+    let canaries: Int64
     /// By grant.
     let given: [String: Int64]
     let code: Int

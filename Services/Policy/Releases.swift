@@ -11,7 +11,7 @@ import Wire
 final class Releases: Sendable {
     enum News: Sendable {
         /// With the vault's count of destructions from before it was read.
-        case chunk(Int64, Route, Reading, WireChunk, Data, readAt: UInt64)
+        case chunk(Int64, Route, Reading, WireChunk, Data, canaries: Int, readAt: UInt64)
         case finished(Int64)
         case failed(Int64, String)
     }
@@ -29,7 +29,10 @@ final class Releases: Sendable {
         /// Empty: all of them.
         let fields: Set<EventField>
         var cursor = SegmentCursor()
+        var canaries: ReleaseCanaries?
         var waiting: [Result<Segment, SegmentUnreadable>] = []
+        /// Of the segment that was taken last.
+        var packed: [Packed] = []
         /// The vault's count of destructions before they were read.
         var readAt: UInt64 = 0
         var credit: Int
@@ -37,14 +40,26 @@ final class Releases: Sendable {
         var isRead = false
     }
 
+    /// A chunk that waits for credit.
+    private struct Packed {
+        let segment: Segment
+        let blob: Data
+        let columnsBytes: Int
+        let extent: BatchExtent
+        let canaries: Int
+    }
+
     /// Segments read at once: at most 4 MiB each, some kilobytes as a rule.
     private static let page = 16
     private let vault: any Vault
+    private let canaries: Canaries?
     private let news: Mailbox<News>
     private let work = Queue<Work>()
 
-    init(vault: any Vault, news: Mailbox<News>) {
+    /// - Parameter canaries: Nil: releases carry none.
+    init(vault: any Vault, canaries: Canaries?, news: Mailbox<News>) {
         self.vault = vault
+        self.canaries = canaries
         self.news = news
     }
 
@@ -64,7 +79,7 @@ final class Releases: Sendable {
             while true {
                 for item in work.takeAll() {
                     switch item {
-                    case .begin(let job, let release): running[release.number] = Running(job: job, release: release, fields: Set(job.record.fields.compactMap(EventField.init)), credit: job.credit)
+                    case .begin(let job, let release): running[release.number] = Running(job: job, release: release, fields: Set(job.record.fields.compactMap(EventField.init)), canaries: canaries?.of(release, job.record), credit: job.credit)
                     case .credit(let number, let chunks):
                         guard var release = running[number] else { break }
                         release.credit = min(Limits.releaseCreditMax, release.credit + chunks)
@@ -98,6 +113,10 @@ final class Releases: Sendable {
     ) throws -> Bool {
         let selection = running.job.record.selection
         while running.credit > 0 {
+            if !running.packed.isEmpty {
+                post(running.packed.removeFirst(), number, &running)
+                continue
+            }
             if running.waiting.isEmpty {
                 guard !running.isRead else { return true }
                 running.readAt = vault.destructions
@@ -113,44 +132,53 @@ final class Releases: Sendable {
             let segment = try running.waiting.removeLast().get()
             // Who was left out, and whoever has come since: they are not on the record.
             if let allowed = running.release.allowed, allowed.places[ReadPlace(segment.scope, segment.dataClass)] == nil { continue }
-            var chunk = WireChunk()
-            var blob = segment.blob
-            var extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)
-            chunk.columnsBytes = UInt32(segment.columnsBytes)
-            if segment.first < selection.from || segment.last >= selection.until {
-                let columns = try blob.withUnsafeBytes {
-                    try decompressor.decompress($0, expected: segment.columnsBytes, max: Limits.columnsBytesMax)
-                }
-                let kept = try ColumnsCodec.filter(columns, extent: extent) { $0.at >= selection.from && $0.at < selection.until }.kept
-                guard let kept else { continue }
-                blob = Data(try compressor.compress(kept.bytes))
-                extent = kept.extent
-                chunk.columnsBytes = UInt32(kept.bytes.count)
-            }
-            if !running.fields.isEmpty {
-                let columns = try blob.withUnsafeBytes {
-                    try decompressor.decompress($0, expected: Int(chunk.columnsBytes), max: Limits.columnsBytesMax)
-                }
-                let kept = try ColumnsCodec.encode(ColumnsCodec.decode(columns, extent: extent).map { $0.keeping(running.fields) })
-                blob = Data(try compressor.compress(kept.bytes))
-                extent = kept.extent
-                chunk.columnsBytes = UInt32(kept.bytes.count)
-            }
-            running.credit -= 1
-            running.number += 1
-            chunk.release = UInt64(number)
-            chunk.number = running.number
-            chunk.subject = segment.scope.subject
-            chunk.class = segment.dataClass.name
-            chunk.stream = segment.stream
-            chunk.sequence = segment.sequence
-            chunk.firstNs = extent.first.nanoseconds
-            chunk.lastNs = extent.last.nanoseconds
-            chunk.count = UInt32(extent.count)
-            let record = running.job.record
-            let reading = Reading(scope: segment.scope, dataClass: segment.dataClass, reader: record.reader, purpose: record.purpose)
-            news.post(.chunk(number, running.job.route, reading, chunk, blob, readAt: running.readAt))
+            running.packed = try packed(segment, &running, &decompressor, &compressor)
         }
         return false
+    }
+
+    /// What leaves of a segment: mostly as it is stored. More than one where canaries make it too long for one.
+    private func packed(
+        _ segment: Segment, _ running: inout Running, _ decompressor: inout ZstdDecompressor, _ compressor: inout ZstdCompressor
+    ) throws -> [Packed] {
+        let selection = running.job.record.selection
+        let extent = BatchExtent(first: segment.first, last: segment.last, count: segment.count)
+        let isCut = segment.first < selection.from || segment.last >= selection.until
+        let whole = Packed(segment: segment, blob: segment.blob, columnsBytes: segment.columnsBytes, extent: extent, canaries: 0)
+        guard isCut || !running.fields.isEmpty || running.canaries?.wants(segment) ?? false else { return [whole] }
+        let columns = try segment.blob.withUnsafeBytes { try decompressor.decompress($0, expected: segment.columnsBytes, max: Limits.columnsBytesMax) }
+        var events = try ColumnsCodec.decode(columns, extent: extent)
+        if isCut { events.removeAll { !(selection.from <= $0.at && $0.at < selection.until) } }
+        guard !events.isEmpty else { return [] }
+        let isLess = events.count < segment.count
+        var marked = running.canaries?.add(to: events, of: segment) ?? events.map { ($0, false) }
+        guard isLess || !running.fields.isEmpty || marked.count > events.count else { return [whole] }
+        if !running.fields.isEmpty { marked = marked.map { ($0.event.keeping(running.fields), $0.isCanary) } }
+        let parts = marked.count <= Limits.eventsPerBatchMax ? [marked[...]] : [marked[..<(marked.count / 2)], marked[(marked.count / 2)...]]
+        return try parts.map { part in
+            let kept = try ColumnsCodec.encode(part.map(\.event))
+            return Packed(
+                segment: segment, blob: Data(try compressor.compress(kept.bytes)), columnsBytes: kept.bytes.count, extent: kept.extent, canaries: part.count(where: \.isCanary))
+        }
+    }
+
+    private func post(_ packed: Packed, _ number: Int64, _ running: inout Running) {
+        running.credit -= 1
+        running.number += 1
+        let segment = packed.segment
+        var chunk = WireChunk()
+        chunk.release = UInt64(number)
+        chunk.number = running.number
+        chunk.subject = segment.scope.subject
+        chunk.class = segment.dataClass.name
+        chunk.stream = segment.stream
+        chunk.sequence = segment.sequence
+        chunk.firstNs = packed.extent.first.nanoseconds
+        chunk.lastNs = packed.extent.last.nanoseconds
+        chunk.count = UInt32(packed.extent.count)
+        chunk.columnsBytes = UInt32(packed.columnsBytes)
+        let record = running.job.record
+        let reading = Reading(scope: segment.scope, dataClass: segment.dataClass, reader: record.reader, purpose: record.purpose)
+        news.post(.chunk(number, running.job.route, reading, chunk, packed.blob, canaries: packed.canaries, readAt: running.readAt))
     }
 }

@@ -20,6 +20,7 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `SERVICE/ledger.key`, `SERVICE/witness.key` | the same, of a service that has taken up another since; `.next`, `.before` likewise |
 /// | `keys/vault/policy.vault` | what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
 /// | `keys/vault/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
+/// | `keys/vault/policy.canary` | what canaries are derived from (`.N`: what they were before): 64 hexadecimal digits, 0600 |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
 /// | `policy/keys.sqlite` | the vault's data keys, wrapped: replicated, never archived |
@@ -65,6 +66,7 @@ package struct Home: Sendable {
     package func ledgerKeyBefore(_ service: String, _ what: String) -> String { file("\(service)/\(what).before") }
     package var vaultKey: String { vaultFile("policy.vault") }
     package var masterKey: String { vaultFile("policy.master") }
+    package var canaryKey: String { file("keys/vault/policy.canary") }
 
     /// In a folder of its own: the other services are kept out of it as it is, whatever is renamed or made in it. In an older home beside the other keys.
     private func vaultFile(_ name: String) -> String {

@@ -27,24 +27,33 @@ package enum MasterKeyFile {
     }
 
     private static func key(of bytes: [UInt8]) -> MasterKey? {
+        guard var secret = secret(of: bytes) else { return nil }
+        defer { wipe(&secret) }
+        return MasterKey(secret: secret)
+    }
+
+    /// Of 32 bytes, as digits and perhaps the end of a line.
+    static func secret(of bytes: [UInt8]) -> [UInt8]? {
         var digits = bytes[...]
         if digits.last == UInt8(ascii: "\n") { digits = digits.dropLast() }
         var secret: [UInt8] = []
-        defer { wipe(&secret) }
         guard digits.count == MasterKey.bytesCount * 2 else { return nil }
         for place in stride(from: digits.startIndex, to: digits.endIndex, by: 2) {
             guard let high = digit(digits[place]), let low = digit(digits[place + 1]) else { return nil }
             secret.append(high << 4 | low)
         }
-        return MasterKey(secret: secret)
+        return secret
+    }
+
+    /// A new one, as it stands in its file.
+    static func text() -> SecretBytes {
+        let digits = Array("0123456789abcdef".utf8)
+        let text = [UInt8].random(MasterKey.bytesCount).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+        return SecretBytes(text + [UInt8(ascii: "\n")])
     }
 
     package static func loadOrMake(_ path: String) throws -> MasterKey {
-        if !FileManager.default.fileExists(atPath: path) {
-            let digits = Array("0123456789abcdef".utf8)
-            let text = [UInt8].random(MasterKey.bytesCount).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-            try SecretFile.write(SecretBytes(text + [UInt8(ascii: "\n")]), to: path)
-        }
+        if !FileManager.default.fileExists(atPath: path) { try SecretFile.write(text(), to: path) }
         return try load(path)
     }
 

@@ -185,7 +185,7 @@ import Wire
             }
         })
         let mailbox = Mailbox<Releases.News>(wakeup: try Wakeup())
-        let releases = Releases(vault: scene.vault, news: mailbox)
+        let releases = Releases(vault: scene.vault, canaries: nil, news: mailbox)
         releases.start()
         defer { releases.stop() }
         func opened(_ number: Int64) -> OpenedRelease {
@@ -196,7 +196,7 @@ import Wire
         func next() throws -> String {
             for _ in 0..<15_000 {
                 for item in mailbox.take() {
-                    if case .chunk(_, _, _, let chunk, _, let readAt) = item { return chunk.subject + (releases.wasErased(chunk.subject, since: readAt) ? ", erased" : "") }
+                    if case .chunk(_, _, _, let chunk, _, _, let readAt) = item { return chunk.subject + (releases.wasErased(chunk.subject, since: readAt) ? ", erased" : "") }
                 }
                 usleep(2_000)
             }

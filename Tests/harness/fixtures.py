@@ -51,9 +51,9 @@ def home_template(tmp_path_factory):
 def _maker(folders, template):
     made = []
 
-    def make(lease_ms=1000, hooks=None, start=True, name="suite"):
+    def make(lease_ms=1000, hooks=None, start=True, name="suite", canaries=False):
         folder = folders(f"{name}-{len(made)}")
-        suite = Suite(folder, lease_ms, hooks, template)
+        suite = Suite(folder, lease_ms, hooks, template, canaries)
         made.append(suite)
         if start:
             suite.start()

@@ -45,7 +45,9 @@ class Outcome(namedtuple("Outcome", "code out err")):
 
 
 class Suite:
-    def __init__(self, folder, lease_ms=1000, hooks=None, template=None):
+    def __init__(self, folder, lease_ms=1000, hooks=None, template=None, canaries=False):
+        """`canaries`: releases carry them. Tests that compare what is read with what was sent do without."""
+        self.policy_words = [] if canaries else ["--no-canaries"]
         self.folder = Path(folder)
         self.home = self.folder / "home"
         self.lease_ms = lease_ms
@@ -93,7 +95,7 @@ class Suite:
         """`sluice up`, ended with the test; returns when it serves."""
         log = self.folder / "up.log"
         process = self.adopt(Process(
-            [binaries() / "sluice", "up", "--home", self.home, "--agents", "0", "--port-base", self.port_base, "--lease", self.lease_ms, *more],
+            [binaries() / "sluice", "up", "--home", self.home, "--agents", "0", "--port-base", self.port_base, "--lease", self.lease_ms, *self.policy_words, *more],
             log, env))
         wait_until(lambda: "serves after" in process.said or not process.is_running, "'sluice up' serves")
         assert process.is_running, process.said
@@ -107,7 +109,7 @@ class Suite:
         for name in names or SERVICES:
             assert name not in self.services or not self.services[name].is_running, f"{name} runs already"
             self.services[name] = self.adopt(
-                Process([*wrapper, *program(name), "--home", self.home], self.log(name), env))
+                Process([*wrapper, *program(name), "--home", self.home, *(self.policy_words if name == "policy" else [])], self.log(name), env))
             self.services[name].started_us = time.time_ns() // 1000
             self.services[name].log_start = self.log(name).stat().st_size
         if wait:

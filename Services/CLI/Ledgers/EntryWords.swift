@@ -56,7 +56,7 @@ enum EntryWords {
             return Terminal.safe(
                 "\(time)   \(read.reader)   opens release \(read.release): \(list(read.classes)) of \(who), \(extent), for \(read.purpose), \(read.eventsMax) events of \(read.subjectCount) subjects at most, epoch \(read.epoch)\(read.policy == 0 ? "" : ", policy of entry \(read.policy)")\(read.uses.isEmpty ? "" : ", by grant \(list(read.uses.map { "\($0.grant) to \($0.role)" }))")\(read.leftOut.isEmpty ? "" : ", without \(list(read.leftOut.map { "\($0.subjects) (\($0.why))" }))")   \"\(read.justification)\"")
         case .ended(let read):
-            return "\(time)   release \(read.release) ended: \(read.events) events in \(read.chunks) chunks\(read.code == 0 ? "" : ", cut off (\(Refusal(rawValue: read.code)?.word ?? "\(read.code)")\(read.why.isEmpty ? "" : ": \(read.why)"))")"
+            return "\(time)   release \(read.release) ended: \(read.events) events\(read.canaries > 0 ? " and \(read.canaries) canaries" : "") in \(read.chunks) chunks\(read.code == 0 ? "" : ", cut off (\(Refusal(rawValue: read.code)?.word ?? "\(read.code)")\(read.why.isEmpty ? "" : ": \(read.why)"))")"
         case .denied(let read):
             let who = read.subjects.isEmpty && read.teams.isEmpty ? "everyone" : list(read.subjects + read.teams.map { "team \($0)" })
             return Terminal.safe(

@@ -245,6 +245,7 @@ package nonisolated struct WireReleaseEnded: Sendable {
 
   package var chunks: UInt64 = 0
 
+  /// Of the vault. Chunks may hold more: canaries (SPEC.md, section 10).
   package var events: UInt64 = 0
 
   /// 0: all of it. Else a refusal code: what cut it off.
@@ -428,6 +429,12 @@ package nonisolated struct WireReadOpened: @unchecked Sendable {
     set {_uniqueStorage()._person = newValue}
   }
 
+  /// Id of the key that its canaries are derived from. Empty: it has none.
+  package var canaryKey: String {
+    get {_storage._canaryKey}
+    set {_uniqueStorage()._canaryKey = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -479,6 +486,9 @@ package nonisolated struct WireReadEnded: Sendable {
 
   /// Code 44: a word, as in ReadDenied.
   package var why: String = String()
+
+  /// That left with it, and are not among `events`.
+  package var canaries: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1188,7 +1198,7 @@ nonisolated extension WireReadEntry: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0\u{1}uses\0\u{1}policy\0\u{1}included\0\u{3}left_out\0\u{1}fields\0\u{1}person\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0\u{1}uses\0\u{1}policy\0\u{1}included\0\u{3}left_out\0\u{1}fields\0\u{1}person\0\u{3}canary_key\0")
 
   fileprivate class _StorageClass {
     var _release: UInt64 = 0
@@ -1210,6 +1220,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _leftOut: [WireLeftOut] = []
     var _fields: [String] = []
     var _person: String = String()
+    var _canaryKey: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1239,6 +1250,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _leftOut = source._leftOut
       _fields = source._fields
       _person = source._person
+      _canaryKey = source._canaryKey
     }
   }
 
@@ -1276,6 +1288,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 17: try { try decoder.decodeRepeatedMessageField(value: &_storage._leftOut) }()
         case 18: try { try decoder.decodeRepeatedStringField(value: &_storage._fields) }()
         case 19: try { try decoder.decodeSingularStringField(value: &_storage._person) }()
+        case 20: try { try decoder.decodeSingularStringField(value: &_storage._canaryKey) }()
         default: break
         }
       }
@@ -1341,6 +1354,9 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._person.isEmpty {
         try visitor.visitSingularStringField(value: _storage._person, fieldNumber: 19)
       }
+      if !_storage._canaryKey.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._canaryKey, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1369,6 +1385,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._leftOut != rhs_storage._leftOut {return false}
         if _storage._fields != rhs_storage._fields {return false}
         if _storage._person != rhs_storage._person {return false}
+        if _storage._canaryKey != rhs_storage._canaryKey {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1430,7 +1447,7 @@ nonisolated extension WireReadUse: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadEnded"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}chunks\0\u{1}events\0\u{1}code\0\u{1}reader\0\u{1}given\0\u{1}why\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}chunks\0\u{1}events\0\u{1}code\0\u{1}reader\0\u{1}given\0\u{1}why\0\u{1}canaries\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1445,6 +1462,7 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 5: try { try decoder.decodeSingularStringField(value: &self.reader) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.given) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.canaries) }()
       default: break
       }
     }
@@ -1472,6 +1490,9 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.why.isEmpty {
       try visitor.visitSingularStringField(value: self.why, fieldNumber: 7)
     }
+    if self.canaries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.canaries, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1483,6 +1504,7 @@ nonisolated extension WireReadEnded: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.reader != rhs.reader {return false}
     if lhs.given != rhs.given {return false}
     if lhs.why != rhs.why {return false}
+    if lhs.canaries != rhs.canaries {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
