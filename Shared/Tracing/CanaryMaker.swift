@@ -59,40 +59,55 @@ package struct CanaryMaker: Sendable {
         let scene = CanaryScene(events, until: until.nanoseconds)
         var made: [Event] = []
         var taken: Set<Int> = []
-        for number in 0..<count * CanaryMaker.triesOfCanary where made.count < count {
-            // Before the tries run out one does that is told by its time alone.
-            let isPicky = number % CanaryMaker.triesOfCanary < CanaryMaker.triesOfCanary / 2
-            guard let (left, at) = time(in: scene, taken, &draw), let more = self.events(like: left, at: at, scene, texts, isPicky, &draw) else { continue }
-            taken.insert(left)
-            made += more
+        for _ in 0..<count where made.count < count {
+            for attempt in 0..<CanaryMaker.triesOfCanary {
+                // Before the tries run out one does that is told by its time alone.
+                let isPicky = attempt < CanaryMaker.pickyTries
+                guard let (left, at) = time(in: scene, taken, &draw), let more = self.events(like: left, at: at, scene, texts, isPicky, &draw) else { continue }
+                taken.insert(left)
+                made += more
+                break
+            }
         }
         return made.sorted { $0.at < $1.at }
     }
 
     /// Times that carry the mark and come to nothing, as a rule because what stands there has no like.
-    private static let triesOfCanary = 8
-    private static let triesOfTime = 2_048
+    private static let triesOfCanary = 16
+    private static let pickyTries = 12
+    /// Sixteen times what is needed as a rule: a byte is one of 256.
+    private static let triesOfTime = 4_096
+    /// Of one gap between events, so that a long one does not get all.
+    private static let triesOfGap = 32
 
     // MARK: When
 
     private func time(in scene: CanaryScene, _ taken: Set<Int>, _ draw: inout Draw) -> (left: Int, at: Int64)? {
-        for _ in 0..<CanaryMaker.triesOfTime {
+        // All moments of a millisecond have its mark.
+        let stride = scene.grid >= 1_000_000 ? scene.grid : (1_000_000 + scene.grid - 1) / scene.grid * scene.grid
+        var tries = 0
+        while tries < CanaryMaker.triesOfTime {
+            tries += 1
             let left = draw.below(scene.count)
             guard !taken.contains(left), let range = scene.room(after: left) else { continue }
-            let steps = (range.upperBound - range.lowerBound) / scene.grid + 1
-            let at = range.lowerBound + scene.grid * Int64(draw.below(Int(clamping: steps)))
-            let when = hash.when(at)
-            guard when.byte == codes[.when, when.row] else { continue }
-            guard scene.grid < 1_000_000 else { return (left, at) }
-            // Any other moment of the same millisecond.
-            let millisecond = MarkHash.millisecond(at) * 1_000_000
-            let first = max(range.lowerBound, at - (at - millisecond) / scene.grid * scene.grid)
-            let moments = (min(range.upperBound, millisecond + 999_999) - first) / scene.grid + 1
-            for _ in 0..<512 {
-                let fine = first + scene.grid * Int64(draw.below(Int(clamping: moments)))
-                if MarkHash.isFine(fine), hash.exact(fine).byte == codes[.exact, when.row] { return (left, fine) }
+            let steps = Int(clamping: (range.upperBound - range.lowerBound) / stride + 1)
+            let start = draw.below(steps)
+            for step in 0..<min(steps, CanaryMaker.triesOfGap) {
+                tries += 1
+                let at = range.lowerBound + stride * Int64((start + step) % steps)
+                let when = hash.when(at)
+                guard when.byte == codes[.when, when.row] else { continue }
+                guard scene.grid < 1_000_000 else { return (left, at) }
+                let millisecond = MarkHash.millisecond(at) * 1_000_000
+                let first = max(range.lowerBound, at - (at - millisecond) / scene.grid * scene.grid)
+                let moments = (min(range.upperBound, millisecond + 999_999) - first) / scene.grid + 1
+                var fine = first
+                for _ in 0..<512 {
+                    fine = first + scene.grid * Int64(draw.below(Int(clamping: moments)))
+                    if MarkHash.isFine(fine), hash.exact(fine).byte == codes[.exact, when.row] { break }
+                }
+                return (left, fine)
             }
-            return (left, at)
         }
         return nil
     }
@@ -125,27 +140,26 @@ package struct CanaryMaker: Sendable {
         let span = Double(max(1, scene.time(next) - scene.time(left)))
         let part = Double(at - scene.time(left)) / span
         let (dx, dy) = (Double(other.x) - Double(pointer.x), Double(other.y) - Double(pointer.y))
-        let radius = min(24, max(2, Int(max(dx.magnitude, dy.magnitude) / 3)))
-        let middle = (x: Int32(clamping: Int(Double(pointer.x) + dx * part)), y: Int32(clamping: Int(Double(pointer.y) + dy * part)))
-        func near(_ value: Int32, _ range: ClosedRange<Int32>) -> Int32 {
-            min(max(Int32(clamping: Int(value) + draw.below(2 * radius + 1) - radius), range.lowerBound), range.upperBound)
-        }
+        let radius = min(24, max(4, Int(max(dx.magnitude, dy.magnitude) / 3)))
+        let (width, middle) = (2 * radius + 1, (x: Int(Double(pointer.x) + dx * part), y: Int(Double(pointer.y) + dy * part)))
         // One in eight is to be told by where it was alone.
         let byPlace = draw.below(8) == 0
-        let when = hash.when(at)
-        var found: (x: Int32, y: Int32) = (0, 0)
-        for _ in 0..<640 {
-            let (x, y) = (near(middle.x, scene.xs), near(middle.y, scene.ys))
+        let (when, start) = (hash.when(at), draw.below(width * width))
+        for step in 0..<width * width {
+            let offset = (start + step) % (width * width)
+            let (x, y) = (Int32(clamping: middle.x + offset % width - radius), Int32(clamping: middle.y + offset / width - radius))
+            guard scene.xs.contains(x), scene.ys.contains(y) else { continue }
             let position = MarkHash.position(x, y)
-            found = (x, y)
             if byPlace {
                 let place = hash.place(position)
-                if place.byte == codes[.place, place.row] { return found }
+                if place.byte == codes[.place, place.row] { return (x, y) }
             } else if hash.what(at, position).byte == codes[.what, when.row] {
-                return found
+                return (x, y)
             }
         }
-        return isPicky ? nil : found
+        guard !isPicky else { return nil }
+        func near(_ value: Int, _ range: ClosedRange<Int32>) -> Int32 { min(max(Int32(clamping: value + draw.below(width) - radius), range.lowerBound), range.upperBound) }
+        return (near(middle.x, scene.xs), near(middle.y, scene.ys))
     }
 
     /// A key that was struck by mistake, and taken back: what was typed stays as it was. Where nobody takes anything back, there is none.

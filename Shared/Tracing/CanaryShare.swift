@@ -23,7 +23,7 @@ package enum CanaryShare {
     /// Of a release's events, at most: they are not the person's.
     package static let most = 0.02
     /// Of what a reader is given, whatever the release.
-    package static let ofReaders = 1.0 / 512
+    package static let ofReaders = 1.0 / 1_024
     /// Of canaries, those that are told by two bytes as a rule: the others stand where nothing near enough carries the second.
     static let twice = 0.8
     /// Releases and readers that a file is compared with, where it is computed how many canaries there must be.

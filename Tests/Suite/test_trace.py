@@ -26,7 +26,7 @@ def pointer(count, chance, start):
 
 @pytest.fixture(scope="module")
 def stored(make_module_suite):
-    """An hour's pointer of one person, and two readers."""
+    """What one person's pointer did, in a hurry; and two readers."""
     print("seed", SEED)
     chance = random.Random(SEED)
     suite = make_module_suite(canaries=True)
@@ -36,7 +36,7 @@ def stored(make_module_suite):
         more, at = pointer(SIZE, chance, at)
         events += more
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
-    ann = suite.agent("ann", "E1").replay(file, 4_000)
+    ann = suite.agent("ann", "E1").replay(file, 60)
     wait_until(lambda: suite.vault_count() == len(events), "all of it is stored", within=120)
     ann.process.end()
     suite.sent = sorted(events, key=lambda event: event["at"])

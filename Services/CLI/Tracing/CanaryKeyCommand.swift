@@ -1,6 +1,7 @@
 import ArgumentParser
 import Chassis
 import Foundation
+import Tracing
 
 struct CanaryKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

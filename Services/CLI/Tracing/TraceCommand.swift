@@ -166,7 +166,7 @@ struct TraceCommand: ParsableCommand {
     }
 
     private func sure(_ match: Report.Match) -> String {
-        let chance = match.sure < 15 ? "once in \(Show.number(pow(10, match.sure.rounded(.down)).rounded()))" : "once in 10^\(Int(match.sure))"
+        let chance = match.sure < 15 ? "once in \(Show.number(Int64(pow(10, match.sure.rounded(.down)))))" : "once in 10^\(Int(match.sure))"
         return "\(Show.number(match.found)) \(match.toldBy) name it, \(Figures.number(match.expected, decimals: match.expected < 10 ? 1 : 0)) would by chance; a file that is of nobody here looks like this \(chance)"
     }
 }
