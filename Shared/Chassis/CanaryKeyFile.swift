@@ -25,7 +25,9 @@ package enum CanaryKeyFile {
     }
 
     package static func loadOrMake(_ path: String) throws -> CanaryKey {
-        if !FileManager.default.fileExists(atPath: path) { try SecretFile.write(MasterKeyFile.text(), to: path) }
+        if !FileManager.default.fileExists(atPath: path) {
+            do { try SecretFile.write(MasterKeyFile.text(), to: path) } catch { throw Complaint("there is no \(path), and it cannot be made here (\(error)): 'sluice canary-key new' makes it") }
+        }
         return try load(path)
     }
 }

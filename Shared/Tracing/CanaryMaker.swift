@@ -59,15 +59,19 @@ package struct CanaryMaker: Sendable {
         let scene = CanaryScene(events, until: until.nanoseconds)
         var made: [Event] = []
         var taken: Set<Int> = []
-        for _ in 0..<count where made.count < count {
+        while made.count < count {
+            let before = made.count
             for attempt in 0..<CanaryMaker.triesOfCanary {
                 // Before the tries run out one does that is told by its time alone.
                 let isPicky = attempt < CanaryMaker.pickyTries
-                guard let (left, at) = time(in: scene, taken, &draw), let more = self.events(like: left, at: at, scene, texts, isPicky, &draw) else { continue }
+                guard let (left, at) = time(in: scene, taken, &draw) else { break }
+                guard let more = self.events(like: left, at: at, scene, texts, isPicky, &draw) else { continue }
                 taken.insert(left)
                 made += more
                 break
             }
+            // There is no room for more: events that stand close, or that nothing can be like.
+            guard made.count > before else { break }
         }
         return made.sorted { $0.at < $1.at }
     }

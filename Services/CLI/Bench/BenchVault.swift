@@ -275,6 +275,9 @@ struct VaultBench: ParsableCommand {
     @Option var retention: Int64 = 50
     @Option var subject = "B0"
     @Option var rows = 16
+    /// Recordings to cut segments from, and events of each; else they hold nothing that can be read.
+    @Option var data: String?
+    @Option var events = 500
 
     static func open(_ home: Home) throws -> SQLiteVault {
         try home.makeFolder("policy")
@@ -294,10 +297,11 @@ struct VaultBench: ParsableCommand {
         let home = Home(home)
         FaultPoint.arm(ProcessInfo.processInfo.environment["SLUICE_FAULT"])
         if deed == .fill {
-            let batch = BenchBatch(count: 10, columnsBytes: 100, spanNanoseconds: 1_000_000_000, payload: [UInt8].random(700))
+            let batches = try data.map { try BenchBatch.cut(BenchBatch.recordings($0), events: events) }
+                ?? [BenchBatch(count: 10, columnsBytes: 100, spanNanoseconds: 1_000_000_000, payload: [UInt8].random(700))]
             let now = Clock.wall()
             return try VaultBench.fill(
-                home, VaultFill(subjects: subjects, segments: segments, from: now - .seconds(days * 86_400), until: now, batches: [batch]))
+                home, VaultFill(subjects: subjects, segments: segments, from: now - .seconds(days * 86_400), until: now, batches: batches))
         }
         let vault = try VaultBench.open(home)
         switch deed {
