@@ -1,6 +1,7 @@
 import ArgumentParser
 import Chassis
 import Foundation
+import Messaging
 import Wire
 
 struct IncidentCommand: ParsableCommand {

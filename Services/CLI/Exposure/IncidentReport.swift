@@ -4,6 +4,7 @@ import Crypto
 import Exposure
 import Foundation
 import Gate
+import Messaging
 import Wire
 
 extension IncidentCommand {
