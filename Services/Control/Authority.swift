@@ -285,14 +285,18 @@ final class Authority {
     func take(_ finding: Finding, from route: Route, at now: Instant, wall exact: WallTime) {
         let wall = WallTime(microseconds: exact.microseconds)
         if let known = planned.found[finding.id] {
-            let incident = planned.incidents.values.first { $0.steps.contains { $0.index == known } }
-            return answerFinding(finding, incident?.number ?? 0, known, route)
+            // Until it is durable nothing is answered, however often it is sent again.
+            if known.entry <= durable { answerFinding(finding, known.incident, known.entry, route) }
+            return
         }
+        var finding = finding
+        // A closure for each of thousands would fill every grant.
+        if planned.gate.closures.count(where: { $0.author.hasPrefix("detector ") }) >= Authority.detectedMax { finding.selector = .everything }
         if let number = planned.incident(of: finding) {
             // Thousands of one cause say no more than some; what is closed stays closed.
             if planned.incidents[number].map({ $0.findings >= Authority.findingsMax }) ?? false {
                 findingsCounted += 1
-                return answerFinding(finding, number, index, route)
+                return answerFinding(finding, number, durable, route)
             }
             narrow(.found(finding, incident: number, closes: nil), finding.author, wall)
             let entry = index
@@ -309,6 +313,8 @@ final class Authority {
         answerFinding(finding, closure.incident, entry, route)
     }
 
+    /// Closures of detectors in force; what is found beside them closes everything.
+    static let detectedMax = 100
     /// Of one incident. More are answered and only counted.
     static let findingsMax: UInt64 = 200
     private(set) var findingsCounted: UInt64 = 0

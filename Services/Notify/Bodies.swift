@@ -38,7 +38,7 @@ enum Bodies {
             message(
                 closure == nil ? "incident.finding" : "incident.opened", followed,
                 Found(
-                    entry: entry.index, incident: number, title: finding.sentence, detector: finding.detector, closure: closure?.epoch.number, pause: closure.map { ClosureBody($0) }, isLeak: true,
+                    entry: entry.index, incident: number, title: finding.sentence, detector: finding.detector, closure: closure?.epoch.number, pause: closure.map { ClosureBody($0) }, dataClass: finding.selector.classes.count == 1 ? finding.selector.classes.first?.name : nil, isLeak: true,
                     author: entry.author))
         case .paused(let closure):
             message("gate.paused", followed, Paused(entry: entry.index, closure: ClosureBody(closure)))
@@ -93,6 +93,7 @@ private struct Found: Encodable {
     var detector: String
     var closure: UInt64?
     var pause: ClosureBody?
+    var dataClass: String?
     var isLeak: Bool
     var author: String
 }

@@ -19,6 +19,8 @@ final class Findings {
     /// Not taken by control yet, by id.
     private var open: [[UInt8]: Finding] = [:]
     private var sentAt: Instant?
+    /// Control has said that it has them for good, in an entry or among those that it only counts.
+    private var answered: Set<[UInt8]> = []
     /// What was found already of what is closed: once is enough.
     private var known: Set<Cause> = []
     /// Further findings of a cause that is closed already.
@@ -77,14 +79,19 @@ final class Findings {
         return open.values.sorted { $0.at < $1.at }
     }
 
+    func answered(_ id: [UInt8]) { if open[id] != nil { answered.insert(id) } }
+
     /// Control's ledger holds these, and what it says is closed is closed here: the gate decides from now on.
     func handOver(_ governance: Governance, gate: GateState) {
         guard !open.isEmpty else { return }
         // A gate from before the finding was recorded would open what is closed.
         let inForce = Set(gate.closures.map(\.epoch))
         guard governance.gate.closures.allSatisfy({ inForce.contains($0.epoch) }) else { return }
-        for id in open.keys where governance.found[id] != nil {
+        for (id, finding) in open {
+            let closure = finding.closure(.none, incident: 0, from: finding.at)
+            guard governance.found[id] != nil || answered.contains(id) && gate.closures.contains(where: { $0.covers(closure) }) else { continue }
             open[id] = nil
+            answered.remove(id)
             files.drop(id)
             fence.change { $0.handOver(id) }
         }
@@ -124,6 +131,8 @@ final class FindingFiles: Sendable {
     private let logger: Logger
     /// As the last run left them. One that cannot be read closes everything.
     let found: [Finding]
+    /// Their files.
+    private let names: [[UInt8]: String]
 
     init(_ folder: String, logger: Logger) throws {
         self.folder = folder
@@ -132,13 +141,20 @@ final class FindingFiles: Sendable {
             throw Complaint("cannot make \(folder): \(error.localizedDescription)")
         }
         let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".finding") }.sorted()
+        var files: [[UInt8]: String] = [:]
         found = names.map { name in
             let path = folder + "/" + name
-            if let data = FileManager.default.contents(atPath: path), let finding = (try? WireFinding(serializedBytes: data))?.value, FindingFiles.name(finding.id) == name { return finding }
+            if let data = FileManager.default.contents(atPath: path), let finding = (try? WireFinding(serializedBytes: data))?.value, FindingFiles.name(finding.id) == name {
+                files[finding.id] = name
+                return finding
+            }
             logger.critical("\(path) is a finding that cannot be read: everything is closed for it. Control takes it as such; remove the file only when you know what it was")
+            let id = FindingFiles.id(name) ?? [UInt8].random(Finding.idBytes)
+            files[id] = name
             return Finding(
-                id: FindingFiles.id(name) ?? [UInt8].random(Finding.idBytes), detector: LeakDetector.report.rawValue, sentence: "a finding of an earlier run cannot be read (\(name))", direction: .both, selector: .everything, at: Clock.wall())
+                id: id, detector: LeakDetector.report.rawValue, sentence: "a finding of an earlier run cannot be read (\(name))", direction: .both, selector: .everything, at: Clock.wall())
         }
+        self.names = files
     }
 
     func start() { startThread("findings") { [self] in run() } }
@@ -166,7 +182,9 @@ final class FindingFiles: Sendable {
                         try SecretFile.write(SecretBytes(wiping: &bytes), to: folder + "/" + FindingFiles.name(finding.id))
                         FaultPoint.pass("after-finding-kept")
                     } catch { logger.error("a finding is not on the disk until control has it: \(error)") }
-                case .drop(let id): unlink(folder + "/" + FindingFiles.name(id))
+                case .drop(let id):
+                    let path = folder + "/" + (names[id] ?? FindingFiles.name(id))
+                    if unlink(path) != 0, errno != ENOENT { logger.error("cannot remove \(path) (\(String(cString: strerror(errno)))): the next start closes for it again") }
                 case .stop: return
                 }
             }

@@ -144,9 +144,6 @@ final class Monitor {
         follower.anchored = { [unowned self] in anchored($0) }
         follower.confirmed = { [unowned self] note, checkpoint in self.writer.take(.cosign(note, checkpoint)) }
         follower.report = { [unowned self] in report() }
-        outsider.found = { [unowned self] dataClass, purpose, sentence in
-            found(.outsider, sentence, Selector(classes: [dataClass], readers: [Outsider.name], purposes: [purpose]))
-        }
     }
 
     // MARK: What control says
@@ -177,11 +174,19 @@ final class Monitor {
     // MARK: Findings
 
     /// Closes what the finding names to every reader, here and now; control is asked for what the document says.
-    private func found(_ detector: LeakDetector, _ sentence: String, _ names: Selector) {
-        let reaction = rules.policy?.document.reaction(to: detector) ?? PolicyDocument.LeakReaction(detector, close: .read, of: .everything)
+    ///
+    /// - Parameter given: As of the document that it was found by; nil: as of the one in force.
+    private func found(_ detector: LeakDetector, _ sentence: String, by given: PolicyDocument.LeakReaction? = nil, _ names: Selector) {
+        let reaction = given ?? rules.policy?.document.reaction(to: detector) ?? PolicyDocument.LeakReaction(detector, close: .read, of: .everything)
         guard findings.take(detector, reaction, sentence, names, gate: follower.gate) else { return }
         endOfClosed(follower.gate)
         report(findings.due(at: Clock.now()))
+    }
+
+    /// Control has answered: it has the finding for good.
+    func taken(_ outcome: WireOutcome) {
+        findings.answered([UInt8](outcome.id))
+        findings.handOver(follower.fold.governance, gate: follower.gate)
     }
 
     private func report(_ found: [Finding]) {
@@ -500,7 +505,7 @@ final class Monitor {
         }
         counters["reads.refused", default: 0] += 1
         counters["reads.denied", default: 0] += 1
-        if refusal != .paused { noteDenied(job) }
+        if refusal == .denied { noteDenied(job) }
         let answer = DeniedAnswer(route: job.route, refusal: refusal, text: text)
         // A pause is answered at once, as everything that stops: its record is behind.
         let waits = refusal != .paused
@@ -582,6 +587,17 @@ final class Monitor {
             case .denied(let job, let refusal, let reader):
                 opening -= 1
                 deny(job, refusal.refusal, refusal.word, refusal.text(reader.name, job.record.purpose))
+            case .openToFew(let job):
+                opening -= 1
+                deny(job, .denied, "probe", "all the people that there are may read it")
+            case .openToAll(let job, let subjects, let events):
+                opening -= 1
+                let classes = Set(job.record.selection.classes)
+                // Named are no readers: who asked is nobody.
+                found(
+                    .outsider, "probe \"ordinary employee\" may read \(events) events of \(subjects) people, class \(classes.map(\.name).sorted().joined(separator: ", ")), for \(job.record.purpose)",
+                    Selector(classes: classes, purposes: [job.record.purpose]))
+                deny(job, .denied, "probe", "everybody may read it")
             case .reconsidered(let number, let version, let reader, let whereabouts, let refusal):
                 // Of an earlier state of things: another answer is on its way.
                 guard streaming[number] != nil, version == rules.version else { continue }
@@ -768,8 +784,8 @@ final class Monitor {
                 opening -= 1
                 deny(job, refusal.refusal, refusal.word, refusal.text(job.record.reader, job.record.purpose, events: decided.events, subjects: decided.subjects))
             case .denied(let answer): tell(answer)
-            case .foundBreadth(let job, let sentence):
-                found(.breadth, sentence, Selector(classes: Set(job.record.selection.classes), readers: [job.record.reader], purposes: [job.record.purpose]))
+            case .foundBreadth(let job, let reaction, let sentence):
+                found(.breadth, sentence, by: reaction, Selector(classes: Set(job.record.selection.classes), readers: [job.record.reader], purposes: [job.record.purpose]))
                 opening -= 1
                 deny(job, .paused, "breadth", "reading is closed: \(sentence)")
             case .releaseRefused(let job, let refusal, let text):
@@ -945,7 +961,7 @@ final class Monitor {
         follower.tick(at: now)
         findings.handOver(follower.fold.governance, gate: follower.gate)
         report(findings.due(at: now))
-        outsider.tick(follower.isHeld(at: now) && isAudited ? rules.policy : nil, at: now)
+        outsider.tick(follower.isHeld(at: now) && isAudited ? rules.policy : nil, over: rules.text?.over ?? [], at: now)
         refusals.tick(admission, binder.refusals, at: now)
         noteTrouble()
         lookForKeys(at: now)

@@ -5,22 +5,24 @@ import Messaging
 import Rules
 import Wire
 
-/// A reader with the rights of an ordinary employee, who tries every few seconds what nobody of that kind may read: over policy's own port, as any reader does.
+/// A reader with the rights of an ordinary employee, who asks every few seconds for what few may read: over policy's own port, as any reader does.
 ///
-/// Lives on the reactor's thread. It holds no role and no grant: whatever is released to it is released to everybody.
+/// Lives on the reactor's thread. It holds no role and no grant: what it would be released, everybody would. Nothing is: that it may is what is found.
 final class Outsider {
     let link: Link
     /// One purpose and one class at a time, in turn.
     private var next = 0
     private var askedAt: Instant?
-    private var asking: (id: Data, purpose: String, dataClass: String, release: UInt64, events: UInt64)?
-    /// Probes that were answered, and since when none is.
+    private var greetedAt: Instant?
+    private var asking: Data?
+    /// Those that said whether everybody may.
     private(set) var probes: UInt64 = 0
+    /// When the last of them did.
     private(set) var answeredAt: Instant
-    /// - Parameters: class, purpose, sentence.
-    var found: (DataClass, String, String) -> Void = { _, _, _ in }
 
     static let every = Span.seconds(2)
+    /// After so long without an answer another is asked.
+    private static let patience = Span.seconds(10)
     static let name = "sluice-outsider"
     static let user = "probe/\(name)"
 
@@ -30,15 +32,24 @@ final class Outsider {
         link.received = { [unowned self] in take($0) }
     }
 
+    /// What it asks for: each purpose with each of its classes whose audience is limited, but those that two operators have named as open to more.
+    static func wishes(_ document: PolicyDocument, over: Set<String>) -> [(purpose: String, dataClass: String)] {
+        let limited = Set(document.classes.filter { $0.audienceMax != nil }.map(\.name)).subtracting(over)
+        return document.purposes.flatMap { purpose in purpose.classes.sorted().filter(limited.contains).map { (purpose.name, $0) } }
+    }
+
     /// - Parameter policy: Nil: no document is in force, and nobody has said what an ordinary employee may not read.
-    func tick(_ policy: Policy?, at now: Instant) {
+    func tick(_ policy: Policy?, over: Set<String>, at now: Instant) {
         link.tick(at: now)
-        guard let policy else { return answeredAt = now }
-        guard link.isWelcome, askedAt.map({ now - $0 >= Outsider.every }) ?? true else { return }
-        // What the document means for everybody is no leak.
-        let limited = Set(policy.document.classes.filter { $0.audienceMax != nil }.map(\.name))
-        let wishes = policy.document.purposes.flatMap { purpose in purpose.classes.sorted().filter(limited.contains).map { (purpose.name, $0) } }
-        guard !wishes.isEmpty else { return answeredAt = now }
+        // Who says nothing for long is forgotten, and has to begin anew.
+        if link.isWelcome, greetedAt.map({ now - $0 >= .seconds(1) }) ?? true {
+            greetedAt = now
+            var body = WireRenew()
+            body.nonce = Data([UInt8].random(16))
+            link.send(.renew, body)
+        }
+        guard let policy, case let wishes = Outsider.wishes(policy.document, over: over), !wishes.isEmpty else { return answeredAt = now }
+        guard link.isWelcome, askedAt.map({ now - $0 >= (asking == nil ? Outsider.every : Outsider.patience) }) ?? true else { return }
         let (purpose, dataClass) = wishes[next % wishes.count]
         next = (next + 1) % wishes.count
         askedAt = now
@@ -48,28 +59,16 @@ final class Outsider {
         body.purpose = purpose
         body.justification = "may anybody read this? asked by policy itself"
         body.credit = 1
-        asking = (body.id, purpose, dataClass, 0, 0)
+        asking = body.id
         link.send(.releaseRequest, body)
     }
 
     private func take(_ message: consuming Inbound) {
-        let now = Clock.now()
-        switch message.kind {
-        case .refused:
-            // Denied is as it should be. Anything else, as a pause, tells nothing, and is no silence either.
-            probes += 1
-            answeredAt = now
-            asking = nil
-        case .release:
-            guard let body = try? message.body(WireRelease.self), var probe = asking, body.id == probe.id else { return }
-            probes += 1
-            answeredAt = now
-            probe.release = body.release
-            asking = probe
-            found(
-                DataClass(probe.dataClass), probe.purpose,
-                "probe \"ordinary employee\" may read \(body.events) events of \(body.subjects) people, class \(probe.dataClass), for \(probe.purpose) (release \(body.release))")
-        default: break
-        }
+        guard message.kind == .refused, let body = try? message.body(WireRefused.self), asking != nil else { return }
+        asking = nil
+        // A pause, a lease that has ended, a vault that is full: it says nothing of what would be otherwise.
+        guard body.code == Refusal.denied.rawValue else { return }
+        probes += 1
+        answeredAt = Clock.now()
     }
 }

@@ -87,7 +87,12 @@ struct PolicyService: ParsableCommand {
             let follower = Follower(link: control, lease: lease, trust: trust, known: recorded, witnessed: seen.flatMap { try? Checkpoint(parsing: $0.text) })
             follower.trustChanged = { ledgerPins.keep($0) }
             follower.unknownSigner = { host.logger.error("\($0): nothing new is believed before its announcement is here; if that does not come, registry.json names the wrong key of control's ledger") }
+            var taken: ((WireOutcome) -> Void)?
             control.received = { message in
+                if message.kind == .outcome {
+                    if let body = try? message.body(WireOutcome.self) { taken?(body) }
+                    return
+                }
                 // What cannot be read is no permission: the lease runs out.
                 _ = try? follower.take(message)
             }
@@ -97,6 +102,7 @@ struct PolicyService: ParsableCommand {
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
                 findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
+            taken = { monitor.taken($0) }
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
             }

@@ -12,6 +12,10 @@ import Wire
 final class ReleaseDecider: Sendable {
     enum News: Sendable {
         case denied(ReleaseJob, ReadRefusal, Reader)
+        /// An ordinary employee may have it. Nothing was released to find that out.
+        case openToAll(ReleaseJob, subjects: Int, events: Int64)
+        /// They may, and they are no more than the document lets read it.
+        case openToFew(ReleaseJob)
         /// A running release was looked at again. Nil: nothing speaks against it.
         case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
         /// What it needs of the vault is not what was written.
@@ -65,16 +69,20 @@ final class ReleaseDecider: Sendable {
     private func decideNow(_ job: ReleaseJob) throws {
         let reader = try reader(job)
         guard let policy = job.rules.policy else {
+            guard job.user.role != "probe" else { return news.post(.openToFew(job)) }
             let extent = try vault.extent(of: job.record.selection)
             return writer.take(.release(job, DecidedRelease(reader: reader, subjects: extent.subjects, events: extent.events)))
         }
         if let refusal = policy.refusal(of: job.asked, by: reader, at: Clock.wall()) { return news.post(.denied(job, refusal, reader)) }
         let shares = try vault.shares(of: job.record.selection).map { ReadShare(ReadPlace($0.scope, $0.dataClass), events: $0.events) }
         let whereabouts = try whereabouts(of: Set(shares.map(\.place.scope.subject)).union(job.record.selection.subjects), job, job.rules)
+        let isForFew = job.user.role == "probe" ? try isForFew(job.asked, policy) : false
         do throws(ReadRefusal) {
             let granted = try policy.decide(job.asked, by: reader, of: shares, whereabouts, at: Clock.wall())
             let events = granted.parts.reduce(Int64(0)) { $0.addingReportingOverflow($1.share.events).partialValue }
             let subjects = Set(granted.parts.map(\.share.place.scope.subject)).count
+            // Before anybody asks how much they had already: that each may read a little is no less a leak.
+            guard job.user.role != "probe" else { return news.post(isForFew ? .openToFew(job) : .openToAll(job, subjects: subjects, events: events)) }
             writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
         } catch {
             news.post(.denied(job, error, reader))
@@ -96,6 +104,13 @@ final class ReleaseDecider: Sendable {
             return news.post(.reconsidered(release.number, version: rules.version, reader, whereabouts, refusal))
         }
         news.post(.reconsidered(release.number, version: rules.version, reader, whereabouts, nil))
+    }
+
+    /// Whether the directory lists no more people than the document lets read each of these.
+    private func isForFew(_ asked: ReadAsked, _ policy: Policy) throws -> Bool {
+        let people = try vault.peopleCount()
+        guard people > 0 else { return false }
+        return asked.classes.allSatisfy { name in policy.document.classes.first { $0.name == name.name }?.audienceMax.map { people <= $0 } ?? true }
     }
 
     private func reader(_ job: ReleaseJob) throws -> Reader {

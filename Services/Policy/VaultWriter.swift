@@ -33,8 +33,9 @@ final class VaultWriter: Sendable {
         /// What came as control's cosignature is none.
         case badCosignature
         case released(ReleaseJob, OpenedRelease, person: DirectoryEntry?)
+        /// It would be of more than the document lets one reader have.
+        case foundBreadth(ReleaseJob, PolicyDocument.LeakReaction, String)
         /// It would take too much.
-        case foundBreadth(ReleaseJob, String)
         case overRate(ReleaseJob, ReadRefusal, DecidedRelease)
         /// That this was denied is on the record.
         case denied(DeniedAnswer)
@@ -557,7 +558,7 @@ final class VaultWriter: Sendable {
         if let reaction = job.rules.policy?.document.reaction(to: .breadth), let limit = reaction.limit, let parts = allowed?.parts,
             let excess = tally.taken(by: record.reader, since: now - limit.period, and: parts).excess(over: limit)
         {
-            return news.post(.foundBreadth(job, "\(record.reader) would have read of \(excess)"))
+            return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read of \(excess)"))
         }
         // What cannot be read is not recorded as released.
         let person = try record.readsDirectory ? record.selection.subjects.first.flatMap(vault.person) : nil

@@ -128,7 +128,7 @@ package struct Governance: Sendable {
     private var lines: [UInt32: UInt32] = [:]
     package private(set) var incidents: [UInt64: Incident] = [:]
     /// What detectors have found, by id: the entry.
-    package private(set) var found: [[UInt8]: UInt64] = [:]
+    package private(set) var found: [[UInt8]: (entry: UInt64, incident: UInt64)] = [:]
     /// Epochs that have a certificate, and whether it is complete.
     package private(set) var certified: [Epoch: Bool] = [:]
     package private(set) var nextOrdinal: UInt32 = 1
@@ -289,7 +289,8 @@ package struct Governance: Sendable {
         }
         incidents[number]?.findings += 1
         incidents[number]?.note(entry, .found(finding))
-        found[finding.id] = entry.index
+        incidents[number]?.isLeak = true
+        found[finding.id] = (entry.index, number)
         guard let closure, !gate.closures.contains(where: { $0.epoch == closure.epoch }) else { return }
         gate.pause(closure)
     }
@@ -360,11 +361,12 @@ extension Entry {
     package var changesPowers: Bool {
         switch deed {
         case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .certified: false
-        case .found(_, _, let closure): closure != nil
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,
-            .recordsChanged, .erased, .readmitted, .held, .holdLifted: true
+            .recordsChanged, .erased, .readmitted, .held, .holdLifted,
+            // What joins is closed already; whoever asked for that to be lifted had not seen what was found since.
+            .found: true
         }
     }
 }

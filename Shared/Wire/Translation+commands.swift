@@ -97,6 +97,8 @@ extension WireFinding {
     /// Nil: an id of another length, no detector, or more words than one sentence has.
     package var value: Finding? {
         guard id.count == Finding.idBytes, (1...Limits.nameBytesMax).contains(detector.utf8.count), !detector.contains(" "), sentence.utf8.count <= Limits.reasonBytesMax else { return nil }
+        let named = [selector.sites, selector.teams, selector.subjects, selector.classes, selector.readers, selector.purposes]
+        guard named.reduce(0, { $0 + $1.count }) <= Limits.selectorValuesMax, named.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else { return nil }
         return Finding(
             id: [UInt8](id), detector: detector, sentence: sentence, direction: direction.value, selector: selector.value, at: WallTime(microseconds: atUs))
     }

@@ -37,7 +37,7 @@ class Fold:
                 asked.resume.unseal = False
             else:
                 self.asked.pop(entry.proposal, None)
-        if deed not in KEEPS_POWERS and not (deed == "registered" and entry.registered.enrolment) and not (deed == "found" and not entry.found.HasField("closure")):
+        if deed not in KEEPS_POWERS and not (deed == "registered" and entry.registered.enrolment):
             self.powers = entry.index
         getattr(self, deed + "_")(entry, getattr(entry, deed), now)
         self.index = entry.index
@@ -142,6 +142,7 @@ class Fold:
         if deed.HasField("closure"):
             assert deed.closure.selector == deed.finding.selector and deed.closure.direction == deed.finding.direction
             self.paused_(entry, deed.closure, now)
+        self.incidents[deed.incident]["leak"] = True
 
     def incident_noted_(self, entry, deed, now):
         assert entry.HasField("signed")

@@ -1,5 +1,6 @@
 """A leak is noticed by policy itself: reads close there at once, control closes what the document says, an incident opens, and a kill in between changes nothing."""
 
+import json
 import os
 
 import pytest
@@ -52,8 +53,8 @@ def test_what_everybody_may_read_by_a_mistake_of_two_is_found_by_itself_and_ever
     suite = reviewed
     wait_until(lambda: suite.service_status("policy")["counters"].get("probes.denied", 0) > 2, "the outsider tries, and is denied")
     assert closed(suite) == [], "the control: what few may read is no finding"
-    # Two operators let everybody read reviews.
-    apply(suite, limited(*suite.grants, grant("wiki-export", role="everyone", classes=["review"]), leaks=[{"detector": "outsider", "close": "both", "of": "everything"}]))
+    # Two operators let everybody read reviews: each a few a day, which makes it no better.
+    apply(suite, limited(*suite.grants, grant("wiki-export", role="everyone", classes=["review"], rate={"subjects": 0, "per": "day"}), leaks=[{"detector": "outsider", "close": "both", "of": "everything"}]))
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector outsider", {})], "both directions, everybody"
     suite.agents["ann"].expect(capturing=False)
@@ -66,9 +67,7 @@ def test_what_everybody_may_read_by_a_mistake_of_two_is_found_by_itself_and_ever
     said = suite.cli("incident", "show", 1).out
     assert "72 h end" in said and "found" in said and "contained" in said, said
     assert suite.cli("ledger", "verify").code == 0
-    # Found again and again it stays one incident.
-    probes = suite.service_status("policy")["counters"]["probes"]
-    wait_until(lambda: suite.service_status("policy")["counters"]["probes"] > probes + 2, "it goes on trying")
+    assert {c["author"] for c in suite.cli("closures", "--json").json["closures"]} == {"detector outsider"}
     assert len(suite.cli("incidents", "--json").json["incidents"]) == 1
     # Two say that it is mended: everything goes on.
     apply(suite, limited(*suite.grants), "mended.json")
@@ -80,6 +79,31 @@ def test_what_everybody_may_read_by_a_mistake_of_two_is_found_by_itself_and_ever
     suite.cli("incident", "reopen", 1)
     assert [s["text"] for s in incident(suite)["steps"] if s["what"] in ("noted", "moved")] == ["contained", "the export's grant is gone", "closed", "open"]
     assert suite.cli("ledger", "verify").code == 0
+
+
+def test_what_two_have_named_as_open_or_what_few_people_there_are_for_is_no_finding(reviewed, tmp_path):
+    suite = reviewed
+    probes = lambda: suite.service_status("policy")["counters"].get("probes.denied", 0)  # noqa: E731
+    everybody = limited(*suite.grants, grant("all", role="everyone", classes=["review"]), audience=2)
+    people = tmp_path / "people.csv"
+    people.write_text("subject,name,mail,team,site,locale\nE1,A,a@example.com,search,berlin,de\nE2,B,b@example.com,search,berlin,de\n")
+    suite.cli("directory", "import", people)
+    before = probes()
+    apply(suite, everybody)
+    wait_until(lambda: probes() > before + 2, "two people, and two may")
+    assert closed(suite) == []
+    # A third comes: it is one too many.
+    people.write_text(people.read_text() + "E3,C,c@example.com,search,berlin,de\n")
+    suite.cli("directory", "import", people)
+    wait_until(lambda: closed(suite), "it is found")
+    suite.resume()
+    wait_until(lambda: closed(suite), "and again, for as long as it is so")
+    # Said by name, it is what two have wanted.
+    path = tmp_path / "named.json"
+    path.write_text(json.dumps(everybody))
+    suite.approved("policy", "apply", path, "--yes", "--over-limit", "review")
+    suite.resume()
+    assert read(suite, classes=("review",), check=False).code in (0, 77) and closed(suite) == []
 
 
 def test_who_is_denied_often_is_found_at_the_limit_and_not_before_and_nobody_else_is_closed(reviewed):
