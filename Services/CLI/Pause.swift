@@ -92,6 +92,7 @@ private struct Stop {
         if connection.json { return try Show.json(outcome) }
         let closure = outcome.closure
         print("epoch \(outcome.epoch), by \(closure.author), \(Show.time(microseconds: closure.fromUs, milliseconds: true))   \(Show.selector(closure))")
+        fflush(nil)
     }
 
     private func show(_ progress: WireProgress, _ shown: inout Int) throws {

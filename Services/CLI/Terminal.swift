@@ -95,10 +95,16 @@ enum Show {
         return what + (parts.isEmpty ? "everything" : parts.joined(separator: "; "))
     }
 
-    static func json(_ message: some SwiftProtobufJSON) throws { print(try message.shownAsJSON()) }
+    static func json(_ message: some SwiftProtobufJSON) throws { line(try message.shownAsJSON()) }
 
     /// What comes from no message.
     static func json(_ object: [String: String]) throws {
-        print(String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self))
+        line(String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self))
+    }
+
+    /// At once: to a pipe standard output is written by the block, and whoever follows a pause by its lines would hear of it when it is over.
+    private static func line(_ text: String) {
+        print(text)
+        fflush(nil)
     }
 }

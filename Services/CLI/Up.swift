@@ -78,6 +78,7 @@ struct Up: ParsableCommand {
             print(terminal.yellow("Their keys lie in the clear in \(keys). Give ops-2.key and ops-2.secret to ANOTHER PERSON, and put yours under a passphrase: sluice key protect ops-1"))
         }
         print("In another terminal: sluice status\(home.map { " --home \($0)" } ?? "")")
+        fflush(nil)
     }
 
     private static let people = [("E1001", "berlin", "search"), ("E1002", "berlin", "ads"), ("E1003", "paris", "search"), ("E1004", "paris", "maps")]
