@@ -128,8 +128,9 @@ def test_what_is_found_in_a_text_lies_nowhere_and_the_rest_is_kept(make_suite):
 
 def test_without_a_recorded_consent_nothing_is_captured_and_a_withdrawal_has_stopped_capture_within_a_lease(make_suite):
     suite = governed(make_suite)
-    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
-    other = under_rules(suite.agent("ben", "E2").run(), *READ)
+    agent, other = suite.agent("ann", "E1").run(), suite.agent("ben", "E2").run()
+    for one in (agent, other):
+        under_rules(one, *READ)
     agent.send(text("not agreed", source="chat"), text("written", source="prompt"))
     agent.expect_drained()
     assert agent.fresh["refused"] == {"no-record": 1}
@@ -140,16 +141,17 @@ def test_without_a_recorded_consent_nothing_is_captured_and_a_withdrawal_has_sto
     under_rules(agent, *READ, "conversation")
     under_rules(other, *READ, "conversation")
     typists = [Typist(a, make=lambda name, at: text(name, source="chat", at=at)).start() for a in (agent, other)]
-    for typist in typists:
-        typist.expect_more(30)
+    wait_until(
+        lambda: suite.vault("SELECT DISTINCT subject FROM segment WHERE class = 'conversation' ORDER BY 1") == [("E1",), ("E2",)], "of both it is stored")
     suite.cli("consent", "withdraw", "E1", "--purpose", "model-training")
     stopped = now_ns() + suite.lease_ms * 1_000_000
     time.sleep(suite.lease_ms / 1000)
+    Typist.expect_all(typists, 60)
     for typist in typists:
-        typist.expect_more(60)
         typist.stop()
-    agent.expect_drained()
-    other.expect_drained()
+    given = now_ns()
+    for one in (agent, other):
+        one.expect_drained(given)
     last = dict(suite.vault("SELECT subject, MAX(last_ns) FROM segment WHERE class = 'conversation' GROUP BY subject"))
     assert last["E1"] < stopped < last["E2"], "nothing of E1 after a lease; of E2, who agrees, all the time"
     assert agent.fresh["refused"]["no-record"] > 30

@@ -5,7 +5,7 @@ import random
 
 import pytest
 from checks import twice
-from harness import Typist, now_ns, wait_until
+from harness import Agent, Typist, now_ns, wait_until
 from harness.agent import key, text
 
 
@@ -105,10 +105,10 @@ def test_what_an_agent_caught_between_the_command_and_its_stop_is_dropped_and_co
 # Reads
 
 
-@pytest.fixture
-def full(make_suite):
+@pytest.fixture(scope="module")
+def full(make_module_suite):
     """A vault with so much in it that a reader who does not read cannot be given all of it."""
-    suite = make_suite()
+    suite = make_module_suite()
     agents = [suite.agent(f"ann{n}", f"E{n}") for n in range(8)]
     for agent in agents:
         agent.run()
@@ -124,19 +124,29 @@ def full(make_suite):
         sent = now_ns()
         for agent in agents:
             agent.expect_drained(sent)
-    for agent in agents:
-        assert agent.end_input() == 0
+    assert Agent.end_inputs(agents) == [0] * len(agents)
     suite.total = suite.vault_count()
     assert suite.total == 800
     return suite
 
 
+def released(suite):
+    """How many releases there ever were."""
+    return suite.vault("SELECT COUNT(*) FROM release")[0][0]
+
+
+def newest(suite, columns):
+    """Of the last of them."""
+    return suite.vault(f"SELECT {columns} FROM release ORDER BY number DESC LIMIT 1")[0]
+
+
 def test_a_running_read_is_cut_off_by_a_pause_and_its_record_says_how_much_was_given(full):
     suite = full
+    before = released(suite)
     reader = suite.begin("read", "--purpose", "p", "--why", "w", "--class", "content")
     # The release is on the record before the first byte is: the line on standard error comes before it is read by anybody.
     first = reader.popen.stdout.readline()
-    assert suite.vault("SELECT COUNT(*) FROM release")[0][0] == 1, "recorded before the first byte"
+    assert released(suite) == before + 1, "recorded before the first byte"
     # Nobody takes the rest: the stream is at a stand in the middle.
     certificate = suite.expect_in_time(suite.pause("--all", "--reads-only"))
     code, out, err = reader.finish()
@@ -145,7 +155,7 @@ def test_a_running_read_is_cut_off_by_a_pause_and_its_record_says_how_much_was_g
     assert 0 < len(lines) < suite.total, "it was cut off in the middle"
     assert all(line.endswith(b"\n") and json.loads(line) for line in lines), "whole lines only"
     given, ended = wait_until(
-        lambda: (row := suite.vault("SELECT events, code, ended_us FROM release"))[0][2] and row[0][:2], "the end of the release is recorded")
+        lambda: (row := newest(suite, "events, code, ended_us"))[2] and row[:2], "the end of the release is recorded")
     assert ended != 0 and given >= len(lines), "the record never says less than was given"
     assert certificate["reading_after_us"] <= certificate["complete_after_us"]
 
@@ -154,17 +164,18 @@ def test_a_running_read_is_cut_off_by_a_pause_and_its_record_says_how_much_was_g
     suite.resume()
     whole = suite.read(classes=("content",))
     assert len(whole.lines) == suite.total
-    number, events, code = suite.vault("SELECT number, events, code FROM release ORDER BY number DESC LIMIT 1")[0]
-    assert (number, events, code) == (2, suite.total, 0), "what was refused has no release"
+    assert released(suite) == before + 2 and newest(suite, "events, code") == (suite.total, 0), "what was refused has no release"
 
 
 def test_a_reader_that_goes_away_ends_its_release(full):
     suite = full
+    before = released(suite)
     reader = suite.begin("read", "--purpose", "p", "--why", "w", "--class", "content")
     assert reader.popen.stdout.readline()
     reader.kill()
-    wait_until(lambda: suite.vault("SELECT code FROM release")[0][0], "the release has ended, with a reason")
-    assert suite.vault("SELECT events FROM release")[0][0] < suite.total
+    assert released(suite) == before + 1
+    wait_until(lambda: newest(suite, "code")[0], "the release has ended, with a reason")
+    assert newest(suite, "events")[0] < suite.total
 
 
 def test_a_release_is_on_the_record_with_reader_purpose_and_reason(desk):

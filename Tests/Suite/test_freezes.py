@@ -24,7 +24,9 @@ def services_of(certificate):
 def busy(make_suite):
     suite = make_suite(lease_ms=1500)
     for name in ("ann", "bob"):
-        suite.agent(name).run().expect(capturing=True)
+        suite.agent(name).run()
+    for agent in suite.agents.values():
+        agent.expect(capturing=True)
     for agent in suite.agents.values():
         Typist(agent, 0.02).start()
     wait_until(lambda: suite.vault_count() > 50, "events flow")
@@ -289,25 +291,28 @@ def test_an_agent_stopped_between_its_check_and_its_send_is_refused_what_it_send
     """P04: it has found that it may send, sleeps past the end of its lease, and sends."""
     suite = make_suite(lease_ms=3000)
     refusals = lambda: int(suite.service_status("ingest").get("counters", {}).get("refused.no-lease", 0))
-    for name, pauses in (("bob", False), ("ann", True)):
-        agent = suite.agent(name).run({"SLUICE_FAULT": "stop@after-check-before-send:2"}).expect(capturing=True)
-        agent.type(f"{name}-first")
-        agent.expect_drained()
-        agent.type(f"{name}-held")
+    agents = bob, ann = [suite.agent(name).run({"SLUICE_FAULT": "stop@after-check-before-send:2"}) for name in ("bob", "ann")]
+    for agent in agents:
+        agent.expect(capturing=True).type(f"{agent.name}-first")
+    first = now_ns()
+    for agent in agents:
+        agent.expect_drained(first)
+    for agent in agents:
+        agent.type(f"{agent.name}-held")
+    for agent in agents:
         wait_until(lambda: is_stopped(agent.process), "it stops where it was told to")
-        stored = suite.vault_count()
-        if pauses:
-            certificate = suite.expect_in_time(suite.pause("--subject", agent.subject))
-            assert of(certificate) == {name: "lease_ended"}
-        agent.thaw()
-        if pauses:
-            wait_until(lambda: refusals() == 1, "ingest has refused it, and shows that")
-            assert suite.vault_count() == stored
-            suite.resume()
-        agent.expect(capturing=True).expect_drained()
-        if not pauses:
-            # The control: stopped in the same place for a moment, its batch is taken.
-            assert suite.vault_count() == stored + 1 and refusals() == 0
+    stored = suite.vault_count()
+    bob.thaw()
+    certificate = suite.expect_in_time(suite.pause("--subject", ann.subject))
+    assert of(certificate) == {"ann": "lease_ended"}
+    # The control: stopped in the same place for a moment, its batch is taken.
+    bob.expect(capturing=True).expect_drained()
+    assert suite.vault_count() == stored + 1 and refusals() == 0
+    ann.thaw()
+    wait_until(lambda: refusals() == 1, "ingest has refused it, and shows that")
+    assert suite.vault_count() == stored + 1
+    suite.resume()
+    ann.expect(capturing=True).expect_drained()
     # What was refused was kept, and caught before the pause: it comes now.
     assert sorted(suite.keys()) == ["ann-first", "ann-held", "bob-first", "bob-held"]
 
@@ -336,14 +341,17 @@ def test_who_is_frozen_for_many_leases_is_forgotten_and_comes_back_and_nothing_i
     suite.expect_serving()
     for agent in agents:
         agent.expect(capturing=True)
+    Typist.expect_all(typists, 50)
     for typist in typists:
-        typist.expect_more(50)
         typist.stop()
     # What the agent was given while it had no lease is refused and counted, the rest is in the vault, in order and once.
     for typist, agent in zip(typists, agents):
         wait_until(lambda: agent.status["accepted"] + sum(agent.status["refused"].values()) == len(typist.sent), "every key is accounted for")
-        status = agent.expect_drained()
-        found = [key for key in suite.keys() if key.startswith(agent.name)]
+    given = now_ns()
+    statuses = [agent.expect_drained(given) for agent in agents]
+    stored = suite.keys()
+    for typist, agent, status in zip(typists, agents, statuses):
+        found = [key for key in stored if key.startswith(agent.name)]
         assert found == [key for key, _ in typist.sent if key in set(found)]
         assert len(found) == status["accepted"]
     caught = captured(suite, over, asleep, typists)

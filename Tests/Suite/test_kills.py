@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from checks import out_of_order, twice
-from harness import Typist, now_ns, wait_until
+from harness import Agent, Typist, now_ns, wait_until
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "30"))
 
@@ -232,7 +232,7 @@ def test_a_restart_of_everything_goes_on_where_it_stopped(make_suite):
     epoch = suite.epoch()
     for typist in typists:
         typist.stop()
-        assert typist.agent.end_input() == 0
+    assert Agent.end_inputs([typist.agent for typist in typists]) == [0, 0]
     count = suite.vault_count()
     assert suite.terminate_all() == {"ingest": 0, "policy": 0, "notify": 0, "control": 0}
 

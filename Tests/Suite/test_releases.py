@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import wait_until
+from harness import Agent, wait_until
 from harness.agent import key, text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Interop"))
@@ -57,8 +57,7 @@ def stored(make_module_suite):
             agent.send(key("a"), key("b"))
         # A batch for each.
         wait_until(lambda: suite.vault_count() == 4 * (number + 1) + WORDS, "they are stored")
-    for agent in agents:
-        assert agent.end_input() == 0
+    assert Agent.end_inputs(agents) == [0, 0]
     suite.events = {"E1": 2 * SEGMENTS, "E2": 2 * SEGMENTS}
     suite.all = 4 * SEGMENTS
     suite.approved("register", "job", "--reader")

@@ -106,6 +106,13 @@ class Agent:
         self.process.popen.stdin.close()
         return self.process.wait(within)
 
+    @staticmethod
+    def end_inputs(agents, within=60):
+        """The same of several, that end beside each other."""
+        for agent in agents:
+            agent.process.popen.stdin.close()
+        return [agent.process.wait(within) for agent in agents]
+
     def kill(self):
         return self.process.kill()
 
@@ -154,6 +161,12 @@ class Typist:
 
     def expect_more(self, number=20):
         """Waits until so many more have been typed."""
-        target = self.count + number
-        wait_until(lambda: self.count >= target, f"{number} more keys typed at {self.agent.name}")
+        Typist.expect_all([self], number)
         return self
+
+    @staticmethod
+    def expect_all(typists, number=20):
+        """Waits until each of several, who type beside each other, has typed so many more."""
+        targets = [typist.count + number for typist in typists]
+        names = ", ".join(typist.agent.name for typist in typists)
+        wait_until(lambda: all(typist.count >= target for typist, target in zip(typists, targets)), f"{number} more keys typed at {names}")
