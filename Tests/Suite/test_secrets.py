@@ -185,7 +185,8 @@ def everything(terminal, passphrase):
     approved("consent", "grant", "E1", "--purpose", "model-training")
     run("consent", "show", "E1")
     run("consent", "withdraw", "E1", "--purpose", "model-training")
-    run("read", "--as", "job", "--purpose", "test", "--why", "a test", "--class", "content")
+    (folder / "read.ndjson").write_bytes(run("read", "--as", "job", "--purpose", "test", "--why", "a test", "--class", "content"))
+    run("trace", folder / "read.ndjson", code=None)
     people = folder / "people.csv"
     people.write_text("subject,name\nE1,Ada\nE9,Ben\n")
     run("directory", "import", people)
@@ -209,6 +210,9 @@ def everything(terminal, passphrase):
     run("incident", "reopen", 1)
     run("incident", "note", 1, "--text", "a test")
     run("incident", "show", 1)
+    run("incident", "assess", 1)
+    run("incident", "report", 1)
+    run("exposure", 1)
     run("incident", "close", 1)
     run("forget", "E1", "--yes", "--wait", 0, code=None)
     approved("readmit", "E1")
@@ -219,6 +223,7 @@ def everything(terminal, passphrase):
     run("ledger", "restore", "reads", "--reason", "nothing is lost", code=None)
 
     # Keys, one kind after the other.
+    run("canary-key", "new")
     run("vault-key", "new")
     approved("vault-key", "announce")
     public = run("service-key", "new", "notify", "--only-make").decode().strip()
@@ -266,7 +271,7 @@ def test_no_secret_leaves_its_file_whatever_is_commanded(make_suite, make_receiv
 
     secrets = list(terminal.secrets)
     kinds = {Path(holder).suffix or Path(holder).name for holder, _ in secrets}
-    assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault", ".master", ".next", ".json"}, f"the control: every kind of secret is looked for: {kinds}"
+    assert kinds >= {".secret", ".key", ".ledger", ".witness", ".vault", ".master", ".canary", ".next", ".json"}, f"the control: every kind of secret is looked for: {kinds}"
     # The control: who has a secret among its arguments is seen, and so were those commands that read a passphrase.
     planted = os.urandom(32)
     shown = subprocess.Popen(["sh", "-c", "read line", "sh", planted.hex()], stdin=subprocess.PIPE)
