@@ -150,16 +150,25 @@ final class Releases: Sendable {
         var events = try ColumnsCodec.decode(columns, extent: extent)
         if isCut { events.removeAll { !(selection.from <= $0.at && $0.at < selection.until) } }
         guard !events.isEmpty else { return [] }
-        let isLess = events.count < segment.count
-        var marked = running.canaries?.add(to: events, of: segment) ?? events.map { ($0, false) }
-        guard isLess || !running.fields.isEmpty || marked.count > events.count else { return [whole] }
-        if !running.fields.isEmpty { marked = marked.map { ($0.event.keeping(running.fields), $0.isCanary) } }
-        let parts = marked.count <= Limits.eventsPerBatchMax ? [marked[...]] : [marked[..<(marked.count / 2)], marked[(marked.count / 2)...]]
-        return try parts.map { part in
-            let kept = try ColumnsCodec.encode(part.map(\.event))
-            return Packed(
-                segment: segment, blob: Data(try compressor.compress(kept.bytes)), columnsBytes: kept.bytes.count, extent: kept.extent, canaries: part.count(where: \.isCanary))
+        let marked = running.canaries?.add(to: events, of: segment) ?? []
+        // With them it may be too large for a chunk: then it goes without.
+        if marked.count > events.count, let parts = try? packed(marked, segment, running.fields, &compressor) { return parts }
+        guard events.count < segment.count || !running.fields.isEmpty else { return [whole] }
+        return try packed(events.map { ($0, false) }, segment, running.fields, &compressor)
+    }
+
+    private func packed(
+        _ events: [(event: Event, isCanary: Bool)], _ segment: Segment, _ fields: Set<EventField>, _ compressor: inout ZstdCompressor
+    ) throws -> [Packed] {
+        let middle = events.count <= Limits.eventsPerBatchMax ? events.count : events.count / 2
+        var parts: [Packed] = []
+        for part in [events[..<middle], events[middle...]] where !part.isEmpty {
+            let kept = try ColumnsCodec.encode(part.map { fields.isEmpty ? $0.event : $0.event.keeping(fields) })
+            parts.append(
+                Packed(
+                    segment: segment, blob: Data(try compressor.compress(kept.bytes)), columnsBytes: kept.bytes.count, extent: kept.extent, canaries: part.count(where: \.isCanary)))
         }
+        return parts
     }
 
     private func post(_ packed: Packed, _ number: Int64, _ running: inout Running) {

@@ -23,6 +23,10 @@ struct CanaryScene {
     let step: Int64
     /// As a rule.
     private let stride: Int64
+    /// What is further apart has no neighbours. Nor does a sum with it leave 64 bits.
+    private static let stepMax: Int64 = 60_000_000_000
+    /// Who holds a key for longer is not typing.
+    private static let dwellMax: Int64 = 2_000_000_000
     let until: Int64
     private(set) var xs: ClosedRange<Int32> = 0...0
     private(set) var ys: ClosedRange<Int32> = 0...0
@@ -43,7 +47,7 @@ struct CanaryScene {
         let gaps = zip(times, times.dropFirst()).map { $1 - $0 }.filter { $0 > 0 }.sorted()
         grid = CanaryScene.grid(times, gaps)
         step = max(grid, gaps.isEmpty ? 1_000_000 : gaps[gaps.count / 10])
-        stride = max(step, gaps.isEmpty ? 50_000_000 : gaps[gaps.count / 2])
+        stride = min(CanaryScene.stepMax, max(step, gaps.isEmpty ? 50_000_000 : gaps[gaps.count / 2]))
         look()
     }
 
@@ -79,7 +83,7 @@ struct CanaryScene {
                 if key.action == .down {
                     open[key.key] = times[place]
                     struck.append(key.key)
-                } else if let down = open.removeValue(forKey: key.key), times[place] > down {
+                } else if let down = open.removeValue(forKey: key.key), times[place] > down, times[place] - down <= CanaryScene.dwellMax {
                     dwells[key.key] = times[place] - down
                 }
             case .window(let window): windows.append(window)
@@ -99,6 +103,7 @@ struct CanaryScene {
 
     /// Where something between this event and the next would be as far from both as events are here; nil: nowhere.
     func room(after left: Int) -> ClosedRange<Int64>? {
+        guard step <= CanaryScene.stepMax, until > times[left] else { return nil }
         let first = times[left] + step
         let end = left + 1 < times.count ? times[left + 1] - step : until - 1
         // Close to what was going on: what stands alone is looked at.

@@ -23,6 +23,8 @@ package struct TextPool: Sendable {
     private static let tokensMin = 16
     /// Of one text: the rest of it is more of the same.
     private static let tokensOfTextMax = 64
+    /// Of what is made: a word may be as long as a text.
+    private static let bytesMax = 4_096
 
     private var sources: [Event.Text.Source: Source] = [:]
     /// Texts that were looked at.
@@ -60,10 +62,10 @@ package struct TextPool: Sendable {
     /// It goes along a text, and now and then on with another: from word to word it reads as they do.
     func text(from kind: Event.Text.Source, words wanted: Int, _ hash: MarkHash, _ codes: MarkCodes, _ draw: inout Draw) -> String? {
         guard let source = sources[kind], source.starts.count >= TextPool.textsMin, source.tokens.count >= TextPool.tokensMin, source.longest >= FoldedWords.least else { return nil }
-        let wanted = max(FoldedWords.least, wanted)
+        let wanted = min(max(FoldedWords.least, wanted), TextPool.tokensOfTextMax)
         guard let (tokens, folded, opening) = TextPool.opening(source, hash, codes, &draw) else { return nil }
         var (text, words) = (tokens, folded)
-        while words.starts.count < wanted - FoldedWords.marked {
+        while words.starts.count < wanted - FoldedWords.marked, text.count < 2 * wanted {
             let next = TextPool.next(source, after: text[text.count - 1], &draw)
             text.append(next)
             TextPool.add(source.tokens[next], &words)
@@ -74,7 +76,7 @@ package struct TextPool: Sendable {
             let start = source.starts[draw.below(source.starts.count)]
             let end = source.tokens[start...].firstIndex(where: \.isEnd) ?? source.tokens.count - 1
             let kept = min(end - start + 1, 1 + draw.below(4))
-            while closing.starts.count < words.starts.count + FoldedWords.marked - kept {
+            while closing.starts.count < words.starts.count + FoldedWords.marked - kept, tail.count < text.count + 2 * FoldedWords.marked {
                 let next = TextPool.next(source, after: tail[tail.count - 1], &draw)
                 tail.append(next)
                 TextPool.add(source.tokens[next], &closing)
@@ -84,7 +86,8 @@ package struct TextPool: Sendable {
                 TextPool.add(source.tokens[place], &closing)
             }
             guard closing.starts.count >= FoldedWords.least, hash.closing(closing.closing, after: opening).byte == codes[.closing, opening.row] else { continue }
-            return tail.map { source.tokens[$0].text }.joined(separator: " ")
+            let made = tail.map { source.tokens[$0].text }.joined(separator: " ")
+            return made.utf8.count <= TextPool.bytesMax ? made : nil
         }
         return nil
     }

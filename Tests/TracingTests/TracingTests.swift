@@ -92,6 +92,36 @@ import Wire
         #expect(made.allSatisfy { $0.text.hasSuffix(".") }, "seed \(seed)")
     }
 
+    /// What an agent sends is anything at all: nothing of it may end policy.
+    @Test mutating func `no chunk ends the program, however far its events are apart`() {
+        let makers = [CanaryMaker(secret(1), for: .release(1), rate: 1), CanaryMaker(secret(1), for: .reader("x"), rate: 1)]
+        let last = Event.times.upperBound.nanoseconds - 1
+        for round in 0..<400 {
+            let times: [Int64] = [0, 1, last, last - 1, last / 2, Int64(random.below(1 << 40)), Int64(random.below(1 << 62))]
+            let spread = random.pick([1, 1_000, 1_000_000_000, 1 << 50])
+            let base = Int64(random.below(1 << 60))
+            let events = (0..<1 + random.below(40)).map { _ in
+                let at = WallTime(nanoseconds: random.below(2) == 0 ? random.pick(times) : base + Int64(random.below(spread)))
+                let text = (0..<random.below(20)).map { _ in random.pick(["—", "", "a", "don't", String(repeating: "x", count: 3_000), "é", "."]) }.joined(separator: " ")
+                let detail: Event.Detail = switch random.below(5) {
+                case 0: .pointer(Event.Pointer(.move, x: random.pick([.min, .max, 0, 5]), y: random.pick([.min, .max, 0, 5])))
+                case 1: .key(Event.Key(random.below(2) == 0 ? .down : .up, random.pick(["a", "b", "Backspace", ""])))
+                case 2: .window(Event.Window(app: text, title: text))
+                case 3: .presence(.away)
+                default: .text(Event.Text(text, source: .chat))
+                }
+                return Event(at: at, duration: random.below(3) == 0 ? Span(nanoseconds: Int64(random.below(86_400_000_000_000))) : nil, detail: detail)
+            }
+            var pool = TextPool()
+            pool.learn(events)
+            let place = CanaryMaker.Place(stream: .max, sequence: .max, dataClass: DataClass(""))
+            for maker in makers {
+                let made = maker.make(3, among: events, at: place, texts: pool, until: events.map(\.at).max() ?? .distantPast)
+                #expect(made.allSatisfy { Event.times.contains($0.at) }, "round \(round), seed \(seed)")
+            }
+        }
+    }
+
     // MARK: Found again
 
     /// What somebody does to a file before they hand it on.
