@@ -58,7 +58,7 @@ package struct CanaryMaker: Sendable {
         var draw = draw(place, 1)
         let scene = CanaryScene(events, until: until.nanoseconds)
         var made: [Event] = []
-        var taken: Set<Int> = []
+        var taken: [Int64] = []
         while made.count < count {
             let before = made.count
             for attempt in 0..<CanaryMaker.triesOfCanary {
@@ -66,7 +66,7 @@ package struct CanaryMaker: Sendable {
                 let isPicky = attempt < CanaryMaker.pickyTries
                 guard let (left, at) = time(in: scene, taken, &draw) else { break }
                 guard let more = self.events(like: left, at: at, scene, texts, isPicky, &draw) else { continue }
-                taken.insert(left)
+                taken += more.map(\.at.nanoseconds)
                 made += more
                 break
             }
@@ -86,21 +86,22 @@ package struct CanaryMaker: Sendable {
 
     // MARK: When
 
-    private func time(in scene: CanaryScene, _ taken: Set<Int>, _ draw: inout Draw) -> (left: Int, at: Int64)? {
+    private func time(in scene: CanaryScene, _ taken: [Int64], _ draw: inout Draw) -> (left: Int, at: Int64)? {
         // All moments of a millisecond have its mark.
         let stride = scene.grid >= 1_000_000 ? scene.grid : (1_000_000 + scene.grid - 1) / scene.grid * scene.grid
         var tries = 0
         while tries < CanaryMaker.triesOfTime {
             tries += 1
             let left = draw.below(scene.count)
-            guard !taken.contains(left), let range = scene.room(after: left) else { continue }
+            guard let range = scene.room(after: left) else { continue }
             let steps = Int(clamping: (range.upperBound - range.lowerBound) / stride + 1)
             let start = draw.below(steps)
             for step in 0..<min(steps, CanaryMaker.triesOfGap) {
                 tries += 1
                 let at = range.lowerBound + stride * Int64((start + step) % steps)
                 let when = hash.when(at)
-                guard when.byte == codes[.when, when.row] else { continue }
+                // As far from each other as events are.
+                guard when.byte == codes[.when, when.row], !taken.contains(where: { ($0 - at).magnitude < scene.step }) else { continue }
                 guard scene.grid < 1_000_000 else { return (left, at) }
                 let millisecond = MarkHash.millisecond(at) * 1_000_000
                 let first = max(range.lowerBound, at - (at - millisecond) / scene.grid * scene.grid)
@@ -124,8 +125,8 @@ package struct CanaryMaker: Sendable {
         func event(_ detail: Event.Detail) -> [Event] { [Event(at: WallTime(nanoseconds: at), duration: duration.span, detail: detail)] }
         switch neighbour.detail {
         case .pointer(let pointer):
-            guard let next = scene.pointer(after: left), let position = position(at: at, after: left, pointer, before: next, scene, isPicky, &draw) else { return nil }
-            return event(.pointer(Event.Pointer(pointer.action, x: position.x, y: position.y, button: pointer.button)))
+            guard let action = scene.going(after: pointer), let position = position(at: at, after: left, pointer, scene, isPicky, &draw) else { return nil }
+            return event(.pointer(Event.Pointer(action, x: position.x, y: position.y, button: action == .drag ? pointer.button : nil)))
         case .key: return keys(at: at, after: left, scene, isPicky, &draw)
         case .window(let window):
             guard let other = scene.otherWindow(than: window, &draw) else { return nil }
@@ -139,12 +140,12 @@ package struct CanaryMaker: Sendable {
         }
     }
 
-    private func position(at: Int64, after left: Int, _ pointer: Event.Pointer, before next: Int, _ scene: CanaryScene, _ isPicky: Bool, _ draw: inout Draw) -> (x: Int32, y: Int32)? {
-        guard case .pointer(let other) = scene.event(next).detail else { return nil }
-        let span = Double(max(1, scene.time(next) - scene.time(left)))
-        let part = Double(at - scene.time(left)) / span
-        let (dx, dy) = (Double(other.x) - Double(pointer.x), Double(other.y) - Double(pointer.y))
-        let radius = min(24, max(4, Int(max(dx.magnitude, dy.magnitude) / 3)))
+    private func position(at: Int64, after left: Int, _ pointer: Event.Pointer, _ scene: CanaryScene, _ isPicky: Bool, _ draw: inout Draw) -> (x: Int32, y: Int32)? {
+        // On the way to where it is next, if it is anywhere.
+        let next = scene.pointer(after: left)
+        let part = next.map { Double(at - scene.time(left)) / Double(max(1, $0.at - scene.time(left))) } ?? 0
+        let (dx, dy) = next.map { (Double($0.pointer.x) - Double(pointer.x), Double($0.pointer.y) - Double(pointer.y)) } ?? (0, 0)
+        let radius = min(24, max(6, Int(max(dx.magnitude, dy.magnitude) / 3)))
         let (width, middle) = (2 * radius + 1, (x: Int(Double(pointer.x) + dx * part), y: Int(Double(pointer.y) + dy * part)))
         // One in eight is to be told by where it was alone.
         let byPlace = draw.below(8) == 0

@@ -34,6 +34,7 @@ struct CanaryScene {
     /// How long that key is held, 0: nothing is said of its way up; nil: it is not struck here.
     private(set) var backspace: Int64?
     private var windows: [Event.Window] = []
+    private var hasMoves = false
 
     var count: Int { order.count }
 
@@ -78,6 +79,7 @@ struct CanaryScene {
             switch events[index].detail {
             case .pointer(let pointer):
                 minimum = minimum.map { (min($0.0, pointer.x), min($0.1, pointer.y)) } ?? (pointer.x, pointer.y)
+                if pointer.action == .move { hasMoves = true }
                 maximum = maximum.map { (max($0.0, pointer.x), max($0.1, pointer.y)) } ?? (pointer.x, pointer.y)
             case .key(let key):
                 if key.action == .down {
@@ -127,12 +129,18 @@ struct CanaryScene {
         return times[left] + duration.nanoseconds <= at && at + duration.nanoseconds < end ? Length(span: duration) : nil
     }
 
-    /// The next event of the pointer, if it goes on with the same; nil: what was done there is done.
-    func pointer(after left: Int) -> Int? {
-        guard case .pointer(let pointer) = event(left).detail, pointer.action == .move || pointer.action == .drag else { return nil }
+    /// What a pointer does that goes on after this; nil: here it never does.
+    func going(after pointer: Event.Pointer) -> Event.Pointer.Action? {
+        switch pointer.action {
+        case .drag: .drag
+        case .move, .up, .scroll: hasMoves ? .move : nil
+        case .down: nil
+        }
+    }
+
+    func pointer(after left: Int) -> (pointer: Event.Pointer, at: Int64)? {
         for place in left + 1..<max(left + 1, min(times.count, left + 32)) {
-            guard case .pointer(let next) = event(place).detail else { continue }
-            return next.action == pointer.action && next.button == pointer.button ? place : nil
+            if case .pointer(let next) = event(place).detail { return (next, times[place]) }
         }
         return nil
     }
