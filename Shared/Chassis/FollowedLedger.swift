@@ -71,6 +71,8 @@ package struct FollowedLedger: Sendable {
     /// Signed for more entries than are here: compared when they are.
     private var awaited: (note: SignedNote, checkpoint: Checkpoint, signers: [VerifierKey])?
     private var believed: (note: Data, size: UInt64) = (Data(), 0)
+    /// The ledger's own keys that count by the entries here, since the entry that changed them: read once.
+    private var counting: (index: UInt64, keys: [VerifierKey]) = (0, [])
 
     package init(trust: LedgerTrust, witnessed: Checkpoint? = nil) {
         self.trust = trust
@@ -143,9 +145,11 @@ package struct FollowedLedger: Sendable {
         guard let (note, checkpoint, signers) = awaited, checkpoint.size == applied else { return }
         awaited = nil
         do throws(FoldFault) { try fold.compare(checkpoint) } catch { throw .otherHistory(error) }
-        let counting = fold.governance.ledgerKeys.verifiers(trust.origin)
-        if fold.governance.ownKeysIndex > 0, !counting.contains(where: { signers.contains($0) }) { throw .retiredKey(trust.origin) }
-        trust.follow(fold.governance)
+        if case let index = fold.governance.ownKeysIndex, index > 0 {
+            if counting.index != index { counting = (index, fold.governance.ledgerKeys.verifiers(trust.origin)) }
+            guard counting.keys.contains(where: { signers.contains($0) }) else { throw .retiredKey(trust.origin) }
+            if trust.index != index || trust.keys != counting.keys { trust.follow(fold.governance) }
+        }
         confirmed = (note, checkpoint)
     }
 

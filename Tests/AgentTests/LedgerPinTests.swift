@@ -75,6 +75,15 @@ import Wire
         #expect(try pin.keys == [record.signer.verifier] && self.pin().trust == LedgerTrust(record.signer.verifier))
     }
 
+    @Test func `an agent that was off for longer than is told says in one line what to do`() throws {
+        let pin = try pin()
+        #expect(try !pin.take([record.proof(of: 2, signedBy: next)]))
+        do {
+            _ = try VaultAnnouncement.check(record.proof(of: 0, signedBy: next), ledger: pin.keys, accepted: nil)
+            Issue.record("believed a key that is not known")
+        } catch { #expect("\(error)".contains("join anew") && !"\(error)".contains("\n")) }
+    }
+
     @Test func `what is kept of ingest's next key is kept anew when the key that signed it is gone`() throws {
         let pin = try pin()
         func server() throws -> ServerPin { ServerPin(folder: folder, pinned: try #require(CurveKey(key(1))), ledger: pin, logger: Logger(label: "test")) }

@@ -15,7 +15,7 @@ KEYS = ("policy.ledger", "policy.witness", "control.witness")
 
 
 def name_of(suite, which):
-    kind = {"policy.ledger": "reads", "policy.witness": "policy", "control.witness": "control"}[which]
+    kind = {"control.ledger": "governance", "policy.ledger": "reads", "policy.witness": "policy", "control.witness": "control"}[which]
     return next(key["key"].split("+")[0] for key in suite.cli("ledger-key", "list", "--json").json["keys"] if key["key"].split("+")[0].endswith("/" + kind))
 
 
@@ -77,7 +77,7 @@ def test_every_key_of_the_ledgers_is_exchanged_twice_without_a_stop_and_all_that
     agent.expect(capturing=True)
 
 
-@pytest.mark.parametrize("which", KEYS)
+@pytest.mark.parametrize("which", (*KEYS, "control.ledger"))
 def test_a_key_that_does_not_count_signs_nothing_and_one_person_alone_makes_none_count(make_suite, which):
     suite = make_suite()
     [known] = keys_of(suite, which)
@@ -277,6 +277,12 @@ def test_a_token_of_before_the_exchange_is_good_and_the_machine_believes_the_pre
     # And one of after it.
     told = joined(tmp_path / "two", token_for(suite, "E8"))
     assert told["ledgerKey"] == key and told["ledgerKeys"]["keys"] == [key]
+    # None is made that begins with a key which counts no more.
+    registry = json.loads((suite.home / "registry.json").read_text())
+    registry["anchors"]["control"] = told["ledgerKeys"]["retired"][0]
+    (suite.home / "registry.json").write_text(json.dumps(registry))
+    refused = suite.cli("enrol", "--subject", "E9", check=False)
+    assert refused.code == 1 and "does not count any more" in refused.err
 
 
 def test_who_has_the_retired_key_and_controls_place_is_believed_by_nobody_who_knows_the_next(make_suite):
