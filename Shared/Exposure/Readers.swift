@@ -67,7 +67,12 @@ struct Readers {
         }
         guard scope.readers.isEmpty else { return }
         var people = Set(whereabouts.people)
-        for document in timeline.documents { for role in document.roles { people.formUnion(role.members) } }
+        for document in timeline.documents {
+            for role in document.roles {
+                people.formUnion(role.members)
+                people.formUnion(role.people?.only?.subjects ?? [])
+            }
+        }
         // The name of a key is no person's, if the registry ever had it.
         people.subtract(history.keys.lazy.map(\.name))
         for id in people.sorted() {

@@ -76,8 +76,9 @@ struct Oracle {
         var all: [(String?, Reader)] = history.keys.filter { $0.period.contains(now) }.map { key in
             (key.name, key.person.isEmpty ? Reader(key.name) : Reader(key.name, person: directory[key.person] ?? Person(key.person)))
         }
-        var people = Set(directory.keys)
-        for policy in policies { for role in policy?.document.roles ?? [] { people.formUnion(role.members) } }
+        // Who left the directory may be named in a role all the same.
+        var people = Set(history.directory.map(\.person.id))
+        for policy in policies { for role in policy?.document.roles ?? [] { people.formUnion(role.members.union(role.people?.only?.subjects ?? [])) } }
         people.subtract(history.keys.map(\.name))
         all += people.map { (nil, Reader("", person: directory[$0] ?? Person($0))) }
         return all
