@@ -31,6 +31,7 @@ extension Assessment {
         line.put("did_readers", totals.readers)
         line.put("did_subjects", numbers: [totals.readSubjects.lowerBound, totals.readSubjects.upperBound])
         line.put("did_events", numbers: [totals.readEvents.lowerBound, totals.readEvents.upperBound])
+        line.put("probes", numbers: probes)
         return line.finished
     }
 

@@ -26,6 +26,8 @@ package struct Assessment: Hashable, Sendable {
     package var audiences: [Audience] = []
     /// That fall into the period and the scope, by number.
     package var releases: [ReleaseInScope] = []
+    /// Releases to policy's own probe: on record, and read by nobody.
+    package var probes: [UInt64] = []
     package var gaps: [Gap] = []
     package var totals = Totals()
 

@@ -16,6 +16,8 @@ package struct ExposureHistory: Sendable {
     package var holdings: [Holding] = []
     package var erasures: [ErasureDone] = []
     package var releases: [ReleaseOnRecord] = []
+    /// Under which policy asks itself whether anybody may read: no reader, unless a key was ever registered under it.
+    package var probe = ""
     /// What whoever gathered all this could not find.
     package var gaps: [Gap] = []
     /// Of some of what was there nothing is left: swept, or erased. What is not among the holdings may have been there.

@@ -10,6 +10,7 @@ struct ReleasesInScope {
     /// Of each row of the subjects.
     private(set) var byRow: [[Assessment.Part]]
     private(set) var gaps: [Gap] = []
+    private(set) var probes: [UInt64] = []
     private let history: ExposureHistory
     private let scope: Selector
     private let places: [DataClass: Int]
@@ -27,11 +28,16 @@ struct ReleasesInScope {
         var rowsOfClass: [[Int]] = Array(repeating: [], count: classes.count)
         for (number, row) in subjects.rows.enumerated() { rowsOfClass[row.dataClass].append(number) }
         self.rowsOfClass = rowsOfClass
+        let probe = history.probe.isEmpty || history.keys.contains { $0.name == history.probe } ? nil : history.probe
         var (before, unnamed, endless): ([UInt64], [UInt64], [UInt64]) = ([], [], [])
         for release in history.releases.sorted(by: { $0.number < $1.number }) {
             guard release.classes.contains(where: { places[$0] != nil }), scope.readers.isEmpty || scope.readers.contains(release.reader),
                 scope.purposes.isEmpty || scope.purposes.contains(release.purpose), release.opened < asked.until
             else { continue }
+            if release.reader == probe {
+                if release.ended.map({ $0 > asked.from }) ?? true { probes.append(release.number) }
+                continue
+            }
             let isBefore = release.ended.map { $0 <= asked.from } ?? false
             let rows = isBefore && release.included == nil ? [] : rows(of: release, &subjects)
             if isBefore {

@@ -160,6 +160,17 @@ struct AssessmentTests {
         #expect(found.gaps == [.releasedBefore([8])] && found.releases.map(\.release.number) == [9])
     }
 
+    @Test func `what policy's own probe was released is listed, and is nobody's read, unless somebody has that name`() {
+        var history = AssessmentTests.history()
+        history.probe = "clerk"
+        history.releases = [AssessmentTests.release(9, of: ["E1"], 50, 51, 10), AssessmentTests.release(10, of: ["E1"], by: "partner", 60, 61, 10)]
+        let named = AssessmentTests.assess(history)
+        #expect(named.totals.readers == 2 && named.probes == [])
+        history.keys.removeLast()
+        let probed = AssessmentTests.assess(history)
+        #expect(probed.totals.readers == 1 && probed.probes == [9] && probed.releases.map(\.release.number) == [10] && probed.exposed[0].did.count == 1)
+    }
+
     // MARK: Gaps
 
     @Test func `a document that nobody can read is a gap, and everybody is listed with it`() {
@@ -227,7 +238,7 @@ struct AssessmentTests {
         history.releases = [AssessmentTests.release(9, of: ["=E1,\"\n"], by: "partner", 50, 51, 10)]
         let found = AssessmentTests.assess(history)
         #expect(AssessmentTests.text(found) == #"""
-            {"kind":"exposure","version":1,"incident":7,"from_us":1000000000020000,"until_us":1000000000080000,"classes":["review"],"sites":[],"teams":[],"subjects":[],"readers":[],"purposes":[],"exposed_subjects":1,"exposed_events":10,"exposed_unknown":0,"could_people":1,"could_keys":1,"did_releases":1,"did_readers":1,"did_subjects":[1,1],"did_events":[10,10]}
+            {"kind":"exposure","version":1,"incident":7,"from_us":1000000000020000,"until_us":1000000000080000,"classes":["review"],"sites":[],"teams":[],"subjects":[],"readers":[],"purposes":[],"exposed_subjects":1,"exposed_events":10,"exposed_unknown":0,"could_people":1,"could_keys":1,"did_releases":1,"did_readers":1,"did_subjects":[1,1],"did_events":[10,10],"probes":[]}
             {"kind":"audience","audience":0,"people":1,"keys":[{"reader":"partner"}]}
             {"kind":"could","group":0,"class":"review","people":1,"keys":1,"windows":[{"from_us":1000000000020000,"until_us":1000000000080000,"grant":"cycle","role":"partners","purpose":"review-cycle","policies":[100,100],"audience":0}]}
             {"kind":"release","release":9,"entry":18,"reader":"partner","roles":[],"grants":[],"policy":100,"purpose":"review-cycle","classes":["review"],"asked":"=E1,\"\u000a","opened_us":1000000000050000,"ended_us":1000000000051000,"left":10,"events":[10,10],"subjects":[1,1]}

@@ -31,6 +31,8 @@ struct BenchExposure: ParsableCommand {
         var releases: Int
         var versions: Int
         var seconds: Double
+        /// Of the processor, by all threads.
+        var processor: Double
         var peakBytes: Int
         var rows: Int
         var groups: Int
@@ -47,7 +49,7 @@ struct BenchExposure: ParsableCommand {
             return print(String(decoding: try encoder.encode(measure()), as: UTF8.self))
         }
         progress("\(Machine.description), load \(Machine.load), seed \(seed)")
-        var table = FiguresTable("subjects × releases × versions", "seconds", "peak memory", "rows", "groups", "windows", "people who could", "bytes of JSON")
+        var table = FiguresTable("subjects × releases × versions", "seconds", "of processor", "peak memory", "rows", "groups", "windows", "people who could", "bytes of JSON")
         for divisor in [100, 10, 1] {
             let all = try (0..<runs).map { _ in try child(divisor) }
             let figures = Figures(all.map(\.seconds))
@@ -56,7 +58,7 @@ struct BenchExposure: ParsableCommand {
                 for one in all { print(String(decoding: try JSONSerialization.data(withJSONObject: one.object, options: [.sortedKeys]), as: UTF8.self)) }
             } else {
                 table.add(
-                    "\(Show.number(one.subjects)) × \(Show.number(one.releases)) × \(Show.number(one.versions))", figures.formatted(decimals: 2), Show.bytes(Int64(all.map(\.peakBytes).max() ?? 0)),
+                    "\(Show.number(one.subjects)) × \(Show.number(one.releases)) × \(Show.number(one.versions))", figures.formatted(decimals: 2), Figures(all.map(\.processor)).formatted(decimals: 2), Show.bytes(Int64(all.map(\.peakBytes).max() ?? 0)),
                     Show.number(one.rows), Show.number(one.groups), Show.number(one.windows), Show.number(one.could), Show.bytes(Int64(one.bytes)))
             }
         }
@@ -78,12 +80,12 @@ struct BenchExposure: ParsableCommand {
 
     private func measure() -> Measured {
         let history = LargeHistory(subjects: subjects, releases: releases, versions: versions, seed: seed)
-        let started = Stopwatch.now()
+        let (started, used) = (Stopwatch.now(), CPUTime(of: getpid())?.total ?? 0)
         let assessment = Assessment(history.question, from: history.value)
         let lines = assessment.lines
         let seconds = Stopwatch.now() - started
         return Measured(
-            subjects: subjects, releases: releases, versions: versions, seconds: seconds, peakBytes: ProcessFile.residentBytesPeak(of: getpid()) ?? 0, rows: assessment.exposed.count,
+            subjects: subjects, releases: releases, versions: versions, seconds: seconds, processor: (CPUTime(of: getpid())?.total ?? 0) - used, peakBytes: ProcessFile.residentBytesPeak(of: getpid()) ?? 0, rows: assessment.exposed.count,
             groups: assessment.groups.count, windows: assessment.groups.reduce(0) { $0 + $1.windows.count }, could: assessment.totals.people, lines: lines.count,
             bytes: lines.reduce(0) { $0 + $1.count + 1 })
     }
@@ -91,7 +93,7 @@ struct BenchExposure: ParsableCommand {
 
 extension BenchExposure.Measured {
     fileprivate var object: [String: Any] {
-        ["subjects": subjects, "releases": releases, "versions": versions, "seconds": seconds, "peak_bytes": peakBytes, "rows": rows, "groups": groups, "windows": windows, "could_people": could, "lines": lines, "bytes": bytes]
+        ["subjects": subjects, "releases": releases, "versions": versions, "seconds": seconds, "processor_seconds": processor, "peak_bytes": peakBytes, "rows": rows, "groups": groups, "windows": windows, "could_people": could, "lines": lines, "bytes": bytes]
     }
 }
 

@@ -104,6 +104,9 @@ struct ExposureView {
         lines.append("could read   \(ExposureView.people(totals.people)), \(Show.number(totals.keys)) with a key")
         let did = totals.releases == 0 ? "nobody that is on record" : "\(ExposureView.count(totals.readers...totals.readers, "reader")), \(ExposureView.count(totals.readSubjects, "subject")), \(ExposureView.count(totals.readEvents, "event")) in \(ExposureView.count(totals.releases...totals.releases, "release"))"
         lines.append("did read     \(did)")
+        if !assessment.probes.isEmpty {
+            lines.append("probed       by policy itself, whether everybody may read: \(ExposureView.count(assessment.probes.count...assessment.probes.count, "release")), which nobody read")
+        }
         let words = assessment.gaps.map(\.words)
         for (place, gap) in words.enumerated() { lines.append("\(place == 0 ? "gaps         " : "             ")\(gap)") }
         if words.isEmpty { lines.append("gaps         none") }

@@ -47,11 +47,15 @@ struct ExposureFiles {
         assessment = Assessment(question, from: try ExposureFiles.history(record, question, people: asked.people, in: files))
     }
 
+    /// The name of policy's outsider: SPEC.md, detectors.
+    private static let probe = "sluice-outsider"
+
     private static func history(_ record: GovernanceRecord, _ question: ExposureQuestion, people: String?, in files: LedgerFiles) throws -> ExposureHistory {
         var history = ExposureHistory()
         let period = question.period
         history.policies = record.policies
         history.keys = record.keys
+        history.probe = ExposureFiles.probe
         history.records = record.records
         history.erasures = record.erasures
         history.closures = record.closures
