@@ -167,24 +167,25 @@ struct Register: ParsableCommand {
             EXAMPLE
               sluice register desk-7 --subject E1042 --site berlin --team search
               sluice register tokeniser --reader                        a job that reads: sluice read --as tokeniser
-              sluice register ann --reader --subject E2001              a person who reads, with the roles that E2001 has
+              sluice register ann --reader --subject E2001              a person who reads, with the roles that name E2001
+              sluice register ben --reader --subject E5001 --site berlin --team workplace-safety    and with those of this site and team
               sluice register laptop-3 --subject E1042 --site berlin --team search --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
 
             Without --key it makes the agent's folder, with a new key, below the suite's own; a reader's key in the folder keys. Removing: --remove.
-            What a reader may read is the policy document's to say, not the registry's.
+            What a reader may read is the policy document's to say, not the registry's. Roles by site and team go by what is registered here, with two signatures, not by the directory: who moves is registered again.
             """)
 
     @OptionGroup var connection: Connection
     @Argument(help: "The agent's name.") var name: String
     @Flag(help: "It reads, and captures nothing.") var reader = false
     @Option(help: "Whose telemetry it is; whose key it is, for a reader.") var subject: String?
-    @Option(help: "Where.") var site = ""
+    @Option(help: "The person's site.") var site = ""
     @Option(help: "The person's team.") var team = ""
     @Option(help: "The agent's CURVE public key, 40 characters of Z85, when it was made elsewhere.") var key: String?
     @Flag(help: "Take it out: an agent stops within a lease, what a reader is reading ends at once.") var remove = false
 
     func validate() throws {
-        if reader, !site.isEmpty || !team.isEmpty { throw ValidationError("a reader has no --site and no --team: the directory says where people are") }
+        if reader, !remove, subject == nil, !site.isEmpty || !team.isEmpty { throw ValidationError("--site and --team of a reader say where a person is: name them with --subject") }
         if !remove, !reader, subject == nil { throw ValidationError("--subject is missing: whose telemetry it is") }
         if let key, CurveKey(z85: key) == nil { throw ValidationError("--key is not 40 characters of Z85") }
     }

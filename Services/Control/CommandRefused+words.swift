@@ -125,7 +125,7 @@ extension Powers.Gain {
         case .reopens(let closure): "reopens \(closure.selector.line)\(closure.direction == .both ? "" : closure.direction == .read ? " (reading)" : " (capture)"), closed at epoch \(closure.epoch.number): \(closure.reason)"
         case .unseals: "opens control again although its ledger has lost entries that others have seen"
         case .goesBack(let epoch): "takes epoch \(epoch.number) for the newest"
-        case .admits(let node) where node.role == .reader: "admits reader \(node.name)\(node.scope.subject.isEmpty ? "" : ", key of \(node.scope.subject)")"
+        case .admits(let node) where node.role == .reader: "admits reader \(node.name)\(node.scope.subject.isEmpty ? "" : ", key of \(node.scope.subject)")\(node.scope.site.isEmpty ? "" : ", site \(node.scope.site)")\(node.scope.team.isEmpty ? "" : ", team \(node.scope.team)")"
         case .admits(let node): "admits \(node.name), subject \(node.scope.subject), site \(node.scope.site), team \(node.scope.team)"
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"

@@ -172,12 +172,12 @@ struct Planning {
         var keyHolders = Dictionary(planned.nodes.values.map { ($0.key, $0.name) }) { first, _ in first }
         var ordinal = planned.nextOrdinal
         for var node in asked {
-            // A reader may be a job: then nobody's telemetry, and nobody of the directory.
-            guard node.role == .agent && !node.scope.subject.isEmpty || node.role == .reader && node.scope.site.isEmpty && node.scope.team.isEmpty, !node.name.isEmpty,
+            // A reader may be a job: then nobody's, and nowhere. Where a person is gives roles, so it is signed by two as the rest.
+            guard !node.scope.subject.isEmpty && node.role == .agent || node.role == .reader && (!node.scope.subject.isEmpty || node.scope.site.isEmpty && node.scope.team.isEmpty), !node.name.isEmpty,
                 [node.name, node.scope.subject, node.scope.site, node.scope.team].allSatisfy({ $0.utf8.count <= Limits.nameBytesMax })
             else {
                 throw Refused(
-                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32; a reader a name, perhaps a subject, and a key")
+                    .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32; a reader a name, perhaps a subject, with a subject perhaps a site and a team, and a key")
             }
             // Grants go by names: nobody may come to have another's.
             if let known = planned.node(named: node.name), known.role != node.role {
@@ -238,7 +238,7 @@ struct Planning {
         }
         func missing(_ asked: Set<String>, _ what: String, _ known: (Node) -> String) throws(Refused) {
             guard !asked.isEmpty else { return }
-            let there = Set(inForce.nodes.values.map(known))
+            let there = Set(inForce.nodes.values.lazy.filter { $0.role == .agent }.map(known))
             if let unknown = asked.subtracting(there).min() {
                 throw Refused(.notFound, "no agent has the \(what) '\(unknown)': nothing was stopped; 'sluice agents' lists them")
             }

@@ -167,6 +167,10 @@ final class Monitor {
             remembered = registry.lifted.count
         }
         endOfRemoved()
+        let isReaderAnother = entries.contains { entry in
+            if case .registered(let nodes, _) = entry.deed { nodes.contains { $0.role == .reader } } else { false }
+        }
+        if isReaderAnother { rulesChanged { _ in } }
         followRules()
         findings.handOver(follower.fold.governance, gate: follower.gate)
     }
@@ -481,7 +485,7 @@ final class Monitor {
                 from: WallTime(microseconds: body.fromUs), until: body.untilUs == 0 ? Clock.wall() : WallTime(microseconds: body.untilUs)),
             at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory, fields: body.fields)
         let job = ReleaseJob(
-            id: body.id, route: peer.route, user: peer.user, person: person(of: peer.user), record: record,
+            id: body.id, route: peer.route, user: peer.user, reader: reader(peer.user), record: record,
             credit: min(max(1, Int(body.credit)), Limits.releaseCreditMax), rules: rules, registered: rules.policy == nil ? [:] : registered(body.subjects))
         guard !body.directory || body.subjects.count == 1 && body.teams.isEmpty else {
             return refuse(.invalid, "the directory is read of one person at a time")
@@ -529,12 +533,12 @@ final class Monitor {
         binder.refuse(answer.refusal, answer.text, kind: .releaseRequest, to: answer.route) { $0.epoch = follower.epoch.number }
     }
 
-    /// Who of the directory has the key.
-    private func person(of user: User) -> String {
-        // Somebody of whom nobody has said anything: what they may read, everybody may.
-        if user.role == "probe" { return user.name }
-        if user.role == "operator" { return follower.fold.governance.operators[user.name]?.person ?? "" }
-        return registry.node(named: user.name)?.scope.subject ?? trusted.nodes.first { $0.name == user.name }?.subject ?? ""
+    /// As control's ledger has them, or, at the start of a suite, its registry.
+    private func reader(_ user: User) -> Reader {
+        // Somebody of whom nobody has said anything but that they are there: what they may read, everybody may.
+        if user.role == "probe" { return Reader(user.name, person: Person(user.name, site: "", team: "")) }
+        if user.role == "operator" { return Reader(user.name, key: Scope(subject: follower.fold.governance.operators[user.name]?.person ?? "", site: "", team: "")) }
+        return Reader(user.name, key: registry.node(named: user.name)?.scope ?? Scope(subject: trusted.nodes.first { $0.name == user.name }?.subject ?? "", site: "", team: ""))
     }
 
     private func registered(_ subjects: [String]) -> [String: [Person]] {
@@ -561,7 +565,7 @@ final class Monitor {
     private func rulesChanged(_ change: (inout ReadRules) -> Void) {
         change(&rules)
         rules.version += 1
-        for stream in streaming.values { decider.reconsider(stream.job, stream.release, by: rules) }
+        for stream in streaming.values { decider.reconsider(stream.job, stream.release, reader(stream.job.user), by: rules) }
     }
 
     /// Why this must not go out to this reader now; nil: it may.
@@ -807,7 +811,7 @@ final class Monitor {
                 var body = WireDirectoryStored()
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(job.storedCount), UInt32(job.removedCount), UInt32(job.erasedCount))
                 binder.send(.directoryStored, body, to: job.route)
-                // Who somebody is decides what they may read, and who may read of them.
+                // Where somebody is may take away whose data is read.
                 rulesChanged { _ in }
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
             case .rescanned(let rescan): note(rescan)
@@ -895,7 +899,7 @@ final class Monitor {
         if rules.version != job.rules.version {
             // Nothing is said before it was looked at again: each chunk is asked about meanwhile, and who somebody is was in no chunk.
             guard person == nil else { return end(number, .denied, "what may be read has just changed: ask again", why: "changed") }
-            decider.reconsider(job, release, by: rules)
+            decider.reconsider(job, release, reader(job.user), by: rules)
         }
         guard streaming[number] != nil else { return }
         var body = WireRelease()

@@ -146,7 +146,7 @@ struct ReadLedger: Sendable {
         opened.eventsMax = UInt64(clamping: decided.events)
         opened.directory = record.readsDirectory
         opened.fields = record.fields
-        opened.person = job.person
+        opened.person = job.reader.person?.id ?? ""
         opened.policy = job.rules.index
         if Canaries.carries(record) { opened.canaryKey = canaryKey }
         if let allowed {

@@ -23,6 +23,14 @@ struct ReadRules: Sendable {
     }
 }
 
+extension Reader {
+    /// A key, whose it is, and where two operators have said that they are. The directory says where people are as well, and is one operator's to change: it gives no reader a role.
+    init(_ name: String, key scope: Scope) {
+        func place(_ name: String) -> String? { name.isEmpty ? nil : name }
+        self.init(name, person: scope.subject.isEmpty ? nil : Person(scope.subject, site: place(scope.site), team: place(scope.team)))
+    }
+}
+
 extension Policy {
     /// The document that is in force. One that this version cannot read allows nothing.
     init(_ text: PolicyText) {
@@ -35,8 +43,7 @@ struct ReleaseJob: Sendable {
     let id: Data
     let route: Route
     let user: User
-    /// Who of the directory has the reader's key; empty: nobody.
-    let person: String
+    let reader: Reader
     let record: ReleaseRecord
     let credit: Int
     let rules: ReadRules
@@ -84,7 +91,7 @@ struct DeniedRead: Sendable {
 
 extension DeniedRead {
     init(_ job: ReleaseJob, why: String) {
-        self.init(record: job.record, person: job.person, policy: job.rules.index, why: why, since: job.record.at)
+        self.init(record: job.record, person: job.reader.person?.id ?? "", policy: job.rules.index, why: why, since: job.record.at)
     }
 }
 

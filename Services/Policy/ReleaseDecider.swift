@@ -4,6 +4,7 @@ import Gate
 import Identity
 import Messaging
 import Rules
+import Synchronization
 import Vault
 import Wire
 
@@ -27,14 +28,24 @@ final class ReleaseDecider: Sendable {
 
     private enum Work: Sendable {
         case decide(ReleaseJob)
-        case reconsider(ReleaseJob, OpenedRelease, ReadRules)
+        /// What is due.
+        case reconsider
         case stop
+    }
+
+    private struct Again: Sendable {
+        let job: ReleaseJob
+        let release: OpenedRelease
+        let reader: Reader
+        let rules: ReadRules
     }
 
     private let vault: any Vault
     private let writer: VaultWriter
     private let news: Mailbox<News>
     private let work = Queue<Work>()
+    /// By release, the newest alone: a directory of a hundred thousand people comes in a hundred messages, and each changes the rules.
+    private let due = Mutex<[Int64: Again]>([:])
 
     init(vault: any Vault, writer: VaultWriter, news: Mailbox<News>) {
         self.vault = vault
@@ -46,7 +57,14 @@ final class ReleaseDecider: Sendable {
     func stop() { work.put(.stop) }
     /// The writer gets it, or it is denied.
     func decide(_ job: ReleaseJob) { work.put(.decide(job)) }
-    func reconsider(_ job: ReleaseJob, _ release: OpenedRelease, by rules: ReadRules) { work.put(.reconsider(job, release, rules)) }
+    /// By the rules of now, in the place of whatever has not begun yet for this release.
+    func reconsider(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, by rules: ReadRules) {
+        let isFirst = due.withLock { due in
+            defer { due[release.number] = Again(job: job, release: release, reader: reader, rules: rules) }
+            return due.isEmpty
+        }
+        if isFirst { work.put(.reconsider) }
+    }
 
     private func run() {
         do {
@@ -55,8 +73,14 @@ final class ReleaseDecider: Sendable {
                     switch item {
                     case .decide(let job):
                         do { try decideNow(job) } catch where vault.isDamage(error) { news.post(.damaged(job, vault.words(error))) }
-                    case .reconsider(let job, let release, let rules):
-                        do { try reconsiderNow(job, release, rules) } catch where vault.isDamage(error) { news.post(.unreadable(release.number, vault.words(error))) }
+                    case .reconsider:
+                        let again = due.withLock { due in
+                            defer { due = [:] }
+                            return due.values.sorted { $0.release.number < $1.release.number }
+                        }
+                        for one in again {
+                            do { try reconsiderNow(one.job, one.release, one.reader, one.rules) } catch where vault.isDamage(error) { news.post(.unreadable(one.release.number, vault.words(error))) }
+                        }
                     case .stop: return
                     }
                 }
@@ -67,7 +91,7 @@ final class ReleaseDecider: Sendable {
     }
 
     private func decideNow(_ job: ReleaseJob) throws {
-        let reader = try reader(job)
+        let reader = job.reader
         guard let policy = job.rules.policy else {
             guard job.user.role != "probe" else { return news.post(.openToFew(job)) }
             let extent = try vault.extent(of: job.record.selection)
@@ -89,8 +113,7 @@ final class ReleaseDecider: Sendable {
         }
     }
 
-    private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ rules: ReadRules) throws {
-        let reader = try reader(job)
+    private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, _ rules: ReadRules) throws {
         // A document that came meanwhile: what was opened without one rests on nothing.
         guard let allowed = release.allowed, let policy = rules.policy else {
             let isOpen = release.allowed == nil && rules.policy == nil
@@ -111,13 +134,6 @@ final class ReleaseDecider: Sendable {
         let people = try vault.peopleCount()
         guard people > 0 else { return false }
         return asked.classes.allSatisfy { name in policy.document.classes.first { $0.name == name.name }?.audienceMax.map { people <= $0 } ?? true }
-    }
-
-    private func reader(_ job: ReleaseJob) throws -> Reader {
-        guard !job.person.isEmpty else { return Reader(job.user.name) }
-        // Somebody whom the directory lists, at no place and in no team that anything is granted to.
-        if job.user.role == "probe" { return Reader(job.user.name, person: Person(job.person, site: "", team: "")) }
-        return Reader(job.user.name, person: try vault.person(job.person)?.person ?? Person(job.person))
     }
 
     private func whereabouts(of subjects: Set<String>, _ job: ReleaseJob, _ rules: ReadRules) throws -> Whereabouts {

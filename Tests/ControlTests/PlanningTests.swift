@@ -130,6 +130,27 @@ import Wire
         #expect(try bytes.count < 2_000 && self.bytes(.policyApplied([UInt8](repeating: 0, count: Limits.policyBytesMax), over: [])) + Statement.bytesMax < Limits.entryBytesMax)
     }
 
+    @Test func `where a reader is two sign and without a subject it is nowhere`() throws {
+        func consequence(_ subject: String, _ site: String, _ team: String, in governance: Governance = Governance()) throws -> Powers.Consequence {
+            let node = Node(name: "guard", ordinal: 0, key: [UInt8](repeating: 9, count: 32), role: .reader, scope: Scope(subject: subject, site: site, team: team))
+            return planning(governance).consequence(of: try planning(governance).deeds(of: .register([node]), by: "ops-1", at: wall), by: "ops-1", at: wall)
+        }
+        let refused = #expect(throws: Refused.self) { _ = try consequence("", "berlin", "safety") }
+        #expect(refused?.refusal == .invalid)
+        // Also of whoever is registered already: another team is other roles.
+        var governance = Governance()
+        governance.apply(Entry(index: 1, at: wall, author: "ops-1", deed: .registered([Node(name: "guard", ordinal: 1, key: [UInt8](repeating: 9, count: 32), role: .reader, scope: Scope(subject: "E9", site: "", team: ""))], enrolment: nil)))
+        guard case .widens(let gains) = try consequence("E9", "berlin", "safety", in: governance) else { throw Unexpected() }
+        #expect(gains.map(\.line) == ["admits reader guard, key of E9, site berlin, team safety"])
+        #expect(try consequence("E9", "", "", in: governance) == .narrows, "the control: the same again is nothing")
+        // Where a reader is, nobody is captured: a pause of that team would stop nothing.
+        governance.apply(Entry(index: 2, at: wall, author: "ops-1", deed: .registered([Node(name: "guard", ordinal: 2, key: [UInt8](repeating: 9, count: 32), role: .reader, scope: Scope(subject: "E9", site: "berlin", team: "safety"))], enrolment: nil)))
+        let nobody = #expect(throws: Refused.self) { try planning(governance).deeds(of: .pause(Selector(teams: ["safety"]), .both, reason: "r"), by: "ops-1", at: wall) }
+        #expect(nobody?.refusal == .notFound)
+    }
+
+    private struct Unexpected: Error {}
+
     @Test func `no agent is registered with a service's key, that it has, is to have, or had`() throws {
         var governance = Governance()
         let keys = (1...3).map { [UInt8](repeating: $0, count: 32) }

@@ -197,7 +197,7 @@ final class WriterScene {
 
     static func job(_ subjects: [String], directory: Bool = false) -> ReleaseJob {
         ReleaseJob(
-            id: Data(count: 16), route: Route(number: 1), user: User("operator/ops-1")!, person: "",
+            id: Data(count: 16), route: Route(number: 1), user: User("operator/ops-1")!, reader: Reader("ops-1"),
             record: ReleaseRecord(
                 reader: "ops-1", purpose: "test", justification: "a test",
                 selection: Selection(classes: [DataClass("activity")], subjects: subjects, teams: [], from: .distantPast, until: .distantFuture),

@@ -189,6 +189,21 @@ struct ReleaseDecisionTests {
         #expect(policy.refusal(of: ReadAsked(purpose: "operation", classes: [.credential]), by: Reader("ops-1"), at: SmallWorld.now)?.word == "never-stored")
     }
 
+    @Test func `who moved is read only by a grant for where they were and are, and the directory gives nobody more`() throws {
+        let policy = Policy(
+            PolicyDocument(
+                classes: [.init("low", retention: .seconds(3_600), audienceMax: nil)], purposes: [.init("law", basis: .legalObligation, classes: ["low"])], roles: [.init("readers", members: ["r"])],
+                grants: [.init("g", role: "readers", purpose: "law", classes: ["low"], subjects: Group(only: .init(teams: ["search"]), except: .init(sites: ["oslo"])))]))
+        func isRead(_ captured: String, _ listed: Person?) -> Bool {
+            let share = ReadShare(ReadPlace(Scope(subject: "E1", site: "berlin", team: captured), DataClass("low")), events: 1)
+            let whereabouts = Whereabouts(directory: listed.map { ["E1": $0] } ?? [:])
+            return (try? policy.decide(ReadAsked(purpose: "law", classes: [DataClass("low")]), by: Reader("r"), of: [share], whereabouts, at: .distantPast)) != nil
+        }
+        let places = [nil, Person("E1"), Person("E1", site: "berlin", team: "search"), Person("E1", site: "oslo", team: "search"), Person("E1", site: "berlin", team: "sales")]
+        #expect(places.map { isRead("search", $0) } == [true, true, true, false, false])
+        #expect(places.map { isRead("sales", $0) } == [false, false, false, false, false])
+    }
+
     @Test func `fields that were not asked for are not there`() {
         let at = WallTime(nanoseconds: 5)
         let window = Event(at: at, duration: .seconds(2), detail: .window(Event.Window(app: "a", title: "t", url: "u")))
