@@ -19,7 +19,13 @@ struct Enforcement {
     /// Subjects that are remembered; more are worked out again.
     private static let scopesMax = 100_000
 
-    init(_ rules: SharedRules) { self.rules = rules }
+    /// Everybody counts as having been told, and having agreed: what is stored was captured when they had.
+    private let hasAllRecords: Bool
+
+    init(_ rules: SharedRules, hasAllRecords: Bool = false) {
+        self.rules = rules
+        self.hasAllRecords = hasAllRecords
+    }
 
     /// What is in force now; call before each batch.
     mutating func refresh() -> SharedRules.InForce {
@@ -36,7 +42,8 @@ struct Enforcement {
     private mutating func number(of scope: Scope, _ policy: Policy) throws(DetectorRefused) -> Int {
         if let known = byScope[scope] { return known }
         let person = Person(scope)
-        let records = Records(inForce.records[scope.subject] ?? .none)
+        let purposes = hasAllRecords ? Set(policy.document.purposes.map(\.name)) : []
+        let records = hasAllRecords ? Records(notices: purposes, consents: purposes) : Records(inForce.records[scope.subject] ?? .none)
         let choice = AgentRules.Choice(policy, of: person, records: records)
         var number = numbers[choice]
         if number == nil {
@@ -90,11 +97,32 @@ struct Enforcement {
     }
 
     /// - Returns: what is left of each event, in order; nil: all of it, under the class that was claimed.
-    mutating func review(_ columns: OpenColumns, of scope: Scope, claimed: DataClass, _ policy: Policy) throws(DetectorRefused) -> (events: [Event], verdicts: [Verdict])? {
-        let number = try number(of: scope, policy)
-        if isWhole(columns, enforcers[number].rulings, claimed: claimed) { return nil }
-        let events = columns.events()
-        return (events, try enforcers[number].review(events, claimed: claimed))
+    mutating func review(_ columns: OpenColumns, of scope: Scope, claimed: DataClass, _ policy: Policy) throws(ReviewRefused) -> (events: [Event], verdicts: [Verdict])? {
+        // Before anything is looked at: patterns of applications and titles as well go by each event.
+        let bytes = columns.textBytes
+        guard bytes <= Limits.reviewedBytesMax else { throw .tooMuchText(bytes: bytes, max: Limits.reviewedBytesMax) }
+        do throws(DetectorRefused) {
+            let number = try number(of: scope, policy)
+            if isWhole(columns, enforcers[number].rulings, claimed: claimed) { return nil }
+            let events = columns.events()
+            return (events, try enforcers[number].review(events, claimed: claimed))
+        } catch { throw .detector(error) }
+    }
+}
+
+/// Why nobody looks into a batch.
+enum ReviewRefused: Error, Hashable, Sendable {
+    /// Its events share strings, and have more text than is looked at: no agent of ours makes such a batch.
+    case tooMuchText(bytes: Int, max: Int)
+    case detector(DetectorRefused)
+}
+
+extension BatchRefused {
+    init(_ why: ReviewRefused) {
+        switch why {
+        case .tooMuchText(let bytes, let max): self.init(refusal: .unreadable, text: "the batch's events have \(bytes) bytes of text, many of them the same, and no more than \(max) are looked into")
+        case .detector(let error): self.init(refusal: .sealed, text: "policy cannot look into texts: \(error)")
+        }
     }
 }
 
@@ -116,9 +144,7 @@ extension BatchCutter {
         }
         let verdict = fence.judge(batch.dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset)
         let review: (events: [Event], verdicts: [Verdict])?
-        do throws(DetectorRefused) { review = try enforcement.review(columns, of: batch.scope, claimed: batch.dataClass, policy) } catch {
-            throw BatchRefused(refusal: .sealed, text: "policy cannot look into texts: \(error)")
-        }
+        do throws(ReviewRefused) { review = try enforcement.review(columns, of: batch.scope, claimed: batch.dataClass, policy) } catch { throw BatchRefused(error) }
         if review == nil, verdict == .whole { return whole(opened, extent, rules: version, fence) }
         var reviewed = Reviewed()
         var parts: [DataClass: [Event]] = [:]

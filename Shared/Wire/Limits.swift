@@ -22,6 +22,9 @@ package enum Limits {
     package static let batchAge = Span.seconds(1)
     /// `Columns`, uncompressed. 4,096 events of ordinary size are 30 KiB; texts are what makes it more.
     package static let columnsBytesMax = 4 * 1024 * 1024
+    /// Text that the events of a batch may have, each its own, for policy to look into. An agent closes a batch long before: it counts each event's texts towards
+    /// ``columnsBytesMax``. What is stored may have a little more than came, where redaction put a longer word.
+    package static let reviewedBytesMax = 2 * columnsBytesMax
     /// The payload frame of a batch: zstd never makes more than the input and a little, and sealing adds 65 bytes.
     package static let payloadBytesMax = columnsBytesMax + 64 * 1024
     /// Header and body of a message: the largest is the certificate of 100,000 agents.
@@ -94,6 +97,7 @@ package enum Limits {
         precondition(batchAge < lease, "a batch is closed before the lease under which it was begun can end twice")
         precondition(payloadBytesMax > columnsBytesMax)
         precondition(lineBytesMax < columnsBytesMax)
+        precondition(reviewedBytesMax > columnsBytesMax, "policy looks into whatever an agent may send")
         precondition(commitBatchesMax <= pendingMax)
         precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of 1 MiB")
         precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")

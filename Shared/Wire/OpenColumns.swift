@@ -12,6 +12,15 @@ package struct OpenColumns {
         return (0..<extent.count).map { reader.event($0) }
     }
 
+    /// Bytes of text that its events have, each its own: of one string that many of them share as often as they do. It is what looking at each event costs, and what a
+    /// batch of some kilobytes may make gigabytes.
+    package var textBytes: Int {
+        let lengths = [0] + columns.strings.map(\.utf8.count)
+        var sum = columns.key.reduce(0) { $0 + lengths[Int($1)] } + columns.window.reduce(0) { $0 + lengths[Int($1)] }
+        for (place, index) in columns.text.enumerated() where place % 4 != 1 { sum += lengths[Int(index)] }
+        return sum
+    }
+
     /// What rules on classes look at of texts and windows, each once, without what detection would find in it.
     package func traits(of shape: EventShape) -> [EventTraits] {
         func string(_ index: UInt32) -> String? { index == 0 ? nil : columns.strings[Int(index) - 1] }

@@ -68,6 +68,24 @@ struct BatchRulesTests {
         #expect(keys.0.reviewed == Reviewed())
     }
 
+    @Test func `a string that thousands of events share is not looked into thousands of times`() throws {
+        let count = Limits.eventsPerBatchMax
+        let long = String(repeating: "words and words ", count: Limits.reviewedBytesMax / count / 16)
+        #expect(long.utf8.count * count == Limits.reviewedBytesMax)
+        func events(_ text: String) -> [Event.Detail] { (0..<count).map { _ in .text(.init(text, source: .chat)) } }
+        // The control: as much as is looked into, and an honest agent never sends more than half of that.
+        #expect(try prepare(events(long), as: "conversation").1["conversation"]?.count == count)
+        let refused = #expect(throws: BatchRefused.self) { _ = try prepare(events(long + "x"), as: "conversation") }
+        #expect(refused?.refusal == .unreadable && refused?.isUnsealable == false)
+        let bytes = Limits.reviewedBytesMax + count
+        #expect(refused?.text.contains("\(bytes) bytes of text") == true)
+        #expect(try opened(events(long + "x"), as: "conversation").packed.count < 8_192, "of a batch of some kilobytes")
+        // Of windows and keys as well, before any pattern is held against them.
+        for detail in [Event.Detail.window(.init(app: "Editor", title: long + "x")), .key(.init(.down, long + "x"))] {
+            #expect(throws: BatchRefused.self) { _ = try prepare([Event.Detail](repeating: detail, count: count), as: "activity") }
+        }
+    }
+
     @Test func `a batch is passed whole exactly when each of its events would be left as it is`() throws {
         // The quick look at columns, against the look at each event.
         var document = Self.document
