@@ -147,22 +147,28 @@ struct Forget: ParsableCommand {
         let all = parts.flatMap { $0 }
         try Confirmation.ask("Forget \(SubjectOptions.words(all)), for good?", unless: yes, always: true)
         let (client, signer) = (try connection.client(), try connection.signer())
+        // Whoever was erased already is so by an earlier entry than the answer's.
+        var orders: [String: UInt64] = [:]
         for part in parts {
             let outcome = try client.command(.erase(WireSubjects(part)), by: signer)
             if !connection.json { print("forgotten: \(SubjectOptions.words(part))   entry \(outcome.entry)") }
+            guard wait > 0 else { continue }
+            for one in try client.query(.records(WireSubjects(part))).records.records { orders[one.subject] = one.erased }
         }
         guard wait > 0 else { return }
-        try watch(parts)
+        try watch(parts, orders)
     }
 
     /// Until policy has done it, or says that it waits.
-    private func watch(_ parts: [[String]]) throws {
+    ///
+    /// - Parameter orders: By subject, the entry that ordered it: of what was done by an earlier one, and readmitted since, nothing is said here.
+    private func watch(_ parts: [[String]], _ orders: [String: UInt64]) throws {
         let terminal = Terminal()
         let policy = try connection.client("policy")
         let end = Clock.now() + .seconds(Int64(wait))
         while true {
             var found = WireErasures()
-            for part in parts { found.erasures += try policy.query(.erasures(WireSubjects(part))).erasures.erasures }
+            for part in parts { found.erasures += try policy.query(.erasures(WireSubjects(part))).erasures.erasures.filter { $0.entry == orders[$0.subject] } }
             let missing = parts.reduce(0) { $0 + $1.count } - found.erasures.count
             let (waiting, running) = (found.erasures.filter { $0.state == "waiting" }, found.erasures.count { ["rows", "log"].contains($0.state) })
             let events = found.erasures.reduce(0) { $0 + $1.events }

@@ -800,7 +800,12 @@ final class Monitor {
             case .erasing(let erasure): note(erasure)
             case .erasures(let route, let found):
                 var answer = WireAnswer()
-                answer.erasures.erasures = found.map { WireErasure($0) }
+                answer.erasures.erasures = found.map { erasure in
+                    var body = WireErasure(erasure)
+                    // Somebody may have been erased before: what was done then says nothing of an order that has not come here yet.
+                    if let order = follower.fold.governance.erased[erasure.subject], order.at == erasure.at { body.entry = order.index }
+                    return body
+                }
                 binder.send(.answer, answer, to: route)
             case .swept(let swept, let isInDoubt):
                 counters["events.swept", default: 0] += UInt64(clamping: swept.events)

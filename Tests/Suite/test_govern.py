@@ -1,13 +1,23 @@
 """Policy, consent, erasure and holds: what narrows takes one and acts at once, what widens takes two."""
 
+import contextlib
+import io
 import json
 import shutil
+import socket
 import sqlite3
+import subprocess
+import threading
+import zipfile
+from pathlib import Path
 
 import pytest
 from harness import on_tmpfs, wait_until
+from harness.agent import text
 from harness.tools import fill
 from test_disks import MEGABYTE, fill_more
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "policy"
 
 BASE = {
     "version": 1,
@@ -232,3 +242,87 @@ def test_a_hold_of_an_incident_delays_an_erasure_and_says_so(make_suite):
     assert rows(suite, "E2") == 1 and "nothing is held" in suite.cli("hold", "list").out
     suite.cli("incidents", "--close", incident)
     assert suite.cli("ledger", "verify").code == 0
+
+
+def test_a_diff_is_from_what_is_in_force_and_one_from_a_file_is_from_that(make_suite, tmp_path):
+    suite = make_suite()
+    mine = policy(tmp_path)
+    assert "NARROWS" not in suite.cli("policy", "diff", mine).out, "from the standard one, by which nobody reads"
+    suite.approved("policy", "apply", mine, "--yes")
+    assert suite.cli("policy", "diff", mine).out == "nothing changes\n"
+    other = policy(tmp_path, "other", access=[])
+    lost = suite.cli("policy", "diff", other, "--json").json
+    assert lost["losses"] and not lost["widens"]
+    assert suite.cli("policy", "diff", other, "--from", other).out == "nothing changes\n"
+
+
+def test_the_example_lets_a_person_have_what_is_held_on_them_and_nobody_else_by_that_purpose(make_suite, tmp_path):
+    suite = make_suite()
+    suite.approved("policy", "apply", EXAMPLE / "policy.yaml", "--yes")
+    agent = suite.agent("ann", "E1042").run()
+    wait_until(lambda: (s := agent.fresh)["policy"] and s["classes"], "it captures by the example")
+    agent.send(text("words of hers", "document"))
+    agent.expect_drained()
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+        assert [json.loads(line)["text"] for line in archive.read("content.ndjson").splitlines()] == ["words of hers"]
+        assert json.loads(archive.read("reads.ndjson").splitlines()[-1])["grants"] == ["subject-access"]
+    # The control: it is the purpose that is granted, not the reader.
+    refused = suite.cli("read", "--purpose", "model-training", "--why", "a test", "--class", "content", check=False)
+    assert refused.code == 77
+
+
+class Relay:
+    """A way to a port that can be held: what goes back along it waits, and is not lost."""
+
+    def __init__(self, port):
+        self.flows = threading.Event()
+        self.flows.set()
+        self.target = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                for source, sink, waits in ((near, far, False), (far, near, True)):
+                    threading.Thread(target=self._copy, args=(source, sink, waits), daemon=True).start()
+
+    def _copy(self, source, sink, waits):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                if waits:
+                    self.flows.wait()
+                sink.sendall(data)
+
+    def close(self):
+        self.flows.set()
+        self.listener.close()
+
+
+def test_what_was_done_by_an_earlier_erasure_is_not_told_of_a_later_one(make_suite):
+    suite = make_suite()
+    relay = Relay(suite.port("control"))
+    suite.terminate("policy")
+    path = suite.home / "suite.json"
+    settings = path.read_text()
+    path.write_text(json.dumps({**json.loads(settings), "control": f"tcp://127.0.0.1:{relay.port}"}))
+    suite.start("policy")
+    path.write_text(settings)
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.type("a")
+    agent.expect_drained()
+    assert "ERASED     1 of 1 people" in suite.cli("forget", "E1", "--yes").out
+    suite.approved("readmit", "E1")
+    wait_until(lambda: suite.service_status("policy")["entries"] == suite.status()["entries"], "policy has heard of it")
+    # What it says from here on is of the first erasure: it has not heard of another.
+    relay.flows.clear()
+    outcome = suite.cli("forget", "E1", "--yes", "--wait", 3, check=False)
+    assert outcome.code == 1 and "ERASED" not in outcome.out and "not done yet of 1 people" in outcome.err, outcome
+    relay.flows.set()
+    assert "ERASED     1 of 1 people" in suite.cli("forget", "E1", "--yes").out
+    relay.close()

@@ -2506,6 +2506,9 @@ package nonisolated struct WireErasure: Sendable {
   /// Incidents that it waits for.
   package var holds: [UInt64] = []
 
+  /// Of control's ledger, that ordered it. 0: an earlier one, and that entry has not come here yet.
+  package var entry: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -7528,7 +7531,7 @@ nonisolated extension WireErasures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Erasure"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}state\0\u{1}segments\0\u{1}events\0\u{1}holds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}state\0\u{1}segments\0\u{1}events\0\u{1}holds\0\u{1}entry\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7541,6 +7544,7 @@ nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.segments) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.events) }()
       case 5: try { try decoder.decodeRepeatedUInt64Field(value: &self.holds) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.entry) }()
       default: break
       }
     }
@@ -7562,6 +7566,9 @@ nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.holds.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.holds, fieldNumber: 5)
     }
+    if self.entry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.entry, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7571,6 +7578,7 @@ nonisolated extension WireErasure: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.segments != rhs.segments {return false}
     if lhs.events != rhs.events {return false}
     if lhs.holds != rhs.holds {return false}
+    if lhs.entry != rhs.entry {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
