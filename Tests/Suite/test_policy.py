@@ -37,14 +37,20 @@ def test_the_example_is_sound_and_its_cases_hold():
     assert code == 0 and out.startswith("sound   5 classes"), out
     code, out, err = policy("test", EXAMPLE / "policy.yaml")
     assert code == 0, out + err
-    assert out == "22 of 22 cases hold\n"
+    assert out == "26 of 26 cases hold\n"
+
+
+@pytest.mark.parametrize("path", sorted(path for path in EXAMPLE.glob("*.yaml") if not path.name.endswith(".tests.yaml")), ids=lambda path: path.name)
+def test_each_policy_that_is_shipped_is_sound(path):
+    code, out, err = policy("check", path)
+    assert code == 0 and out.startswith("sound"), out + err
 
 
 def test_cases_are_found_where_one_stands_and_in_a_folder_of_tests(example):
     (example.parent / "tests").mkdir()
     (example.parent / "tests" / "more.yaml").write_text((example.parent / "policy.tests.yaml").read_text())
     code, out, _ = policy("test", cwd=example.parent)
-    assert (code, out) == (0, "44 of 44 cases hold\n")
+    assert (code, out) == (0, "52 of 52 cases hold\n")
     (example.parent / "policy.tests.yaml").unlink()
     shutil.rmtree(example.parent / "tests")
     code, _, err = policy("test", cwd=example.parent)
@@ -60,7 +66,7 @@ def test_a_case_that_does_not_hold_is_told_with_its_place_and_what_came_instead(
     assert code == 1
     assert out.splitlines() == [
         f'{cases}:{line}:13: "and of no others": expected denied (subject-not-covered), but it is granted by training-conversations',
-        "21 of 22 cases hold",
+        "25 of 26 cases hold",
     ]
     code, out, _ = policy("test", example, "--json")
     report = json.loads(out)
@@ -106,7 +112,7 @@ def test_the_canonical_form_is_read_back_and_is_what_the_hash_is_of(tmp_path):
     canonical.write_text(policy("check", EXAMPLE / "policy.yaml", "--canonical")[1])
     assert hashlib.sha256(canonical.read_bytes()).hexdigest() == json.loads(out)["sha256"]
     assert policy("check", canonical, "--canonical")[1] == canonical.read_text()
-    assert policy("diff", canonical, "--against", EXAMPLE / "policy.yaml")[1] == "nothing changes\n"
+    assert policy("diff", canonical, "--from", EXAMPLE / "policy.yaml")[1] == "nothing changes\n"
 
 
 def test_a_diff_shows_who_gains_and_whether_it_takes_two(example, tmp_path):
@@ -116,18 +122,23 @@ def test_a_diff_shows_who_gains_and_whether_it_takes_two(example, tmp_path):
     shutil.copy(example, old)
     grant = "  - {name: wiki-export, role: everyone, purpose: people-review, classes: review, for: everyone, expires: never, rate: unlimited}\n"
     example.write_text(example.read_text().replace("# What is not named closes", grant + "# What is not named closes"))
-    code, out, err = policy("diff", example, "--against", old, "--people", people, "--at", "2026-11-25")
+    code, out, err = policy("diff", example, "--from", old, "--people", people, "--at", "2026-11-25")
     assert code == 0, err
-    # Of those who review people, the directory has nobody: three are named in roles.
+    # Of those who may read reviews, the directory has nobody: five are named in roles.
     assert out.splitlines()[0] == (
-        'review     audience 3 → 1,003   LIMIT 10   GAINS: role everyone (1,000 people) by grant "wiki-export", of 1,000 people for people-review')
+        'review     audience 5 → 1,005   LIMIT 10   GAINS: role everyone (1,000 people) by grant "wiki-export", of 1,000 people for people-review')
     assert "WIDENS     1 reason: it takes a second operator" in out
-    report = json.loads(policy("diff", example, "--against", old, "--people", people, "--json", "--names")[1])
+    report = json.loads(policy("diff", example, "--from", old, "--people", people, "--json", "--names")[1])
     assert report["widens"] and report["exceeded"] == ["review"] and len(report["gains"][0]["reader_ids"]) == 1_000
-    back = json.loads(policy("diff", old, "--against", example, "--people", people, "--json")[1])
+    back = json.loads(policy("diff", old, "--from", example, "--people", people, "--json")[1])
     assert not back["widens"] and back["exceeded"] == [] and back["losses"][0]["readers"] == 1_000
-    assert "NARROWS" in policy("diff", old, "--against", example)[1]
-    assert "WIDENS" in policy("diff", example, "--against", old)[1]
+    assert "NARROWS" in policy("diff", old, "--from", example)[1]
+    assert "WIDENS" in policy("diff", example, "--from", old)[1]
+
+
+def test_without_a_suite_a_diff_asks_for_the_policy_before(example, tmp_path):
+    code, out, err = policy("diff", example, "--home", tmp_path / "nowhere")
+    assert (code, out) == (1, "") and "there is no suite in" in err and "--from FILE" in err
 
 
 class Loader(yaml.SafeLoader):

@@ -34,7 +34,7 @@ struct Export: ParsableCommand {
         request.id = Nonce.random().bytes
         request.purpose = Export.purpose
         request.justification = why
-        request.classes = Classification.standard.stored.map(\.name)
+        request.classes = try classes()
         request.subjects = [subject]
         request.credit = UInt32(Limits.releaseCreditMax)
         request.directory = true
@@ -96,6 +96,13 @@ struct Export: ParsableCommand {
         try zip.finish()
         let summary = "release \(release?.release ?? 0)   \(ended.events) events   \(reads.count) reads on record   complete\n"
         FileHandle.standardError.write(Data(summary.utf8))
+    }
+
+    /// Those of the policy that is in force: a class that it does not have nobody may read.
+    private func classes() throws -> [String] {
+        let document = try connection.client().query(.policy(WirePolicyQuery())).policy.document
+        guard !document.isEmpty else { return Classification.standard.stored.map(\.name) }
+        return try PolicyFiles.document(canonical: [UInt8](document)).classes.filter { $0.retention != nil }.map(\.name)
     }
 
     /// Of the newest reads: each is a file of a kilobyte.
