@@ -11,7 +11,7 @@ struct PolicyCommand: ParsableCommand {
             EXAMPLE
               sluice policy check policy.yaml
               sluice policy test policy.yaml
-              sluice policy diff policy.yaml --against policy-in-force.yaml --people people.csv
+              sluice policy diff policy.yaml --people people.csv
               sluice policy apply policy.yaml
               sluice policy show --yaml
 

@@ -3,6 +3,7 @@ import Chassis
 import Foundation
 import Gate
 import Rules
+import Wire
 
 extension PolicyCommand {
     struct Diff: ParsableCommand {
@@ -10,18 +11,18 @@ extension PolicyCommand {
             abstract: "What a policy would change: who gains, who loses, audience of each class, what agents start or stop sending.",
             discussion: """
                 EXAMPLE
-                  sluice policy diff policy.yaml --against policy-in-force.yaml --people people.csv
-                  sluice policy diff policy.yaml                     against nothing, which allows nothing
+                  sluice policy diff policy.yaml --people people.csv           from the policy that is in force
+                  sluice policy diff policy.yaml --from old.yaml               without a suite
 
                 People are a file with id, site and team; without it one person of each site and team that the documents name stands for all. Changes nothing, and ends with 0 whatever the difference is: --json has
                 "widens", and "exceeded" for classes that more people could read than the document itself allows.
                 """)
         @Argument(help: "The policy that would be applied.") var file: String
-        @Option(help: ArgumentHelp("The policy that is in force. Default: none, which allows nothing.", valueName: "file")) var against: String?
+        @OptionGroup var connection: Connection
+        @Option(name: [.customLong("from"), .customLong("against")], help: ArgumentHelp("The policy before. Default: the one that is in force in the suite.", valueName: "file")) var from: String?
         @Option(help: ArgumentHelp("The directory: CSV or JSON.", valueName: "file")) var people: String?
         @Option(help: ArgumentHelp("The moment for which grants are judged. Default: now.", valueName: "2027-01-31")) var at: String?
         @Flag(help: "Name the people, 20 of each at most.") var names = false
-        @Flag(help: "Print JSON.") var json = false
 
         func run() throws {
             let now: WallTime
@@ -35,14 +36,23 @@ extension PolicyCommand {
             let before: PolicyDocument
             let after: PolicyDocument
             do {
-                before = try against.map { try PolicyFiles.document($0) } ?? .nothing
                 after = try PolicyFiles.document(file)
+                before = try from.map { try PolicyFiles.document($0) } ?? inForce()
             } catch let mistakes as PolicyMistakes {
                 PolicyCommand.tell(mistakes)
                 throw ExitCode(1)
             }
             let diff = PolicyDiff(from: before, to: after, people: directory ?? Population.standIns(for: [before, after]), at: now)
-            if json { try PolicyCommand.print(diff.json(names: names)) } else { Diff.show(diff, hasPeople: people != nil, names: names) }
+            if connection.json { try PolicyCommand.print(diff.json(names: names)) } else { Diff.show(diff, hasPeople: people != nil, names: names) }
+        }
+
+        /// As control has it.
+        private func inForce() throws -> PolicyDocument {
+            guard FileManager.default.fileExists(atPath: connection.folder.file("registry.json")) else {
+                throw Complaint("there is no suite in \(connection.folder.path): name the policy before with --from FILE, or the suite's folder with --home")
+            }
+            let document = try connection.client().query(.policy(WirePolicyQuery())).policy.document
+            return try document.isEmpty ? .standard : PolicyFiles.document(canonical: [UInt8](document))
         }
 
         static func show(_ diff: PolicyDiff, hasPeople: Bool, names: Bool) {
