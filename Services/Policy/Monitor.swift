@@ -227,6 +227,8 @@ final class Monitor {
         let inForce = captureRules.latest
         guard let text = inForce.text, text.bytes != retained, let policy = inForce.policy else { return }
         retained = text.bytes
+        let unknown = VaultOptions.unknown(retention, to: policy.document)
+        if !unknown.isEmpty { logger.error("--retention names \(unknown.joined(separator: ", ")), which the policy document in force does not have: nothing is deleted by it") }
         writer.take(.retain(Retention(policy.document, atMost: retention)))
         logger.info("a policy document is in force\(text.index == 0 ? ", before it is recorded" : ": entry \(text.index)")")
     }
