@@ -87,7 +87,7 @@ import Wire
         var own = WriterScene.job(["E1"], directory: true)
         #expect(try read(own, 2).canaries > 0, "the control: for another purpose")
         own = ReleaseJob(
-            id: own.id, route: own.route, user: own.user, person: "",
+            id: own.id, route: own.route, user: own.user, reader: own.reader,
             record: ReleaseRecord(
                 reader: "ops-1", purpose: "subject-access", justification: "theirs", selection: own.record.selection, at: november, epoch: 1, readsDirectory: true),
             credit: 1, rules: ReadRules(), registered: [:])
