@@ -43,8 +43,8 @@ final class Authority {
     var trusted: TrustedNodes?
     /// Policy's ledger is not believed: what was cosigned of it, and what is offered in its place.
     var readsInTrouble: (abandons: String, adopts: String)?
-    private let compare = PolicyComparison.remembering(.anyWorld)
-    private let reading = PolicyReading()
+    private let compare: PolicyComparison
+    private let reading: PolicyReading
     /// Two operators have said which of them counts.
     var readsRestored: () -> Void = {}
     /// Others count of those that ledgers are signed with.
@@ -93,6 +93,9 @@ final class Authority {
     ///   - statements: what was signed for the proposals that stand in `fold`.
     ///   - floor: No epoch up to this one is given again: an earlier run may have, without a trace.
     init(_ fold: GovernanceFold, statements: [UInt64: WireSignedCommand], floor: Epoch, lease: Span, at now: Instant) {
+        let reading = PolicyReading()
+        self.reading = reading
+        compare = .remembering(.anyWorld(reading: { reading.document($0) }))
         governance = fold.governance
         planned = fold.governance
         known = fold.known

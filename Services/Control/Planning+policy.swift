@@ -8,9 +8,12 @@ extension Planning {
         guard document.count <= Limits.policyBytesMax else {
             throw Refused(.tooLarge, "a policy document has at most \(Limits.policyBytesMax) bytes in its canonical form, not \(document.count)")
         }
-        let read: PolicyDocument
-        do throws(Mistakes) { read = try PolicyReader().read(canonical: document) } catch {
-            throw Refused(.invalid, "this is no policy document in its canonical form ('sluice policy check' shows its mistakes): \(error.all.first.map { "\($0.fault)" } ?? "it cannot be read")")
+        guard let read = reading.document(document) else {
+            // Once more, for its mistakes.
+            do throws(Mistakes) { _ = try PolicyReader().read(canonical: document) } catch {
+                throw Refused(.invalid, "this is no policy document in its canonical form ('sluice policy check' shows its mistakes): \(error.all.first.map { "\($0.fault)" } ?? "it cannot be read")")
+            }
+            throw Refused(.invalid, "this is no policy document in its canonical form")
         }
         guard over == Set(over).sorted() else { throw Refused(.invalid, "the classes whose audience may be larger stand in order, each once") }
         if let unknown = over.first(where: { name in read.classes.first { $0.name == name }?.audienceMax == nil }) {

@@ -16,7 +16,7 @@ extension PolicyComparison {
             let new: [UInt8]?
         }
 
-        /// Of documents that have 256 KiB at most, twice.
+        /// Of documents that have 1 MiB at most, twice.
         private static let answersMax = 8
         private let answers = Mutex<[(key: Key, answer: Answer)]>([])
 

@@ -53,7 +53,7 @@ struct Partition: Sendable {
     /// How many people are in each.
     private(set) var sizes: [Int]
 
-    init(people: Int, by sets: some Sequence<Bits>) {
+    init(people: Int, by sets: some Sequence<Bits>, within work: Work) {
         block = Array(repeating: 0, count: people)
         sizes = people > 0 ? [people] : []
         // Of each block, for the set that is looked at: how many members, and where they go. Nothing between two sets.
@@ -61,6 +61,7 @@ struct Partition: Sendable {
         var successors = Array(repeating: -1, count: sizes.count)
         for set in sets {
             let members = set.numbers
+            guard work.take(set.words.count + 4 * members.count) else { return }
             var touched: [Int] = []
             for member in members {
                 if hits[block[member]] == 0 { touched.append(block[member]) }

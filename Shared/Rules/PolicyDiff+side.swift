@@ -8,6 +8,7 @@ extension PolicyDiff {
         let purposes: [String: PolicyDocument.Purpose]
         private var grants: [Holding] = []
         private var rules: [(rule: PolicyDocument.CaptureRule, people: Bits)] = []
+        private let work: Work
 
         /// A grant that is in force, with who holds it and whose data it covers.
         private struct Holding {
@@ -19,11 +20,12 @@ extension PolicyDiff {
             func isWithin(_ other: Holding) -> Bool { grant.isWithinTerms(of: other.grant) }
         }
 
-        init(_ document: PolicyDocument, _ population: Population, _ now: WallTime) {
+        init(_ document: PolicyDocument, _ population: Population, _ now: WallTime, _ work: Work) {
             self.document = document
+            self.work = work
             classes = Dictionary(document.classes.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             purposes = Dictionary(document.purposes.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-            var sets = Population.Sets(population, document)
+            var sets = Population.Sets(population, document, within: work)
             for grant in document.grants where grant.isLive(at: now) {
                 grants.append(Holding(grant: grant, readers: sets.role(grant.role), subjects: sets.group(grant.subjects)))
             }
@@ -37,7 +39,9 @@ extension PolicyDiff {
         mutating func compress(_ readers: Partition, _ subjects: Partition) {
             var (knownReaders, knownSubjects): ([Bits: Bits], [Bits: Bits]) = ([:], [:])
             func blocks(_ set: Bits, _ partition: Partition, _ known: inout [Bits: Bits]) -> Bits {
+                guard work.take(2 * set.words.count + 10) else { return set }
                 if let known = known[set] { return known }
+                guard work.take(partition.count / 64 + 2 * set.count) else { return set }
                 let blocks = partition.blocks(of: set)
                 known[set] = blocks
                 return blocks
@@ -48,12 +52,16 @@ extension PolicyDiff {
             }
             for index in rules.indices { rules[index].people = blocks(rules[index].people, subjects, &knownSubjects) }
             readerBlocks = readers.count
+            words = (readers.count + subjects.count) / 64 + 2
         }
         private var readerBlocks = 0
+        /// Of a set of readers and one of subjects.
+        private var words = 0
 
         /// Who may read some of it, for whatever purpose.
         func audience(_ name: String) -> Bits {
             var all = Bits(count: readerBlocks)
+            guard work.take(grants.count * (10 + words)) else { return all }
             for holding in grants where holding.grant.classes.contains(name) && !holding.subjects.isEmpty { all.formUnion(holding.readers) }
             return all
         }
@@ -66,6 +74,7 @@ extension PolicyDiff {
         /// What this side allows on a class and the other does not on one that may be the same: grant by grant, without what another grant covers.
         func access(_ name: String, beyond other: Side, on otherName: String) -> [Access] {
             var found: [Access] = []
+            guard work.take(10 * (grants.count + other.grants.count)) else { return found }
             let others = Dictionary(grouping: other.grants.filter { $0.grant.classes.contains(otherName) }, by: \.grant.purpose)
             for mine in grants where mine.grant.classes.contains(name) && !mine.readers.isEmpty && !mine.subjects.isEmpty {
                 found += access(mine, name, others[mine.grant.purpose] ?? [])
@@ -77,6 +86,7 @@ extension PolicyDiff {
             var left = mine.readers
             var covers: [Cover] = []
             for one in all {
+                guard work.take(20 + 3 * words) else { return [] }
                 let isWhole = mine.isWithin(one)
                 // Whoever holds one that covers all of it gains nothing.
                 if isWhole, mine.subjects.isSubset(of: one.subjects) {
@@ -86,7 +96,7 @@ extension PolicyDiff {
                     covers.append(Cover(readers: one.readers, subjects: one.subjects, isWhole: isWhole))
                 }
             }
-            var split = Splitting(covers: covers, readerBlocks: readerBlocks)
+            var split = Splitting(covers: covers, readerBlocks: readerBlocks, words: words, work: work)
             split.run(left.numbers, lacking: mine.subjects, wanting: mine.subjects)
             return split.found.map { key, readers in
                 Access(grant: mine.grant.name, role: mine.grant.role, purpose: mine.grant.purpose, dataClass: name, isWhole: key.isWhole, readers: readers, subjects: key.subjects)
@@ -109,11 +119,15 @@ extension PolicyDiff {
 
             let covers: [Cover]
             let readerBlocks: Int
+            let words: Int
+            let work: Work
             var found: [Key: Bits] = [:]
 
-            init(covers: [Cover], readerBlocks: Int) {
+            init(covers: [Cover], readerBlocks: Int, words: Int, work: Work) {
                 self.covers = covers
                 self.readerBlocks = readerBlocks
+                self.words = words
+                self.work = work
             }
 
             private struct Part {
@@ -130,6 +144,7 @@ extension PolicyDiff {
                 while var part = parts.popLast() {
                     while part.next < covers.count {
                         let cover = covers[part.next]
+                        guard work.take(20 + 2 * part.readers.count + 2 * words) else { return }
                         part.next += 1
                         let held = part.readers.filter { cover.readers.contains($0) }
                         guard !held.isEmpty else { continue }
@@ -151,7 +166,7 @@ extension PolicyDiff {
             }
 
             private mutating func note(_ readers: [Int], _ subjects: Bits, isWhole: Bool) {
-                guard !subjects.isEmpty, !readers.isEmpty else { return }
+                guard !subjects.isEmpty, !readers.isEmpty, work.take(20 + readers.count + 4 * words) else { return }
                 let key = Key(subjects: subjects, isWhole: isWhole)
                 // One look-up for all: the key is as long as the company.
                 var all = found.removeValue(forKey: key) ?? Bits(count: readerBlocks)
@@ -162,15 +177,38 @@ extension PolicyDiff {
 
         // MARK: Capture
 
-        /// For each block of subjects, what is left of such an event, of those who have what a purpose asks for.
-        func capture(_ shape: EventShape, _ name: String?, _ subjects: Partition) -> [Minimisation] {
+        struct Captured {
+            /// For each block of subjects.
+            let left: [Minimisation]
+            /// How much there is to compare.
+            let weight: Int
+        }
+
+        /// What is left of such an event, of those who have what a purpose asks for.
+        func capture(_ shape: EventShape, _ name: String?, _ subjects: Partition) -> Captured {
             var left = Array(repeating: Minimisation?.none, count: subjects.count)
+            func done() -> Captured {
+                let left = left.map { $0 ?? .drop }
+                return Captured(left: left, weight: left.reduce(0) { $0 + $1.weight })
+            }
+            guard work.take(4 * subjects.count + 10 * rules.count + 10) else { return done() }
             if let name, classes[name]?.retention != nil, document.purposes.contains(where: { $0.classes.contains(name) }) {
                 for (rule, people) in rules where shape.isAmong(rule.kinds, rule.sources) && (rule.classes.isEmpty || rule.classes.contains(name)) {
-                    for block in people.numbers { left[block] = left[block]?.stricter(rule.minimisation) ?? rule.minimisation }
+                    let blocks = people.numbers
+                    guard work.take(people.words.count + 4 * blocks.count) else { return done() }
+                    for block in blocks {
+                        guard let before = left[block] else {
+                            left[block] = rule.minimisation
+                            continue
+                        }
+                        if case .redact = before, case .redact = rule.minimisation {
+                            guard work.take(10 * (before.weight + rule.minimisation.weight)) else { return done() }
+                        }
+                        left[block] = before.stricter(rule.minimisation)
+                    }
                 }
             }
-            return left.map { $0 ?? .drop }
+            return done()
         }
     }
 
@@ -182,55 +220,71 @@ extension PolicyDiff {
 
     /// Which classes the events of one shape can have before and after.
     struct Moves {
-        private let shape: EventShape
-        private let old: PolicyDocument
-        private let new: PolicyDocument
+        /// Of a document's rules on classes, each the same number as the one of the other document that looks at the same.
+        private struct Rule {
+            let number: Int
+            let rule: PolicyDocument.Assignment
+        }
 
-        init(_ shape: EventShape, from old: PolicyDocument, to new: PolicyDocument) {
-            self.shape = shape
-            self.old = old
-            self.new = new
+        private let old: [Rule]
+        private let new: [Rule]
+        private let oldRank: [String: Int]
+        private let newRank: [String: Int]
+        /// Of the classes that both have the order is the same.
+        private let isOrderKept: Bool
+
+        init(from old: PolicyDocument, to new: PolicyDocument) {
+            var numbers: [PolicyDocument.Assignment: Int] = [:]
+            func numbered(_ document: PolicyDocument) -> [Rule] {
+                document.assignments.map { rule in
+                    // A rule for several shapes is one for each.
+                    var bare = rule
+                    (bare.kinds, bare.sources) = ([], [])
+                    let number = numbers[bare] ?? numbers.count
+                    numbers[bare] = number
+                    return Rule(number: number, rule: rule)
+                }
+            }
+            func ranks(_ document: PolicyDocument) -> [String: Int] {
+                Dictionary(document.classes.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            }
+            (self.old, self.new) = (numbered(old), numbered(new))
+            let (oldRank, newRank) = (ranks(old), ranks(new))
+            (self.oldRank, self.newRank) = (oldRank, newRank)
+            isOrderKept = old.classes.map(\.name).filter { newRank[$0] != nil } == new.classes.map(\.name).filter { oldRank[$0] != nil }
         }
 
         /// What the rules can come to: of those that always match the highest, and each other one above it.
-        private func outcomes(_ rules: [PolicyDocument.Assignment], _ rank: [String: Int]) -> [String?] {
+        private static func outcomes(_ rules: some Sequence<PolicyDocument.Assignment>, _ rank: [String: Int]) -> [String?] {
             let base = rules.filter(\.isPlain).map(\.dataClass).max { rank[$0] ?? -1 < rank[$1] ?? -1 }
             let above = Set(rules.filter { !$0.isPlain }.map(\.dataClass)).filter { rank[$0] ?? -1 > base.flatMap { rank[$0] } ?? -1 }
             return [base] + above.sorted().map(Optional.some)
         }
 
         /// What stays, as far as it can, and what moves: no event makes a move that is not among them.
-        var all: (stays: [Move], moves: [Move]) {
-            func ranks(_ document: PolicyDocument) -> [String: Int] {
-                Dictionary(document.classes.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-            }
-            let (oldRank, newRank) = (ranks(old), ranks(new))
-            // A rule for several shapes is one for each.
-            func rules(_ document: PolicyDocument) -> Set<PolicyDocument.Assignment> {
-                Set(
-                    document.assignments.filter { shape.isAmong($0.kinds, $0.sources) }.map {
-                        var rule = $0
-                        (rule.kinds, rule.sources) = ([], [])
-                        return rule
-                    })
+        subscript(shape: EventShape) -> (stays: [Move], moves: [Move]) {
+            func rules(_ all: [Rule]) -> [Int: PolicyDocument.Assignment] {
+                Dictionary(all.filter { shape.isAmong($0.rule.kinds, $0.rule.sources) }.map { ($0.number, $0.rule) }, uniquingKeysWith: { first, _ in first })
             }
             let (before, after) = (rules(old), rules(new))
-            let shared = old.classes.map(\.name).filter { newRank[$0] != nil }
             // Where the order of classes changed, the same rules come to something else.
-            let common = shared == new.classes.map(\.name).filter { oldRank[$0] != nil } ? before.intersection(after) : []
-            let (removed, added) = (before.subtracting(common), after.subtracting(common))
+            let common = isOrderKept ? before.filter { after[$0.key] != nil } : [:]
+            let (removed, added) = (before.filter { common[$0.key] == nil }, after.filter { common[$0.key] == nil })
             func higher(_ left: String?, _ right: String?, _ rank: [String: Int]) -> String? {
                 (left.flatMap { rank[$0] } ?? -1) >= (right.flatMap { rank[$0] } ?? -1) ? left : right
             }
-            let olds = outcomes(Array(removed), oldRank)
-            let news = outcomes(Array(added), newRank)
             // A rule that is common is of a class that is in both.
-            let base = outcomes(Array(common), newRank)
-            var found: Set<Move> = []
+            let base = Moves.outcomes(common.values, newRank)
+            let (olds, news) = (Moves.outcomes(removed.values, oldRank), Moves.outcomes(added.values, newRank))
+            // By number: of thirty classes there are tens of thousands of ways to nine hundred moves.
+            let names = Array(Set(base + olds + news))
+            let places = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+            var found: Set<Int> = []
             for one in base {
-                for was in olds { for is_ in news { found.insert(Move(from: higher(one, was, oldRank), to: higher(one, is_, newRank))) } }
+                let tos = Set(news.compactMap { places[higher(one, $0, newRank)] })
+                for was in olds { if let from = places[higher(one, was, oldRank)] { for to in tos { found.insert(from * names.count + to) } } }
             }
-            let sorted = found.sorted { ($0.from ?? "", $0.to ?? "") < ($1.from ?? "", $1.to ?? "") }
+            let sorted = found.map { Move(from: names[$0 / names.count], to: names[$0 % names.count]) }.sorted { ($0.from ?? "", $0.to ?? "") < ($1.from ?? "", $1.to ?? "") }
             return (sorted.filter { $0.from == $0.to }, sorted.filter { $0.from != $0.to })
         }
     }

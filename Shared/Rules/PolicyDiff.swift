@@ -94,13 +94,15 @@ package struct PolicyDiff: Sendable {
         self.init(from: before, to: after, of: Population(directory, and: [before, after]), at: now)
     }
 
-    init(from before: PolicyDocument, to after: PolicyDocument, of population: Population, at now: WallTime) {
+    /// - Parameter work: Where it is used up, nothing of the difference is true.
+    init(from before: PolicyDocument, to after: PolicyDocument, of population: Population, at now: WallTime, within work: Work = .unbounded) {
         self.population = population
-        var (old, new) = (Side(before, population, now), Side(after, population, now))
-        readers = Partition(people: population.people.count, by: Set(old.readerSets + new.readerSets))
-        subjects = Partition(people: population.people.count, by: Set(old.subjectSets + new.subjectSets))
+        var (old, new) = (Side(before, population, now, work), Side(after, population, now, work))
+        readers = Partition(people: population.people.count, by: Set(old.readerSets + new.readerSets), within: work)
+        subjects = Partition(people: population.people.count, by: Set(old.subjectSets + new.subjectSets), within: work)
         old.compress(readers, subjects)
         new.compress(readers, subjects)
+        guard !work.isUsedUp else { return }
         let classes = after.classes.map(\.name) + before.classes.map(\.name).filter { old in !after.classes.contains { $0.name == old } }
 
         gains = classes.flatMap { new.access($0, beyond: old, on: $0) }
@@ -111,7 +113,7 @@ package struct PolicyDiff: Sendable {
                 one.isWhole ? .access(grant: one.grant, dataClass: one.dataClass, people: people) : .terms(grant: one.grant, dataClass: one.dataClass, people: people))
         }
         compareClasses(classes, old, new)
-        compareCapture(old, new)
+        compareCapture(old, new, work)
         comparePurposes(old, new)
         compareLeaks(before, after)
         widenings = PolicyDiff.once(widenings)
@@ -161,20 +163,27 @@ package struct PolicyDiff: Sendable {
         }
     }
 
-    private mutating func compareCapture(_ old: Side, _ new: Side) {
+    private mutating func compareCapture(_ old: Side, _ new: Side, _ work: Work) {
         var moved: Set<Move> = []
         var captured: Set<String> = []
+        let all = Moves(from: old.document, to: new.document)
         for shape in EventShape.allCases {
-            let (stays, moves) = Moves(shape, from: old.document, to: new.document).all
+            let (stays, moves) = all[shape]
+            // Of each class once, however many moves it has.
+            var (olds, news): ([String?: Side.Captured], [String?: Side.Captured]) = ([:], [:])
             for move in stays + moves {
-                let after = new.capture(shape, move.to, subjects)
-                for change in changes(shape, move, from: old.capture(shape, move.from, subjects), to: after) {
+                let was = olds[move.from] ?? old.capture(shape, move.from, subjects)
+                let after = news[move.to] ?? new.capture(shape, move.to, subjects)
+                (olds[move.from], news[move.to]) = (was, after)
+                guard work.take(20 * (was.weight + after.weight)) else { return }
+                for change in changes(shape, move, from: was.left, to: after.left) {
+                    guard work.take(10 * captures.count + 10) else { return }
                     let same = captures.firstIndex {
                         ($0.classBefore, $0.classAfter, $0.before, $0.after, $0.subjects) == (change.classBefore, change.classAfter, change.before, change.after, change.subjects)
                     }
                     if let same { captures[same].shapes.append(shape) } else { captures.append(change) }
                 }
-                if let to = move.to, after.contains(where: { $0 != .drop }) { captured.insert(to) }
+                if let to = move.to, after.left.contains(where: { $0 != .drop }) { captured.insert(to) }
                 if move.from != move.to { moved.insert(move) }
             }
         }
@@ -189,6 +198,7 @@ package struct PolicyDiff: Sendable {
         for move in stays + moves.map({ Move(from: $0.from, to: $0.to) }) {
             guard let from = move.from, let to = move.to, captured.contains(to) else { continue }
             let (was, is_) = (old.document.purposes.filter { $0.classes.contains(from) }, new.document.purposes.filter { $0.classes.contains(to) })
+            guard work.take(10 * (old.document.purposes.count + new.document.purposes.count) + was.count * is_.count) else { return }
             let isWithin = is_.allSatisfy { purpose in was.contains { $0.basis.asks == .none || ($0.name == purpose.name && $0.basis.asks <= purpose.basis.asks) } }
             if !isWithin { widenings.append(.records(dataClass: to)) }
         }
@@ -200,8 +210,10 @@ package struct PolicyDiff: Sendable {
         for block in 0..<subjects.count where was[block] != is_[block] {
             found[[was[block], is_[block]], default: Bits(count: subjects.count)].insert(block)
         }
-        return found.map { .init(shapes: [shape], classBefore: move.from, classAfter: move.to, before: $0[0], after: $0[1], subjects: $1) }
-            .sorted { ($0.before.word, $0.after.word, $0.subjects.words.description) < ($1.before.word, $1.after.word, $1.subjects.words.description) }
+        return found.map { .init(shapes: [shape], classBefore: move.from, classAfter: move.to, before: $0[0], after: $0[1], subjects: $1) }.sorted { one, other in
+            let (mine, others) = ((one.before.word, one.after.word), (other.before.word, other.after.word))
+            return mine == others ? one.subjects.words.lexicographicallyPrecedes(other.subjects.words) : mine < others
+        }
     }
 
     private mutating func comparePurposes(_ old: Side, _ new: Side) {

@@ -226,6 +226,9 @@ package enum Minimisation: Hashable, Sendable {
         }
     }
 
+    /// How much there is to look at.
+    var weight: Int { if case .redact(let types?) = self { 1 + types.count } else { 1 } }
+
     /// The stricter of two; of two redactions, both.
     package func stricter(_ other: Minimisation) -> Minimisation {
         guard case .redact(let mine) = self, case .redact(let others) = other else { return rank <= other.rank ? self : other }

@@ -55,9 +55,10 @@ package struct Population: Sendable {
     /// All people that there may be in any company, as far as documents tell them apart: somebody in each place, whom none names; and of those whom they name one of
     /// each sort, in each place and in none. What nobody of these is in, nobody is.
     ///
-    /// - Returns: nil: they would be more than `peopleMax`.
-    init?(anyOf documents: [PolicyDocument], peopleMax: Int) {
+    /// - Returns: nil: they would be more than `peopleMax`, or it is too much work.
+    init?(anyOf documents: [PolicyDocument], peopleMax: Int, within work: Work) {
         var (siteSets, teamSets, nameSets): (Set<Set<String>>, Set<Set<String>>, Set<Set<String>>) = ([], [], [])
+        guard work.take(documents.reduce(100) { $0 + 250 * $1.nameCount }) else { return nil }
         for document in documents {
             let groups = document.grants.map(\.subjects) + document.capture.map(\.people) + document.roles.compactMap(\.people)
             for match in groups.flatMap({ [$0.only, $0.except] }).compactMap({ $0 }) {
@@ -70,6 +71,8 @@ package struct Population: Sendable {
         let (sites, teams, names) = (Population.sorts(in: siteSets), Population.sorts(in: teamSets), Population.sorts(in: nameSets))
         let (count, overflow) = ((sites.count + 1) * (teams.count + 1)).multipliedReportingOverflow(by: names.count + 1)
         guard !overflow, count + names.count < peopleMax else { return nil }
+        // Each is somebody, and has a bit in the set of each site and team.
+        guard work.take(count * 10 + names.count * 10 + (sites.count + teams.count + 2) * (count / 64 + 10)) else { return nil }
         func another(than sorts: [[String]]) -> String {
             let all = Set(sorts.joined())
             return (0...).lazy.map { "another \($0)" }.first { !all.contains($0) } ?? ""
@@ -112,6 +115,9 @@ package struct Population: Sendable {
         for place in copies[id] ?? [] { bits.insert(place) }
     }
 
+    /// In how many places somebody of this id is among the people.
+    func count(of id: String) -> Int { copies[id]?.count ?? 1 }
+
     /// A directory for when there is none: one person of each site and team that the documents name, and of such as they do not. Nobody can
     /// be in another place, so what nobody of these gains, nobody gains who has no role by name.
     package static func standIns(for documents: [PolicyDocument]) -> [Person] {
@@ -130,11 +136,15 @@ package struct Population: Sendable {
     /// The sets of one document. What ``Group/contains(_:roles:)`` says of one person, this says of all at once.
     package struct Sets {
         let population: Population
+        private let work: Work
         private var roles: [String: Bits] = [:]
         private var groups: [Group: Bits] = [:]
 
-        package init(_ population: Population, _ document: PolicyDocument) {
+        package init(_ population: Population, _ document: PolicyDocument) { self.init(population, document, within: .unbounded) }
+
+        init(_ population: Population, _ document: PolicyDocument, within work: Work) {
             self.population = population
+            self.work = work
             roles[PolicyDocument.everyone] = population.listed
             let byName = Dictionary(document.roles.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             // Included before including, without recursion: a chain may be long.
@@ -150,8 +160,10 @@ package struct Population: Sendable {
                         waiting += missing
                         continue
                     }
+                    // Once for each role, however often it was come by: that depends on the order.
+                    guard work.take((1 + role.includes.count) * (60 + words)) else { return }
                     var bits = Bits(count: population.people.count)
-                    for member in role.members { population.insert(member, into: &bits) }
+                    insert(role.members, into: &bits)
                     if let people = role.people { bits.formUnion(group(people)) }
                     for included in role.includes { if let included = roles[included] { bits.formUnion(included) } }
                     roles[top] = bits
@@ -162,7 +174,17 @@ package struct Population: Sendable {
 
         package func role(_ name: String) -> Bits { roles[name] ?? Bits(count: population.people.count) }
 
+        private var words: Int { population.people.count / 64 + 1 }
+
+        private func insert(_ names: Set<String>, into bits: inout Bits) {
+            for name in names {
+                guard work.take(30 + population.count(of: name)) else { return }
+                population.insert(name, into: &bits)
+            }
+        }
+
         package mutating func group(_ group: Group) -> Bits {
+            guard work.take(20 + 40 * group.nameCount) else { return Bits(count: population.people.count) }
             if let known = groups[group] { return known }
             var bits = group.only.map { match($0) } ?? population.listed
             if let except = group.except { bits.subtract(match(except)) }
@@ -175,6 +197,7 @@ package struct Population: Sendable {
             func narrow(_ values: Set<String>, _ set: (String) -> Bits?) {
                 guard !values.isEmpty else { return }
                 var any = Bits(count: population.people.count)
+                guard work.take(values.count * (30 + words)) else { return }
                 for value in values { if let more = set(value) { any.formUnion(more) } }
                 if bits == nil { bits = any } else { bits?.formIntersection(any) }
             }
@@ -183,10 +206,22 @@ package struct Population: Sendable {
             narrow(match.roles) { roles[$0] }
             if !match.subjects.isEmpty {
                 var named = Bits(count: population.people.count)
-                for id in match.subjects { population.insert(id, into: &named) }
+                insert(match.subjects, into: &named)
                 if bits == nil { bits = named } else { bits?.formIntersection(named) }
             }
             return bits ?? Bits(count: population.people.count)
         }
     }
+}
+
+extension PolicyDocument {
+    /// Names in its groups and roles: how much there is to look at.
+    var nameCount: Int {
+        let groups = grants.map(\.subjects) + capture.map(\.people) + roles.compactMap(\.people)
+        return groups.reduce(0) { $0 + 1 + $1.nameCount } + roles.reduce(0) { $0 + 1 + $1.members.count + $1.includes.count }
+    }
+}
+
+extension Group {
+    var nameCount: Int { [only, except].reduce(0) { $0 + ($1.map { $0.sites.count + $0.teams.count + $0.subjects.count + $0.roles.count } ?? 0) } }
 }
