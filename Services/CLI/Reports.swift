@@ -82,10 +82,26 @@ struct StatusView {
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }
+        lines += again
         if service("policy").gauges["policy.document"] == 0 {
             lines.append(terminal.yellow("POLICY") + "  no document is in force: every registered reader may read every class   (sluice policy apply)")
         }
         if status.incidentsOpen > 0 { lines.append("CASES   \(status.incidentsOpen) incidents not closed   (sluice incidents)") }
+        return lines
+    }
+
+    /// What is stored, judged by a policy that came later.
+    private var again: [String] {
+        let gauges = service("policy").gauges
+        func count(_ name: String) -> String { Show.number(gauges["rescan.\(name)"] ?? 0) }
+        var lines: [String] = []
+        if gauges["rescan.running"] == 1 {
+            lines.append("AGAIN   what is stored is judged by the policy in force: \(count("segments")) of \(Show.number(gauges["vault.segments"] ?? 0)) segments so far, of \(count("changed")) less is left, \(count("events.gone")) events are gone")
+        }
+        if let held = gauges["rescan.held"], held > 0 { lines.append("AGAIN   what there is of \(Show.number(held)) people is judged again when the incidents end that hold it") }
+        if let unreadable = gauges["rescan.unreadable"], unreadable > 0 {
+            lines.append(terminal.yellow("AGAIN") + "   \(Show.number(unreadable)) segments could not be judged by the policy in force, and stay as they are")
+        }
         return lines
     }
 

@@ -230,6 +230,7 @@ final class Monitor {
         let unknown = VaultOptions.unknown(retention, to: policy.document)
         if !unknown.isEmpty { logger.error("--retention names \(unknown.joined(separator: ", ")), which the policy document in force does not have: nothing is deleted by it") }
         writer.take(.retain(Retention(policy.document, atMost: retention)))
+        rescan()
         logger.info("a policy document is in force\(text.index == 0 ? ", before it is recorded" : ": entry \(text.index)")")
     }
 
@@ -699,9 +700,9 @@ final class Monitor {
         writer.take(.erasures(Set(asked.subjects), peer.route))
     }
 
-    /// Everything that is stored is judged again by the policy document in force. For whoever applies one, once what comes in is judged by it, and at each start:
-    /// a walk that was interrupted goes on, and one that was finished is not done again.
-    func rescan() { if let rescanner = Rescanner(captureRules) { writer.take(.rescan(rescanner)) } }
+    /// Everything that is stored is judged again by the policy document in force, once what comes in is judged by it: when it comes into force, and at each start. A walk
+    /// that was interrupted goes on, and one that was finished is not done again.
+    private func rescan() { if let rescanner = Rescanner(captureRules) { writer.take(.rescan(rescanner)) } }
 
     private func noteDamage(_ why: String) {
         counters["vault.damaged", default: 0] += 1

@@ -37,10 +37,13 @@ final class RescanWalk {
         do { columns = try cutter.open(segment) } catch { throw SegmentUnreadable(row: 0, why: .changed) }
         guard let parts = try judge(segment, columns) else { return nil }
         if parts.count == 1, parts[segment.dataClass] == columns.events() { return nil }
-        return try parts.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }.map { dataClass, events in
-            var part = try cutter.pack(events, as: segment)
-            part.dataClass = dataClass
-            return part
-        }
+        // Where something shorter was replaced by its type's name it may be more than a segment holds: then it stays, and is counted.
+        do {
+            return try parts.filter { !$0.value.isEmpty }.sorted { $0.key < $1.key }.map { dataClass, events in
+                var part = try cutter.pack(events, as: segment)
+                part.dataClass = dataClass
+                return part
+            }
+        } catch is ColumnsError { throw SegmentUnreadable(row: 0, why: .changed) }
     }
 }

@@ -1,5 +1,6 @@
 """The policy document at work: on workstations before anything is written, and in policy again; by consent, or not at all."""
 
+import random
 import secrets
 import subprocess
 import time
@@ -174,3 +175,70 @@ def test_a_tighter_document_reaches_agents_and_status_shows_which_one_is_kept_to
     places = {(line["event"]["x"], line["event"]["y"]) for line in read(suite, "activity").lines if line["event"]["kind"] == "pointer"}
     assert places == {(0, 0)}
     assert agent.fresh["minimised"] > 0
+
+
+LOOSE = DOCUMENT.replace("{as: redact, kind: [key, text, window], for: everyone}", "{as: keep, kind: [key, text, window], for: everyone}")
+
+
+def words(source, count):
+    """Of a size that a step of the second look takes a few of."""
+    return " ".join("".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(2, 9))) for _ in range(count))
+
+
+def test_what_is_stored_becomes_less_when_one_operator_applies_a_stricter_document_and_a_kill_in_the_middle_only_delays_it(make_suite):
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    source = random.Random(seed)
+    suite = governed(make_suite, LOOSE)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    rounds = 12
+    for number in range(rounds):
+        agent.send(text(f"{words(source, 6_000)} {CARD} after-{number}", source="prompt"), text(f"never {CARD} of-{number}", source="prompt"))
+        agent.expect_drained()
+    stored = suite.vault("SELECT COUNT(*), SUM(count) FROM segment")
+    assert stored == [(rounds, 2 * rounds)]
+    assert sum(CARD in line["event"]["text"] for line in read(suite, "content").lines) == 2 * rounds, "the control: it is there"
+
+    # It ends in the middle of what it does as soon as it hears of the document.
+    suite.restart("policy", env={"SLUICE_FAULT": "rescan-after-commit:2"})
+    path = suite.folder / "stricter.yaml"
+    path.write_text(DOCUMENT)
+    outcome = suite.cli("policy", "apply", path, "--yes").out
+    assert "APPLIED" in outcome, f"one operator is enough: {outcome}"
+    wait_until(lambda: not suite.services["policy"].is_running, "policy ends where it was told to")
+    suite.start("policy")
+    wait_until(lambda: (g := suite.service_status("policy")["gauges"]).get("rescan.segments") == rounds and not g.get("rescan.running"), "the rest is judged as well")
+    gauges = suite.service_status("policy")["gauges"]
+    assert (gauges["rescan.changed"], gauges.get("rescan.unreadable", 0), gauges["vault.segments"]) == (rounds, 0, rounds), gauges
+    texts = [line["event"]["text"] for line in read(suite, "content").lines]
+    assert len(texts) == 2 * rounds and not any(CARD in one for one in texts)
+    assert sum(one.endswith(f" [card] after-{number}") for number in range(rounds) for one in texts) == rounds
+    assert suite.cli("ledger", "verify").code == 0
+    # The same once more is nothing to do, also at the next start.
+    suite.restart("policy")
+    wait_until(lambda: suite.service_status("policy")["gauges"].get("policy.document"), "it goes by the document")
+    assert suite.service_status("policy")["gauges"].get("rescan.segments", 0) == 0
+
+
+def test_status_shows_how_far_what_is_stored_was_judged_again_and_a_document_that_says_the_same_of_capture_has_nothing_judged(make_suite):
+    suite = governed(make_suite, LOOSE)
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    agent.send(text(f"x {CARD} y", source="prompt"))
+    agent.expect_drained()
+    judged = "judged again"
+    before = suite.log("policy").read_text().count(judged)
+    path = suite.folder / "others.yaml"
+    path.write_text(LOOSE.replace("members: [job]", "members: [nobody]"))
+    suite.approved("policy", "apply", path, "--yes")
+    entry = suite.status()["entries"]
+    wait_until(lambda: suite.service_status("policy")["entries"] >= entry, "policy goes by it")
+    assert suite.log("policy").read_text().count(judged) == before, "who may read is nothing to what is stored"
+    # Of whom an incident holds what there is, it waits, and status says so.
+    incident = suite.pause("--subject", "E1")["closure"]["incident"]
+    suite.approved("hold", "place", "E1", "--incident", incident)
+    path.write_text(DOCUMENT.replace("members: [job]", "members: [nobody]"))
+    assert "APPLIED" in suite.cli("policy", "apply", path, "--yes").out
+    wait_until(lambda: "AGAIN   what there is of 1 people is judged again when the incidents end" in suite.cli("status").out, "it waits for the incident")
+    assert suite.vault("SELECT COUNT(*) FROM rescan_held") == [(1,)]
+    suite.cli("hold", "lift", "--all", "--incident", incident)
+    wait_until(lambda: "AGAIN" not in suite.cli("status").out and suite.log("policy").read_text().count(judged) > before + 1, "then it goes on")
