@@ -507,7 +507,14 @@ final class Authority {
     var withdrawn: WireNarrow? {
         guard !undurable.isEmpty else { return nil }
         var body = WireNarrow()
-        for entry in undurable {
+        // Of documents the newest that fit: each takes away from the one before it, and all of them would be more than a message.
+        var room = Limits.entryBytesMax / 2
+        let told = undurable.reversed().filter { entry in
+            guard case .policyApplied(let document, _) = entry.deed else { return true }
+            room -= document.count
+            return room >= 0
+        }
+        for entry in told.reversed() {
             switch entry.deed {
             case .removed(let ordinals): body.removed += ordinals
             case .operatorsChanged(let removed, _): body.removedOperators += removed

@@ -37,7 +37,7 @@ package struct Statement: Hashable, Sendable {
     package let author: String
     package let body: [UInt8]
 
-    package static let bytesMax = 1024 * 1024
+    package static let bytesMax = 1024 * 1024 + 128 * 1024
     static let nameBytesMax = 200
     /// The year 2262: later moments do not fit `WallTime`.
     static let millisecondsMax: UInt64 = 9_223_372_036_854

@@ -33,8 +33,8 @@ package enum Limits {
     /// CURVE adds as much to a frame.
     package static let curveBytes = 33
 
-    /// What an agent is given of a policy document, before compression: a thousand rules of some names each are half of it.
-    package static let rulesBytesMax = 1024 * 1024
+    /// What an agent is given of a policy document, before compression: the document without roles and grants, in which each class and each rule may have some words more.
+    package static let rulesBytesMax = 2 * policyBytesMax
 
     /// Batches that an agent may have unanswered in a stream.
     package static let window = 8
@@ -51,7 +51,7 @@ package enum Limits {
     package static let commitBatchesMax = 512
 
     /// An entry of control's ledger. What is larger may not fit into a frame with what goes along, would be sent again and again, and no follower
-    /// would ever come past it. No command makes one: a statement has 1 MiB. The certificate of a pause of everybody may, so that what
+    /// would ever come past it. No command makes one: a statement has little more than a policy document. The certificate of a pause of everybody may, so that what
     /// is bounded is who is registered: a pause is refused to nobody.
     package static let entryBytesMax = bodyBytesMax / 2
     /// Of that, what the agents of a certificate may take: the rest is its closure, a thousand names, and what is unconfirmed.
@@ -65,8 +65,8 @@ package enum Limits {
     package static let reasonBytesMax = 2_000
     package static let nameBytesMax = 200
     package static let selectorValuesMax = 1_000
-    /// A policy document in its canonical form. A statement has 1 MiB; and every workstation reads the document, at each change.
-    package static let policyBytesMax = 256 * 1024
+    /// A policy document in its canonical form: a thousand grants are a third of it. Control reads it, and compares it with the one before, on the thread that pauses.
+    package static let policyBytesMax = 1024 * 1024
     /// People whom one command names: at their longest names four fifths of a statement.
     package static let subjectsPerCommandMax = 4_000
     /// Entries of the directory in a message: each is a few hundred bytes, and a commit holds the writer up for as long.
@@ -99,7 +99,9 @@ package enum Limits {
         precondition(lineBytesMax < columnsBytesMax)
         precondition(reviewedBytesMax > columnsBytesMax, "policy looks into whatever an agent may send")
         precondition(commitBatchesMax <= pendingMax)
-        precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of 1 MiB")
+        precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of more than 1 MiB")
+        precondition(4 * policyBytesMax < entryBytesMax, "an entry may hold a document that was signed and the document itself")
+        precondition(rulesBytesMax < payloadBytesMax, "the rules of an agent fit into a message, whatever they compress to")
         precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")
     }
 }

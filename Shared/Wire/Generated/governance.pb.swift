@@ -911,7 +911,7 @@ package nonisolated struct WirePolicyApplied: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// The canonical form: JSON. 256 KiB at most.
+  /// The canonical form: JSON. 1 MiB at most.
   package var document: Data = Data()
 
   /// Classes whose audience may go over the limit that the document itself sets.
