@@ -750,7 +750,7 @@ final class Monitor {
         }) else { return refuse(.invalid, "each person has a subject, and no value of more than \(Limits.nameBytesMax) bytes") }
         guard follower.isHeld(at: Clock.now()) else { return refuse(.leaseEnded, "policy's own lease has ended: who commands is not known") }
         guard !isFull else { return refuse(.storeFull, "the directory cannot be written: the vault's disk is full") }
-        writer.take(.directory(DirectoryJob(id: body.id, route: peer.route, people: body.people.map(\.value), removed: body.removed)))
+        writer.take(.directory(DirectoryJob(id: body.id, route: peer.route, author: peer.user.name, people: body.people.map(\.value), removed: body.removed)))
     }
 
     // MARK: News from the threads

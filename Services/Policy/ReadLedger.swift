@@ -116,7 +116,7 @@ struct ReadLedger: Sendable {
                 case .ended(let read):
                     let given = Dictionary(read.given.map { ($0.grant, Int64(clamping: $0.events)) }) { $0 + $1 }
                     tally.ended(read.release, by: read.reader, given: given, at: WallTime(microseconds: wire.atUs))
-                case .denied, nil: continue
+                case .denied, .moved, nil: continue
                 }
             }
         }
@@ -186,6 +186,13 @@ struct ReadLedger: Sendable {
         denied.count = read.count
         denied.sinceUs = read.since.microseconds
         try append(.denied(denied), at: at, in: transaction)
+    }
+
+    func moved(_ places: [WireDirectoryPlace], by author: String, at: WallTime, in transaction: any VaultTransaction) throws {
+        var moved = WireDirectoryMoved()
+        moved.author = author
+        moved.places = places
+        try append(.moved(moved), at: at, in: transaction)
     }
 
     func ended(_ end: ReleaseEnd, at: WallTime, in transaction: any VaultTransaction) throws {

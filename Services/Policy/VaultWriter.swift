@@ -532,7 +532,15 @@ final class VaultWriter: Sendable {
                 return nil
             }
             do {
-                guard try job.step(vault) else { return .directory(job) }
+                let author = job.author
+                let isDone = try job.step(vault) { places in
+                    try vault.transaction { transaction in
+                        try reads.moved(places, by: author, at: Clock.wall(), in: transaction)
+                        return true
+                    }
+                    news.post(.grew(try reads.size()))
+                }
+                guard isDone else { return .directory(job) }
                 news.post(.directory(job))
             } catch where vault.isDamage(error) {
                 news.post(.damaged(vault.words(error)))

@@ -1,3 +1,4 @@
+package import Foundation
 package import Gate
 
 /// What became of the wish that nothing be held on a person any more.
@@ -51,6 +52,8 @@ package struct DirectoryEntry: Hashable, Sendable, Codable {
     package var site: String
     /// BCP 47, for notices in words that they can use.
     package var locale: String
+    /// Where they were said to be, and since when; the newest last. Whoever asks who might have read what looks here, and finds that it is so in the ledger of reads.
+    package var places: [DirectoryPlace]?
 
     package init(subject: String, name: String = "", mail: String = "", team: String = "", site: String = "", locale: String = "") {
         self.subject = subject
@@ -60,4 +63,24 @@ package struct DirectoryEntry: Hashable, Sendable, Codable {
         self.site = site
         self.locale = locale
     }
+}
+
+/// Where the directory said that somebody is.
+package struct DirectoryPlace: Hashable, Sendable, Codable {
+    package var at: Int64
+    package var site: String
+    package var team: String
+    /// 16 bytes: with it, and not without it, the ledger's hash says where. It goes with the entry.
+    package var salt: Data
+
+    /// As many as somebody has in a working life; of more the newest.
+    package static let max = 64
+
+    /// - Parameter at: Microseconds.
+    package init(at: Int64, site: String, team: String, salt: Data) {
+        (self.at, self.site, self.team, self.salt) = (at, site, team, salt)
+    }
+
+    /// What is hashed.
+    package var bytes: Data { salt + Data(site.utf8) + [0] + Data(team.utf8) }
 }

@@ -74,7 +74,7 @@ import Wire
         scene.vault.watch { [unowned vault = scene.vault] call in
             if call.hasPrefix("remove"), vault.calls.count(where: { $0 == call }) == 2 { writer.take(.write(late)) }
         }
-        scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), people: [], removed: people.map(\.subject))))
+        scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), author: "ops-1", people: [], removed: people.map(\.subject))))
         scene.writer.start()
         let done = try scene.until { if case .directory = $0 { true } else { false } }
         guard case .directory(let job) = done else { return }
@@ -92,7 +92,7 @@ import Wire
             try vault.hold(4, ["E1"])
         })
         scene.writer.start()
-        func remove() { scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), people: [], removed: ["E2", "E1"]))) }
+        func remove() { scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), author: "ops-1", people: [], removed: ["E2", "E1"]))) }
         remove()
         let refused = try scene.until { if case .directoryRefused = $0 { true } else { false } }
         guard case .directoryRefused(_, let refusal, let text) = refused else { return }
@@ -117,7 +117,7 @@ import Wire
         try scene.until { if case .erasing(let erasure) = $0 { erasure.state == .done } else { false } }
         scene.writer.take(.readmit("E1", at: november))
         scene.writer.take(.lift(incident: 4, ["E1"]))
-        scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), people: [DirectoryEntry(subject: "E1")], removed: [])))
+        scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), author: "ops-1", people: [DirectoryEntry(subject: "E1")], removed: [])))
         try scene.until { if case .directory = $0 { true } else { false } }
         #expect(scene.vault.calls.filter { $0 != "eraseNext" } == ["erase", "erase", "erase", "hold", "readmit", "lift", "put 1"])
         #expect(scene.places { if case .full = $0 { true } else { false } }.count == 2, "full, and not any more")

@@ -61,6 +61,10 @@ enum EntryWords {
             let who = read.subjects.isEmpty && read.teams.isEmpty ? "everyone" : list(read.subjects + read.teams.map { "team \($0)" })
             return Terminal.safe(
                 "\(time)   \(read.reader)   is denied \(list(read.classes)) of \(who), for \(read.purpose): \(read.why)\(read.count > 1 ? ", and \(read.count - 1) more since \(Show.time(microseconds: read.sinceUs))" : "")   \"\(read.justification)\"")
+        case .moved(let moved):
+            let gone = moved.places.count { $0.place.isEmpty }
+            return Terminal.safe(
+                "\(time)   \(moved.author)   says in the directory where \(list(moved.places.filter { !$0.place.isEmpty }.map(\.subject))) are\(gone == 0 ? "" : ", and takes out \(list(moved.places.filter(\.place.isEmpty).map(\.subject)))")")
         case nil: return "\(time)   unknown to this version"
         }
     }

@@ -182,7 +182,7 @@ private struct ReadsReader: EntryReader {
             open.insert(opened.release)
         case .ended(let ended):
             if open.remove(ended.release) == nil, !hasGaps { fault = (number, "entry \(number) ends release \(ended.release), which no entry opened") }
-        case .denied: break
+        case .denied, .moved: break
         case nil: fault = (number, "entry \(number) is of a kind that this version does not know")
         }
     }

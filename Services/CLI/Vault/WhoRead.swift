@@ -163,7 +163,7 @@ struct ReadsOfPerson {
                         DeniedOfPerson(
                             entry: start + UInt64(offset) + 1, atUs: wire.atUs, sinceUs: read.sinceUs, reader: read.reader, purpose: read.purpose,
                             justification: read.justification, classes: read.classes, asked: asked, denied: read.why, count: read.count))
-                case nil: continue
+                case .moved, nil: continue
                 }
             }
         }
