@@ -69,7 +69,7 @@ struct ReadsRecord {
                     releases[place].ended = WallTime(microseconds: wire.atUs)
                     releases[place].events = Int64(clamping: read.events)
                     releases[place].cutOff = read.code == 0 ? "" : Refusal(rawValue: read.code)?.word ?? "\(read.code)"
-                case .denied, nil: continue
+                case .denied, .moved, nil: continue
                 }
             }
         }

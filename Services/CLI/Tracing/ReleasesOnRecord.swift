@@ -51,7 +51,7 @@ struct ReleasesOnRecord {
                 case .ended(let read):
                     releases[read.release]?.events = read.events
                     releases[read.release]?.canaries = read.canaries
-                case .denied, nil: continue
+                case .denied, .moved, nil: continue
                 }
             }
         }
