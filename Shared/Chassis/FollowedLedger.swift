@@ -146,9 +146,11 @@ package struct FollowedLedger: Sendable {
         awaited = nil
         do throws(FoldFault) { try fold.compare(checkpoint) } catch { throw .otherHistory(error) }
         if case let index = fold.governance.ownKeysIndex, index > 0 {
-            if counting.index != index { counting = (index, fold.governance.ledgerKeys.verifiers(trust.origin)) }
+            let isNew = counting.index != index
+            if isNew { counting = (index, fold.governance.ledgerKeys.verifiers(trust.origin)) }
             guard counting.keys.contains(where: { signers.contains($0) }) else { throw .retiredKey(trust.origin) }
-            if trust.index != index || trust.keys != counting.keys { trust.follow(fold.governance) }
+            // The ledger knows of more that were retired than proofs have told.
+            if isNew || trust.index != index || trust.keys != counting.keys { trust.follow(fold.governance) }
         }
         confirmed = (note, checkpoint)
     }

@@ -197,6 +197,12 @@ import Wire
         for proof in proofs { #expect(try followed.take(key: proof)) }
         try follow(ledger, by: [2], &followed)
         #expect(followed.trust.keys == [keys[2].verifier] && followed.next?.checkpoint.size == ledger.index)
+        // Who begins with the present key learns from the ledger of all that were retired, and not of the last alone.
+        var late = FollowedLedger(trust: trust(2))
+        for proof in proofs { _ = try? late.take(key: proof) }
+        #expect(late.trust.retired == [keys[1].verifier] && late.trust.index == ledger.index)
+        try follow(ledger, by: [2], &late)
+        #expect(late.trust.retired == [keys[0].verifier, keys[1].verifier])
         // Whoever has the first key, and shows all of the ledger, is told by the ledger itself.
         var naive = FollowedLedger(trust: trust())
         #expect(throws: NotFollowed.retiredKey(keys[0].verifier.name)) { try follow(ledger, by: [0], &naive) }
