@@ -20,7 +20,9 @@ package struct CanaryMaker: Sendable {
     }
 
     /// One of so many events of a chunk that has canaries. Then most chunks of a large release have none, and need not be opened.
-    static let density = 32
+    static let density = 32.0
+    /// The same of canaries that are a reader's: they are few, and a small release is to have some.
+    static let densityOfReaders = 128.0
     /// From this rate on all chunks have their part: a release is small, and chance is not to decide how many it gets.
     static let even = 0.01
 
@@ -28,13 +30,15 @@ package struct CanaryMaker: Sendable {
     private let codes: MarkCodes
     private let draws: KeyedHash
     private let rate: Double
+    private let density: Double
 
     /// - Parameter rate: Canaries for each event.
     package init(_ key: CanaryKey, for marked: Marked, rate: Double) {
         hash = MarkHash(key)
         codes = MarkCodes(key, of: marked)
         draws = KeyedHash(key.bytes("draws", marked.bytes, count: 16))
-        self.rate = min(rate, 1.0 / Double(CanaryMaker.density))
+        if case .reader = marked { density = CanaryMaker.densityOfReaders } else { density = CanaryMaker.density }
+        self.rate = min(rate, 1 / density)
     }
 
     private func draw(_ place: Place, _ purpose: UInt64) -> Draw {
@@ -44,8 +48,8 @@ package struct CanaryMaker: Sendable {
     /// How many canaries a chunk of so many events is to have; mostly none.
     package func share(of count: Int, at place: Place) -> Int {
         var draw = draw(place, 0)
-        if rate < CanaryMaker.even, draw.unit() >= rate * Double(CanaryMaker.density) { return 0 }
-        let share = Double(count) * (rate < CanaryMaker.even ? 1 / Double(CanaryMaker.density) : rate)
+        if rate < CanaryMaker.even, draw.unit() >= rate * density { return 0 }
+        let share = Double(count) * (rate < CanaryMaker.even ? 1 / density : rate)
         return Int(share) + (draw.unit() < share - share.rounded(.down) ? 1 : 0)
     }
 
