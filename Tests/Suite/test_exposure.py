@@ -24,12 +24,16 @@ def document(members):
     }
 
 
+def put_in_force(suite, made):
+    path = suite.folder / "policy.json"
+    path.write_text(json.dumps(made))
+    suite.approved("policy", "apply", path, "--yes")
+
+
 def apply(suite, members):
     """The entry that applied it."""
-    path = suite.folder / "policy.json"
-    path.write_text(json.dumps(document(members)))
     before = int(suite.service_status("policy")["gauges"].get("policy.document", 0))
-    suite.approved("policy", "apply", path, "--yes")
+    put_in_force(suite, document(members))
     wait_until(lambda: int(suite.service_status("policy")["gauges"].get("policy.document", 0)) != before, "policy goes by the document")
     return int(suite.service_status("policy")["gauges"]["policy.document"])
 
@@ -146,3 +150,45 @@ def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap
     assert "reads-unknown" in {line["gap"] for line in kind(lines, "gap")} and kind(lines, "release") == []
     out = leaked.cli("exposure", leaked.incident).out
     assert "who did read is not known" in out and "no indication" not in out
+
+
+def test_what_is_found_by_itself_is_told_of_everybody_who_could_and_of_the_one_who_did(make_suite):
+    """Two let everybody read reviews by mistake; a clerk does; policy's own probe finds it and everything stops."""
+    suite = make_suite()
+    staff = [f"E{number}" for number in range(1, 21)]
+    people = suite.folder / "people.csv"
+    people.write_text("subject,name,team,site\n" + "".join(f"{one},Somebody,search,berlin\n" for one in staff))
+    suite.cli("directory", "import", people)
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    agent.send(*(text("she does well", "review") for _ in range(5)))
+    wait_until(lambda: suite.vault_count() == 5, "they are stored")
+    assert agent.end_input() == 0
+    suite.approved("register", "partner", "--reader")
+    suite.approved("register", "clerk", "--reader", "--subject", "E3")
+    limited = document(["partner"])
+    limited["classes"][1]["audience"] = 3
+    limited["leaks"] = [{"detector": "outsider", "close": "both", "of": "everything"}]
+    put_in_force(suite, limited)
+    wait_until(lambda: read(suite, "partner", check=False).code == 0, "few may read")
+    assert read(suite, "clerk", check=False).code == 77
+    everybody = {**limited["access"][0], "name": "wiki-export", "role": "everyone"}
+    # Before the probe comes by, or not at all: what left is what the ledger says.
+    put_in_force(suite, {**limited, "access": [*limited["access"], everybody]})
+    left = 0
+    while not suite.cli("closures", "--json").json.get("closures"):
+        left += len(read(suite, "clerk", check=False).lines)
+    suite.incident = 1
+    wait_until(lambda: suite.cli("incident", "show", 1, "--json").json["state"] == "contained", "its certificate is complete")
+    wide = int(suite.service_status("policy")["gauges"]["policy.document"])
+    lines = exposure(suite, "--people", people)
+    (head,) = kind(lines, "exposure")
+    # Everybody of the directory, and the partner, who is a job; of these two have a key. The operators have one, and no grant.
+    assert (head["could_people"], head["could_keys"]) == (len(staff) + 1, 2), head
+    assert (head["exposed_subjects"], head["exposed_events"]) == (1, 5)
+    assert head["did_events"] == [left, left] and head["did_readers"] == (1 if left else 0), head
+    assert {(window["grant"], tuple(window["policies"])) for could in kind(lines, "could") for window in could["windows"]} == {("cycle", (wide, wide)), ("wiki-export", (wide, wide))}
+    assert head["probes"] and {release["reader"] for release in kind(lines, "release")} <= {"clerk"}
+    # Without the directory nobody is counted by where they are, and that is said.
+    without = exposure(suite)
+    assert kind(without, "exposure")[0]["could_people"] == 1 and "directory-unknown" in {line["gap"] for line in kind(without, "gap")}
+    assert left % 5 == 0
