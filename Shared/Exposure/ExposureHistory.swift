@@ -50,11 +50,11 @@ package struct ExposureHistory: Sendable {
     /// A key as long as it counted. Registered anew under its name it is another one.
     package struct ReaderKey: Hashable, Sendable {
         package var name: String
-        /// Who of the directory has it; empty: nobody, it is a job's.
-        package var person: String
+        /// Whose it is, and where two operators have said that they are: the directory gives no reader a role. Nil: a job's.
+        package var person: Person?
         package var period: Period
 
-        package init(_ name: String, person: String = "", _ period: Period) {
+        package init(_ name: String, person: Person? = nil, _ period: Period) {
             self.name = name
             self.person = person
             self.period = period

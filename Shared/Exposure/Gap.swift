@@ -10,7 +10,7 @@ package enum Gap: Hashable, Sendable {
     case reads(why: String)
     /// The same of control's.
     case governance(why: String)
-    /// Nothing says who was where, in which team: roles and grants by place are not known.
+    /// Nothing says who was where, in which team: whoever had a right by place and no key is not counted, and who moved counts as where they had been.
     case directoryUnknown
     /// Only where people are now is known, or since then.
     case directoryBefore(WallTime)

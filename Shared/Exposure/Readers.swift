@@ -49,21 +49,13 @@ struct Readers {
     /// - Parameter scope: Its readers alone, if it names any; and then nobody without a key.
     init(_ history: ExposureHistory, _ timeline: PolicyTimeline, _ whereabouts: Whereabouts, in asked: Period, _ scope: Selector, _ atoms: inout Atoms) {
         self.asked = asked
-        let all = history.keys.sorted { ($0.name, $0.person, $0.period.from) < ($1.name, $1.person, $1.period.from) }
+        let all = history.keys.sorted { ($0.name, $0.person?.id ?? "", $0.period.from) < ($1.name, $1.person?.id ?? "", $1.period.from) }
         for key in all where scope.readers.isEmpty || scope.readers.contains(key.name) {
             guard let period = key.period.overlap(asked) else { continue }
-            if keys.last.map({ ($0.name, $0.person) != (key.name, key.person) }) ?? true { keys.append((key.name, key.person)) }
-            let identity = identity(of: key.person.isEmpty ? key.name : key.person)
-            let name = atoms.number(of: Person(key.name))
-            guard !key.person.isEmpty else {
-                standings.append(Standing(identity: identity, key: keys.count - 1, atoms: [name], period: period))
-                continue
-            }
-            for state in whereabouts.states(of: key.person) {
-                guard let both = state.period.overlap(period) else { continue }
-                let person = atoms.number(of: state.person ?? Person(key.person))
-                standings.append(Standing(identity: identity, key: keys.count - 1, atoms: [name, person], period: both))
-            }
+            let person = key.person?.id ?? ""
+            if keys.last.map({ ($0.name, $0.person) != (key.name, person) }) ?? true { keys.append((key.name, person)) }
+            let held = ([Person(key.name)] + (key.person.map { [$0] } ?? [])).map { atoms.number(of: $0) }
+            standings.append(Standing(identity: identity(of: key.person?.id ?? key.name), key: keys.count - 1, atoms: held, period: period))
         }
         guard scope.readers.isEmpty else { return }
         var people = Set(whereabouts.people)

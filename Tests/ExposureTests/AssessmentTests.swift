@@ -24,7 +24,7 @@ struct AssessmentTests {
     private static func history(_ versions: [(at: Int, PolicyDocument)] = [(0, document())]) -> ExposureHistory {
         var history = ExposureHistory()
         history.policies = versions.enumerated().map { .init(index: UInt64(100 + $0), at: ms($1.at), .known($1.1)) }
-        history.keys = [.init("partner", person: "E9", .always), .init("clerk", person: "E8", .always)]
+        history.keys = [("partner", "E9"), ("clerk", "E8")].map { .init($0.0, person: Person($0.1, site: "berlin", team: "search"), .always) }
         history.directory = ["E1", "E2", "E8", "E9"].map { .init(Person($0, site: "berlin", team: "search"), .always) }
         history.holdings = ["E1", "E2"].map { .init(place($0), first: ms(0), events: 10) }
         return history
@@ -86,10 +86,9 @@ struct AssessmentTests {
         let found = AssessmentTests.assess(history)
         #expect(AssessmentTests.windows(found).map(\.period) == [ms(60, 80)])
         #expect(found.exposed.map(\.events) == [3], "what was captured in search is read by grants for both")
-        // And the reader who moves has the role of where they are.
+        // And the reader who moves has the role of where they are registered.
         history = AssessmentTests.history([(0, AssessmentTests.document([], [AssessmentTests.wide("lead", role: "leads")], roles: [.init("leads", people: Group(only: .init(teams: ["ads"])))]))])
-        history.directory += [.init(Person("E7", site: "berlin", team: "search"), ms(0, 30)), .init(Person("E7", site: "berlin", team: "ads"), ms(30, 45))]
-        history.keys = [.init("mover", person: "E7", .always)]
+        history.keys = [.init("mover", person: Person("E7", site: "berlin", team: "search"), ms(0, 30)), .init("mover", person: Person("E7", site: "berlin", team: "ads"), ms(30, 45))]
         #expect(AssessmentTests.windows(AssessmentTests.assess(history)).map(\.period) == [ms(30, 45)])
     }
 

@@ -35,7 +35,11 @@ struct SmallHistory {
     init(_ random: inout SplitMix64) {
         policies(&random)
         for (name, person) in SmallHistory.keys {
-            for period in SmallHistory.periods(&random) { history.keys.append(.init(name, person: person, period)) }
+            for period in SmallHistory.periods(&random) {
+                let isPlaced = random.chance(70)
+                let place = (site: isPlaced ? random.pick(SmallHistory.sites) : nil, team: isPlaced ? random.pick(SmallHistory.teams) : nil)
+                history.keys.append(.init(name, person: person.isEmpty ? nil : Person(person, site: place.site, team: place.team), period))
+            }
         }
         for id in SmallHistory.ids where random.chance(80) {
             for period in SmallHistory.periods(&random) {

@@ -74,7 +74,7 @@ struct Oracle {
     /// With a key, by its name, and without.
     private static func readers(_ history: ExposureHistory, _ directory: [String: Person], _ policies: [Policy?], at now: WallTime) -> [(key: String?, Reader)] {
         var all: [(String?, Reader)] = history.keys.filter { $0.period.contains(now) }.map { key in
-            (key.name, key.person.isEmpty ? Reader(key.name) : Reader(key.name, person: directory[key.person] ?? Person(key.person)))
+            (key.name, Reader(key.name, person: key.person))
         }
         // Who left the directory may be named in a role all the same.
         var people = Set(history.directory.map(\.person.id))

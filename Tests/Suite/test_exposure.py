@@ -164,7 +164,7 @@ def test_what_is_found_by_itself_is_told_of_everybody_who_could_and_of_the_one_w
     wait_until(lambda: suite.vault_count() == 5, "they are stored")
     assert agent.end_input() == 0
     suite.approved("register", "partner", "--reader")
-    suite.approved("register", "clerk", "--reader", "--subject", "E3")
+    suite.approved("register", "clerk", "--reader", "--subject", "E3", "--site", "berlin", "--team", "search")
     limited = document(["partner"])
     limited["classes"][1]["audience"] = 3
     limited["leaks"] = [{"detector": "outsider", "close": "both", "of": "everything"}]
@@ -188,7 +188,7 @@ def test_what_is_found_by_itself_is_told_of_everybody_who_could_and_of_the_one_w
     assert head["did_events"] == [left, left] and head["did_readers"] == (1 if left else 0), head
     assert {(window["grant"], tuple(window["policies"])) for could in kind(lines, "could") for window in could["windows"]} == {("cycle", (wide, wide)), ("wiki-export", (wide, wide))}
     assert head["probes"] and {release["reader"] for release in kind(lines, "release")} <= {"clerk"}
-    # Without the directory nobody is counted by where they are, and that is said.
+    # Without the directory whoever has no key is not counted, and that is said.
     without = exposure(suite)
-    assert kind(without, "exposure")[0]["could_people"] == 1 and "directory-unknown" in {line["gap"] for line in kind(without, "gap")}
+    assert kind(without, "exposure")[0]["could_people"] == 2 and "directory-unknown" in {line["gap"] for line in kind(without, "gap")}
     assert left % 5 == 0

@@ -120,7 +120,10 @@ private struct LargeHistory {
             for name in LargeHistory.classes { value.holdings.append(.init(ReadPlace(scope, DataClass(name)), first: begin, events: Int64(1 + random.below(1_000)))) }
             if random.below(10) > 0 { value.records.append(.init(scope.subject, Records(notices: ["review-cycle"], consents: random.below(3) > 0 ? ["training"] : []), .always)) }
         }
-        for number in 0..<100 { value.keys.append(.init("reader-\(number)", person: "E\(random.below(subjects))", .always)) }
+        for number in 0..<100 {
+            let person = random.below(subjects)
+            value.keys.append(.init("reader-\(number)", person: Person("E\(person)", site: site(person), team: team(person)), .always))
+        }
         value.policies = LargeHistory.policies(subjects: subjects, versions: versions, length: length, &random)
         for number in 0..<releases {
             let first = random.below(subjects)

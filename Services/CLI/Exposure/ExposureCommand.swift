@@ -13,7 +13,7 @@ struct ExposureOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Since when, in UTC: 2026-11-23T09:55:02Z. Default: the last policy before the incident that took two operators.", valueName: "time")) var since: String?
     @Option(help: ArgumentHelp("Until when. Default: when reading stopped by the incident's closure.", valueName: "time")) var until: String?
     @Option(name: .customLong("class"), help: ArgumentHelp("Only this class; may be repeated. Default: those that the incident closed.", valueName: "class")) var dataClass: [String] = []
-    @Option(help: ArgumentHelp("The directory as it was: CSV or JSON with id, site and team. Without it roles by place are a gap.", valueName: "file")) var people: String?
+    @Option(help: ArgumentHelp("The directory as it was: CSV or JSON with id, site and team. Without it people who had a right and no key are a gap.", valueName: "file")) var people: String?
 
     func files() throws -> ExposureFiles {
         func time(_ text: String?) throws -> WallTime? {
@@ -159,8 +159,8 @@ extension Gap {
         case .policyBefore(let at): "nothing says which policy was in force before \(Show.time(microseconds: at.microseconds))"
         case .reads(let why): "who did read is not known whole: \(why)"
         case .governance(let why): "what was allowed is not known whole: \(why)"
-        case .directoryUnknown: "who was in which team and site is not given (--people): rights by place are not counted"
-        case .directoryBefore: "no history of the directory is kept: who was in which team or site before now is not known"
+        case .directoryUnknown: "who was in which team and site is not given (--people): who had a right by place, and no key, is not counted, nor who of the subjects had moved"
+        case .directoryBefore: "no history of the directory is kept: which people and subjects were in another team or site is not known"
         case .keysUndated(let readers): "since when \(list(readers)) may read is not on record: registry.json names them, and no entry"
         case .clockBack(let period, let entry): "control's clock was set back before entry \(entry): \(ExposureView.span(period)) may mean either policy"
         case .clockApart(let release, let by): "release \(release) went by a policy that was not in force then: the clocks are \(Show.span(microseconds: by.microseconds)) apart"

@@ -63,7 +63,7 @@ struct ExposureFiles {
         if let fault = record.fault ?? LedgerAudit(files: files, name: .governance).run().fault { history.gaps.append(.governance(why: fault)) }
         let named = Set(record.keys.map(\.name))
         let undated = try TrustedNodes(contentsOf: files.home.file("registry.json")).nodes.filter { $0.role == "reader" && !named.contains($0.name) }
-        history.keys += undated.map { .init($0.name, person: $0.subject ?? "", .always) }
+        history.keys += undated.map { .init($0.name, person: $0.subject.map { Person($0) }, .always) }
         if !undated.isEmpty { history.gaps.append(.keysUndated(undated.map(\.name).sorted())) }
 
         var edges = [period.from] + record.policies.map(\.at) + record.closures.flatMap { [$0.from, $0.until ?? .distantFuture] } + record.keys.flatMap { [$0.period.from, $0.period.until] }

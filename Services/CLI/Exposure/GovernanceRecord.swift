@@ -36,8 +36,17 @@ struct GovernanceRecord {
     private(set) var fault: String?
 
     private struct Held {
-        let person: String
+        let person: Person?
         let since: WallTime
+
+        /// As policy takes a reader: where nothing is said, they are nowhere.
+        init(_ scope: Scope, since: WallTime) {
+            func place(_ name: String) -> String? { name.isEmpty ? nil : name }
+            person = scope.subject.isEmpty ? nil : Person(scope.subject, site: place(scope.site), team: place(scope.team))
+            self.since = since
+        }
+
+        init(_ one: Operator, since: WallTime) { self.init(Scope(subject: one.person, site: "", team: ""), since: since) }
     }
 
     private var readers: [String: Held] = [:]
@@ -73,18 +82,18 @@ struct GovernanceRecord {
         case .began(let beginning):
             began = entry.at
             policies = [.init(index: 0, at: .distantPast, .none)]
-            for one in beginning.operators { operators[one.name] = Held(person: one.person, since: entry.at) }
+            for one in beginning.operators { operators[one.name] = Held(one, since: entry.at) }
         case .operatorsChanged(let removed, let added):
             for name in removed { end(operators.removeValue(forKey: name), name, entry.at) }
             for one in added {
                 end(operators.removeValue(forKey: one.name), one.name, entry.at)
-                operators[one.name] = Held(person: one.person, since: entry.at)
+                operators[one.name] = Held(one, since: entry.at)
             }
         case .registered(let nodes, _):
             for node in nodes {
                 if node.role == .agent { scopes[node.scope.subject, default: []].insert(node.scope) }
                 end(readers.removeValue(forKey: node.name), node.name, entry.at)
-                if node.role == .reader { readers[node.name] = Held(person: node.scope.subject, since: entry.at) }
+                if node.role == .reader { readers[node.name] = Held(node.scope, since: entry.at) }
             }
         case .removed:
             for name in readers.keys.sorted() where governance.node(named: name) == nil { end(readers.removeValue(forKey: name), name, entry.at) }
