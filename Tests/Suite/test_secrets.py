@@ -245,7 +245,7 @@ def everything(terminal, passphrase):
 
 
 @pytest.mark.limit(240)
-def test_no_secret_leaves_its_file_whatever_is_commanded(make_suite, make_receiver, tmp_path):
+def test_no_secret_leaves_its_file(make_suite, make_receiver, tmp_path):
     """Each command of `--help`: one that is new, and is not tried here, is missed."""
     watch = Watch()
     receiver = make_receiver()
