@@ -478,7 +478,7 @@ class Healthy(threading.Thread):
             peers[name].greet()
         stream, sequence = new_stream(), 0
         self._ready.set()
-        while not self._ending.wait(0.1):
+        while not self._ending.wait(0.2):
             sequence += 1
             header, payload = batch(stream, sequence)
             for name in SERVICES:
