@@ -47,7 +47,7 @@ class Suite:
     def __init__(self, home):
         self.home, self.base = Path(home), free_port_base()
         self.log = open(self.home.parent / "up.log", "wb")
-        self.up = subprocess.Popen([BIN / "sluice", "up", "--agents", "0", "--home", self.home, "--port-base", str(self.base)],
+        self.up = subprocess.Popen([BIN / "sluice", "up", "--agents", "0", "--no-canaries", "--home", self.home, "--port-base", str(self.base)],
                                    stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
     def until_ready(self, seconds=30):
