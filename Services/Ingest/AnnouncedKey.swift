@@ -1,5 +1,6 @@
 import Chassis
 import Gate
+import Ledger
 import Messaging
 import SwiftProtobuf
 import Wire
@@ -16,6 +17,8 @@ final class AnnouncedKey {
     private var index: UInt64 = 0
     /// The change of control's own keys after which it was asked for: what was signed with a key that is retired since is proof to nobody.
     private var keys: UInt64 = 0
+    /// How many keys of control's ledger vouch for it. Control may sign with another one since: who knows that one alone believes nothing else.
+    private var signers = 0
     private var asked: Instant?
     /// There is another one.
     var changed: (WireEntryProof) -> Void = { _ in }
@@ -55,7 +58,7 @@ final class AnnouncedKey {
         let governance = follower.fold.governance
         // Agents hear of the key first, and then of what it signs.
         let isStale = keys != governance.ownKeysIndex && follower.keyProofs.last?.index ?? 0 >= governance.ownKeysIndex
-        guard follower.isHeld(at: now), case let newest = newest(governance), index != newest || newest > 0 && isStale else { return }
+        guard follower.isHeld(at: now), case let newest = newest(governance), index != newest || newest > 0 && (isStale || signersNow > signers) else { return }
         // The key was retired: an older one counts, and nobody is told of this one any more.
         if newest < index {
             index = 0
@@ -71,12 +74,16 @@ final class AnnouncedKey {
 
     func take(_ answer: WireAnswer) {
         guard case .proof(let found) = answer.about, let entry = try? WireEntry(serializedBytes: found.entry.body), case let known = follower.fold.governance,
-            entry.index != index || keys != known.ownKeysIndex, entry.index == newest(known), let deed = entry.deed, announces(deed),
+            entry.index != index || keys != known.ownKeysIndex || signersNow > signers, entry.index == newest(known), let deed = entry.deed, announces(deed),
             (try? ProvenEntry(found, ledger: follower.trust.keys)) != nil
         else { return }
         index = entry.index
         keys = known.ownKeysIndex
+        let lines = String(decoding: found.proof, as: UTF8.self).split(separator: "\n")
+        signers = lines.count { $0.hasPrefix("\u{2014} \(follower.trust.origin) ") }
         proof = found
         changed(found)
     }
+
+    private var signersNow: Int { follower.newest?.note.signatures.count { $0.name == follower.trust.origin } ?? 0 }
 }

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from harness.agent import Agent
 from harness import binaries
 from harness.waiting import wait_until
 
@@ -283,6 +284,20 @@ def test_a_token_of_before_the_exchange_is_good_and_the_machine_believes_the_pre
     (suite.home / "registry.json").write_text(json.dumps(registry))
     refused = suite.cli("enrol", "--subject", "E9", check=False)
     assert refused.code == 1 and "does not count any more" in refused.err
+
+
+def test_a_machine_that_joins_while_both_keys_sign_and_knows_the_newer_alone_captures(make_suite):
+    suite = make_suite()
+    suite.start("join")
+    wait_until(lambda: any(key["service"] == "join" and key.get("used") for key in suite.cli("service-key", "list", "--json").json["keys"]), "the joining process is known")
+    suite.agent("ann", "E1").run().expect(capturing=True)
+    suite.approved("ledger-key", "new", "control.ledger")
+    suite.cli("ledger-key", "use", "control.ledger")
+    wait_until(lambda: all(key["used"] for key in own_keys(suite)), "control signs with both")
+    late = Agent(suite, "late", "E7", "", "")
+    told = joined(late.home, token_for(suite, "E7"))
+    assert told["ledgerKeys"]["keys"][-1] == own_keys(suite)[1]["key"]
+    late.run().expect(capturing=True)
 
 
 def test_who_has_the_retired_key_and_controls_place_is_believed_by_nobody_who_knows_the_next(make_suite):
