@@ -40,6 +40,7 @@ struct ReleaseCanaries {
     /// Of one person and class: they come one after the other.
     private var pool = TextPool()
     private var poolOf: ReadPlace?
+    private var poolReadAt: UInt64 = 0
     /// Chunks that are opened to see whether there are texts in them. Where there are none, few are.
     private var looks = ReleaseCanaries.looksMax
 
@@ -63,9 +64,11 @@ struct ReleaseCanaries {
     }
 
     /// The events of a segment with canaries among them, each marked as what it is.
-    mutating func add(to events: [Event], of segment: Segment) -> [(event: Event, isCanary: Bool)] {
+    ///
+    /// - Parameter readAt: The vault's count of destructions before it was read: nothing is made of what may have gone since.
+    mutating func add(to events: [Event], of segment: Segment, readAt: UInt64) -> [(event: Event, isCanary: Bool)] {
         let home = ReadPlace(segment.scope, segment.dataClass)
-        if home != poolOf { (pool, poolOf) = (TextPool(), home) }
+        if home != poolOf || readAt != poolReadAt { (pool, poolOf, poolReadAt) = (TextPool(), home, readAt) }
         let known = pool.learned
         pool.learn(events)
         if pool.learned == known { looks -= 1 }

@@ -146,11 +146,17 @@ final class Releases: Sendable {
         let isCut = segment.first < selection.from || segment.last >= selection.until
         let whole = Packed(segment: segment, blob: segment.blob, columnsBytes: segment.columnsBytes, extent: extent, canaries: 0)
         guard isCut || !running.fields.isEmpty || running.canaries?.wants(segment) ?? false else { return [whole] }
-        let columns = try segment.blob.withUnsafeBytes { try decompressor.decompress($0, expected: segment.columnsBytes, max: Limits.columnsBytesMax) }
-        var events = try ColumnsCodec.decode(columns, extent: extent)
+        var events: [Event]
+        do {
+            let columns = try segment.blob.withUnsafeBytes { try decompressor.decompress($0, expected: segment.columnsBytes, max: Limits.columnsBytesMax) }
+            events = try ColumnsCodec.decode(columns, extent: extent)
+        } catch where !isCut && running.fields.isEmpty {
+            // Nothing of it was asked for but what is stored, and that goes out as it is.
+            return [whole]
+        }
         if isCut { events.removeAll { !(selection.from <= $0.at && $0.at < selection.until) } }
         guard !events.isEmpty else { return [] }
-        let marked = running.canaries?.add(to: events, of: segment) ?? []
+        let marked = running.canaries?.add(to: events, of: segment, readAt: running.readAt) ?? []
         // With them it may be too large for a chunk: then it goes without.
         if marked.count > events.count, let parts = try? packed(marked, segment, running.fields, &compressor) { return parts }
         guard events.count < segment.count || !running.fields.isEmpty else { return [whole] }

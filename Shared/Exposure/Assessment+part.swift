@@ -42,7 +42,7 @@ extension Assessment {
             part.releases[index].subjects = (least > 0 ? 1 : 0)...1
         }
         part.gaps = gaps.compactMap { $0.part(of: subject) }
-        part.totals = part.sums(people: people, keys: keys.count)
+        part.totals = part.sums(people: max(people, keys.count), keys: keys.count)
         return part
     }
 

@@ -26,6 +26,8 @@ package struct TextPool: Sendable {
     /// Of what is made: a word may be as long as a text.
     private static let bytesMax = 4_096
 
+    private static let tokenBytesMax = 64
+
     private var sources: [Event.Text.Source: Source] = [:]
     /// Texts that were looked at.
     package private(set) var learned = 0
@@ -37,7 +39,8 @@ package struct TextPool: Sendable {
     package mutating func learn(_ events: [Event]) {
         for case .text(let text) in events.lazy.map(\.detail) {
             let parts = text.text.split(separator: " ", maxSplits: TextPool.tokensOfTextMax).prefix(TextPool.tokensOfTextMax)
-            guard !parts.isEmpty else { continue }
+            // Of words that long nothing is made that looks like any text, and each try would take its time.
+            guard !parts.isEmpty, parts.allSatisfy({ $0.utf8.count <= TextPool.tokenBytesMax }) else { continue }
             learned += 1
             var source = sources[text.source] ?? Source()
             if source.starts.count == TextPool.textsMax {

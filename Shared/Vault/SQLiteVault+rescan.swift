@@ -114,7 +114,7 @@ extension SQLiteVault {
                 FROM segment WHERE subject = ? AND (class, first_ns, number) > (?, ?, ?) AND number <= ? ORDER BY class, first_ns, number LIMIT ?
                 """)
         let rows = try Row.fetchCursor(statement, arguments: [subject, place.dataClass, place.first, place.number, high, room.rows])
-        return try room.take(rows, bytes: { Int64(($0[15] as Data).count) }) { $0.copy() }
+        return try room.take(rows, bytes: { max(Int64(($0[15] as Data).count), $0[12] as Int64) }) { $0.copy() }
     }
 
     private func judge(

@@ -103,7 +103,7 @@ import Wire
             for number in 0..<1_200 {
                 let text = (0..<12).map { String(words[(number * 5 + $0 * (number % 7 + 1)) % words.count]) }.joined(separator: " ")
                 let event = Event(at: november + .seconds(Int64(number) * 30), detail: .text(Event.Text(text, source: .chat)))
-                for found in canaries.add(to: [event], of: try Self.segment(UInt64(number + 1), [event])) where found.isCanary { added.append((event, found.event)) }
+                for found in canaries.add(to: [event], of: try Self.segment(UInt64(number + 1), [event]), readAt: 0) where found.isCanary { added.append((event, found.event)) }
             }
             return added
         }

@@ -92,6 +92,15 @@ import Wire
         #expect(made.allSatisfy { $0.text.hasSuffix(".") }, "seed \(seed)")
     }
 
+    @Test func `nothing is made of words that are longer than any`() {
+        func learned(_ bytes: Int) -> Int {
+            var pool = TextPool()
+            pool.learn([Event(at: WallTime(nanoseconds: 1), detail: .text(Event.Text("a few words and \(String(repeating: "x", count: bytes))", source: .chat)))])
+            return pool.learned
+        }
+        #expect(learned(64) == 1 && learned(65) == 0)
+    }
+
     /// What an agent sends is anything at all: nothing of it may end policy.
     @Test mutating func `no chunk ends the program, however far its events are apart`() {
         let makers = [CanaryMaker(secret(1), for: .release(1), rate: 1), CanaryMaker(secret(1), for: .reader("x"), rate: 1)]

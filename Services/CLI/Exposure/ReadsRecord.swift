@@ -33,7 +33,9 @@ struct ReadsRecord {
             try database.read { db in
                 hasDirectory = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM person)") ?? false
                 let swept = try Int64.fetchOne(db, sql: "SELECT swept_us FROM housekeeping")
-                holdingsAreFewer = swept.map { WallTime(microseconds: $0) > since } ?? false
+                // What was judged again since may have another class than it had, or be gone; when that was nobody wrote down.
+                let judged = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM rescan WHERE changed > 0)") ?? false
+                holdingsAreFewer = judged || swept.map { WallTime(microseconds: $0) > since } ?? false
                 holdings = try ReadsRecord.holdings(db, until: until, edges: edges)
                 var left = ReadsRecord.sharesMax
                 for index in releases.indices where left > 0 && concerns(releases[index]) {
@@ -113,7 +115,9 @@ struct ReadsRecord {
             condition += " AND (team IN (\(list(release.teams)))\(release.subjects.isEmpty ? "" : " OR subject IN (\(list(release.subjects)))"))"
             arguments += StatementArguments(release.teams) + StatementArguments(release.subjects)
         }
-        let rows = try Row.fetchAll(db, sql: "SELECT subject, class, SUM(count) FROM segment WHERE \(condition) GROUP BY subject, class ORDER BY subject, class", arguments: arguments)
+        let rows = try Row.fetchAll(db, sql: "SELECT subject, class, SUM(count), SUM(first_ns < \(WallTime(microseconds: from).nanoseconds) OR last_ns >= \(WallTime(microseconds: until).nanoseconds)) FROM segment WHERE \(condition) GROUP BY subject, class ORDER BY subject, class", arguments: arguments)
+        // Of what lies on an edge a part is given: how much, only the end of a release says that came to its end.
+        guard release.cutOff.isEmpty || rows.allSatisfy({ ($0[3] as Int64) == 0 }) else { return nil }
         return rows.map { .init($0[0], DataClass($0[1] as String), events: $0[2]) }
     }
 }
