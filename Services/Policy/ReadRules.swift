@@ -26,8 +26,9 @@ struct ReadRules: Sendable {
 extension Reader {
     /// A key, whose it is, and where two operators have said that they are. The directory says where people are as well, and is one operator's to change: it gives no reader a role.
     init(_ name: String, key scope: Scope) {
-        func place(_ name: String) -> String? { name.isEmpty ? nil : name }
-        self.init(name, person: scope.subject.isEmpty ? nil : Person(scope.subject, site: place(scope.site), team: place(scope.team)))
+        // Half of it is none: whom a role excepts by team would have it by site.
+        let isPlaced = !scope.site.isEmpty && !scope.team.isEmpty
+        self.init(name, person: scope.subject.isEmpty ? nil : Person(scope.subject, site: isPlaced ? scope.site : nil, team: isPlaced ? scope.team : nil))
     }
 }
 

@@ -1,3 +1,4 @@
+import Gate
 import Messaging
 import Rules
 import Testing
@@ -6,6 +7,13 @@ import Vault
 @testable import sluice_policy
 
 struct ReleaseDeciderTests {
+    @Test func `half of a place is none`() {
+        #expect(Reader("a", key: Scope(subject: "E1", site: "berlin", team: "search")).person == Person("E1", site: "berlin", team: "search"))
+        for half in [Scope(subject: "E1", site: "berlin", team: ""), Scope(subject: "E1", site: "", team: "search")] {
+            #expect(Reader("a", key: half).person == Person("E1"), "or whom a role excepts by the other would have it")
+        }
+    }
+
     @Test func `of what is to be looked at again for one release the newest alone is`() throws {
         let scene = try WriterScene()
         let mailbox = Mailbox<ReleaseDecider.News>(wakeup: try Wakeup())

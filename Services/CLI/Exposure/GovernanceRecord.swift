@@ -41,8 +41,9 @@ struct GovernanceRecord {
 
         /// As policy takes a reader: where nothing is said, they are nowhere.
         init(_ scope: Scope, since: WallTime) {
-            func place(_ name: String) -> String? { name.isEmpty ? nil : name }
-            person = scope.subject.isEmpty ? nil : Person(scope.subject, site: place(scope.site), team: place(scope.team))
+            // As policy takes it: half of a place is none.
+            let isPlaced = !scope.site.isEmpty && !scope.team.isEmpty
+            person = scope.subject.isEmpty ? nil : Person(scope.subject, site: isPlaced ? scope.site : nil, team: isPlaced ? scope.team : nil)
             self.since = since
         }
 
