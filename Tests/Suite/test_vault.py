@@ -456,7 +456,7 @@ def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_
     people.write_text('subject,name,mail,team,site,locale\nE1042,"Lovelace, ""Ada""",ada@example.com,search,berlin,en-GB\r\nE2,Bob,,search,berlin,de\n')
     assert suite.cli("directory", "import", people, "--json").json == {"stored": 2, "erased": 0}
     for path in (suite.home / "policy").iterdir():
-        assert b"Lovelace" not in path.read_bytes(), path
+        assert path.is_dir() or b"Lovelace" not in path.read_bytes(), path
     for text, words in (
         ("subject,phone\nE1,1\n", "there is no 'phone'"), ("name\nx\n", "'subject' is missing"), ("subject,name\nE1\n", ":2: 1 values"),
         ("subject\nE1\nE1\n", "twice"), ('subject\n"E1\n', "not closed"), ('[{"subject": 1}]', "is no text"), ("", "is empty"),

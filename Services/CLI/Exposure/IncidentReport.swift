@@ -14,9 +14,12 @@ extension IncidentCommand {
             discussion: "EXAMPLE\n  sluice incident report 7 > art33.md\n\nThe numbers are those of 'sluice exposure'. What only people know is left open, and marked.")
         @OptionGroup var options: ExposureOptions
 
+        @Flag(help: "Print JSON.") var json = false
+
         func run() throws {
-            let files = try options.files()
-            print(Terminal.safeLines(IncidentReport(files).text))
+            let text = IncidentReport(try options.files()).text
+            if json { return try Show.json(["incident": "\(options.incident)", "markdown": text]) }
+            print(Terminal.safeLines(text))
         }
     }
 }
