@@ -40,6 +40,13 @@ struct BenchBatch {
         return batches
     }
 
+    /// All events of recordings, in their order.
+    static func events(_ paths: [String]) throws -> [Event] {
+        var events: [Event] = []
+        for path in paths { try read(path) { events.append($0) } }
+        return events
+    }
+
     /// The same words in each run, a number or a name among them now and then.
     private struct Words {
         private var state: UInt64 = 1
