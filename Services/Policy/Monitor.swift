@@ -486,7 +486,7 @@ final class Monitor {
             selection: Selection(
                 classes: body.classes.map { DataClass($0) }, subjects: body.subjects, teams: body.teams,
                 from: WallTime(microseconds: body.fromUs), until: body.untilUs == 0 ? Clock.wall() : WallTime(microseconds: body.untilUs)),
-            at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory, fields: body.fields)
+            at: Clock.wall(), epoch: follower.epoch.number, readsDirectory: body.directory, fields: body.fields, canarySalt: Nonce.random().bytes)
         let job = ReleaseJob(
             id: body.id, route: peer.route, user: peer.user, reader: reader(peer.user), record: record,
             credit: min(max(1, Int(body.credit)), Limits.releaseCreditMax), rules: rules, registered: rules.policy == nil ? [:] : registered(body.subjects))

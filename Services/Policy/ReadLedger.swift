@@ -148,7 +148,10 @@ struct ReadLedger: Sendable {
         opened.fields = record.fields
         opened.person = job.reader.person?.id ?? ""
         opened.policy = job.rules.index
-        if Canaries.carries(record) { opened.canaryKey = canaryKey }
+        if Canaries.carries(record), !canaryKey.isEmpty {
+            opened.canaryKey = canaryKey
+            opened.canarySalt = record.canarySalt
+        }
         if let allowed {
             let included = Set(allowed.places.keys.map(\.scope.subject)).sorted()
             let places = Dictionary(uniqueKeysWithValues: included.enumerated().map { ($1, UInt32($0)) })

@@ -20,7 +20,7 @@ struct Canaries: Sendable {
         guard Canaries.carries(record) else { return nil }
         return ReleaseCanaries(
             makers: [
-                CanaryMaker(key, for: .release(UInt64(release.number)), rate: CanaryShare.rate(events: release.decided.events)),
+                CanaryMaker(key, for: .release(UInt64(release.number), salt: Array(record.canarySalt)), rate: CanaryShare.rate(events: release.decided.events)),
                 CanaryMaker(key, for: .reader(record.reader), rate: CanaryShare.ofReaders),
             ], fence: fence, until: record.selection.until)
     }

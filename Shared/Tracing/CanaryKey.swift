@@ -39,13 +39,14 @@ package struct CanaryKey: Sendable, CustomStringConvertible, CustomDebugStringCo
 
 /// Whom a canary names.
 package enum Marked: Hashable, Sendable {
-    case release(UInt64)
+    /// - salt: Bytes that no other release has. Numbers come again after a vault was restored, and the wrong reader would be named.
+    case release(UInt64, salt: [UInt8] = [])
     /// The same in every release to this reader: who takes something twice, and removes what differs, keeps these.
     case reader(String)
 
     var bytes: [UInt8] {
         switch self {
-        case .release(let number): [1] + (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64($0 * 8)) }
+        case .release(let number, let salt): [1] + (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64($0 * 8)) } + salt
         case .reader(let name): [2] + Array(name.utf8)
         }
     }

@@ -86,10 +86,14 @@ package struct ReleaseRecord: Sendable {
     package var readsDirectory: Bool
     /// Of events; empty: all of them.
     package var fields: [String]
+    /// What its canaries are derived from beside its number, which comes again once a vault was restored.
+    package var canarySalt: Data
 
     package init(
-        reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64, readsDirectory: Bool = false, fields: [String] = []
+        reader: String, purpose: String, justification: String, selection: Selection, at: WallTime, epoch: UInt64, readsDirectory: Bool = false, fields: [String] = [],
+        canarySalt: Data = Data()
     ) {
+        self.canarySalt = canarySalt
         self.fields = fields
         self.readsDirectory = readsDirectory
         self.reader = reader

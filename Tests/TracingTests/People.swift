@@ -93,10 +93,10 @@ struct Leak {
     var canaries: [Event] = []
 
     /// - Parameter people: chunks of everybody.
-    init(_ chunks: [[Event]], _ key: CanaryKey, _ release: UInt64, reader: String = "job", events expected: Int? = nil) {
+    init(_ chunks: [[Event]], _ key: CanaryKey, _ release: UInt64, salt: [UInt8] = [], reader: String = "job", events expected: Int? = nil) {
         let count = expected ?? chunks.reduce(0) { $0 + $1.count }
         let makers = [
-            CanaryMaker(key, for: .release(release), rate: CanaryShare.rate(events: Int64(count))),
+            CanaryMaker(key, for: .release(release, salt: salt), rate: CanaryShare.rate(events: Int64(count))),
             CanaryMaker(key, for: .reader(reader), rate: CanaryShare.ofReaders),
         ]
         var pool = TextPool()
@@ -116,17 +116,21 @@ struct Leak {
 
 /// A file that was found, searched.
 func found(_ lines: [String], _ key: CanaryKey, releases: ClosedRange<UInt64> = 1...200, readers: [String] = ["job", "other"]) -> [LeakTrace.Match] {
+    found(lines, key, among: releases.map { .release($0) } + readers.map { .reader($0) })
+}
+
+func found(_ lines: [String], _ key: CanaryKey, among marked: [Marked]) -> [LeakTrace.Match] {
     var trace = LeakTrace(keys: [key], bytes: lines.reduce(0) { $0 + $1.utf8.count + 1 })
     var bytes = Array(lines.joined(separator: "\n").utf8)
     let count = bytes.withUnsafeBufferPointer { trace.take($0, isLast: true) }
     bytes.removeFirst(count)
     precondition(bytes.isEmpty)
-    return trace.matches([key.id: releases.map { .release($0) } + readers.map { .reader($0) }])
+    return trace.matches([key.id: marked])
 }
 
 func secret(_ number: UInt8) -> CanaryKey { CanaryKey(secret: [UInt8](repeating: number, count: CanaryKey.bytesCount))! }
 
 extension [LeakTrace.Match] {
-    var releases: Set<UInt64> { Set(compactMap { if case .release(let number) = $0.marked { number } else { nil } }) }
+    var releases: Set<UInt64> { Set(compactMap { if case .release(let number, _) = $0.marked { number } else { nil } }) }
     var readers: Set<String> { Set(compactMap { if case .reader(let name) = $0.marked { name } else { nil } }) }
 }

@@ -168,6 +168,13 @@ import Wire
         #expect(found(lines, key).releases == [17, 99, 140], "seed \(seed)")
     }
 
+    /// After a vault was restored its numbers come again, to somebody else.
+    @Test mutating func `a release is told from another of the same number`() {
+        let lines = Leak(pointerChunks(60), secret(1), 7, salt: [1]).lines
+        let marked = [[], [1], [2]].map { Marked.release(7, salt: $0) }
+        #expect(found(lines, secret(1), among: marked).map(\.marked) == [marked[1]], "seed \(seed)")
+    }
+
     @Test mutating func `who takes it twice and keeps what is in both is named as the reader`() {
         let (chunks, key) = (pointerChunks(200), secret(1))
         let (first, second) = (Leak(chunks, key, 17), Leak(chunks, key, 18))

@@ -22,7 +22,7 @@ struct ReleasesOnRecord {
         var canaries: UInt64?
     }
 
-    private(set) var releases: [UInt64: Release] = [:]
+    private(set) var releases: [Marked: Release] = [:]
     /// By the id of the key.
     private(set) var marked: [String: [Marked]] = [:]
     /// That carry none.
@@ -32,6 +32,8 @@ struct ReleasesOnRecord {
         let (store, database) = try files.open(.reads)
         defer { try? database.close() }
         var readers: [String: Set<String>] = [:]
+        // The last of each number: after a vault was restored they come again.
+        var latest: [UInt64: Marked] = [:]
         let size = try store.size()
         for start in stride(from: UInt64(0), to: size, by: 256) {
             for (offset, recorded) in try store.entries(start..<min(size, start + 256)).enumerated() {
@@ -43,14 +45,17 @@ struct ReleasesOnRecord {
                         plain += 1
                         continue
                     }
-                    releases[read.release] = Release(
+                    let marked = Marked.release(read.release, salt: Array(read.canarySalt))
+                    latest[read.release] = marked
+                    releases[marked] = Release(
                         release: read.release, entry: start + UInt64(offset) + 1, atUs: wire.atUs, reader: read.reader, person: read.person, purpose: read.purpose,
                         justification: read.justification, classes: read.classes, events: read.eventsMax)
-                    marked[read.canaryKey, default: []].append(.release(read.release))
-                    if readers[read.canaryKey, default: []].insert(read.reader).inserted { marked[read.canaryKey, default: []].append(.reader(read.reader)) }
+                    self.marked[read.canaryKey, default: []].append(marked)
+                    if readers[read.canaryKey, default: []].insert(read.reader).inserted { self.marked[read.canaryKey, default: []].append(.reader(read.reader)) }
                 case .ended(let read):
-                    releases[read.release]?.events = read.events
-                    releases[read.release]?.canaries = read.canaries
+                    guard let marked = latest[read.release] else { continue }
+                    releases[marked]?.events = read.events
+                    releases[marked]?.canaries = read.canaries
                 case .denied, .moved, nil: continue
                 }
             }

@@ -74,8 +74,8 @@ struct TraceCommand: ParsableCommand {
         for match in matches {
             let told = TraceCommand.words(match.mark)
             switch match.marked {
-            case .release(let number):
-                guard let release = record.releases[number] else { continue }
+            case .release:
+                guard let release = record.releases[match.marked] else { continue }
                 report.releases.append(.init(release: release, reader: release.reader, toldBy: told, found: match.found, expected: match.expected, sure: -match.chance))
             case .reader(let name): report.readers.append(.init(reader: name, toldBy: told, found: match.found, expected: match.expected, sure: -match.chance))
             }

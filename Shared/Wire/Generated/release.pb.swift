@@ -477,6 +477,12 @@ package nonisolated struct WireReadOpened: @unchecked Sendable {
     set {_uniqueStorage()._canaryKey = newValue}
   }
 
+  /// 16 random bytes that they are derived from, too. Empty: an earlier version's, whose canaries know the number alone.
+  package var canarySalt: Data {
+    get {_storage._canarySalt}
+    set {_uniqueStorage()._canarySalt = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1327,7 +1333,7 @@ nonisolated extension WireDirectoryPlace: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadOpened"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0\u{1}uses\0\u{1}policy\0\u{1}included\0\u{3}left_out\0\u{1}fields\0\u{1}person\0\u{3}canary_key\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}justification\0\u{1}classes\0\u{1}subjects\0\u{1}teams\0\u{3}from_us\0\u{3}until_us\0\u{1}epoch\0\u{3}subject_count\0\u{3}events_max\0\u{1}directory\0\u{1}uses\0\u{1}policy\0\u{1}included\0\u{3}left_out\0\u{1}fields\0\u{1}person\0\u{3}canary_key\0\u{3}canary_salt\0")
 
   fileprivate class _StorageClass {
     var _release: UInt64 = 0
@@ -1350,6 +1356,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _fields: [String] = []
     var _person: String = String()
     var _canaryKey: String = String()
+    var _canarySalt: Data = Data()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1380,6 +1387,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _fields = source._fields
       _person = source._person
       _canaryKey = source._canaryKey
+      _canarySalt = source._canarySalt
     }
   }
 
@@ -1418,6 +1426,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 18: try { try decoder.decodeRepeatedStringField(value: &_storage._fields) }()
         case 19: try { try decoder.decodeSingularStringField(value: &_storage._person) }()
         case 20: try { try decoder.decodeSingularStringField(value: &_storage._canaryKey) }()
+        case 21: try { try decoder.decodeSingularBytesField(value: &_storage._canarySalt) }()
         default: break
         }
       }
@@ -1486,6 +1495,9 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._canaryKey.isEmpty {
         try visitor.visitSingularStringField(value: _storage._canaryKey, fieldNumber: 20)
       }
+      if !_storage._canarySalt.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._canarySalt, fieldNumber: 21)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1515,6 +1527,7 @@ nonisolated extension WireReadOpened: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._fields != rhs_storage._fields {return false}
         if _storage._person != rhs_storage._person {return false}
         if _storage._canaryKey != rhs_storage._canaryKey {return false}
+        if _storage._canarySalt != rhs_storage._canarySalt {return false}
         return true
       }
       if !storagesAreEqual {return false}
