@@ -20,4 +20,6 @@ package struct Rescan: Hashable, Sendable {
     package var unreadable: Int64
     /// Persons that were passed over because an incident holds what there is of them.
     package var held: Int64
+    /// Segments that walks before this one have left less of.
+    package var changedBefore: Int64 = 0
 }

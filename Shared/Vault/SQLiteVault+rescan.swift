@@ -12,7 +12,7 @@ extension SQLiteVault {
         var number = Int64.min
     }
 
-    private static let columns = "id, state, seen, changed, events, unreadable, (SELECT COUNT(*) FROM rescan_held)"
+    private static let columns = "id, state, seen, changed, events, unreadable, (SELECT COUNT(*) FROM rescan_held), changed_before"
     /// Persons that one step visits, whether they have anything to be judged or not.
     private static let rescanVisitsMax = 256
     /// Ciphertext of a step: unpacked and looked into it takes some milliseconds.
@@ -36,7 +36,8 @@ extension SQLiteVault {
             try db.execute(
                 sql: """
                     DELETE FROM rescan_held;
-                    INSERT OR REPLACE INTO rescan VALUES (1, ?, (SELECT COALESCE(MAX(number), 0) FROM segment), 0, NULL, '', ?, ?, 0, 0, 0, 0);
+                    INSERT OR REPLACE INTO rescan VALUES (
+                        1, ?, (SELECT COALESCE(MAX(number), 0) FROM segment), 0, NULL, '', ?, ?, 0, 0, 0, 0, (SELECT COALESCE(MAX(changed + changed_before), 0) FROM rescan));
                     """, arguments: [id, Int64.min, Int64.min])
         }
     }
@@ -46,7 +47,8 @@ extension SQLiteVault {
     private static func rescan(_ db: Database) throws -> Rescan? {
         try Row.fetchOne(db, sql: "SELECT \(columns) FROM rescan").map { row in
             Rescan(
-                id: row[0], state: Rescan.State(rawValue: row[1]) ?? .walking, seen: row[2], changed: row[3], events: row[4], unreadable: row[5], held: row[6])
+                id: row[0], state: Rescan.State(rawValue: row[1]) ?? .walking, seen: row[2], changed: row[3], events: row[4], unreadable: row[5], held: row[6],
+                changedBefore: row[7])
         }
     }
 

@@ -59,8 +59,9 @@ package final class SQLiteVault: Vault {
             // Whatever it was committed to, nothing of it could be read: it begins anew.
             try keys.forgetCommitment()
         }
-        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 6) { step, db in
+        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 7) { step, db in
             if step == 6 { try SQLiteVault.rememberKeys(db) }
+            if step == 7 { try SQLiteVault.rememberWalks(db) }
             if step == 5 { try SQLiteVault.addCommitment(db) }
             if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
             if step == 2 { try SQLiteVault.encrypt(db, path) }
@@ -182,6 +183,11 @@ package final class SQLiteVault: Vault {
     private static func rememberKeys(_ db: Database) throws {
         try db.execute(sql: "ALTER TABLE housekeeping ADD COLUMN keys_generation INTEGER NOT NULL DEFAULT 0")
         try createRescan(db)
+    }
+
+    /// Version 7 knows whether a walk before the last one has changed something.
+    private static func rememberWalks(_ db: Database) throws {
+        try db.execute(sql: "ALTER TABLE rescan ADD COLUMN changed_before INTEGER NOT NULL DEFAULT 0")
     }
 
     /// Version 4 has its keys in another file, and the directory. They are durable there before they go here, and overwritten here with the same transaction.

@@ -34,7 +34,7 @@ struct ReadsRecord {
                 hasDirectory = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM person)") ?? false
                 let swept = try Int64.fetchOne(db, sql: "SELECT swept_us FROM housekeeping")
                 // What was judged again since may have another class than it had, or be gone; when that was nobody wrote down.
-                let judged = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM rescan WHERE changed > 0)") ?? false
+                let judged = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM rescan WHERE changed > 0 OR changed_before > 0)") ?? false
                 holdingsAreFewer = judged || swept.map { WallTime(microseconds: $0) > since } ?? false
                 holdings = try ReadsRecord.holdings(db, until: until, edges: edges)
                 var left = ReadsRecord.sharesMax
@@ -68,7 +68,8 @@ struct ReadsRecord {
                     releases.append(ExposureHistory.ReleaseOnRecord(read, entry: start + UInt64(offset) + 1, at: WallTime(microseconds: wire.atUs)))
                 case .ended(let read):
                     guard let place = places[read.release] else { continue }
-                    releases[place].ended = WallTime(microseconds: wire.atUs)
+                    // Policy's clock may have been set back meanwhile.
+                    releases[place].ended = max(WallTime(microseconds: wire.atUs), releases[place].opened)
                     releases[place].events = Int64(clamping: read.events)
                     releases[place].cutOff = read.code == 0 ? "" : Refusal(rawValue: read.code)?.word ?? "\(read.code)"
                 case .denied, .moved, nil: continue
