@@ -72,6 +72,7 @@ struct Planning {
             guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
             for new in adding {
                 if planned.node(named: new.name)?.role == .reader { throw Refused(.invalid, "'\(new.name)' is the name of a reader") }
+                try refuseProbe(new.name)
                 do throws(PublicKeyError) { _ = try OperatorPublicKey(raw: new.key) } catch { throw Refused(.invalid, "the key of \(new.name) \(error)") }
             }
             var trial = planned.operators
@@ -180,6 +181,7 @@ struct Planning {
                     .invalid, "an agent has a name, a subject, perhaps a site and a team, of at most \(Limits.nameBytesMax) bytes each, and a key of 32; a reader a name, perhaps a subject, with a subject perhaps a site and a team, and a key")
             }
             // Grants go by names: nobody may come to have another's.
+            try refuseProbe(node.name)
             if let known = planned.node(named: node.name), known.role != node.role {
                 throw Refused(.invalid, "'\(node.name)' is \(known.role == .reader ? "a reader" : "an agent"): remove it first, or take another name")
             }
@@ -205,6 +207,10 @@ struct Planning {
         guard !added.isEmpty else { return [] }
         try planned.checkCertifiable(with: added)
         return [.registered(added, enrolment: nil)]
+    }
+
+    private func refuseProbe(_ name: String) throws(Refused) {
+        if name == Probe.name { throw Refused(.invalid, "'\(name)' is the name under which policy asks itself whether anybody may read: take another") }
     }
 
     /// Which side a command is on: the state before it is compared with the state after it.

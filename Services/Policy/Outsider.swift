@@ -23,8 +23,7 @@ final class Outsider {
     static let every = Span.seconds(2)
     /// After so long without an answer another is asked.
     private static let patience = Span.seconds(10)
-    static let name = "sluice-outsider"
-    static let user = "probe/\(name)"
+    static let user = "probe/\(Probe.name)"
 
     init(_ link: Link) {
         self.link = link

@@ -26,9 +26,7 @@ struct ReadRules: Sendable {
 extension Reader {
     /// A key, whose it is, and where two operators have said that they are. The directory says where people are as well, and is one operator's to change: it gives no reader a role.
     init(_ name: String, key scope: Scope) {
-        // Half of it is none: whom a role excepts by team would have it by site.
-        let isPlaced = !scope.site.isEmpty && !scope.team.isEmpty
-        self.init(name, person: scope.subject.isEmpty ? nil : Person(scope.subject, site: isPlaced ? scope.site : nil, team: isPlaced ? scope.team : nil))
+        self.init(name, person: Person.holder(of: scope))
     }
 }
 

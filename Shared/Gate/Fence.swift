@@ -56,9 +56,6 @@ package struct Fence: Hashable, Sendable {
         version += 1
     }
 
-    /// Everything that keeps readers from something, the gate's seal excepted.
-    package var readingClosures: [Closure] { gate.closures.filter(\.stopsReading) + found.values }
-
     package func allows(_ reading: Reading) -> Bool { gate.allows(reading) && !found.values.contains { $0.selector.matches(reading) } }
 
     /// - Parameter offset: The agent's wall clock minus control's.

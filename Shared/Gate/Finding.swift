@@ -1,3 +1,8 @@
+/// The reader of detector `outsider`, who is policy itself. Whoever had its name would read unseen: no list of who read shows it.
+package enum Probe {
+    package static let name = "sluice-outsider"
+}
+
 /// What a detector has noticed, in one sentence that a person can check, and what is closed for it.
 package struct Finding: Hashable, Sendable {
     /// 16 bytes, made by whoever noticed it: sent again it is the same finding.

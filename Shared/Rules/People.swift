@@ -15,6 +15,14 @@ package struct Person: Hashable, Sendable {
 
     package init(_ scope: Scope) { self.init(scope.subject, site: scope.site, team: scope.team) }
 
+    /// Who has a reader's key, by what was signed of it: where nothing is said they are nowhere, and half of a place is none: whom a role excepts by team
+    /// would have it by site. Nil: nobody, it is a job's.
+    package static func holder(of scope: Scope) -> Person? {
+        guard !scope.subject.isEmpty else { return nil }
+        let isPlaced = !scope.site.isEmpty && !scope.team.isEmpty
+        return isPlaced ? Person(scope) : Person(scope.subject)
+    }
+
     package var isListed: Bool { site != nil && team != nil }
 }
 

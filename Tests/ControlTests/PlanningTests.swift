@@ -149,6 +149,19 @@ import Wire
         #expect(nobody?.refusal == .notFound)
     }
 
+    @Test func `nobody gets the name of policy's own probe, which no list of readers shows`() throws {
+        let reader = Node(name: Probe.name, ordinal: 0, key: [UInt8](repeating: 9, count: 32), role: .reader, scope: Scope(subject: "E9", site: "", team: ""))
+        var agent = nodes(0..<1)[0]
+        agent.name = Probe.name
+        for node in [reader, agent] {
+            let refused = #expect(throws: Refused.self) { try planning(Governance()).deeds(of: .register([node]), by: "ops-1", at: wall) }
+            #expect(refused?.refusal == .invalid && refused?.text.contains(Probe.name) ?? false)
+            var other = node
+            other.name += "-2"
+            #expect(try planning(Governance()).deeds(of: .register([other]), by: "ops-1", at: wall).count == 1, "the control")
+        }
+    }
+
     private struct Unexpected: Error {}
 
     @Test func `no agent is registered with a service's key, that it has, is to have, or had`() throws {

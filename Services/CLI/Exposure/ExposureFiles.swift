@@ -47,18 +47,16 @@ struct ExposureFiles {
         assessment = Assessment(question, from: try ExposureFiles.history(record, question, people: asked.people, in: files))
     }
 
-    /// The name of policy's outsider: SPEC.md, detectors.
-    private static let probe = "sluice-outsider"
-
     private static func history(_ record: GovernanceRecord, _ question: ExposureQuestion, people: String?, in files: LedgerFiles) throws -> ExposureHistory {
         var history = ExposureHistory()
         let period = question.period
         history.policies = record.policies
         history.keys = record.keys
-        history.probe = ExposureFiles.probe
+        history.probe = Probe.name
         history.records = record.records
         history.erasures = record.erasures
         history.closures = record.closures
+        history.gaps += record.setBack.filter { if case .clockBack(let doubted, _) = $0 { doubted.overlap(period) != nil } else { true } }
         // What is missing at the end shows in no entry, but in what the other service has cosigned.
         if let fault = record.fault ?? LedgerAudit(files: files, name: .governance).run().fault { history.gaps.append(.governance(why: fault)) }
         let named = Set(record.keys.map(\.name))
