@@ -37,13 +37,15 @@ package struct ExposureHistory: Sendable {
 
         /// The entry of control's ledger; 0: before there was one.
         package var index: UInt64
-        package var at: WallTime
+        /// From its entry on; it ends with the next one's.
+        package var tenure: Tenure
         package var document: Document
+        package var at: WallTime { tenure.from }
 
         package init(index: UInt64, at: WallTime, _ document: Document) {
             self.index = index
-            self.at = at
             self.document = document
+            tenure = Tenure(from: at)
         }
     }
 

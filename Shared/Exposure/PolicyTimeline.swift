@@ -20,11 +20,12 @@ struct PolicyTimeline {
         if sorted.isEmpty { gaps.append(.policyBefore(asked.until)) }
         for (place, version) in sorted.enumerated() {
             let next = place + 1 < sorted.count ? sorted[place + 1] : nil
+            let latest = version.tenure.latest ?? version.at
             var period = Period(from: version.at, until: next?.at ?? .distantFuture)
-            if let next, next.at < version.at {
+            if let next, next.at < latest {
                 // What was set back runs through these hours twice: either document may be meant by a time in them.
-                let doubted = Period(from: next.at, until: WallTime(nanoseconds: version.at.nanoseconds &+ 1))
-                period = doubted
+                let doubted = Period(from: next.at, until: WallTime(nanoseconds: latest.nanoseconds &+ 1))
+                period = Period(from: min(version.at, next.at), until: doubted.until)
                 if doubted.overlap(asked) != nil { gaps.append(.clockBack(doubted, entry: next.index)) }
             }
             periods[version.index] = period

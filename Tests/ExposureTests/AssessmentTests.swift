@@ -180,7 +180,7 @@ struct AssessmentTests {
         #expect(found.gaps == [.policy(index: 101, ms(30, 40), why: "it is of a later version")])
         #expect(found.exposed.map(\.subject) == ["E1", "E2"] && found.totals.subjects == 0)
         history.policies.remove(at: 1)
-        history.policies[0].at = ms(35)
+        history.policies[0].tenure = Tenure(from: ms(35))
         #expect(AssessmentTests.assess(history).gaps == [.policyBefore(ms(35))])
     }
 
@@ -199,6 +199,28 @@ struct AssessmentTests {
         let unplaced = AssessmentTests.assess(history)
         #expect(unplaced.exposed.first { $0.subject == "E1" }?.gaps == ["erased", "place-unknown"])
         #expect(unplaced.gaps == [.holdingsFewer, .erased(["E1", "E3"]), .placeUnknown(["E1"])])
+    }
+
+    @Test func `a document whose hours the clock went through twice counts in all of them, and not only where the next one overlaps it`() {
+        var history = AssessmentTests.history([(0, AssessmentTests.document()), (30, AssessmentTests.document(["clerk"])), (45, AssessmentTests.document([]))])
+        let straight = AssessmentTests.windows(AssessmentTests.assess(history)).filter { $0.policies == 101...101 }.map(\.period)
+        #expect(straight == [ms(30, 45)])
+        // It was 60 when the clock went back to 40, and then 45 when the next one came.
+        history.policies[1].tenure.clockWent(backTo: ms(40), from: ms(60))
+        let found = AssessmentTests.assess(history)
+        let after60 = WallTime(nanoseconds: ms(60).nanoseconds + 1)
+        #expect(AssessmentTests.windows(found).filter { $0.policies == 101...101 }.map(\.period) == [Period(from: ms(30), until: after60)])
+        #expect(found.gaps == [.clockBack(Period(from: ms(45), until: after60), entry: 102)])
+    }
+
+    @Test func `what counted while the clock was set back counted through all that it showed`() {
+        var tenure = Tenure(from: ms(50))
+        #expect(tenure.ended(at: ms(60)) == ms(50, 60))
+        #expect(tenure.ended(at: ms(40)) == ms(40, 40), "the clock went back at its end, and nobody said so")
+        tenure.clockWent(backTo: ms(20), from: ms(55))
+        #expect(tenure.ended(at: ms(30)) == Period(from: ms(20), until: WallTime(nanoseconds: ms(55).nanoseconds + 1)))
+        tenure.clockWent(backTo: ms(25), from: ms(30))
+        #expect(tenure.ended(at: ms(70)) == ms(20, 70))
     }
 
     @Test func `a clock that was set back leaves both documents in the list, and a gap`() {

@@ -32,19 +32,18 @@ struct GovernanceRecord {
     private(set) var timeline: [UInt64: [(index: UInt64, at: WallTime, author: String, words: String)]] = [:]
     /// Where agents of each person were registered, ever.
     private(set) var scopes: [String: Set<Scope>] = [:]
+    /// When the clock of control was set back, as its entries show it.
+    private(set) var setBack: [Gap] = []
     /// Why what follows is not believed; nil: it was read to its end.
     private(set) var fault: String?
 
     private struct Held {
         let person: Person?
-        let since: WallTime
+        var tenure: Tenure
 
-        /// As policy takes a reader: where nothing is said, they are nowhere.
         init(_ scope: Scope, since: WallTime) {
-            // As policy takes it: half of a place is none.
-            let isPlaced = !scope.site.isEmpty && !scope.team.isEmpty
-            person = scope.subject.isEmpty ? nil : Person(scope.subject, site: isPlaced ? scope.site : nil, team: isPlaced ? scope.team : nil)
-            self.since = since
+            person = Person.holder(of: scope)
+            tenure = Tenure(from: since)
         }
 
         init(_ one: Operator, since: WallTime) { self.init(Scope(subject: one.person, site: "", team: ""), since: since) }
@@ -52,7 +51,8 @@ struct GovernanceRecord {
 
     private var readers: [String: Held] = [:]
     private var operators: [String: Held] = [:]
-    private var kept: [String: (records: SubjectRecords, since: WallTime)] = [:]
+    private var kept: [String: (records: SubjectRecords, tenure: Tenure)] = [:]
+    private var highest = WallTime.distantPast
     private var waiting: Set<String> = []
 
     init(_ files: LedgerFiles) throws {
@@ -79,6 +79,7 @@ struct GovernanceRecord {
     }
 
     private mutating func take(_ entry: Entry, _ governance: Governance) {
+        followClock(entry)
         switch entry.deed {
         case .began(let beginning):
             began = entry.at
@@ -128,27 +129,41 @@ struct GovernanceRecord {
         }
     }
 
+    /// Whatever counts now counted through all the hours that the clock goes through again.
+    private mutating func followClock(_ entry: Entry) {
+        let at = entry.at
+        defer { highest = max(highest, at) }
+        guard at < highest else { return }
+        for name in readers.keys { readers[name]?.tenure.clockWent(backTo: at, from: highest) }
+        for name in operators.keys { operators[name]?.tenure.clockWent(backTo: at, from: highest) }
+        for subject in kept.keys { kept[subject]?.tenure.clockWent(backTo: at, from: highest) }
+        if let last = policies.indices.last { policies[last].tenure.clockWent(backTo: at, from: highest) }
+        // Of a document that came into force then, the timeline of documents says so.
+        if case .policyApplied = entry.deed { return }
+        setBack.append(.clockBack(Period(from: at, until: WallTime(nanoseconds: highest.nanoseconds &+ 1)), entry: entry.index))
+    }
+
     private mutating func note(_ incident: UInt64, _ entry: Entry, _ words: String) {
         timeline[incident, default: []].append((entry.index, entry.at, entry.author, words))
     }
 
     private mutating func end(_ held: Held?, _ name: String, _ at: WallTime) {
         guard let held else { return }
-        keys.append(.init(name, person: held.person, Period(from: held.since, until: at)))
+        keys.append(.init(name, person: held.person, held.tenure.ended(at: at)))
     }
 
     private mutating func note(_ subjects: [String], _ governance: Governance, _ at: WallTime) {
         for subject in subjects {
-            if let before = kept[subject] { records.append(.init(subject, Records(before.records), Period(from: before.since, until: at))) }
-            kept[subject] = governance.records[subject].map { ($0, at) }
+            if let before = kept[subject] { records.append(.init(subject, Records(before.records), before.tenure.ended(at: at))) }
+            kept[subject] = governance.records[subject].map { ($0, Tenure(from: at)) }
         }
     }
 
     private mutating func finish(_ readers: [String: Held], _ operators: [String: Held]) {
         for (name, held) in readers.sorted(by: { $0.key < $1.key }) + operators.sorted(by: { $0.key < $1.key }) {
-            keys.append(.init(name, person: held.person, Period(from: held.since, until: .distantFuture)))
+            keys.append(.init(name, person: held.person, held.tenure.ended(at: .distantFuture)))
         }
-        for (subject, held) in kept { records.append(.init(subject, Records(held.records), Period(from: held.since, until: .distantFuture))) }
+        for (subject, held) in kept { records.append(.init(subject, Records(held.records), held.tenure.ended(at: .distantFuture))) }
     }
 
     var closures: [Closure] { governance.lifted + governance.gate.closures }
