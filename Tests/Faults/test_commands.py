@@ -15,6 +15,10 @@ from hostile import Refusal, Suite, at_once, body, new_keys, wait_until, wire
 from zmq.utils import z85
 
 
+# Of what is done at the same moment: each time it falls otherwise.
+ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "4"))
+
+
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     suite = Suite(tmp_path_factory.mktemp("commands"))
@@ -323,7 +327,7 @@ def test_approvals_in_either_order_lift_it_once(suite, operator, third, order):
 
 
 def test_two_who_propose_the_same_at_once_and_approve_each_others_lift_it_once(suite, operator):
-    for _ in range(10):
+    for _ in range(ROUNDS):
         epoch = operator().ask("command", suite.sign(**pause())).body.epoch
         proposals = {by: propose(suite, operator, [epoch], by=by) for by in ("ops-1", "ops-2")}
         index = suite.newest()
@@ -410,7 +414,7 @@ def together(suite, messages):
 
 def test_pauses_at_the_same_moment_have_epochs_of_their_own_and_all_are_in_force(suite, operator):
     seen = [int(suite.status()["gate"]["epoch"])]
-    for _ in range(10):
+    for _ in range(ROUNDS):
         names = ["ops-1", "ops-2"] * 4
         heard = together(suite, [(by, suite.sign(by=by, **pause(f"pause {number}"))) for number, by in enumerate(names)])
         epochs = [h.body.epoch for h in heard]
@@ -429,7 +433,7 @@ def test_resumes_at_the_same_moment_lift_each_closure_once(suite, operator):
     """Of different closures, of the same ones, and of all of them: whatever is first, nothing is lifted twice and nothing stays."""
     seen = [int(suite.status()["gate"]["epoch"])]
     refusals = Counter()
-    for _ in range(10):
+    for _ in range(ROUNDS):
         # Of three readers: to lift what another closure covers gains nothing, and takes one.
         epochs = [operator().ask("command", suite.sign(**pause(reader=f"reader {number}"))).body.epoch for number in range(3)]
         proposals = [propose(suite, operator, wanted) for wanted in (epochs[:1], epochs[1:2], epochs[:2], epochs)]
@@ -455,7 +459,7 @@ def test_resumes_at_the_same_moment_lift_each_closure_once(suite, operator):
 def test_a_pause_while_a_resume_is_being_made_durable_wins(suite, operator):
     ops, other = operator("ops-1"), operator("ops-2")
     epochs = []
-    for _ in range(20):
+    for _ in range(2 * ROUNDS):
         first = ops.ask("command", suite.sign(**pause("first"))).body.epoch
         proposal = propose(suite, operator, [first])
         approval = suite.approve(proposal, suite.newest())

@@ -77,7 +77,6 @@ def test_of_a_hundred_readers_at_once_each_has_a_record_of_their_own_before_thei
     agent = suite.agent_peer(suite.enrol("desk"))
     stream = new_stream()
     for sequence in range(1, 6):
-        agent.renew()
         assert agent.ask("batch", *batch(stream, sequence)).kind == "stored"
     agent.close()
     records = Records(suite)

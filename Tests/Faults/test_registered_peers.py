@@ -10,7 +10,7 @@ import time
 import pytest
 import zmq
 from hostile import (
-    FACTOR, SERVICES, Kind, MiB, Process, Refusal, Suite, at_each_port, batch, body, compress, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
+    FACTOR, Kind, MiB, Process, Refusal, Suite, at_each_port, batch, body, compress, frame, keys_event, memory, new_stream, nonce, seeded, wait_until)
 
 # What each port takes from the peer of `guest` below; the rest is `notAllowed`.
 TAKEN = {
@@ -171,7 +171,7 @@ def test_a_service_may_not_say_what_only_an_operator_may(suite, port):
             assert heard.code == Refusal.notAllowed, (kind, heard)
         peer.close()
         # To control the newest session of a service is the service. The true one goes on renewing, and is seen again.
-        wait_until(lambda: suite.counters("notify"), "notify's own reports are shown again", within=2 * suite.lease_ms / 1000, every=0.2)
+        wait_until(lambda: suite.counters("notify"), "notify's own reports are shown again", every=0.2)
 
 
 @at_each_port
@@ -254,6 +254,7 @@ def test_two_peers_with_one_key_are_both_served_and_replies_are_not_crossed(suit
             else:
                 assert all(works(port, peer) for peer in peers)
         if port == "ingest":
+            assert peers[0].ask("batch", *batch(new_stream(), 1)).kind == "stored", "policy knows of them too"
             streams = [new_stream(), new_stream()]
             for number in range(1, 11):
                 for peer, stream in zip(peers, streams):
@@ -393,8 +394,6 @@ def test_a_batch_that_lies_is_refused_whole_and_by_name(suite, agent):
         before = {name: suite.counters(name) for name in ("ingest", "policy")}
         wrong = []
         for what, fields, refusal in LIES:
-            # All of them together may take longer than a lease.
-            agent.renew()
             stream = new_stream()
             arguments = {"sequence": 1, **fields}
             header, payload = batch(stream, arguments.pop("sequence"), **arguments)
@@ -415,7 +414,7 @@ def test_a_batch_that_lies_is_refused_whole_and_by_name(suite, agent):
                 assert sum(now.values()) >= lies, now
                 return True
 
-            wait_until(counts, f"refused.{word} is counted {lies} times", 15, every=0.2)
+            wait_until(counts, f"refused.{word} is counted {lies} times", every=0.2)
 
 
 def test_a_batch_without_its_payload_frame_is_refused_with_its_stream_and_sequence(suite, agent):
@@ -698,38 +697,6 @@ def test_a_release_request_beyond_its_bounds_is_refused_and_releases_nothing(sui
         assert suite.counters("policy").get("releases", 0) == before.get("releases", 0)
 
 
-def test_no_more_releases_run_than_policy_holds_however_fast_they_are_asked_for(suite, guest, agent):
-    most = 16
-    for _ in range(2):
-        assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
-    # Those of readers who have gone end with their sessions.
-    wait_until(lambda: int(next(s for s in suite.status()["services"] if s["name"] == "policy")["gauges"].get("releases.running", 0)) == 0, "nobody reads any more")
-    before = suite.counters("policy")
-    reader = guest("policy")
-    # Of each one chunk goes out, and the next waits for credit: none of them ends by itself.
-    for _ in range(most + 8):
-        reader.send("releaseRequest", body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"], credit=1))
-    numbers, refused = [], 0
-    while len(numbers) + refused < most + 8:
-        heard = reader.answer()
-        if heard.kind == "release":
-            numbers.append(heard.body.release)
-        elif heard.kind != "chunk":
-            assert heard.code == Refusal["storeFull"], heard
-            refused += 1
-    assert (len(numbers), refused) == (most, 8)
-    suite.expect_counted("policy", "reads.refused", before, 8)
-    # The control: those that ended make room.
-    for number in numbers:
-        reader.send("credit", body("credit", release=number, chunks=16))
-    ended = 0
-    while ended < most:
-        ended += reader.answer().kind == "releaseEnded"
-    # A release counts until its end is recorded, which is a moment after the reader has heard of it; whose session has ended meanwhile says hello again.
-    asked = {"purpose": "test", "justification": "a test", "classes": ["activity"], "credit": 1}
-    wait_until(lambda: guest("policy").ask("releaseRequest", body("releaseRequest", id=nonce(), **asked)).kind == "release", "there is room again", every=1)
-
-
 def test_extreme_times_and_credits_release_what_is_there_or_nothing(suite, guest, agent):
     assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
     reader = guest("policy")
@@ -750,36 +717,6 @@ def test_extreme_times_and_credits_release_what_is_there_or_nothing(suite, guest
     for number in (0, 1, (1 << 64) - 1):
         reader.send("credit", body("credit", release=number, chunks=1))
     assert works("policy", reader)
-
-
-def test_more_releases_than_run_at_once_are_refused_until_one_ends(suite, guest, agent):
-    """Readers that never read on: 16 hold all there are; one that goes makes room."""
-    stream = new_stream()
-    for sequence in range(1, 4):
-        assert agent.ask("batch", *batch(stream, sequence)).kind == "stored"
-    # What peers that have gone were reading, four leases ago at most, is still under way: random requests too.
-    running = lambda: next(s for s in suite.status()["services"] if s["name"] == "policy")["gauges"]["releases.running"]
-    wait_until(lambda: int(running()) == 0, "no release is running", 90, every=0.2)
-    with suite.undisturbed():
-        readers = [guest("policy") for _ in range(16)]
-        for reader in readers:
-            asked = body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"], subjects=["GUEST"], credit=1)
-            heard = reader.ask("releaseRequest", asked)
-            assert heard.kind == "release", heard
-        late = guest("policy")
-        asked = body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"], subjects=["GUEST"], credit=1)
-        assert late.ask("releaseRequest", asked).code == Refusal.storeFull
-        for reader in readers:
-            reader.close()
-
-        # Their sessions end after four leases; the late one keeps its own.
-        def served():
-            works("policy", late)
-            late.send("releaseRequest", asked)
-            heard = late.expect("release")
-            return heard.kind == "release"
-
-        wait_until(served, "a release after the others have gone", 90, every=0.5)
 
 
 def test_a_services_key_seals_control_once_and_then_takes_its_own_lease_alone(tmp_path):

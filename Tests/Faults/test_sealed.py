@@ -36,9 +36,7 @@ def changed(header, **fields):
 
 def ask(agent, header, payload, oldest=1):
     """Exactly these bytes."""
-    agent.renew()
-    agent.send_frames(frame("batch", body("batch", header=header, oldest=oldest)), payload)
-    return agent.answer()
+    return agent.ask_sealed(header, payload, oldest)
 
 
 def flipped(data, place, bit):

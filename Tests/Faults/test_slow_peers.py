@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import MiB, Process, at_each_port, batch, body, frame, memory, new_stream, nonce, wait_until, wire
+from hostile import MiB, Process, at_each_port, batch, body, frame, new_stream, nonce, wait_until, wire
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness.shim import Shim  # noqa: E402
@@ -123,7 +123,6 @@ def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):
         columns = wire().Columns(
             version=1, unit_ns=1, at=[0] * 25, kind=[5], text=[word for n in range(25) for word in (n + 1, 6, 0, 0)], strings=blob)
         header, payload = batch(stream, sequence, times=[now] * 25, columns=columns, count=25, **{"class": "content"})
-        agent.renew()
         heard = agent.ask("batch", header, payload)
         assert heard.kind == "stored", heard
     agent.close()

@@ -178,7 +178,7 @@ def test_a_key_file_that_is_none_or_that_others_can_read_ends_the_agent_with_one
 def test_kill_9_again_and_again_loses_nothing_that_was_spooled(suite, agent):
     """What its status shows as accepted, and as spooled since, is in the vault, once and in order."""
     sure, number = [], 0
-    for round in range(6):
+    for round in range(4):
         agent.run().expect_capturing()
         for _ in range(4):
             names = [f"n{number + n}" for n in range(25)]

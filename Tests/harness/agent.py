@@ -1,8 +1,10 @@
 """Agents of a suite, and somebody who types at them."""
 
+import contextlib
 import datetime
 import json
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -28,6 +30,32 @@ def text(words, source="review", at=None):
     return {"at": rfc3339(at or now_ns()), "kind": "text", "text": words, "source": source}
 
 
+def stored(spool, vault):
+    """Events that the vault has of an agent's streams; None when nobody can say."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True, timeout=10)) as database:
+            streams = [stream for stream, in database.execute("SELECT id FROM stream")]
+        with contextlib.closing(sqlite3.connect(f"file:{vault}?mode=ro", uri=True, timeout=10)) as database:
+            return database.execute(f"SELECT COALESCE(SUM(count), 0) FROM segment WHERE stream IN ({','.join('?' * len(streams))})", streams).fetchone()[0]
+    except sqlite3.Error:
+        return None
+
+
+def is_drained(status, since_us, given, home, vault):
+    """Whether everything that it accepted before is sealed, sent and acknowledged, by a status that it has written.
+
+    A batch is closed a second after its first event; what has been in the spool by then, and has left it, is in the vault. Sooner where it is known
+    what it was given in this run, which must be its first: all of that is judged, and as much as was accepted lies in the vault.
+    """
+    if status["spoolBatches"]:
+        return False
+    if status["atMicroseconds"] > since_us + 1_600_000:
+        return True
+    return bool(
+        given and status["atMicroseconds"] > since_us and status["accepted"] + sum(status["refused"].values()) == given
+        and stored(home / "spool.sqlite", vault) == status["accepted"])
+
+
 class Agent:
     """`sluice-agent run` or `replay` on a folder that `sluice register` has made."""
 
@@ -35,16 +63,20 @@ class Agent:
         self.suite, self.name, self.subject, self.site, self.team = suite, name, subject, site, team
         self.home = suite.home / "agents" / name
         self.process = None
+        self.given = None  # Events, of a first run that was given them here.
 
     def run(self, env=None, wrapper=(), *more):
         """Takes events on standard input, from `send`."""
+        self.given = 0 if self.process is None and not (self.home / "spool.sqlite").exists() else None
         return self._start(["run", "--home", self.home, *more], subprocess.PIPE, env, wrapper)
 
     def listen(self, env=None):
         """Takes events on a Unix socket: no end of input ends it."""
+        self.given = None
         return self._start(["run", "--home", self.home, "--socket", self.home / "tool.sock"], subprocess.DEVNULL, env, ())
 
     def replay(self, file, speed, *more, env=None):
+        self.given = None
         return self._start(["replay", "--home", self.home, file, "--speed", str(speed), *more], subprocess.DEVNULL, env, ())
 
     def _start(self, arguments, stdin, env, wrapper):
@@ -57,6 +89,8 @@ class Agent:
         data = b"".join(json.dumps(e).encode() + b"\n" for e in events)
         self.process.popen.stdin.write(data)
         self.process.popen.stdin.flush()
+        if self.given is not None:
+            self.given += len(events)
 
     def type(self, *names):
         self.send(*(key(name) for name in names))
@@ -91,13 +125,15 @@ class Agent:
         return self
 
     def expect_drained(self, since=None, within=60):
-        """Waits until everything that it accepted before `since` (default: now) is sealed, sent and acknowledged.
+        """Waits until everything that it accepted before `since` (default: now) is sealed, sent and acknowledged: see `is_drained`."""
+        since_us = (since or now_ns()) // 1000
+        typed = [typist for typist in self.suite.typists if typist.agent is self]
 
-        A batch is closed a second after its first event; what has been in the spool by then, and has left it, is in the vault.
-        """
-        sealed = (since or now_ns()) // 1000 + 1_600_000
+        def given():
+            return None if self.given is None else self.given + sum(len(typist.sent) for typist in typed)
+
         wait_until(
-            lambda: (s := self.status) and s["pid"] == self.process.id and s["atMicroseconds"] > sealed and s["spoolBatches"] == 0,
+            lambda: (s := self.status) and s["pid"] == self.process.id and is_drained(s, since_us, given(), self.home, self.suite.home / "policy" / "vault.sqlite"),
             f"{self.name} drained", within)
         return self.status
 

@@ -18,6 +18,7 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+from . import asking
 from .agent import Agent
 from .processes import Process, binaries, free_port_base, with_our_death
 from .waiting import wait_until
@@ -45,8 +46,11 @@ class Outcome(namedtuple("Outcome", "code out err")):
 
 
 class Suite:
-    def __init__(self, folder, lease_ms=1000, hooks=None, template=None, canaries=False):
-        """`canaries`: releases carry them. Tests that compare what is read with what was sent do without."""
+    def __init__(self, folder, lease_ms=1000, hooks=None, template=None, canaries=False, after=None):
+        """`canaries`: releases carry them. Tests that compare what is read with what was sent do without.
+
+        `after`: a suite that has run and ended; this one goes on with a copy of its home, and its agents.
+        """
         self.policy_words = [] if canaries else ["--no-canaries"]
         self.folder = Path(folder)
         self.home = self.folder / "home"
@@ -56,12 +60,19 @@ class Suite:
         self.services = {}
         self.agents = {}
         self.typists = []
-        self._make_home(template, hooks)
+        self._make_home(template, hooks, after)
 
     # The home
 
-    def _make_home(self, template, hooks):
-        if template is None:
+    def _make_home(self, template, hooks, after):
+        if after is not None:
+            assert not any(process.is_running for process in after.processes), "it has ended"
+            shutil.copytree(after.home, self.home, ignore=lambda at, names: names if Path(at) == after.home / "logs" else [])
+            for name, agent in after.agents.items():
+                self.agents[name] = Agent(self, name, agent.subject, agent.site, agent.team)
+                path = self.agents[name].home / "agent.json"
+                path.write_text(json.dumps({**json.loads(path.read_text()), "ingest": f"tcp://127.0.0.1:{self.port_base + 1}"}))
+        elif template is None:
             first = self.up()
             first.end()
         else:
@@ -120,12 +131,10 @@ class Suite:
         return self.home / "logs" / f"{name}.log"
 
     def expect_serving(self, names=SERVICES, within=40):
-        """Waits until control grants leases to the services named and nothing is sealed."""
+        """Waits until control grants leases to the services named that were started here, and nothing is sealed."""
 
         def serving():
-            outcome = self.cli("status", "--json", check=False)
-            assert outcome.code == 0, outcome.err
-            status = outcome.json
+            status = self.status()
             connected = {s["name"] for s in status["services"] if s.get("connected") and self._is_fresh(s, status)}
             missing = set(names) - connected - {"control", "join"}
             assert not missing, f"not connected: {missing}"
@@ -136,11 +145,12 @@ class Suite:
                     assert (b"for joining" if name == "join" else b"closed to unknown keys") in said, f"{name} has not opened its port"
             return status
 
-        for name in names:
-            process = self.services.get(name)
-            if process:
-                wait_until(lambda: process.is_running and serving() or not process.is_running, f"{name} serves", within)
-                assert process.is_running, f"{name} has ended with {process.popen.returncode}: {process.said[-2000:]}"
+        ours = {name: self.services[name] for name in names if name in self.services}
+        if ours:
+            ended = lambda: [name for name, process in ours.items() if not process.is_running]
+            wait_until(lambda: ended() or serving(), f"{', '.join(names)} serve", within)
+            for name in ended():
+                raise AssertionError(f"{name} has ended with {ours[name].popen.returncode}: {ours[name].said[-2000:]}")
         return self
 
     def _is_fresh(self, service, status):
@@ -203,7 +213,7 @@ class Suite:
         return self.adopt(Process(self.command(*arguments), self.folder / output, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
     def status(self):
-        return self.cli("status", "--json").json
+        return asking.status(self.home) or self.cli("status", "--json").json
 
     def service_status(self, name):
         return next(s for s in self.status()["services"] if s["name"] == name)
