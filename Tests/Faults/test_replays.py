@@ -107,56 +107,74 @@ def kinds_of(message):
 SUBJECTS = ("S-1", "S-2", "S-3", "S-4", "S-5")
 
 
-def asked(suite):
-    """Of the policy, the people and the keys, what control and policy answer."""
-    me = suite.keys_of("ops-1")
-    control, policy = suite.peer("control", me).greet(), suite.peer("policy", me).greet()
+@contextlib.contextmanager
+def asking(suite, *services):
+    """What asks them, as ops-1."""
+    peers = {service: suite.peer(service, suite.keys_of("ops-1")).greet() for service in services}
 
-    def ask(peer, about, question, what=str):
-        heard = peer.ask("query", body("query", **{about: question}))
+    def ask(service, about, question, what=str):
+        heard = peers[service].ask("query", body("query", **{about: question}))
         assert heard.kind == "answer", (about, heard)
         return what(getattr(heard.body, about))
+
+    ask.peers = peers
+    try:
+        yield ask
+    finally:
+        for peer in peers.values():
+            peer.close()
+
+
+def state(suite):
+    """Everything that a command can change, as control and policy answer."""
 
     def announced(proof):
         entry = wire().Entry.FromString(proof.entry.body)
         return entry.index, entry.vault_key_announced.key
 
-    try:
+    with asking(suite, "control", "policy") as ask:
         return {
-            "policy": ask(control, "policy", {}), "records": ask(control, "records", subjects(*SUBJECTS)), "holds": ask(control, "holds", {}),
+            "policy": ask("control", "policy", {}), "records": ask("control", "records", subjects(*SUBJECTS)), "holds": ask("control", "holds", {}),
             # An erasure that is under way is no replay's doing: `settled` has waited for it.
-            "erasures": ask(policy, "erasures", subjects(*SUBJECTS), lambda all: {one.subject: (one.state, [*one.holds]) for one in all.erasures}),
-            "vault key": announced(control.ask("query", body("query", vault_key={})).body.proof),
-            "service keys": ask(control, "service_keys", {}, lambda all: [(one.service, one.key, one.entry) for one in all.keys]),
-            "ledger keys": ask(control, "service_keys", {}, lambda all: [one.key for one in all.ledgers]),
+            "erasures": ask("policy", "erasures", subjects(*SUBJECTS), erasures_of),
+            "vault key": announced(ask.peers["control"].ask("query", body("query", vault_key={})).body.proof),
+            "service keys": ask("control", "service_keys", {}, lambda all: [(one.service, one.key, one.entry) for one in all.keys]),
+            "ledger keys": ask("control", "service_keys", {}, lambda all: [one.key for one in all.ledgers]),
+            "operators": ask("control", "operators", {}), "proposals": ask("control", "proposals", {"all": True}), "incidents": ask("control", "incidents", {}),
+            "closures": ask("control", "closures", {}), "agents": ask("control", "agents", {}, lambda all: sorted(one.node.name for one in all.agents)),
+            "entries": suite.newest(), "gate": suite.status()["gate"], "ledger": journal(ask.peers["control"]),
         }
-    finally:
-        control.close()
-        policy.close()
 
 
-def state(suite):
-    """Everything that a command can change."""
-    return {
-        **asked(suite),
-        "entries": suite.newest(), "gate": suite.status()["gate"],
-        **{what: suite.cli(*words, "--json").stdout for what, words in {
-            "operators": ("operator", "list"), "ledger": ("ledger", "show", "1.."), "proposals": ("proposals", "--all"), "incidents": ("incidents",),
-            "closures": ("closures",)}.items()},
-        "agents": sorted(one["node"]["name"] for one in json.loads(suite.cli("agents", "--json").stdout)["agents"]),
-    }
+def erasures_of(answer):
+    return {one.subject: (one.state, [*one.holds]) for one in answer.erasures}
+
+
+def journal(control):
+    """Every entry of its ledger, page by page."""
+    found = []
+    while True:
+        control.send("query", body("query", journal={"after": len(found)}))
+        page = control.expect("entries").body
+        found += [entry.body for entry in page.recorded]
+        if len(found) >= page.last:
+            return found
 
 
 def settled(suite):
     """Waits until each pause has its certificate in the ledger, and each erasure is done or waits: they come when they come."""
-    incidents = lambda: json.loads(suite.cli("incidents", "--json").stdout)["incidents"]
-    wait_until(lambda: all(i.get("certificates") and i["state"] != "open" for i in incidents()), "every pause is certified")
+
+    def certified():
+        with asking(suite, "control") as ask:
+            return ask("control", "incidents", {}, lambda found: all(one.certificates and one.state != "open" for one in found.incidents))
 
     def erased():
-        with_policy = asked(suite)["erasures"]
-        gone = {r["subject"] for r in json.loads(suite.cli("consent", "show", *SUBJECTS, "--json").stdout)["records"] if int(r.get("erased", 0))}
-        return gone <= with_policy.keys() and all(how in ("done", "waiting") for how, _ in with_policy.values())
+        with asking(suite, "control", "policy") as ask:
+            with_policy = ask("policy", "erasures", subjects(*SUBJECTS), erasures_of)
+            gone = ask("control", "records", subjects(*SUBJECTS), lambda all: {one.subject for one in all.records if one.erased})
+            return gone <= with_policy.keys() and all(how in ("done", "waiting") for how, _ in with_policy.values())
 
+    wait_until(certified, "every pause is certified")
     wait_until(erased, "every erasure is done")
 
 

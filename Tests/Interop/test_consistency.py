@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature  # noqa: E402
 from pymerkle import InvalidProof, verify_consistency  # noqa: E402
 from test_ledgers_running import FILES, cosigned, keys, leaves  # noqa: E402
 
-READS = 7
+READS = 5
 
 
 class Witness(threading.Thread):

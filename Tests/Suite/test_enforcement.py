@@ -190,11 +190,18 @@ def test_what_is_stored_becomes_less_when_one_operator_applies_a_stricter_docume
     print("seed", seed)
     source = random.Random(seed)
     suite = governed(make_suite, LOOSE)
-    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    agents = [suite.agent(name, f"E-{name}").run() for name in ("ann", "bob", "cid", "dan")]
+    for agent in agents:
+        under_rules(agent, *READ)
     rounds = 12
     for number in range(rounds):
+        agent = agents[number % len(agents)]
         agent.send(text(f"{words(source, 6_000)} {CARD} after-{number}", source="prompt"), text(f"never {CARD} of-{number}", source="prompt"))
-        agent.expect_drained()
+        if agent is agents[-1]:
+            # Each of them has a segment more.
+            sent = now_ns()
+            for agent in agents:
+                agent.expect_drained(sent)
     stored = suite.vault("SELECT COUNT(*), SUM(count) FROM segment")
     assert stored == [(rounds, 2 * rounds)]
     assert sum(CARD in line["event"]["text"] for line in read(suite, "content").lines) == 2 * rounds, "the control: it is there"

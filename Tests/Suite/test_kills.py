@@ -8,7 +8,7 @@ import pytest
 from checks import out_of_order, twice
 from harness import Agent, Typist, now_ns, wait_until
 
-KILLS = int(os.environ.get("SLUICE_KILLS", "30"))
+KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
 
 
 def expect_everything_once(suite, *typists, dropped=0):

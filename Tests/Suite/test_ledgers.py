@@ -21,6 +21,9 @@ from checks import twice
 from harness import Typist, binaries, wait_until
 
 
+ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "3"))
+
+
 def ledger(suite, name):
     """As `sluice status` shows it."""
     return next(one for one in suite.status()["ledgers"] if one["origin"].endswith("/" + name))
@@ -47,7 +50,7 @@ def verify(home, *more):
     return done.returncode, {one["ledger"]: one for one in map(json.loads, done.stdout.splitlines())}
 
 
-def populated(make_suite, **more):
+def populate(make_suite, **more):
     """A suite in which somebody was paused, registered and read."""
     suite = make_suite(**more)
     agent = suite.agent("ann", "E-ann").run().expect(capturing=True)
@@ -60,6 +63,23 @@ def populated(make_suite, **more):
     return suite
 
 
+@pytest.fixture(scope="module")
+def stopped(make_module_suite):
+    """Such a suite, that was stopped in order when both ledgers were cosigned."""
+    suite = populate(make_module_suite)
+    expect_cosigned(suite, "reads", 6)
+    expect_cosigned(suite, "governance", 6)
+    assert suite.agents["ann"].end_input() == 0
+    suite.terminate_all()
+    return suite
+
+
+@pytest.fixture
+def populated(make_suite, stopped):
+    """Another that goes on from there; its agent does not run."""
+    return make_suite(after=stopped)
+
+
 def opened(suite):
     """The entries of the read ledger, as JSON."""
     return [json.loads(line) for line in suite.cli("ledger", "show", "1..", "--ledger", "reads", "--json").out.splitlines()]
@@ -68,8 +88,8 @@ def opened(suite):
 # Recorded before released
 
 
-def test_every_read_is_in_the_ledger_before_its_first_byte_and_so_is_its_end(make_suite):
-    suite = populated(make_suite)
+def test_every_read_is_in_the_ledger_before_its_first_byte_and_so_is_its_end(populated):
+    suite = populated
     expect_cosigned(suite, "reads", 6)
     entries = opened(suite)
     assert [("opened" in e, "ended" in e) for e in entries] == [(True, False), (False, True)] * 3
@@ -81,8 +101,8 @@ def test_every_read_is_in_the_ledger_before_its_first_byte_and_so_is_its_end(mak
     assert json.loads(suite.cli("certificate", "1", "--json").out)["complete"]
 
 
-def test_of_readers_who_race_each_has_a_record_of_their_own_before_its_end(make_suite):
-    suite = populated(make_suite)
+def test_of_readers_who_race_each_has_a_record_of_their_own_before_its_end(populated):
+    suite = populated
     before = len(opened(suite))
     racing = [suite.begin("read", "--purpose", "race", "--why", f"reader {n}", "--class", "activity", output=f"race-{n}.log") for n in range(12)]
     assert [process.wait(60) for process in racing] == [0] * 12
@@ -101,9 +121,9 @@ def unrecorded(got, entries):
 
 
 @pytest.mark.parametrize("point, is_recorded", [("before-release-record", False), ("after-release-record", True), ("after-release-read", True)])
-def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record_before_a_row_is_read(make_suite, point, is_recorded):
+def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record_before_a_row_is_read(populated, point, is_recorded):
     """FAULTS L02: policy ends inside the transaction that records, after its commit, and when rows were read and nothing was sent."""
-    suite = populated(make_suite)
+    suite = populated
     before = len(opened(suite))
     suite.restart("policy", env={"SLUICE_FAULT": f"{point}:1"})
     outcome = suite.cli("read", "--purpose", "killed", "--why", "a test", "--class", "activity", check=False)
@@ -116,15 +136,15 @@ def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record_before_a_row_is_read
     assert [number for number, in suite.vault("SELECT number FROM release ORDER BY number")] == list(range(1, 4 + is_recorded)), "table and ledger agree"
 
 
-def test_of_reads_that_are_killed_at_any_moment_none_has_a_byte_without_a_record(make_suite):
+def test_of_reads_that_are_killed_at_any_moment_none_has_a_byte_without_a_record(populated):
     """FAULTS L02, from outside: whatever a reader has got, the ledger knows of it after the kill."""
     seed = int(os.environ.get("SLUICE_SEED") or random.randrange(1 << 32))
     print(f"seed {seed}: again with SLUICE_SEED={seed}")
     rng = random.Random(seed)
-    suite = populated(make_suite)
+    suite = populated
     got, rounds = {}, 0
     # Until there were some of both: who had got it all, and who had got nothing.
-    while rounds < 5 or rounds < 25 and not (any(got.values()) and not all(got.values())):
+    while rounds < ROUNDS or rounds < 25 and not (any(got.values()) and not all(got.values())):
         rounds += 1
         readers = {
             f"round {rounds}, reader {n}": suite.begin("read", "--purpose", "killed", "--why", f"round {rounds}, reader {n}", "--class", "activity", output=f"r{rounds}-{n}.log")
@@ -153,13 +173,8 @@ TAMPERING = {
 
 
 @pytest.fixture(scope="module")
-def stopped_home(make_module_suite):
-    """The home of a suite that was stopped in order when both ledgers were cosigned."""
-    suite = populated(make_module_suite)
-    expect_cosigned(suite, "reads", 6)
-    expect_cosigned(suite, "governance", 6)
-    suite.terminate_all()
-    return suite.home
+def stopped_home(stopped):
+    return stopped.home
 
 
 def copied(home, folder):
@@ -262,8 +277,9 @@ def once(said, *words):
 @pytest.mark.parametrize("deed, words", [
     ("edited", "entry 4"), ("deleted", "entry 3"), ("reordered", "entry 3"),
 ])
-def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_entry(make_suite, deed, words):
-    suite = populated(make_suite)
+def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_entry(populated, deed, words):
+    suite = populated
+    ann = suite.agents["ann"].run().expect(capturing=True)
     expect_cosigned(suite, "governance", 6)
     # The control: untouched it starts.
     suite.restart("control")
@@ -279,7 +295,7 @@ def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_
     shown = suite.cli("status", check=False)
     assert shown.code == 1 and shown.out == "" and len(shown.err.splitlines()) == 1 and "Its log ends with: " in shown.err and words in shown.err, shown
     # Nobody goes on by what it had said: what is granted ends.
-    suite.agents["ann"].expect(capturing=False)
+    ann.expect(capturing=False)
     assert suite.read(classes=("activity",), check=False).code == 1
 
 
@@ -287,8 +303,8 @@ def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_
     ("edited", "entry 4 is not what was recorded"), ("deleted", "entry 3 is missing"), ("reordered", "entry 3 holds what was recorded as entry 4"),
     ("truncated", "there are 4"),
 ])
-def test_policy_whose_ledger_of_reads_was_changed_on_disk_ends_and_says_which_entry(make_suite, deed, words):
-    suite = populated(make_suite)
+def test_policy_whose_ledger_of_reads_was_changed_on_disk_ends_and_says_which_entry(populated, deed, words):
+    suite = populated
     expect_cosigned(suite, "reads", 6)
     # The control: untouched it is whole, and says so, and is read from.
     suite.terminate("policy")
@@ -317,8 +333,8 @@ def opened_in(suite):
     return suite.vault("SELECT number FROM ledger_body")
 
 
-def test_without_control_status_says_why_it_ended(make_suite):
-    suite = populated(make_suite)
+def test_without_control_status_says_why_it_ended(populated):
+    suite = populated
     suite.terminate("control")
     plain = suite.cli("status", check=False)
     assert plain.code == 1 and len(plain.err.splitlines()) == 1 and "sluice up" in plain.err and "log" not in plain.err, plain
@@ -353,8 +369,8 @@ def saved(suite, name, folder):
     return folder
 
 
-def test_a_vault_from_yesterdays_backup_gets_no_lease_until_two_operators_say_so(make_suite, tmp_path):
-    suite = populated(make_suite)
+def test_a_vault_from_yesterdays_backup_gets_no_lease_until_two_operators_say_so(populated, tmp_path):
+    suite = populated
     before = expect_cosigned(suite, "reads", 6)["size"]
     backup = saved(suite, "reads", tmp_path / "backup")
     # Control: what has lost nothing is believed after a restart.
@@ -438,8 +454,8 @@ def test_a_vault_that_was_backed_up_while_it_was_written_comes_back_whole_and_wh
     database.close()
 
 
-def test_a_read_ledger_that_was_rewritten_gets_no_lease(make_suite):
-    suite = populated(make_suite)
+def test_a_read_ledger_that_was_rewritten_gets_no_lease(populated):
+    suite = populated
     size = expect_cosigned(suite, "reads", 6)["size"]
     suite.kill("policy")
     path = suite.home / TAMPERING["reads"]
@@ -470,9 +486,10 @@ def cut(path):
 
 
 @pytest.mark.parametrize("deed, words", [(forked, "another history than was followed"), (cut, "it was put back")], ids=["forked", "cut"])
-def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_status_shows_it(make_suite, deed, words):
+def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_status_shows_it(populated, deed, words):
     """Rightly signed: whoever did it has control's key as well, and has taken control's own memory away."""
-    suite = populated(make_suite)
+    suite = populated
+    ann = suite.agents["ann"].run().expect(capturing=True)
     size = expect_cosigned(suite, "governance")["size"]
     followers = ("ingest", "policy", "notify")
     suite.kill("control")
@@ -490,7 +507,7 @@ def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_
     for name in followers:
         # What it was granted may last for a moment yet.
         wait_until(lambda: re.search(f"^ENDED   {name}'s log ends with: .*{words}", suite.cli("status").out, re.M), f"it is shown why {name} ended")
-    suite.agents["ann"].expect(capturing=False)
+    ann.expect(capturing=False)
     # Started again, policy remembers what it had cosigned, whatever it follows; and so control holds its own signature against itself.
     suite.start(*followers, wait=False)
     trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "policy does not believe it")
@@ -500,11 +517,11 @@ def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_
     assert len(log_lines(suite, "policy", "control's ledger is not believed")) == 1
     shown = suite.cli("status").out
     assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M) and "SEALED" in shown, shown
-    assert suite.agents["ann"].fresh["classes"] == [] and suite.read(classes=("activity",), check=False).code == 1
+    assert ann.fresh["classes"] == [] and suite.read(classes=("activity",), check=False).code == 1
 
 
-def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witness_until_two_operators_give_the_other_up(make_suite, tmp_path):
-    suite = populated(make_suite)
+def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witness_until_two_operators_give_the_other_up(populated, tmp_path):
+    suite = populated
     before = expect_cosigned(suite, "governance")["size"]
     backup = saved(suite, "governance", tmp_path / "backup")
     suite.pause("--all")
@@ -565,7 +582,7 @@ def notify_gauges(suite):
 
 def populated_and_told(make_suite, receiver, both=False):
     """A suite whose hook has heard of three pauses, with a backup of control's ledger from before the last two."""
-    suite = populated(make_suite, hooks=[receiver.hook])
+    suite = populate(make_suite, hooks=[receiver.hook])
     expect_cosigned(suite, "governance")
     backup = saved(suite, "governance", suite.folder / "backup")
     if both:
@@ -660,8 +677,8 @@ def test_a_shorter_ledger_that_nobody_has_approved_is_told_to_nobody_and_shown(m
     assert set(again) & set(before) == set(before) & set(kept) != set()
 
 
-def test_a_witness_that_was_away_catches_up_with_what_it_missed(make_suite):
-    suite = populated(make_suite)
+def test_a_witness_that_was_away_catches_up_with_what_it_missed(populated):
+    suite = populated
     size = expect_cosigned(suite, "governance")["size"]
     suite.kill("policy")
     for _ in range(3):
@@ -694,9 +711,9 @@ def remember(suite, witness, note):
 
 
 @pytest.mark.parametrize("witness", list(MEMORY))
-def test_a_witness_that_was_put_back_alone_catches_up_and_stops_nobody(make_suite, witness):
+def test_a_witness_that_was_put_back_alone_catches_up_and_stops_nobody(populated, witness):
     """FAULTS L05: it remembers less than it has said; the other's ledger continues that."""
-    suite = populated(make_suite)
+    suite = populated
     other = MEMORY[witness][3]
     expect_cosigned(suite, "reads", 6)
     expect_cosigned(suite, other)
@@ -789,8 +806,8 @@ def strangers_key(folder, verifier):
 # Certificates
 
 
-def test_a_stop_certificate_is_a_file_that_anybody_can_check_and_one_letter_less_is_none(make_suite, tmp_path):
-    suite = populated(make_suite)
+def test_a_stop_certificate_is_a_file_that_anybody_can_check_and_one_letter_less_is_none(populated, tmp_path):
+    suite = populated
     path = tmp_path / "pause.certificate"
     text = suite.cli("certificate", "1", "--file").out
     path.write_text(text)

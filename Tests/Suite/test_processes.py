@@ -25,13 +25,28 @@ import wire  # noqa: E402
 SERVICES = ["control", "policy", "notify", "ingest"]
 
 
-@pytest.fixture
-def loaded(make_suite):
-    suite = make_suite()
-    agent = suite.agent("ann").run().expect(capturing=True)
-    Typist(agent, 0.005).start()
-    wait_until(lambda: suite.vault_count() > 50, "events flow")
+@pytest.fixture(scope="module")
+def loadable(make_module_suite):
+    suite = make_module_suite()
+    suite.agent("ann")
     return suite
+
+
+@pytest.fixture
+def loaded(loadable):
+    """Everything runs, and somebody types. What a test before has ended is started again."""
+    suite, agent = loadable, loadable.agents["ann"]
+    if ended := [name for name in SERVICES if not suite.services[name].is_running]:
+        suite.start(*ended)
+    if not agent.process or not agent.process.is_running:
+        agent.run()
+    typist = Typist(agent.expect(capturing=True), 0.005).start()
+    before = suite.vault_count()
+    wait_until(lambda: suite.vault_count() > before + 50, "events flow")
+    yield suite
+    typist.stop()
+    for name in SERVICES:
+        suite.cont(name)
 
 
 # P06
@@ -61,7 +76,7 @@ def test_an_agent_ends_with_0_when_it_is_asked_to_and_keeps_what_it_has(loaded):
     agent = loaded.agents["ann"]
     agent.process.signal(signal.SIGTERM)
     assert agent.process.wait(20) == 0
-    loaded.typists[0].stop()
+    loaded.typists[-1].stop()
     agent.run()
     agent.expect_drained()
     assert loaded.vault("SELECT COALESCE(SUM(lost), 0) FROM stream") == [(0,)]
@@ -486,10 +501,9 @@ def test_documents_that_nest_without_end_are_refused_with_little_stack(make_suit
 DATABASES = {"control": "control/ledger.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}
 
 
-@pytest.fixture
-def rested(make_suite):
-    """A suite that has run, and does not now."""
-    suite = make_suite()
+@pytest.fixture(scope="module")
+def once_rested(make_module_suite):
+    suite = make_module_suite()
     agent = suite.agent("ann").run().expect(capturing=True)
     agent.type("a", "b", "c")
     assert agent.end_input() == 0
@@ -497,6 +511,12 @@ def rested(make_suite):
     wait_until(lambda: int(suite.service_status("notify").get("entries", 0)) >= 4, "notify has the pause")
     suite.terminate_all()
     return suite
+
+
+@pytest.fixture
+def rested(make_suite, once_rested):
+    """A suite that has run, and does not now."""
+    return make_suite(start=False, after=once_rested)
 
 
 @pytest.mark.parametrize("name", list(DATABASES))

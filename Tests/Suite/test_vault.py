@@ -16,7 +16,7 @@ from harness import wait_until
 from harness.processes import Process, binaries
 from test_ledgers import expect_cosigned
 
-KILLS = int(os.environ.get("SLUICE_KILLS", "30"))
+KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
 SUBJECTS, SEGMENTS = 4, 1500
 
 
@@ -45,13 +45,18 @@ def sql(path, statement):
         database.close()
 
 
-@pytest.fixture
-def filled(make_suite):
-    """A home whose vault holds 100 days of four people, and nothing that runs."""
-    suite = make_suite(start=False)
+@pytest.fixture(scope="module")
+def once_filled(make_module_suite):
+    suite = make_module_suite(start=False)
     subprocess.run([str(w) for w in vault(suite, "fill", "--subjects", SUBJECTS, "--segments", SEGMENTS)], check=True, timeout=60)
     assert check(suite)["readable"] == {f"B{n}": SEGMENTS for n in range(SUBJECTS)}
     return suite
+
+
+@pytest.fixture
+def filled(make_suite, once_filled):
+    """A home whose vault holds 100 days of four people, and nothing that runs."""
+    return make_suite(start=False, after=once_filled)
 
 
 def copies(suite, tmp_path):
@@ -119,7 +124,7 @@ def test_an_erasure_that_is_killed_anywhere_has_not_begun_or_is_finished_by_the_
         assert state["readable"] == others and state["segments"] == SEGMENTS * (SUBJECTS - 1)
         assert state["erasures"] == [{"subject": "B0", "state": "done", "segments": SEGMENTS}]
     print(found)
-    assert found["begun"] >= KILLS // 10, "the kills fell where it matters"
+    assert found["begun"] >= max(1, KILLS // 10), "the kills fell where it matters"
 
     # Control: a key that goes without an erasure is seen as what it is.
     fresh()
@@ -274,7 +279,7 @@ def test_policy_killed_while_it_sweeps_deletes_what_is_past_its_time_and_nothing
     alone.end()
     assert check(filled)["segments"] == SUBJECTS * SEGMENTS
     filled.start("control", wait=False)
-    for _ in range(max(3, KILLS // 10)):
+    for _ in range(max(2, KILLS // 10)):
         fresh()
         # Half of the time ago; the vault's clock goes on while this runs, so that the edge is between two.
         before = time.time_ns() - 50 * 86_400 * 10**9
