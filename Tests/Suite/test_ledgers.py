@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,10 @@ from pathlib import Path
 import pytest
 from checks import twice
 from harness import Typist, binaries, wait_until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Interop"))
+import reader  # noqa: E402
+import wire  # noqa: E402
 
 
 ROUNDS = int(os.environ.get("SLUICE_ROUNDS", "3"))
@@ -120,20 +125,32 @@ def unrecorded(got, entries):
     return sorted(why for why, out in got.items() if out and why not in records)
 
 
+def at_policy(suite):
+    """A session of ops-1's."""
+    key = next(node["key"] for node in json.loads((suite.home / "registry.json").read_text())["nodes"] if node["name"] == "policy")
+    return reader.Peer(suite.settings["policy"], key.encode(), wire.read_secret(suite.home / "keys" / "ops-1.secret"))
+
+
 @pytest.mark.parametrize("point, is_recorded", [("before-release-record", False), ("after-release-record", True), ("after-release-read", True)])
 def test_a_read_that_was_cut_off_by_a_kill_is_on_the_record_before_a_row_is_read(populated, point, is_recorded):
     """FAULTS L02: policy ends inside the transaction that records, after its commit, and when rows were read and nothing was sent."""
     suite = populated
     before = len(opened(suite))
     suite.restart("policy", env={"SLUICE_FAULT": f"{point}:1"})
-    outcome = suite.cli("read", "--purpose", "killed", "--why", "a test", "--class", "activity", check=False)
-    assert outcome.code != 0 and outcome.out == "", "nobody got a byte"
-    assert suite.services["policy"].wait(10) == 137, "it has come to that point"
+    with at_policy(suite) as peer:
+        peer.send("releaseRequest", id=os.urandom(16), purpose="killed", justification="a test", classes=["activity"], credit=16)
+        assert suite.services["policy"].wait() == 137, "it has come to that point"
+        heard = []
+        while (one := peer.receive(0.3)) is not None:
+            heard.append(one[0])
+        assert heard == [], "nobody got a byte"
     # What it says at its next start is what was durable then.
     suite.start("policy")
     entries = opened(suite)[before:]
     assert [e["opened"]["purpose"] for e in entries] == ["killed"] * is_recorded
     assert [number for number, in suite.vault("SELECT number FROM release ORDER BY number")] == list(range(1, 4 + is_recorded)), "table and ledger agree"
+    with at_policy(suite) as peer:
+        assert len(list(reader.read(peer, ["activity"]))) == 3, "the control: who asks the same of it now is given all"
 
 
 def test_of_reads_that_are_killed_at_any_moment_none_has_a_byte_without_a_record(populated):
