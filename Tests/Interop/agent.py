@@ -287,9 +287,9 @@ class Agent:
             return accepted
 
     def wait(self, condition, seconds):
-        """Waits until the condition holds, looked at whenever something has happened."""
+        """Waits until the condition holds, looked at whenever something has happened; on a slow machine for longer."""
         with self.lock:
-            return self.lock.wait_for(condition, seconds)
+            return self.lock.wait_for(condition, max(seconds, 60))
 
     def may_capture(self, class_):
         with self.lock:

@@ -32,14 +32,18 @@ def free_port_base():
     raise RuntimeError("no free ports")
 
 
+# What a slow machine is given, however little a test would do with.
+PATIENCE = 60
+
+
 def until(condition, seconds, what, every=0.05):
     """The first true value; looks again and again."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + max(seconds, PATIENCE)
     while True:
         if value := condition():
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {max(seconds, PATIENCE)} s: {what}")
         time.sleep(every)
 
 
@@ -73,7 +77,7 @@ class Suite:
         nodes = json.loads((self.home / "registry.json").read_text())["nodes"]
         return next(n["key"] for n in nodes if n["name"] == name).encode()
 
-    def run(self, *words, check=True, seconds=30):
+    def run(self, *words, check=True, seconds=PATIENCE):
         command, *options = words
         done = subprocess.run([BIN / "sluice", command, "--home", self.home, *options],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)

@@ -65,7 +65,7 @@ def test_a_service_killed_under_load_comes_back_and_nothing_acknowledged_is_lost
             " team, count, epoch, columns_bytes, hash, key, body FROM segment WHERE number = (SELECT MAX(number) FROM segment)")
     vault.close()
     suite.start("policy", wait=False)
-    assert suite.services["policy"].wait(20) == 1
+    assert suite.services["policy"].wait() == 1
     assert "vault.sqlite is damaged: it has" in suite.services["policy"].said
     assert twice(["ann-1", "ann-2", "ann-1"]) == ["ann-1"]
 

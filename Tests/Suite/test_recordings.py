@@ -88,7 +88,7 @@ def test_a_recording_that_loops_goes_on_past_its_end_until_it_is_interrupted_and
     wait_until(lambda: stored() > (3 * len(names), 3), "it goes on past the end of the file, again and again")
     assert looping.process.is_running
     looping.process.signal(signal.SIGINT)
-    assert looping.process.wait(20) == 0, looping.process.said
+    assert looping.process.wait() == 0, looping.process.said
     accepted = looping.status["accepted"]
     # What it had not sent yet goes out with the next run.
     looping.run().expect(capturing=True).expect_drained()

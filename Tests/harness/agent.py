@@ -116,7 +116,7 @@ class Agent:
         status = self.status
         return status["classes"] if status and status["pid"] == self.process.id else None
 
-    def expect(self, capturing=True, within=40):
+    def expect(self, capturing=True, within=60):
         """Waits until it captures something, or nothing, and has said so after this call."""
         asked = now_ns() // 1000
         wait_until(

@@ -78,7 +78,7 @@ class Process:
         self.signal(signal.SIGKILL)
         return self.wait()
 
-    def wait(self, within=30):
+    def wait(self, within=60):
         return self.popen.wait(within)
 
     def finish(self, within=60):

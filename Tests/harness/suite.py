@@ -130,7 +130,7 @@ class Suite:
     def log(self, name):
         return self.home / "logs" / f"{name}.log"
 
-    def expect_serving(self, names=SERVICES, within=40):
+    def expect_serving(self, names=SERVICES, within=60):
         """Waits until control grants leases to the services named that were started here, and nothing is sealed."""
 
         def serving():
@@ -174,7 +174,7 @@ class Suite:
         self.kill(name)
         self.start(name, env=env)
 
-    def terminate(self, name, within=8):
+    def terminate(self, name, within=30):
         return self.services[name].end(within)
 
     def close(self):

@@ -3,7 +3,7 @@
 import time
 
 # Long enough for a noisy machine with two cores and debug binaries: a test that fails is late, a test that passes is not.
-PATIENCE = 40.0
+PATIENCE = 60.0
 
 
 def wait_until(condition, what="the condition", within=PATIENCE, every=0.03):
