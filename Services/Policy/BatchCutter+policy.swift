@@ -131,6 +131,16 @@ struct Reviewed: Hashable, Sendable {
     var counts = EnforcementCounts()
     /// Events that were other than their agent should have left them: an agent that somebody changed, or one that went by the document before.
     var differing = 0
+    /// Of a higher class than the agent had called them, whatever became of them; nil: none.
+    var drift: Drift?
+}
+
+extension Policy {
+    /// The name of a class that is more sensitive than the one it was found under; nil: it is not. What a document does not have is below all.
+    func raised(_ found: DataClass?, over claimed: DataClass) -> String? {
+        guard let found, let place = sensitivity(of: found), place > sensitivity(of: claimed) ?? -1 else { return nil }
+        return found.name
+    }
 }
 
 extension BatchCutter {
@@ -148,12 +158,15 @@ extension BatchCutter {
         if review == nil, verdict == .whole { return whole(opened, extent, rules: version, fence) }
         var reviewed = Reviewed()
         var parts: [DataClass: [Event]] = [:]
+        var drifted: [String: Int] = [:]
         if let review {
             for (event, verdict) in zip(review.events, review.verdicts) {
                 if verdict.left != .kept(batch.dataClass, event) { reviewed.differing += 1 }
                 reviewed.counts.count(verdict)
+                if let higher = policy.raised(verdict.dataClass, over: batch.dataClass) { drifted[higher, default: 0] += 1 }
                 if case .kept(let dataClass, let left) = verdict.left { parts[dataClass, default: []].append(left) }
             }
+            if !drifted.isEmpty { reviewed.drift = Drift(batch.dataClass, of: batch.scope.subject, into: drifted) }
             if verdict == .whole, reviewed.differing == 0 { return whole(opened, extent, rules: version, fence) }
         } else {
             parts[batch.dataClass] = columns.events()

@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import Gate
 import Messaging
+import Rules
 import Vault
 import Wire
 
@@ -16,6 +17,8 @@ struct DirectoryJob: Sendable {
     private(set) var storedCount = 0
     private(set) var removedCount = 0
     private(set) var erasedCount = 0
+    /// Where they are from now on; nil: not in the directory any more.
+    private(set) var moved: [(subject: String, person: Person?)] = []
     /// Entries of one step: some milliseconds, with its commits.
     static let stepMax = 100
 
@@ -39,6 +42,7 @@ struct DirectoryJob: Sendable {
             }
             if !moved.isEmpty { try record(moved) }
             try vault.put(known, at: now)
+            self.moved += known.map { ($0.subject, Person(listed: $0)) }
             storedCount += known.count
             erasedCount += next.count - known.count
             people.removeFirst(next.count)
@@ -50,7 +54,9 @@ struct DirectoryJob: Sendable {
                 moved.append(place)
             }
             if !moved.isEmpty { try record(moved) }
-            removedCount += next.count - (try vault.removePeople(next)).count
+            let held = Set(try vault.removePeople(next))
+            removedCount += next.count - held.count
+            self.moved += next.filter { !held.contains($0) }.map { ($0, nil) }
             removed.removeFirst(next.count)
         }
         return people.isEmpty && removed.isEmpty
@@ -60,6 +66,11 @@ struct DirectoryJob: Sendable {
     private static func entry(_ subject: String, _ vault: any Vault) throws -> DirectoryEntry? {
         do { return try vault.person(subject) } catch where vault.isDamage(error) { return nil }
     }
+}
+
+extension Person {
+    /// Whoever is in the directory is somewhere, if nobody says where.
+    init(listed entry: DirectoryEntry) { self.init(entry.subject, site: entry.site, team: entry.team) }
 }
 
 extension DirectoryEntry {

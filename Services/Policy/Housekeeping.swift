@@ -108,6 +108,7 @@ struct Housekeeping {
                 let rescan = try walk?.step(vault)
                 judges = rescan?.state == .walking
                 news = rescan.map { [.rescanned($0)] } ?? []
+                if let drifts = walk?.drifts, !drifts.isEmpty { news.append(.drifted(drifts)) }
             }
         } catch where vault.isDamage(error) {
             // What can be read is stored and released all the same. An erasure stays open, and is shown.

@@ -57,6 +57,10 @@ final class Monitor {
     private let outsider: Outsider
     private let probe: CurveKey
     private var deniedReads = DeniedTally()
+    private var drift = DriftTally()
+    /// Who could read is to be counted, since something has changed.
+    private var isAudienceDue = true
+    private var moved: [(subject: String, person: Person?)] = []
     private let trusted: TrustedNodes
     private let lease: Span
     private let logger: Logger
@@ -135,6 +139,7 @@ final class Monitor {
             // Before this node may take anything that rests on what control has said.
             if self.follower.isHeld(at: now) {
                 retain()
+                countAudience()
                 self.keys.follow(registry, at: now)
                 lookForKeys(at: now)
             }
@@ -170,7 +175,10 @@ final class Monitor {
         let isReaderAnother = entries.contains { entry in
             if case .registered(let nodes, _) = entry.deed { nodes.contains { $0.role == .reader } } else { false }
         }
-        if isReaderAnother { rulesChanged { _ in } }
+        if isReaderAnother {
+            isAudienceDue = true
+            rulesChanged { _ in }
+        }
         followRules()
         findings.handOver(follower.fold.governance, gate: follower.gate)
     }
@@ -185,6 +193,26 @@ final class Monitor {
         guard findings.take(detector, reaction, sentence, names, gate: follower.gate) else { return }
         endOfClosed(follower.gate)
         report(findings.due(at: Clock.now()))
+    }
+
+    /// Has the decider count who could read what, before whatever it decides next. As with ``retain()``, not before everything has been read that control knows.
+    private func countAudience() {
+        // Without a document nobody counts, and nothing is remembered for whoever will.
+        guard rules.policy != nil else { return moved = [] }
+        guard isAudienceDue, follower.isCaughtUp, follower.isHeld(at: Clock.now()) else { return }
+        isAudienceDue = false
+        let keys = registry.nodes.values.compactMap { node in node.role == .reader && !node.scope.subject.isEmpty ? Reader(node.name, key: node.scope).person : nil }
+        decider.count(.init(rules: rules, keys: Array(Set(keys.filter(\.isListed))), moved: moved))
+        moved = []
+    }
+
+    private func noteDrift(_ drifts: [Drift], isStored: Bool) {
+        let reaction = rules.policy?.document.reaction(to: .drift)
+        for one in drifts {
+            counters["events.drifted", default: 0] += UInt64(one.into.values.reduce(0, +))
+            guard let reaction, let limit = reaction.limit, let found = drift.note(one, isStored: isStored, over: limit, at: Clock.wall()) else { continue }
+            self.found(.drift, found.sentence, by: reaction, Selector(subjects: found.subjects, classes: [one.dataClass]))
+        }
     }
 
     /// Control has answered: it has the finding for good.
@@ -204,13 +232,17 @@ final class Monitor {
 
     /// The document and the records of consent, as they are now.
     private func followRules() {
-        defer { retain() }
+        defer {
+            retain()
+            countAudience()
+        }
         guard registry.policy != rules.text || registry.records != rules.records else { return }
         rulesChanged { [registry] rules in
             rules.records = registry.records
             guard registry.policy != rules.text else { return }
             // The same document, recorded now.
             if registry.policy?.bytes != rules.text?.bytes { rules.policy = registry.policy.map { Policy($0) } }
+            isAudienceDue = true
             rules.text = registry.policy
             rules.index = registry.policy?.index ?? 0
         }
@@ -605,6 +637,18 @@ final class Monitor {
                     .outsider, "probe \"ordinary employee\" may read \(events) events of \(subjects) people, class \(classes.map(\.name).sorted().joined(separator: ", ")), for \(job.record.purpose)",
                     Selector(classes: classes, purposes: [job.record.purpose]))
                 deny(job, .denied, "probe", "everybody may read it")
+            case .foundPlanted(let job, let reaction, let planted):
+                opening -= 1
+                let record = job.record
+                let names = planted.sorted().prefix(5).joined(separator: ", ") + (planted.count > 5 ? " and \(planted.count - 5) more" : "")
+                found(
+                    .canary, "\(record.reader) would have read of \(names), planted for those who are not cleared, for \(record.purpose)", by: reaction,
+                    Selector(subjects: planted, classes: Set(record.selection.classes), readers: [record.reader], purposes: [record.purpose]))
+                // Whoever reads is not told who is planted.
+                deny(job, .paused, "canary", "reading is closed")
+            case .counted(let reaction, let all):
+                counters["audiences.counted", default: 0] += 1
+                for one in all { found(.audience, one.sentence, by: reaction, Selector(classes: [one.dataClass])) }
             case .reconsidered(let number, let version, let reader, let whereabouts, let refusal):
                 // Of an earlier state of things: another answer is on its way.
                 guard streaming[number] != nil, version == rules.version else { continue }
@@ -732,6 +776,12 @@ final class Monitor {
             logger.notice("erased \(erasure.subject): \(erasure.events) events in \(erasure.segments) segments")
             counters["subjects.erased", default: 0] += 1
         }
+        if erasure.state != .waiting, erasing[erasure.subject]?.state != erasure.state {
+            // Their entry of the directory goes with their keys.
+            moved.append((erasure.subject, nil))
+            isAudienceDue = true
+            countAudience()
+        }
         erasing[erasure.subject] = erasure.state == .done ? nil : erasure
         if erasure.state != .waiting { for (number, stream) in streaming where stream.job.record.selection.subjects.contains(erasure.subject) { end(number, .notFound, "\(erasure.subject) is erased") } }
     }
@@ -819,10 +869,14 @@ final class Monitor {
                 var body = WireDirectoryStored()
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(job.storedCount), UInt32(job.removedCount), UInt32(job.erasedCount))
                 binder.send(.directoryStored, body, to: job.route)
-                // Where somebody is may take away whose data is read.
+                // Where somebody is may take away whose data is read, and add to those who could.
+                moved += job.moved
+                isAudienceDue = true
                 rulesChanged { _ in }
+                countAudience()
             case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
             case .rescanned(let rescan): note(rescan)
+            case .drifted(let drifts): noteDrift(drifts, isStored: true)
             case .damaged(let why): noteDamage(why)
             case .audited(let size, let segments):
                 isAudited = true
@@ -847,6 +901,7 @@ final class Monitor {
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
         if answer.erased > 0 { counters["events.dropped.erased", default: 0] += UInt64(answer.erased) }
         note(answer.reviewed, of: answer.agent)
+        if let drift = answer.reviewed.drift { noteDrift([drift], isStored: false) }
         if answer.lost > 0 { noteLost(answer) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)

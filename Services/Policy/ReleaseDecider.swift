@@ -17,6 +17,10 @@ final class ReleaseDecider: Sendable {
         case openToAll(ReleaseJob, subjects: Int, events: Int64)
         /// They may, and they are no more than the document lets read it.
         case openToFew(ReleaseJob)
+        /// It would be of somebody who is planted.
+        case foundPlanted(ReleaseJob, PolicyDocument.LeakReaction, Set<String>)
+        /// Who could read what was counted: of these classes more than the document lets. What is decided after it comes after it.
+        case counted(PolicyDocument.LeakReaction, [AudienceWatch.Found])
         /// A running release was looked at again. Nil: nothing speaks against it.
         case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
         /// What it needs of the vault is not what was written.
@@ -28,6 +32,8 @@ final class ReleaseDecider: Sendable {
 
     private enum Work: Sendable {
         case decide(ReleaseJob)
+        /// Who could read, as things are now.
+        case count
         /// What is due.
         case reconsider
         case stop
@@ -46,6 +52,25 @@ final class ReleaseDecider: Sendable {
     private let work = Queue<Work>()
     /// By release, the newest alone: a directory of a hundred thousand people comes in a hundred messages, and each changes the rules.
     private let due = Mutex<[Int64: Again]>([:])
+    /// The newest alone, with everybody who has moved since the last was taken.
+    private let toCount = Mutex<Count?>(nil)
+
+    struct Count: Sendable {
+        var rules: ReadRules
+        /// Whom readers' keys stand for, where two operators have placed them.
+        var keys: [Person]
+        /// In order. Nil: not in the directory any more.
+        var moved: [(subject: String, person: Person?)]
+    }
+
+    /// The directory and what it came to: the thread's own.
+    private struct Audience {
+        var directory: [String: Person]?
+        var watch = AudienceWatch()
+    }
+
+    /// Read at once: some milliseconds.
+    private static let peoplePage = 1_000
 
     init(vault: any Vault, writer: VaultWriter, news: Mailbox<News>) {
         self.vault = vault
@@ -57,6 +82,18 @@ final class ReleaseDecider: Sendable {
     func stop() { work.put(.stop) }
     /// The writer gets it, or it is denied.
     func decide(_ job: ReleaseJob) { work.put(.decide(job)) }
+    /// Before whatever is decided from here on.
+    func count(_ next: Count) {
+        let isFirst = toCount.withLock { known in
+            defer {
+                var next = next
+                next.moved = (known?.moved ?? []) + next.moved
+                known = next
+            }
+            return known == nil
+        }
+        if isFirst { work.put(.count) }
+    }
     /// By the rules of now, in the place of whatever has not begun yet for this release.
     func reconsider(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, by rules: ReadRules) {
         let isFirst = due.withLock { due in
@@ -68,9 +105,16 @@ final class ReleaseDecider: Sendable {
 
     private func run() {
         do {
+            var audience = Audience()
             while true {
                 for item in work.takeAll() {
                     switch item {
+                    case .count:
+                        let next = toCount.withLock { next in
+                            defer { next = nil }
+                            return next
+                        }
+                        if let next { try countNow(next, &audience) }
                     case .decide(let job):
                         do { try decideNow(job) } catch where vault.isDamage(error) { news.post(.damaged(job, vault.words(error))) }
                     case .reconsider:
@@ -87,6 +131,35 @@ final class ReleaseDecider: Sendable {
             }
         } catch {
             news.post(.failed("\(error)"))
+        }
+    }
+
+    private func countNow(_ next: Count, _ audience: inout Audience) throws {
+        // What is not kept is read when it is asked for, with all that has moved.
+        if var known = audience.directory {
+            audience.directory = nil
+            for (subject, person) in next.moved { known[subject] = person }
+            audience.directory = known
+        }
+        guard let policy = next.rules.policy else { return }
+        let over = next.rules.text?.over ?? []
+        var people: [Person] = []
+        if AudienceWatch.limits(policy.document, over: over) {
+            if audience.directory == nil { audience.directory = try directory() }
+            people = audience.directory.map { Array($0.values) } ?? []
+        }
+        let found = audience.watch.look(at: policy, entry: next.rules.index, over: over, directory: people, keys: next.keys, at: Clock.wall())
+        news.post(.counted(policy.document.reaction(to: .audience), found))
+    }
+
+    private func directory() throws -> [String: Person] {
+        var all: [String: Person] = [:]
+        var last = ""
+        while true {
+            let page = try vault.people(after: last, atMost: ReleaseDecider.peoplePage)
+            guard let end = page.last else { return all }
+            for entry in page { all[entry.subject] = Person(listed: entry) }
+            last = end.subject
         }
     }
 
@@ -107,6 +180,8 @@ final class ReleaseDecider: Sendable {
             let subjects = Set(granted.parts.map(\.share.place.scope.subject)).count
             // Before anybody asks how much they had already: that each may read a little is no less a leak.
             guard job.user.role != "probe" else { return news.post(isForFew ? .openToFew(job) : .openToAll(job, subjects: subjects, events: events)) }
+            let planted = policy.planted(among: Set(granted.parts.lazy.map(\.share.place.scope.subject)), by: reader)
+            guard planted.isEmpty else { return news.post(.foundPlanted(job, policy.document.reaction(to: .canary), planted)) }
             writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
         } catch {
             news.post(.denied(job, error, reader))

@@ -27,15 +27,16 @@ extension Rescanner {
                     throw error
                 }
                 guard let (events, verdicts) = review else { return nil }
-                var left: [DataClass: [Event]] = [:]
+                var judged = Rescanner.Judged(left: [:])
                 for (event, verdict) in zip(events, verdicts) {
+                    if let higher = policy.raised(verdict.dataClass, over: segment.dataClass) { judged.drifted[higher, default: 0] += 1 }
                     switch (verdict.left, verdict.reason) {
-                    case (.kept(let dataClass, let kept), _): left[dataClass, default: []].append(kept)
+                    case (.kept(let dataClass, let kept), _): judged.left[dataClass, default: []].append(kept)
                     case (.counted, _), (.dropped, .rule), (.dropped, .neverStored): break
-                    case (.dropped, _): left[segment.dataClass, default: []].append(event)
+                    case (.dropped, _): judged.left[segment.dataClass, default: []].append(event)
                     }
                 }
-                return left
+                return judged
             }
         }
     }

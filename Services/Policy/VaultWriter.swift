@@ -33,7 +33,7 @@ final class VaultWriter: Sendable {
         /// What came as control's cosignature is none.
         case badCosignature
         case released(ReleaseJob, OpenedRelease, person: DirectoryEntry?)
-        /// It would be of more than the document lets one reader have.
+        /// It would be of more than the document lets one reader have, or than they ever had.
         case foundBreadth(ReleaseJob, PolicyDocument.LeakReaction, String)
         /// It would take too much.
         case overRate(ReleaseJob, ReadRefusal, DecidedRelease)
@@ -48,6 +48,8 @@ final class VaultWriter: Sendable {
         case swept(Swept, isInDoubt: Bool)
         /// How far what is stored was judged again.
         case rescanned(Rescan)
+        /// Of what was judged again.
+        case drifted([Drift])
         case directory(DirectoryJob)
         case directoryRefused(DirectoryJob, Refusal, String)
         /// A piece of what is stored is not what was written; what did not need it goes on.
@@ -563,8 +565,9 @@ final class VaultWriter: Sendable {
             } catch { return news.post(.overRate(job, error, decided)) }
         }
         // Before it reads, and not after: who would go over what the document finds too broad gets nothing of it.
-        if let reaction = job.rules.policy?.document.reaction(to: .breadth), let limit = reaction.limit, let parts = allowed?.parts,
-            let excess = tally.taken(by: record.reader, since: now - limit.period, and: parts).excess(over: limit)
+        if let reaction = job.rules.policy?.document.reaction(to: .breadth), let parts = allowed?.parts,
+            let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) })
+                ?? reaction.past.flatMap({ tally.days.excess(of: record.reader, and: parts, over: $0, at: now) })
         {
             return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read of \(excess)"))
         }
@@ -579,7 +582,7 @@ final class VaultWriter: Sendable {
             return true
         }
         FaultPoint.pass("after-release-record")
-        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [])
+        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [], at: now)
         let entry = try reads.size()
         news.post(.grew(entry))
         news.post(.released(job, OpenedRelease(number: number, entry: entry, decided: decided, allowed: allowed), person: person))

@@ -1,6 +1,6 @@
 package import Gate
 
-/// From when on one reader's doings are a finding: more than any of these in a period. What is not named is not limited.
+/// From when on one reader's doings, or the drift of one class, are a finding: more than any of these in a period. What is not named is not limited.
 package struct LeakLimit: Hashable, Sendable {
     package var events: Int?
     package var subjects: Int?

@@ -244,13 +244,14 @@ extension PolicyDocument {
 
 extension PolicyDocument.LeakReaction {
     private func isNoticed(asSoonAs other: PolicyDocument.LeakReaction) -> Bool {
-        guard let known = other.limit else { return true }
-        return limit?.isWithin(known) ?? false
+        if let known = other.limit, !(limit?.isWithin(known) ?? false) { return false }
+        if let known = other.past, !(past?.isWithin(known) ?? false) { return false }
+        return planted.isSuperset(of: other.planted) && (other.planted.isEmpty || cleared.isSubset(of: other.cleared))
     }
 
     func closesAsMuch(as other: PolicyDocument.LeakReaction) -> Bool {
         // Without a limit it has never found anything.
-        if !other.detector.limits.isEmpty, other.limit == nil { return true }
+        if !other.detector.limits.isEmpty, other.limit == nil, other.past == nil { return true }
         return (close == .both || close == other.close) && (of == .everything || of == other.of) && isNoticed(asSoonAs: other)
     }
 }

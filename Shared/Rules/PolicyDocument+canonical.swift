@@ -112,7 +112,10 @@ extension PolicyDocument.Grant {
 extension PolicyDocument.LeakReaction {
     fileprivate var canonical: CanonicalJSON {
         let direction = close == .read ? "reading" : close == .capture ? "capture" : "both"
-        return .table([("close", .string(direction)), ("detector", .string(detector.rawValue)), ("limit", limit?.canonical), ("of", .string(of.rawValue))])
+        return .table([
+            ("cleared", .names(cleared)), ("close", .string(direction)), ("detector", .string(detector.rawValue)), ("limit", limit?.canonical), ("of", .string(of.rawValue)),
+            ("past", past.map { .table([("least", CanonicalJSON("\($0.least)")), ("times", CanonicalJSON("\($0.times)"))]) }), ("planted", .names(planted)),
+        ])
     }
 }
 

@@ -161,12 +161,23 @@ extension PolicyDocument {
         package var of: Extent
         /// Nil: of what has to be counted nothing is ever found.
         package var limit: LeakLimit?
+        /// Breadth, beside its limit: how far a day may go beyond the reader's own past; nil: nobody looks at that.
+        package var past: PastLimit?
+        /// Canary: subjects of whom there is nothing to know. Who reads them is found.
+        package var planted: Set<String>
+        /// Canary: who may, by the name of their key or their own id.
+        package var cleared: Set<String>
 
-        package init(_ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil) {
+        package init(
+            _ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil, past: PastLimit? = nil, planted: Set<String> = [], cleared: Set<String> = []
+        ) {
             self.detector = detector
             self.close = close
             self.of = of
             self.limit = limit
+            self.past = past
+            self.planted = planted
+            self.cleared = cleared
         }
     }
 }
@@ -325,7 +336,8 @@ extension LeakDetector {
         switch self {
         case .breadth: ["events", "subjects"]
         case .denied: ["reads"]
-        case .audience, .outsider, .canary, .drift, .report: []
+        case .drift: ["events"]
+        case .audience, .outsider, .canary, .report: []
         }
     }
 }

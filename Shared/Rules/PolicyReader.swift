@@ -10,7 +10,8 @@ import Gate
 /// purposes:   name, basis, classes
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
-/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per)
+/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per; drift: events, per);
+///             past (breadth: times, least), planted and cleared (canary: subjects; readers)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -44,6 +45,7 @@ enum PolicyLimits {
     static let grants = 10_000
     static let purposes = 256
     static let membersOfRole = 200_000
+    static let timesMax = 1_000_000
     /// Ten years and the days that leap in them.
     static let retentionHours = 3_653 * 24
 }
@@ -348,7 +350,7 @@ private struct Reading {
         var places: [LeakDetector: Place] = [:]
         var all: [PolicyDocument.LeakReaction] = []
         for item in reader.items(tree, of: "leaks", max: LeakDetector.allCases.count) {
-            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit"]) else { continue }
+            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit", "past", "planted", "cleared"]) else { continue }
             let detector = reader.choice(fields["detector"], "detector", of: LeakDetector.self)
             let directions: [String: Direction] = ["reading": .read, "capture": .capture, "both": .both]
             let close = reader.known(fields["close"], "direction", among: directions.keys).first.flatMap { directions[$0.text] }
@@ -362,6 +364,8 @@ private struct Reading {
                 reader.complain(.inconsistent("'denied' needs a limit: {reads: 20, per: hour}"), at: item.place)
                 continue
             }
+            let past = past(fields["past"], of: detector)
+            let (planted, cleared) = planted(fields, of: detector)
             if let first = places.updateValue(item.place, forKey: detector) {
                 reader.complain(.duplicateName(detector.rawValue, what: "detector", first: first), at: item.place)
             } else if !detector.extents.contains(extent) {
@@ -370,10 +374,36 @@ private struct Reading {
             } else if extent == .reader || extent == .purpose, close != .read {
                 reader.complain(.inconsistent("nobody captures for a \(extent.rawValue): that closes reading"), at: fields["close"]?.place ?? item.place)
             } else {
-                all.append(.init(detector, close: close, of: extent, limit: limit))
+                all.append(.init(detector, close: close, of: extent, limit: limit, past: past, planted: planted, cleared: cleared))
             }
         }
         return all
+    }
+
+    private mutating func past(_ tree: Tree?, of detector: LeakDetector) -> PastLimit? {
+        guard let tree else { return nil }
+        guard detector == .breadth else {
+            reader.complain(.inconsistent("'past' is how much a reader has read before: it goes with 'breadth'"), at: tree.place)
+            return nil
+        }
+        guard let fields = reader.fields(tree, of: "'past'", required: ["times", "least"]),
+            let times = reader.count(fields["times"], "how many times the largest day", max: PolicyLimits.timesMax), let least = reader.count(fields["least"], "a number of people")
+        else { return nil }
+        guard times > 0 else {
+            reader.complain(.inconsistent("'times' is 1 at least: a day like the largest before is no finding"), at: tree.place)
+            return nil
+        }
+        return PastLimit(times: times, least: least)
+    }
+
+    private mutating func planted(_ fields: TreeReader.Fields, of detector: LeakDetector) -> (subjects: Set<String>, cleared: Set<String>) {
+        for key in ["planted", "cleared"] {
+            guard let tree = fields[key], detector != .canary else { continue }
+            reader.complain(.inconsistent("'\(key)' goes with 'canary'"), at: tree.place)
+            return ([], [])
+        }
+        if let tree = fields["cleared"], fields["planted"] == nil { reader.complain(.inconsistent("'cleared' says who may read what is planted, and nothing is"), at: tree.place) }
+        return (reader.foreign(fields["planted"], "a subject"), reader.foreign(fields["cleared"], "a reader"))
     }
 }
 

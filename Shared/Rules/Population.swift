@@ -115,6 +115,9 @@ package struct Population: Sendable {
         for place in copies[id] ?? [] { bits.insert(place) }
     }
 
+    /// Which of the people somebody of this id is; nil: none, or there are several.
+    func place(of id: String) -> Int? { places[id] }
+
     /// In how many places somebody of this id is among the people.
     func count(of id: String) -> Int { copies[id]?.count ?? 1 }
 

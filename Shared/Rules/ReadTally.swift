@@ -24,7 +24,7 @@ package struct GrantTaken: Hashable, Sendable {
     }
 }
 
-/// What readers took by each grant in the last week, from the entries of the read ledger: a restart forgets nothing.
+/// What readers took by each grant in the last week, and of how many people they read on each of the last days, from the entries of the read ledger: a restart forgets nothing.
 ///
 /// Never less than it was: a release counts as long as any moment of it lies in the stretch, one that runs with all that it may give, and one
 /// whose end nobody recorded likewise. Minutes are not parted.
@@ -62,11 +62,15 @@ package struct ReadTally: Sendable {
     private var records: [Key: Record] = [:]
     private var running: [UInt64: (reader: String, parts: [Part])] = [:]
     private var forgotten = WallTime(nanoseconds: 0)
+    /// Of how many people, day by day.
+    package private(set) var days = ReadDays()
 
     package init() {}
 
-    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part]) {
-        if !parts.isEmpty { running[release] = (reader, parts) }
+    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part], at now: WallTime) {
+        guard !parts.isEmpty else { return }
+        running[release] = (reader, parts)
+        days.note(reader, parts, at: now)
     }
 
     /// - Parameter given: By grant.

@@ -25,15 +25,32 @@ extension SQLiteVault {
 
     package func person(_ subject: String) throws -> DirectoryEntry? {
         let row = try pool.read { try Row.fetchOne($0, sql: "SELECT key, body FROM person WHERE subject = ?", arguments: [subject]) }
-        guard let row else { return nil }
-        switch try keys.key(row[0]) {
+        return try row.flatMap { try entry(of: subject, key: $0[0], body: $0[1]) }
+    }
+
+    private func entry(of subject: String, key number: Int64, body: Data) throws -> DirectoryEntry? {
+        switch try keys.key(number) {
         case .failure(.keyMissing): return nil
         case .failure(let why): throw SegmentUnreadable(row: 0, why: why)
         case .success(let key):
-            guard let body = key.open(row[1], associated: SQLiteVault.associated(subject, key.number)) else {
+            guard let body = key.open(body, associated: SQLiteVault.associated(subject, key.number)) else {
                 throw SegmentUnreadable(row: 0, why: .changed)
             }
             return try JSONDecoder().decode(DirectoryEntry.self, from: body)
+        }
+    }
+
+    package func people(after subject: String, atMost count: Int) throws -> [DirectoryEntry] {
+        var after = subject
+        while true {
+            let rows = try pool.read { try Row.fetchAll($0, sql: "SELECT subject, key, body FROM person WHERE subject > ? ORDER BY subject LIMIT ?", arguments: [after, count]) }
+            let people = try rows.compactMap { row -> DirectoryEntry? in
+                let subject: String = row[0]
+                do { return try entry(of: subject, key: row[1], body: row[2]) } catch where isDamage(error) || error is DecodingError { return DirectoryEntry(subject: subject) }
+            }
+            guard people.isEmpty, let last = rows.last else { return people }
+            // All of these are being removed.
+            after = last[0]
         }
     }
 

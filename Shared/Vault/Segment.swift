@@ -223,6 +223,8 @@ package protocol Vault: Sendable {
     /// - Returns: these.
     @discardableResult func removePeople(_ subjects: [String]) throws -> [String]
     func peopleCount() throws -> Int
+    /// The next entries, by subject. Of one that cannot be read the subject alone. Empty: there are no more.
+    func people(after subject: String, atMost count: Int) throws -> [DirectoryEntry]
 
     /// Housekeeping on the writer's thread, in a gap.
     func tidy(isIdle: Bool) throws

@@ -68,6 +68,24 @@ struct BatchRulesTests {
         #expect(keys.0.reviewed == Reviewed())
     }
 
+    @Test func `what turns out to be of a higher class is drift, on arrival and in what is stored, and what is not is none`() throws {
+        let iban = Event.Detail.text(.init("to DE89 3704 0044 0532 0130 00 please", source: .chat))
+        let plain = Event.Detail.text(.init("see you", source: .chat))
+        let (found, parts) = try prepare([iban, plain, iban], as: "conversation")
+        #expect(found.reviewed.drift == Drift(DataClass("conversation"), of: "E1", into: ["credential": 2]) && parts["conversation"] == [plain])
+        #expect(try prepare([plain], as: "activity").0.reviewed.drift == Drift(DataClass("activity"), of: "E1", into: ["conversation": 1]))
+        #expect(try prepare([plain, .text(.init("card 4532 0151 1283 0366", source: .chat))], as: "conversation").0.reviewed.drift == nil, "redacted, and of its class")
+        #expect(try prepare([.pointer(.init(.move, x: 1, y: 2))], as: "conversation").0.reviewed.drift == nil, "a lower class is none")
+        // As it may have come while other rules were in force.
+        let stored = try opened([plain, iban], as: "conversation")
+        let columns = try ColumnsCodec.encode([plain, iban].enumerated().map { Event(at: WallTime(nanoseconds: 1_795_400_000_000_000_000 + Int64($0) * 1_000_000), detail: $1) })
+        let segment = Segment(
+            scope: Self.scope, dataClass: DataClass("conversation"), agent: 1, stream: 5, sequence: 1, first: columns.extent.first, last: columns.extent.last, count: 2, epoch: 1, columnsBytes: columns.bytes.count, hash: stored.hash, blob: stored.packed)
+        let judge = try #require(Rescanner(Self.rules())).judge()
+        let judged = try judge(segment, ColumnsCodec.open(columns.bytes, extent: columns.extent))
+        #expect(judged?.drifted == ["credential": 1] && judged?.left.values.map(\.count) == [1])
+    }
+
     @Test func `a string that thousands of events share is not looked into thousands of times`() throws {
         let count = Limits.eventsPerBatchMax
         let long = String(repeating: "words and words ", count: Limits.reviewedBytesMax / count / 16)

@@ -268,11 +268,12 @@ import Wire
         return Rescanner(id: Data([id])) {
             { segment, columns in
                 let told = Records(notices: ["operation"])
-                return columns.events().reduce(into: [DataClass: [Event]]()) { left, event in
+                let parts = columns.events().reduce(into: [DataClass: [Event]]()) { left, event in
                     let (minimisation, _) = policy.capture(EventShape(event), segment.dataClass, of: Person(segment.scope), records: told)
                     guard case .event(let kept) = minimisation.apply(to: event), event.at >= dropping ?? .distantPast else { return }
                     left[segment.dataClass, default: []].append(kept)
                 }
+                return Rescanner.Judged(left: parts)
             }
         }
     }

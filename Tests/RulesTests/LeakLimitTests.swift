@@ -20,10 +20,10 @@ import Testing
 
     @Test func `all grants of a reader count together, with what is to come`() {
         var tally = ReadTally()
-        tally.opened(1, by: "a", [.init(grant: "g", events: 10, subjects: ["E1"])])
+        tally.opened(1, by: "a", [.init(grant: "g", events: 10, subjects: ["E1"])], at: noon)
         tally.ended(1, by: "a", given: ["g": 10], at: noon)
-        tally.opened(2, by: "a", [.init(grant: "h", events: 5, subjects: ["E2"])])
-        tally.opened(3, by: "b", [.init(grant: "g", events: 1_000, subjects: ["E9"])])
+        tally.opened(2, by: "a", [.init(grant: "h", events: 5, subjects: ["E2"])], at: noon)
+        tally.opened(3, by: "b", [.init(grant: "g", events: 1_000, subjects: ["E9"])], at: noon)
         let taken = tally.taken(by: "a", since: noon - .seconds(60), and: [.init(grant: "g", events: 1, subjects: ["E1", "E3"])])
         #expect(taken == GrantTaken(events: 16, subjects: ["E1", "E2", "E3"]))
         #expect(taken.excess(over: LeakLimit(events: 16, subjects: 3, per: .day)) == nil, "at the limit")
@@ -43,8 +43,38 @@ import Testing
     }
 
     @Test(arguments: [
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 4, least: 10}}", true),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 11}}", true),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 2, least: 10}, limit: {events: 3, per: day}}", false),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, limit: {events: 3, per: day}}", true),
+        ("{detector: breadth, close: reading, of: reader}", "{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}}", false),
+        ("{detector: canary, close: both, of: everything, planted: [P1, P2]}", "{detector: canary, close: both, of: everything, planted: [P1]}", true),
+        ("{detector: canary, close: both, of: everything, planted: P1}", "{detector: canary, close: both, of: everything, planted: [P1, P2]}", false),
+        ("{detector: canary, close: both, of: everything, planted: P1}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", true),
+        ("{detector: canary, close: both, of: everything, planted: P1, cleared: [a, job]}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
+        ("{detector: canary, close: both, of: everything}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
+        ("{detector: drift, close: reading, of: class, limit: {events: 3, per: day}}", "{detector: drift, close: reading, of: class, limit: {events: 3, per: hour}}", true),
+    ]) func `who looks back less far, plants fewer or clears more finds less`(before: String, after: String, widens: Bool) throws {
+        let (old, new) = (try read(classes + "leaks: [\(before)]\n"), try read(classes + "leaks: [\(after)]\n"))
+        let diff = PolicyDiff(from: old, to: new, people: [], at: noon)
+        #expect(diff.isWidening == widens && diff.leaks.count == 1)
+        #expect(try PolicyReader().read(canonical: new.canonical) == new)
+    }
+
+    @Test func `who is planted is told by who is not cleared, by their key's name or their own id`() throws {
+        let planting = try policy(classes + "leaks: [{detector: canary, close: reading, of: reader, planted: [P1, P2], cleared: [job, E1]}]\n")
+        #expect(planting.planted(among: ["E7", "P2"], by: Reader("clerk", person: Person("E3"))) == ["P2"])
+        #expect(planting.planted(among: ["E7"], by: Reader("clerk", person: Person("E3"))) == [], "nobody of these")
+        #expect(planting.planted(among: ["P1", "P2"], by: Reader("job")) == [] && planting.planted(among: ["P1"], by: Reader("ann", person: Person("E1"))) == [])
+        #expect(try policy(classes).planted(among: ["P1"], by: Reader("clerk")) == [], "nobody is planted")
+    }
+
+    @Test(arguments: [
         "{detector: denied, close: reading, of: reader}", "{detector: denied, close: reading, of: reader, limit: {per: hour}}",
         "{detector: denied, close: reading, of: reader, limit: {events: 3, per: hour}}", "{detector: outsider, close: reading, of: class, limit: {reads: 3, per: hour}}",
+        "{detector: breadth, close: reading, of: reader, past: {times: 0, least: 3}}", "{detector: breadth, close: reading, of: reader, past: {times: 3}}",
+        "{detector: denied, close: reading, of: reader, limit: {reads: 3, per: hour}, past: {times: 3, least: 3}}", "{detector: drift, close: reading, of: class, limit: {reads: 3, per: hour}}",
+        "{detector: canary, close: reading, of: reader, cleared: [job]}", "{detector: outsider, close: reading, of: class, planted: [E9]}", "{detector: canary, close: reading, of: reader, planted: []}",
         "{detector: breadth, close: reading, of: reader, limit: {subjects: -1, per: hour}}", "{detector: breadth, close: reading, of: reader, limit: {subjects: 3}}",
     ]) func `a limit that says nothing, or something else, is a mistake`(reaction: String) {
         #expect(!mistakes(classes + "leaks: [\(reaction)]\n").isEmpty)

@@ -21,8 +21,20 @@ def limited(*grants, audience=3, leaks=(), **more):
 
 @pytest.fixture
 def reviewed(make_suite):
-    """A suite in which E1 and E2 typed, and E1 has a review, and one reader who may read it."""
-    suite = make_suite()
+    return begin(make_suite())
+
+
+@pytest.fixture(scope="module")
+def watched(make_module_suite):
+    """For several detectors, one after the other: each leaves nothing closed."""
+    suite = begin(make_module_suite())
+    suite.approved("register", "placed", "--reader", "--subject", "E4", "--site", "berlin", "--team", "search")
+    suite.approved("register", "newcomer", "--reader")
+    return suite
+
+
+def begin(suite):
+    """E1 and E2 typed, E1 has a review, and there is one reader who may read it."""
     agents = [suite.agent(name, subject).run().expect(capturing=True) for name, subject in (("ann", "E1"), ("bob", "E2"))]
     agents[0].send(text("a review of somebody", "review"), key("a"))
     agents[1].send(key("b"))
@@ -32,6 +44,10 @@ def reviewed(make_suite):
     apply(suite, limited(*suite.grants), "first.json")
     wait_until(lambda: suite.vault_count() >= 2, "they are stored")
     return suite
+
+
+def counters(suite):
+    return suite.service_status("policy")["counters"]
 
 
 def incident(suite, number=1):
@@ -84,16 +100,16 @@ def test_what_everybody_may_read_by_a_mistake_of_two_is_found_by_itself_and_ever
 def test_what_two_have_named_as_open_or_what_few_people_there_are_for_is_no_finding(reviewed, tmp_path):
     suite = reviewed
     probes = lambda: suite.service_status("policy")["counters"].get("probes.denied", 0)  # noqa: E731
-    everybody = limited(*suite.grants, grant("all", role="everyone", classes=["review"]), audience=2)
+    everybody = limited(*suite.grants, grant("all", role="everyone", classes=["review"]))
     people = tmp_path / "people.csv"
     people.write_text("subject,name,mail,team,site,locale\nE1,A,a@example.com,search,berlin,de\nE2,B,b@example.com,search,berlin,de\n")
     suite.cli("directory", "import", people)
     before = probes()
     apply(suite, everybody)
-    wait_until(lambda: probes() > before + 2, "two people, and two may")
+    wait_until(lambda: probes() > before + 2, "two people and the job, and three may")
     assert closed(suite) == []
-    # A third comes: it is one too many.
-    people.write_text(people.read_text() + "E3,C,c@example.com,search,berlin,de\n")
+    # Two more come: they are too many.
+    people.write_text(people.read_text() + "".join(f"{name},C,c@example.com,search,berlin,de\n" for name in ("E3", "E4")))
     suite.cli("directory", "import", people)
     wait_until(lambda: closed(suite), "it is found")
     suite.resume()
@@ -139,6 +155,94 @@ def test_who_would_read_of_too_many_is_found_before_the_first_byte(reviewed):
     assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
     assert "job would have read of 2 subjects within a day, and the limit is 1" in found(suite, "breadth")[0]["text"]
     assert suite.cli("ledger", "verify").code == 0
+
+
+def test_an_audience_over_its_limit_is_found_when_the_directory_or_the_document_changes_before_anybody_reads(watched, tmp_path):
+    suite = watched
+    people = tmp_path / "people.csv"
+
+    def directory(*guards):
+        people.write_text("subject,name,mail,team,site,locale\n" + "".join(f"{name},A,a@example.com,safety,berlin,de\n" for name in guards))
+        before = counters(suite).get("audiences.counted", 0)
+        suite.cli("directory", "import", people)
+        wait_until(lambda: counters(suite).get("audiences.counted", 0) > before, "it is counted")
+
+    leaks = [{"detector": "audience", "close": "reading", "of": "class"}]
+    apply(suite, limited(*suite.grants, grant("guards", role="guards", classes=["review"]), leaks=leaks))
+    directory("E5", "E6")
+    assert counters(suite).get("findings.audience", 0) == 0 and closed(suite) == [], "the job and two guards, and three may"
+    directory("E5", "E6", "E7")
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector audience", {"classes": ["review"]})]
+    assert "the audience of class review went 3 → 4 with a change of the directory or of readers, and its limit is 3" in found(suite, "audience")[0]["text"]
+    assert read(suite, classes=("review",), check=False).code != 0 and read(suite, classes=("activity",)).code == 0
+    directory("E5", "E6", "E7")
+    assert counters(suite)["findings.audience"] == 1, "once"
+    # Mended; and by a document, of which nobody has read a byte.
+    apply(suite, limited(*suite.grants, leaks=leaks))
+    suite.resume()
+    assert read(suite, classes=("review",)).lines and read(suite, by="placed", classes=("review",), check=False).code == 77
+    apply(suite, limited(*suite.grants, grant("wiki", role="everyone", classes=["review"]), leaks=leaks))
+    outcome = read(suite, by="placed", classes=("review",), check=False)
+    assert outcome.code != 0 and outcome.out == ""
+    wait_until(lambda: ("detector audience", {"classes": ["review"]}) in closed(suite), "it is found")
+    assert "the audience of class review went 1 → " in found(suite, "audience")[1]["text"]
+    apply(suite, limited(*suite.grants))
+    suite.resume()
+
+
+def test_who_would_read_of_somebody_planted_and_is_not_cleared_is_found(watched):
+    suite = watched
+    canary = {"detector": "canary", "close": "reading", "of": "reader", "planted": ["E2"]}
+    apply(suite, limited(*suite.grants, leaks=[canary]))
+    assert read(suite, "--subject", "E1", classes=("activity",)).lines and closed(suite) == [], "of somebody who is not"
+    outcome = read(suite, classes=("activity",), check=False)
+    assert outcome.code != 0 and outcome.out == "" and "E2" not in outcome.err, "nothing has left, nor who it is"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector canary", {"readers": ["job"]})]
+    assert "job would have read of E2, planted" in found(suite, "canary")[0]["text"]
+    apply(suite, limited(*suite.grants, leaks=[{**canary, "cleared": ["job"]}]))
+    suite.resume()
+    assert read(suite, classes=("activity",)).lines and closed(suite) == [], "who is cleared"
+
+
+def test_who_would_read_of_many_more_than_ever_is_found_also_after_a_restart(watched):
+    suite = watched
+    more = {"name": "more", "members": ["newcomer"]}
+    breadth = {"detector": "breadth", "close": "reading", "of": "reader", "past": {"times": 5, "least": 1}}
+    apply(suite, limited(*suite.grants, grant("more", role="more", classes=["activity"]), roles=[more], leaks=[breadth]))
+    assert read(suite, "--subject", "E1", by="newcomer").lines and read(suite, "--subject", "E1", by="newcomer").lines and closed(suite) == [], "whoever begins may, and twice of one is one"
+    suite.restart("policy")
+    wait_until(lambda: read(suite, "--subject", "E1", by="newcomer", check=False).code == 0, "policy serves again")
+    outcome = read(suite, "--subject", "E2", by="newcomer", check=False)
+    assert outcome.code != 0 and outcome.out == ""
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector breadth", {"readers": ["newcomer"]})]
+    assert "newcomer would have read of 2 subjects in a day, of none in the 28 days before, and 1 is the limit" in found(suite, "breadth")[0]["text"]
+    apply(suite, limited(*suite.grants))
+    suite.resume()
+
+
+def test_what_new_rules_find_of_a_higher_class_in_what_is_stored_is_found_over_the_limit(watched):
+    suite = watched
+    drift = [{"detector": "drift", "close": "reading", "of": "class", "limit": {"events": 2, "per": "week"}}]
+
+    def put(*rules):
+        apply(suite, {**limited(*suite.grants, leaks=drift), "rules": [*RULES, {"class": "activity", "source": ["chat"]}, *rules]})
+
+    put()
+    stored = suite.vault_count()
+    suite.agents["ann"].send(text("a word", "chat"))
+    wait_until(lambda: suite.vault_count() > stored, "it is stored")
+    put({"class": "review", "kind": ["key"]})
+    wait_until(lambda: counters(suite).get("events.drifted", 0) == 2, "two keys")
+    assert counters(suite).get("findings.drift", 0) == 0 and closed(suite) == [], "at the limit"
+    put({"class": "review", "kind": ["key"]}, {"class": "review", "source": ["chat"]})
+    wait_until(lambda: closed(suite), "and one more")
+    assert closed(suite) == [("detector drift", {"classes": ["activity"]})]
+    assert "3 events of class activity were of a higher class (review 3; in what is stored) within a week, and the limit is 2" in found(suite, "drift")[0]["text"]
+    assert read(suite, classes=("activity",), check=False).code != 0 and read(suite, classes=("review",)).lines
+    suite.resume()
 
 
 def test_policy_killed_between_finding_and_closure_is_closed_after_its_restart(reviewed):

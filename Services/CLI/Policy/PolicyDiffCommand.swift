@@ -136,7 +136,16 @@ extension PolicyCommand {
 }
 
 extension PolicyDocument.LeakReaction {
-    var words: String { "closes \(direction) of \(of.rawValue)" }
+    var words: String {
+        var parts = ["closes \(direction) of \(of.rawValue)"]
+        if let limit {
+            let named = [("events", limit.events), ("subjects", limit.subjects), ("reads", limit.reads)].compactMap { name, max in max.map { "\(Show.number($0)) \(name)" } }
+            parts.append("over \(named.joined(separator: " or ")) per \(limit.per.rawValue)")
+        }
+        if let past { parts.append("over \(past.times) times the largest day, \(Show.number(past.least)) people at least") }
+        if !planted.isEmpty { parts.append("of \(planted.count) planted, \(cleared.count) cleared") }
+        return parts.joined(separator: "; ")
+    }
     var direction: String { close == .read ? "reading" : close == .capture ? "capture" : "both" }
 }
 

@@ -1,0 +1,31 @@
+import Gate
+import Rules
+import Testing
+
+struct DriftTallyTests {
+    private let noon = WallTime(microseconds: 1_764_000_000_000_000)
+    private let limit = LeakLimit(events: 10, per: .hour)
+    private func drift(_ events: Int, of subject: String = "E1", _ name: String = "content") -> Drift { Drift(DataClass(name), of: subject, into: ["review": events]) }
+
+    @Test func `as many as the limit within the period are none, and one more is a finding that says of whom`() {
+        var tally = DriftTally()
+        #expect(tally.note(drift(6), isStored: false, over: limit, at: noon) == nil)
+        #expect(tally.note(drift(9, "activity"), isStored: false, over: limit, at: noon) == nil, "another class")
+        #expect(tally.note(drift(4, of: "E2"), isStored: true, over: limit, at: noon + .seconds(1_800)) == nil, "at the limit")
+        var later = tally
+        #expect(later.note(drift(6), isStored: false, over: limit, at: noon + .seconds(3_700)) == nil, "what lies an hour back does not count")
+        let found = tally.note(Drift(DataClass("content"), of: "E3", into: ["credential": 1]), isStored: false, over: limit, at: noon + .seconds(1_900))
+        #expect(found?.sentence == "11 events of class content were of a higher class (credential 1, review 10; 4 in what is stored, the others on arrival) within a hour, and the limit is 10")
+        #expect(found?.subjects == ["E1", "E2", "E3"])
+        #expect(tally.note(drift(10), isStored: false, over: limit, at: noon + .seconds(1_901)) == nil, "it is counted anew")
+        #expect(tally.note(drift(1_000), isStored: false, over: LeakLimit(per: .hour), at: noon) == nil, "without a limit nothing is found")
+    }
+
+    @Test func `of more people than a selector names none is named`() {
+        var tally = DriftTally()
+        for number in 0..<10 { #expect(tally.note(drift(1, of: "E\(number)"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon) == nil) }
+        for number in 10..<200 { #expect(tally.note(drift(1, of: "E\(number)"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon) == nil) }
+        let found = tally.note(drift(1, of: "E200"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon)
+        #expect(found?.subjects == [] && found?.sentence.contains("in what is stored") == true)
+    }
+}

@@ -1,0 +1,42 @@
+import Gate
+import Rules
+import Testing
+
+struct ReadDaysTests {
+    /// The middle of a day.
+    private let noon = WallTime(nanoseconds: 20_000 * 86_400_000_000_000 + 43_200_000_000_000)
+    private let limit = PastLimit(times: 3, least: 10)
+
+    private func part(_ people: Range<Int>, uncounted: Int64 = 0) -> [ReadTally.Part] {
+        [.init(grant: "g", events: 1, subjects: people.map { "E\($0)" }, uncounted: uncounted)]
+    }
+    private func day(_ number: Int64) -> WallTime { noon + .seconds(number * 86_400) }
+
+    @Test func `a day of more people than so many times the largest before is a finding, and one of as many is none`() {
+        var tally = ReadTally()
+        for (release, people) in [8, 20, 12].enumerated() { tally.opened(UInt64(release), by: "a", part(0..<people), at: day(Int64(release))) }
+        let today = day(3)
+        #expect(tally.days.excess(of: "a", and: part(100..<160), over: limit, at: today) == nil, "three times twenty")
+        #expect(tally.days.excess(of: "a", and: part(100..<161), over: limit, at: today) == "61 subjects in a day, and the limit is 3 times the largest of the 28 days before (20 on 2024-10-05), 10 at least")
+        // What was read today counts, each person once.
+        tally.opened(9, by: "a", part(100..<150), at: today)
+        #expect(tally.days.excess(of: "a", and: part(140..<160), over: limit, at: today) == nil)
+        #expect(tally.days.excess(of: "a", and: part(140..<161), over: limit, at: today) != nil)
+        #expect(tally.days.excess(of: "a", and: part(140..<161), over: limit, at: today + .seconds(43_200)) == nil, "tomorrow it does not, and is the largest")
+        #expect(tally.days.excess(of: "b", and: part(0..<10), over: limit, at: today) == nil, "who begins")
+        #expect(tally.days.excess(of: "b", and: part(0..<11), over: limit, at: today) == "11 subjects in a day, of none in the 28 days before, and 10 is the limit for whoever begins")
+        #expect(tally.days.excess(of: "a", and: part(0..<0, uncounted: 200), over: limit, at: today) != nil, "who were only counted are others")
+    }
+
+    @Test func `what lies further back than 28 days is forgotten`() {
+        var tally = ReadTally()
+        tally.opened(1, by: "a", part(0..<50), at: day(0))
+        #expect(tally.days.excess(of: "a", and: part(0..<150), over: limit, at: day(28)) == nil)
+        #expect(tally.days.excess(of: "a", and: part(0..<150), over: limit, at: day(29)) != nil)
+        tally.opened(2, by: "a", part(0..<5), at: day(28))
+        tally.opened(3, by: "a", part(0..<5), at: day(29))
+        #expect(tally.days.excess(of: "a", and: part(0..<150), over: limit, at: day(29)) != nil)
+        // A clock that was put back does not part a day.
+        #expect(tally.days.excess(of: "a", and: part(0..<15), over: limit, at: day(1)) == nil)
+    }
+}
