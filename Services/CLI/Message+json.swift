@@ -82,6 +82,14 @@ extension WireProposals: SwiftProtobufJSON { static var zeros: [String: Any] { [
 extension WireOperators: SwiftProtobufJSON {
     static var zeros: [String: Any] { ["operators": [Any](), "origin": "", "current_from": 0, "last": 0] }
 }
+extension WireRehearsal: SwiftProtobufJSON {
+    static var zeros: [String: Any] {
+        [
+            "services": [Any](), "idle": [Any](), "agents": 0, "agents_current": 0, "agent_names": [Any](), "subjects": 0, "subject_names": [Any](), "classes": [Any](), "covered_by": [Any](), "reads_all": 0,
+            "reads": [Any](),
+        ]
+    }
+}
 extension WireEntry: SwiftProtobufJSON {}
 extension WireReadEntry: SwiftProtobufJSON {}
 extension WireRecords: SwiftProtobufJSON { static var zeros: [String: Any] { ["records": [Any]()] } }

@@ -12,20 +12,27 @@ struct Pause: ParsableCommand {
             EXAMPLE
               sluice pause --all --reason "reviews visible company-wide"
               sluice pause --site berlin --class review --reads-only --reason "export under investigation"
+              sluice pause --dry-run --team search                        what would stop, and whom it touches
 
             One person is enough, at once. Exit code 0: the certificate is complete. 1: it is not, and what is missing is printed; the
-            pause is in force all the same.
+            pause is in force all the same. --dry-run is planned by control as the pause would be, changes nothing, and is refused as the pause would be.
             """)
 
     @OptionGroup var connection: Connection
     @OptionGroup var scope: ScopeOptions
-    @Option(help: "Why. People will read it.") var reason: String
+    @Option(help: "Why. People will read it. Needed, but with --dry-run.") var reason: String?
+    @Flag(help: "Stop nothing: show what would stop, and whom it touches.") var dryRun = false
+
+    func validate() throws {
+        if reason == nil, !dryRun { throw ValidationError("--reason is missing: people will read why") }
+    }
 
     func run() throws {
         var pause = WirePause()
         pause.direction = scope.direction
         pause.selector = scope.selector
-        pause.reason = reason
+        pause.reason = reason ?? "asked about, and not done"
+        if dryRun { return try PauseRehearsal(pause, connection).show() }
         try Stop(connection: connection).run(.pause(pause))
     }
 }

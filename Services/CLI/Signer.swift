@@ -34,6 +34,9 @@ struct Signer {
         }
     }
 
+    /// Of the key that it signs with.
+    var keyID: Data { Data(key.publicKey.id.bytes) }
+
     /// How long a command counts: time for its way, and for a clock that is a little off.
     private static let validMilliseconds: UInt64 = 5 * 60 * 1_000
 

@@ -15,7 +15,7 @@ final class Authority {
     private(set) var governance: Governance
     /// The fold of all entries, also of those that are not durable yet: what the next command is judged by.
     private(set) var planned: Governance
-    private var known: KnownOperators
+    private(set) var known: KnownOperators
     private var seen: SeenNonces
     /// What was signed for each proposal.
     private var statements: [UInt64: WireSignedCommand]
@@ -220,7 +220,7 @@ final class Authority {
     /// What an unsealing would give up now.
     var claimed: Losses.Claimed? { losses.claimed }
 
-    private var planning: Planning {
+    var planning: Planning {
         Planning(planned: planned, inForce: governance, index: index, issued: pendingEpoch, losses: losses, readsInTrouble: readsInTrouble, trusted: trusted, compare: compare, reading: reading,
             signing: signing())
     }
@@ -335,7 +335,8 @@ final class Authority {
         if entry > durable { answersDue[entry, default: []].append(send) } else { send() }
     }
 
-    private func agents(in closure: Closure) -> Set<String> {
+    /// Whose capture it stops, by name.
+    func agents(in closure: Closure) -> Set<String> {
         guard closure.stopsCapture else { return [] }
         return Set(governance.nodes.values.lazy.filter { $0.role == .agent && closure.selector.matches($0.scope) }.map(\.name))
     }

@@ -259,7 +259,7 @@ struct Planning {
     }
 
     /// Of the document in force, and those from before there was one: what is stored may be of them. Nil: that cannot be said, and whatever is named is stopped.
-    private var classes: [String]? {
+    var classes: [String]? {
         let before = ["activity", "content", "conversation", "review"]
         guard let policy = planned.policy else { return before }
         return reading.document(policy).map { document in before + document.classes.map(\.name).filter { !before.contains($0) } }

@@ -56,6 +56,11 @@ extension Sessions {
         case .holds:
             answer.holds = WireHolds()
             answer.holds.holds = authority.governance.holds.sorted { $0.key < $1.key }.map { WireHold($0.key, $0.value.sorted()) }
+        case .pause(let asked):
+            do throws(Refused) {
+                guard peer.user.role == "operator" else { throw Refused(.notAllowed, "an operator pauses") }
+                answer.rehearsal = WireRehearsal(try authority.rehearse(asked, at: now, wall: Clock.wall()), current: currentAgents)
+            } catch { return binder.refuse(error.refusal, error.text, kind: .query, to: peer.route) }
         case .proof(let asked): return journal.proof(for: peer.route, asked.index)
         case .certificateFile(let epoch): return journal.certificateFile(for: peer.route, epoch)
         case .vaultKey: return journal.proof(for: peer.route, authority.governance.vaultKeyIndex)

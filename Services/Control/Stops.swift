@@ -25,9 +25,12 @@ final class Stops {
     ///   - entry: the closure's, in the journal.
     ///   - agents: the names of those that it stops.
     func begin(_ closure: Closure, entry: UInt64, agents: Set<String>, asker: Route?, at now: Instant) {
-        underWay[closure.epoch] = Stopping(
-            tracker: StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents),
-            entry: entry, asker: asker, shown: now, pushed: now)
+        underWay[closure.epoch] = Stopping(tracker: tracker(closure, agents: agents, at: now), entry: entry, asker: asker, shown: now, pushed: now)
+    }
+
+    /// Who is to stop and is waited for, if the closure came in now. Nobody is told.
+    func tracker(_ closure: Closure, agents: Set<String>, at now: Instant) -> StopTracker {
+        StopTracker(closure: closure, at: now, lease: lease, services: services(), agents: agents)
     }
 
     /// Who asks again, on a new connection perhaps, is shown the same pause to its end: what went to the old one is lost.

@@ -317,17 +317,7 @@ final class Monitor {
     /// Whether anything of it could still be read. Each chunk is asked about again, with its own subject.
     private func readingAllowed(_ record: ReleaseRecord, _ gate: GateState) -> Bool {
         guard gate.seal == nil else { return false }
-        return !(gate.closures.filter(\.stopsReading) + fence.latest.found.values).contains { closure in
-            let selector = closure.selector
-            let subjects = Set(record.selection.subjects)
-            let teams = Set(record.selection.teams)
-            return selector.sites.isEmpty
-                && (selector.readers.isEmpty || selector.readers.contains(record.reader))
-                && (selector.purposes.isEmpty || selector.purposes.contains(record.purpose))
-                && (selector.classes.isEmpty || selector.classes.isSuperset(of: record.selection.classes))
-                && (selector.subjects.isEmpty || (!subjects.isEmpty && selector.subjects.isSuperset(of: subjects)))
-                && (selector.teams.isEmpty || (!teams.isEmpty && selector.teams.isSuperset(of: teams)))
-        }
+        return !(gate.closures.filter(\.stopsReading) + fence.latest.found.values).contains { $0.endsAll(of: record) }
     }
 
     // MARK: Messages
@@ -738,10 +728,33 @@ final class Monitor {
     private func isGone(_ subject: String) -> Bool { registry.erased[subject].map { $0.readmitted == nil && !$0.isWaiting } ?? false }
 
     private func query(_ peer: Peer, _ body: WireQuery) {
+        if case .pause(let asked)? = body.about {
+            var answer = WireAnswer()
+            answer.rehearsal = rehearse(Closure(asked.pause))
+            binder.send(.answer, answer, to: peer.route)
+            return
+        }
         guard case .erasures(let asked)? = body.about, (1...Limits.subjectsPerCommandMax).contains(asked.subjects.count) else {
-            return binder.refuse(.invalid, "policy answers how far erasures have come, of 1 to \(Limits.subjectsPerCommandMax) subjects; control answers the rest", kind: .query, to: peer.route)
+            return binder.refuse(.invalid, "policy answers what a pause would end, and how far erasures have come, of 1 to \(Limits.subjectsPerCommandMax) subjects; control answers the rest", kind: .query, to: peer.route)
         }
         writer.take(.erasures(Set(asked.subjects), peer.route))
+    }
+
+    /// What is under way that a closure would end.
+    private func rehearse(_ closure: Closure) -> WireRehearsal {
+        var answer = WireRehearsal()
+        guard closure.stopsReading else { return answer }
+        let ended = streaming.filter { closure.mayEnd($0.value.job.record) }.sorted { $0.key < $1.key }
+        answer.readsAll = UInt32(clamping: ended.count)
+        answer.reads = ended.prefix(Limits.rehearsedNamesMax).map { number, stream in
+            var read = WireRunningRead()
+            let record = stream.job.record
+            (read.release, read.reader, read.purpose) = (UInt64(number), record.reader, record.purpose)
+            read.classes = record.selection.classes.map(\.name).sorted()
+            read.atOnce = closure.endsAll(of: record)
+            return read
+        }
+        return answer
     }
 
     /// Everything that is stored is judged again by the policy document in force, once what comes in is judged by it: when it comes into force, and at each start. A walk

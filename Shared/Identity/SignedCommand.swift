@@ -101,6 +101,11 @@ package struct KnownOperators: Sendable {
         }
     }
 
+    /// Whose key it is, for who asks what they might command, and has signed nothing.
+    ///
+    /// - Throws: `unknownKey`, `revokedKey`.
+    package func member(holding key: KeyID) throws(CommandRefused) -> Operator { try holder(of: key).0 }
+
     fileprivate func holder(of key: KeyID) throws(CommandRefused) -> (Operator, OperatorPublicKey) {
         if let holder = current[key] { return holder }
         if let gone = revoked[key] { throw .revokedKey(of: gone.name) }

@@ -64,6 +64,8 @@ package enum Limits {
     /// Of a reason, a name, a title: characters that a person can read.
     package static let reasonBytesMax = 2_000
     package static let nameBytesMax = 200
+    /// Of agents, subjects and reads each, that an answer about what a pause would stop lists by name; all are counted.
+    package static let rehearsedNamesMax = 100
     package static let selectorValuesMax = 1_000
     /// A policy document in its canonical form: a thousand grants are a third of it. Control reads it, and compares it with the one before, on the thread that pauses.
     package static let policyBytesMax = 1024 * 1024

@@ -1774,6 +1774,15 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .certificateFile(newValue)}
   }
 
+  /// Also to policy, which knows who is reading.
+  package var pause: WirePauseQuery {
+    get {
+      if case .pause(let v)? = about {return v}
+      return WirePauseQuery()
+    }
+    set {about = .pause(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -1797,10 +1806,37 @@ package nonisolated struct WireQuery: Sendable {
     case erasures(WireSubjects)
     /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
     case certificateFile(UInt64)
+    /// Also to policy, which knows who is reading.
+    case pause(WirePauseQuery)
 
   }
 
   package init() {}
+}
+
+/// What a pause would stop if it were commanded now. Nothing of it is signed: it can be taken for no command, now or later.
+package nonisolated struct WirePauseQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var pause: WirePause {
+    get {_pause ?? WirePause()}
+    set {_pause = newValue}
+  }
+  /// Returns true if `pause` has been explicitly set.
+  package var hasPause: Bool {self._pause != nil}
+  /// Clears the value of `pause`. Subsequent reads from it will return its default value.
+  package mutating func clearPause() {self._pause = nil}
+
+  /// Of the key that would sign it, as in `SignedCommand`.
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _pause: WirePause? = nil
 }
 
 package nonisolated struct WireProposalsQuery: Sendable {
@@ -2384,6 +2420,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .erasures(newValue)}
   }
 
+  package var rehearsal: WireRehearsal {
+    get {
+      if case .rehearsal(let v)? = about {return v}
+      return WireRehearsal()
+    }
+    set {about = .rehearsal(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -2402,8 +2446,118 @@ package nonisolated struct WireAnswer: Sendable {
     case records(WireRecords)
     case holds(WireHolds)
     case erasures(WireErasures)
+    case rehearsal(WireRehearsal)
 
   }
+
+  package init() {}
+}
+
+/// What a pause would stop, as control would plan it now; of policy's answer only `reads` and `reads_all` are set.
+package nonisolated struct WireRehearsal: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// With the epoch and the incident that it would have if nothing came before it.
+  package var closure: WireClosure {
+    get {_storage._closure ?? WireClosure()}
+    set {_uniqueStorage()._closure = newValue}
+  }
+  /// Returns true if `closure` has been explicitly set.
+  package var hasClosure: Bool {_storage._closure != nil}
+  /// Clears the value of `closure`. Subsequent reads from it will return its default value.
+  package mutating func clearClosure() {_uniqueStorage()._closure = nil}
+
+  /// Hold a lease, and would be waited for.
+  package var services: [String] {
+    get {_storage._services}
+    set {_uniqueStorage()._services = newValue}
+  }
+
+  /// Services that hold none.
+  package var idle: [String] {
+    get {_storage._idle}
+    set {_uniqueStorage()._idle = newValue}
+  }
+
+  /// Whose capture it would stop.
+  package var agents: UInt32 {
+    get {_storage._agents}
+    set {_uniqueStorage()._agents = newValue}
+  }
+
+  /// Of those: how many hold a lease.
+  package var agentsCurrent: UInt32 {
+    get {_storage._agentsCurrent}
+    set {_uniqueStorage()._agentsCurrent = newValue}
+  }
+
+  /// The first 100 by name; so are the subjects.
+  package var agentNames: [String] {
+    get {_storage._agentNames}
+    set {_uniqueStorage()._agentNames = newValue}
+  }
+
+  /// Whose telemetry it concerns, captured or read.
+  package var subjects: UInt32 {
+    get {_storage._subjects}
+    set {_uniqueStorage()._subjects = newValue}
+  }
+
+  package var subjectNames: [String] {
+    get {_storage._subjectNames}
+    set {_uniqueStorage()._subjectNames = newValue}
+  }
+
+  /// That it concerns.
+  package var classes: [String] {
+    get {_storage._classes}
+    set {_uniqueStorage()._classes = newValue}
+  }
+
+  /// Closures in force that stop as much already.
+  package var coveredBy: [UInt64] {
+    get {_storage._coveredBy}
+    set {_uniqueStorage()._coveredBy = newValue}
+  }
+
+  /// Releases under way that it would end.
+  package var readsAll: UInt32 {
+    get {_storage._readsAll}
+    set {_uniqueStorage()._readsAll = newValue}
+  }
+
+  /// The first 100 by number.
+  package var reads: [WireRunningRead] {
+    get {_storage._reads}
+    set {_uniqueStorage()._reads = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireRunningRead: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var release: UInt64 = 0
+
+  package var reader: String = String()
+
+  package var purpose: String = String()
+
+  package var classes: [String] = []
+
+  /// False: at the first chunk that holds something of it.
+  package var atOnce: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
@@ -5834,7 +5988,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}pause\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6053,6 +6207,19 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .erasures(v)
         }
       }()
+      case 40: try {
+        var v: WirePauseQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .pause(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .pause(v)
+        }
+      }()
       default: break
       }
     }
@@ -6132,6 +6299,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .erasures(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
     }()
+    case .pause?: try {
+      guard case .pause(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -6139,6 +6310,45 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   package static func ==(lhs: WireQuery, rhs: WireQuery) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePauseQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PauseQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pause\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._pause) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._pause {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePauseQuery, rhs: WirePauseQuery) -> Bool {
+    if lhs._pause != rhs._pause {return false}
+    if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7063,7 +7273,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}rehearsal\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7261,6 +7471,19 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .erasures(v)
         }
       }()
+      case 40: try {
+        var v: WireRehearsal?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .rehearsal(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .rehearsal(v)
+        }
+      }()
       default: break
       }
     }
@@ -7332,6 +7555,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .erasures(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
     }()
+    case .rehearsal?: try {
+      guard case .rehearsal(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -7339,6 +7566,203 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRehearsal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Rehearsal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}closure\0\u{1}services\0\u{1}idle\0\u{1}agents\0\u{3}agents_current\0\u{3}agent_names\0\u{1}subjects\0\u{3}subject_names\0\u{1}classes\0\u{3}covered_by\0\u{3}reads_all\0\u{1}reads\0")
+
+  fileprivate class _StorageClass {
+    var _closure: WireClosure? = nil
+    var _services: [String] = []
+    var _idle: [String] = []
+    var _agents: UInt32 = 0
+    var _agentsCurrent: UInt32 = 0
+    var _agentNames: [String] = []
+    var _subjects: UInt32 = 0
+    var _subjectNames: [String] = []
+    var _classes: [String] = []
+    var _coveredBy: [UInt64] = []
+    var _readsAll: UInt32 = 0
+    var _reads: [WireRunningRead] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _closure = source._closure
+      _services = source._services
+      _idle = source._idle
+      _agents = source._agents
+      _agentsCurrent = source._agentsCurrent
+      _agentNames = source._agentNames
+      _subjects = source._subjects
+      _subjectNames = source._subjectNames
+      _classes = source._classes
+      _coveredBy = source._coveredBy
+      _readsAll = source._readsAll
+      _reads = source._reads
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._closure) }()
+        case 2: try { try decoder.decodeRepeatedStringField(value: &_storage._services) }()
+        case 3: try { try decoder.decodeRepeatedStringField(value: &_storage._idle) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._agents) }()
+        case 5: try { try decoder.decodeSingularUInt32Field(value: &_storage._agentsCurrent) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._agentNames) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._subjects) }()
+        case 8: try { try decoder.decodeRepeatedStringField(value: &_storage._subjectNames) }()
+        case 9: try { try decoder.decodeRepeatedStringField(value: &_storage._classes) }()
+        case 10: try { try decoder.decodeRepeatedUInt64Field(value: &_storage._coveredBy) }()
+        case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._readsAll) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._reads) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._closure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._services.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._services, fieldNumber: 2)
+      }
+      if !_storage._idle.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._idle, fieldNumber: 3)
+      }
+      if _storage._agents != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._agents, fieldNumber: 4)
+      }
+      if _storage._agentsCurrent != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._agentsCurrent, fieldNumber: 5)
+      }
+      if !_storage._agentNames.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._agentNames, fieldNumber: 6)
+      }
+      if _storage._subjects != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._subjects, fieldNumber: 7)
+      }
+      if !_storage._subjectNames.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._subjectNames, fieldNumber: 8)
+      }
+      if !_storage._classes.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._classes, fieldNumber: 9)
+      }
+      if !_storage._coveredBy.isEmpty {
+        try visitor.visitPackedUInt64Field(value: _storage._coveredBy, fieldNumber: 10)
+      }
+      if _storage._readsAll != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._readsAll, fieldNumber: 11)
+      }
+      if !_storage._reads.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._reads, fieldNumber: 12)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRehearsal, rhs: WireRehearsal) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._closure != rhs_storage._closure {return false}
+        if _storage._services != rhs_storage._services {return false}
+        if _storage._idle != rhs_storage._idle {return false}
+        if _storage._agents != rhs_storage._agents {return false}
+        if _storage._agentsCurrent != rhs_storage._agentsCurrent {return false}
+        if _storage._agentNames != rhs_storage._agentNames {return false}
+        if _storage._subjects != rhs_storage._subjects {return false}
+        if _storage._subjectNames != rhs_storage._subjectNames {return false}
+        if _storage._classes != rhs_storage._classes {return false}
+        if _storage._coveredBy != rhs_storage._coveredBy {return false}
+        if _storage._readsAll != rhs_storage._readsAll {return false}
+        if _storage._reads != rhs_storage._reads {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRunningRead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RunningRead"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}release\0\u{1}reader\0\u{1}purpose\0\u{1}classes\0\u{3}at_once\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.release) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reader) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.classes) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.atOnce) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.release != 0 {
+      try visitor.visitSingularUInt64Field(value: self.release, fieldNumber: 1)
+    }
+    if !self.reader.isEmpty {
+      try visitor.visitSingularStringField(value: self.reader, fieldNumber: 2)
+    }
+    if !self.purpose.isEmpty {
+      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 3)
+    }
+    if !self.classes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.classes, fieldNumber: 4)
+    }
+    if self.atOnce != false {
+      try visitor.visitSingularBoolField(value: self.atOnce, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRunningRead, rhs: WireRunningRead) -> Bool {
+    if lhs.release != rhs.release {return false}
+    if lhs.reader != rhs.reader {return false}
+    if lhs.purpose != rhs.purpose {return false}
+    if lhs.classes != rhs.classes {return false}
+    if lhs.atOnce != rhs.atOnce {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
