@@ -159,6 +159,7 @@ final class Desk {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
+        if follower.isCaughtUp { admission.open() }
         refusalLog.tick(admission, binder.refusals, at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }

@@ -42,7 +42,7 @@ struct NotifyService: ParsableCommand {
         let ledgerPins = PinnedLedgerKeys(host.folder())
         let trust = try ledgerPins.load(else: ledgerKey)
         let admission = Admission()
-        let context = try host.context(admitting: trusted.admitted(["service", "operator"]), into: admission)
+        let context = try host.context(admitting: trusted.admitted(["service", "operator"]), isWhole: false, into: admission)
         host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
 
         // Connect, and run until a signal or a failure.

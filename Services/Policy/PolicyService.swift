@@ -70,7 +70,7 @@ struct PolicyService: ParsableCommand {
         let probe = try CurveKeyPair.generate()
         var admitted = trusted.admitted(["service", "operator", "reader"])
         admitted[probe.publicKey] = Outsider.user
-        let context = try host.context(admitting: admitted, ioThreads: 2, into: admission)
+        let context = try host.context(admitting: admitted, isWhole: false, ioThreads: 2, into: admission)
         let findingFiles = try FindingFiles(host.folder() + "/findings", logger: host.logger)
 
         // Connect, and run until a signal or a failure.
@@ -150,6 +150,7 @@ struct PolicyService: ParsableCommand {
             reactor.every(.milliseconds(100)) { _ in
                 if follower.isCaughtUp { reads.go(by: follower.fold.governance.ledgerKeys) }
                 for ring in ledgerRings { ring.tick() }
+                if follower.isCaughtUp { admission.open() }
                 if follower.isCaughtUp { outsider.link.accept(trusted.keys(of: "policy", by: follower.fold.governance), at: Clock.now()) }
             }
             try host.proveClosed(settings.policy, keys, context, admission)

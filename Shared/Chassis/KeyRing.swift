@@ -120,7 +120,7 @@ package final class KeyRing {
         let (context, endpoint, open, admission) = (context, ServiceHost.reachable(endpoint), open, admission)
         startThread("closed-door") {
             do {
-                try ClosedDoor.check(endpoint, server: key, in: context)
+                try ClosedDoor.check(endpoint, server: key, in: context) { admission?.neverAdmit($0) }
                 admission?.excuseOne()
             } catch ClosedDoor.Failure.open(let endpoint) {
                 open.why.withLock { $0 = "\(ClosedDoor.Failure.open(endpoint))" }

@@ -60,10 +60,12 @@ package struct ServiceHost: Sendable {
     }
 
     /// A context whose ZAP handler runs before anything can bind.
-    package func context(admitting table: [CurveKey: String]?, ioThreads: Int = 1, into admission: Admission = Admission()) throws -> Context {
+    ///
+    /// - Parameter isWhole: False: the ledger may know of more, who are asked to try again until it has been read.
+    package func context(admitting table: [CurveKey: String]?, isWhole: Bool = true, ioThreads: Int = 1, into admission: Admission = Admission()) throws -> Context {
         // Every peer is one file here; more sockets than files cannot be.
         let context = try Context(ioThreads: ioThreads, sockets: 1_024)
-        if let table { admission.admit(table) }
+        if let table { if isWhole { admission.admit(table) } else { admission.admit(first: table) } }
         try admission.serve(in: context)
         return context
     }
@@ -73,7 +75,7 @@ package struct ServiceHost: Sendable {
 
     /// Shows that the port is closed to strangers. A service that cannot show it does not start.
     package func proveClosed(_ endpoint: String, _ keys: CurveKeyPair, _ context: Context, _ admission: Admission) throws {
-        try ClosedDoor.check(ServiceHost.reachable(endpoint), server: keys.publicKey, in: context)
+        try ClosedDoor.check(ServiceHost.reachable(endpoint), server: keys.publicKey, in: context) { admission.neverAdmit($0) }
         admission.excuseOne()
         logger.info("listening on \(endpoint), closed to unknown keys")
     }

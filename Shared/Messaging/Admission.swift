@@ -6,6 +6,10 @@ import Synchronization
 package final class Admission: Sendable {
     private let table = Mutex<[CurveKey: String]>([:])
     private let ready = Mutex<Bool>(false)
+    /// Whether the table is all there is: else whoever is not in it may be in what has not been read yet, and is asked to try again.
+    private let whole = Mutex<Bool>(true)
+    /// Keys of our own that nobody may let in, ever: a port is shown to be closed with them.
+    private let outsiders = Mutex<Set<CurveKey>>([])
     private let refused = Mutex<UInt64>(0)
     /// Not nil: every key is let in, and stands for itself, `ROLE/HEX`. For the one port that strangers are meant for.
     private let strangers: String?
@@ -18,8 +22,20 @@ package final class Admission: Sendable {
         ready.withLock { $0 = true }
     }
 
+    /// The same of a part that is known at once. Others are asked to try again until ``open()``: libzmq never comes back after a refusal, and a reader
+    /// whom the ledger knows alone would be lost with each start of the service.
+    package func admit(first nodes: [CurveKey: String]) {
+        whole.withLock { $0 = false }
+        admit(nodes)
+    }
+
     /// Lets the handler answer: whoever is not admitted by now is refused.
-    package func open() { ready.withLock { $0 = true } }
+    package func open() {
+        whole.withLock { $0 = true }
+        ready.withLock { $0 = true }
+    }
+
+    package func neverAdmit(_ key: CurveKey) { outsiders.withLock { _ = $0.insert(key) } }
 
     package func admit(_ key: CurveKey, as name: String) { table.withLock { $0[key] = name } }
     package func revoke(_ key: CurveKey) { table.withLock { $0[key] = nil } }
@@ -34,6 +50,7 @@ package final class Admission: Sendable {
         guard ready.withLock({ $0 }) else { return ("300", "") }
         if let key, let strangers { return ("200", "\(strangers)/\(key.hex)") }
         if let key, let name = table.withLock({ $0[key] }) { return ("200", name) }
+        guard whole.withLock({ $0 }) || key.map({ key in outsiders.withLock { $0.contains(key) } }) ?? true else { return ("300", "") }
         refused.withLock { $0 += 1 }
         return ("400", "")
     }

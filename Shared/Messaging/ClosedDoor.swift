@@ -16,14 +16,17 @@ package enum ClosedDoor {
     }
 
     /// Tries it from this process. Takes a few milliseconds; blocks its thread for some seconds at most, on a machine that is very busy.
-    package static func check(_ endpoint: String, server: CurveKey, in context: Context) throws {
+    ///
+    /// - Parameter announced: Told of each key before it is tried: a port that asks unknown keys to wait refuses these.
+    package static func check(_ endpoint: String, server: CurveKey, in context: Context, announced: (CurveKey) -> Void = { _ in }) throws {
         // Silence proves nothing, so it is tried again; only a refusal is a proof.
-        for _ in 0..<3 where try isRefused(endpoint, server, context) { return }
+        for _ in 0..<3 where try isRefused(endpoint, server, context, announced) { return }
         throw Failure.noAnswer(endpoint)
     }
 
-    private static func isRefused(_ endpoint: String, _ server: CurveKey, _ context: Context) throws -> Bool {
+    private static func isRefused(_ endpoint: String, _ server: CurveKey, _ context: Context, _ announced: (CurveKey) -> Void) throws -> Bool {
         let stranger = try CurveKeyPair.generate()
+        announced(stranger.publicKey)
         let name = "inproc://closed-door-\(UInt64.random(in: .min ... .max))"
         let events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         // Watched before it connects: a handshake that is over before anybody looks is never seen.

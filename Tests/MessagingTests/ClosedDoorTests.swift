@@ -103,6 +103,23 @@ private func bound(_ admission: Admission?, in context: Context) throws -> (Bind
         #expect(throws: ClosedDoor.Failure.open(door.endpoint)) { try check(door.endpoint, door.keys) }
     }
 
+    /// A refusal is for ever: libzmq does not come back after it.
+    @Test func `who may be in what has not been read yet is asked to try again, and our own stranger is refused all the same`() throws {
+        let context = try Context()
+        let admission = Admission()
+        admission.admit(first: [:])
+        let (binder, endpoint, keys) = try bound(admission, in: context)
+        #expect(throws: ClosedDoor.Failure.noAnswer(endpoint)) { try check(endpoint, keys) }
+        #expect(admission.refusals == 0)
+        try ClosedDoor.check(endpoint, server: keys.publicKey, in: Context()) { admission.neverAdmit($0) }
+        #expect(admission.refusals == 1)
+        admission.admit([:])
+        #expect(throws: ClosedDoor.Failure.noAnswer(endpoint), "a table is not yet all of it") { try check(endpoint, keys) }
+        admission.open()
+        try check(endpoint, keys)
+        withExtendedLifetime(binder) { context.shutDown() }
+    }
+
     @Test func `who holds another key than the port's is never taken for it`() throws {
         let context = try Context()
         let admission = Admission()
