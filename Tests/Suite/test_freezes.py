@@ -183,17 +183,14 @@ def test_a_service_frozen_during_a_pause_delays_its_certificate_by_its_lease(bus
 def test_policy_frozen_while_batches_come_in_commits_none_that_the_pause_forbids(busy):
     busy.stop("policy")
     # What is typed now waits in sockets and spools; then the pause comes, and then policy wakes.
-    for typist in busy.typists:
-        typist.expect_more(80)
+    Typist.expect_all(busy.typists, 80)
     certificate = busy.expect_in_time(busy.pause())
     start = certificate["closure"]["from_us"] * 1000
     held = busy.vault_count()
-    for typist in busy.typists:
-        typist.expect_more(50)
+    Typist.expect_all(busy.typists, 50)
     busy.cont("policy")
     busy.expect_serving()
-    for typist in busy.typists:
-        typist.expect_more(100)
+    Typist.expect_all(busy.typists, 100)
     assert busy.vault_count() == held, "nothing is accepted while it is closed, whenever it was captured"
     end = now_ns()
     busy.resume()

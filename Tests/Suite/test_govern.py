@@ -206,10 +206,12 @@ def test_who_is_forgotten_is_gone_also_from_a_backup_with_its_keys_and_the_ledge
 
     # Taken back by two: what comes from then on stays, also over a start.
     suite.approved("readmit", "E1")
-    ann.type("e", "f")
+    entry = suite.status()["entries"]
+    wait_until(lambda: suite.service_status("policy")["entries"] >= entry, "policy has heard of it")
+    ann.expect(capturing=True).type("e", "f")
     wait_until(lambda: rows(suite, "E1") == 2, "what comes is stored again")
     suite.restart("policy")
-    ann.type("g")
+    ann.expect(capturing=True).type("g")
     wait_until(lambda: rows(suite, "E1") == 3, "and is not taken for what was erased")
     # And again: a second erasure is another one.
     suite.cli("forget", "E1", "--yes")
