@@ -132,7 +132,7 @@ def happen(suite, machine):
     joining.join(approved(suite, "enrol", *scope)["token"], machine / "joined")
     approved(suite, "enrol", *scope)
     # Another key under a known name.
-    approved(suite, "register", "desk-1", *scope, "--key", wire.zmq.curve_keypair()[0].decode())
+    approved(suite, "register", "desk-1", *scope, "--key=" + wire.zmq.curve_keypair()[0].decode())
     run(suite, "revoke", "agent", "desk-2")
     run(suite, "pause", "--all", "--reason", "a test")
     run(suite, "pause", "--site", "oslo", "--reason", "another")
