@@ -50,6 +50,11 @@ def log_lines(suite, service, words):
     return [line for line in suite.log(service).read_text(errors="replace").splitlines() if words in line]
 
 
+def said_once(suite, service, words):
+    """Waits until the line is there, which may be a moment after what it is about is shown elsewhere."""
+    return len(wait_until(lambda: log_lines(suite, service, words), f"{service} says so")) == 1
+
+
 def verify(home, *more):
     done = subprocess.run([binaries() / "sluice", "ledger", "verify", "--json", "--home", str(home), *more], capture_output=True, text=True, timeout=60)
     return done.returncode, {one["ledger"]: one for one in map(json.loads, done.stdout.splitlines())}
@@ -410,8 +415,8 @@ def test_a_vault_from_yesterdays_backup_gets_no_lease_until_two_operators_say_so
     refused = suite.read(classes=("activity",), check=False)
     assert refused.code == 1 and "lease" in refused.err
     assert suite.status()["counters"]["ledger.reads.refused"] == 1
-    assert len(log_lines(suite, "control", "policy's ledger is not believed")) == 1, "said once, however often it is asked"
-    assert len(wait_until(lambda: log_lines(suite, "policy", "control does not believe the read ledger"), "policy says so too")) == 1
+    assert said_once(suite, "control", "policy's ledger is not believed"), "said once, however often it is asked"
+    assert said_once(suite, "policy", "control does not believe the read ledger")
     code, report = verify(suite.home, "--ledger", "reads")
     assert code == 1 and "missing" in report["reads"]["fault"]
     # A pause does not wait for any of it.
@@ -469,7 +474,7 @@ def test_a_vault_that_was_backed_up_while_it_was_written_comes_back_whole_and_wh
     lost = wait_until(lambda: suite.service_status("policy")["counters"].get("batches.lost", 0), "it is counted")
     assert lost == newest() - 1 - batches
     assert re.search(f"^LOST +{lost} batches", suite.cli("status").out, re.M)
-    assert len(log_lines(suite, "policy", f"batches {batches + 1} to {newest() - 1} of agent ann")) == 1
+    assert said_once(suite, "policy", f"batches {batches + 1} to {newest() - 1} of agent ann")
     assert verify(suite.home)[0] == 0
     # The control: the copy itself is whole.
     with sqlite3.connect(backup / "vault.sqlite") as database:
@@ -492,7 +497,7 @@ def test_a_read_ledger_that_was_rewritten_gets_no_lease(populated):
     assert f"its {size} entries are others than those that were cosigned" in trouble
     expect_no_lease(suite)
     assert suite.status()["counters"]["ledger.reads.refused"] == 1
-    assert len(log_lines(suite, "control", "policy's ledger is not believed")) == 1
+    assert said_once(suite, "control", "policy's ledger is not believed")
     shown = suite.cli("status").out
     assert re.search("^LEDGERS .*reads .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M), shown
 
@@ -537,7 +542,7 @@ def test_who_follows_control_and_is_shown_another_ledger_ends_says_why_once_and_
     assert str(size) in trouble, trouble
     wait_until(lambda: "entries were lost" in (suite.status()["gate"].get("sealed") or ""), "control is sealed")
     assert suite.status()["counters"]["ledger.governance.refused"] == 1
-    assert len(log_lines(suite, "policy", "control's ledger is not believed")) == 1
+    assert said_once(suite, "policy", "control's ledger is not believed")
     shown = suite.cli("status").out
     assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M) and "SEALED" in shown, shown
     assert ann.fresh["classes"] == [] and suite.read(classes=("activity",), check=False).code == 1
@@ -559,7 +564,7 @@ def test_a_ledger_of_control_from_yesterdays_backup_is_refused_by_policys_witnes
     expect_no_lease(suite)
     trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "policy does not believe it")
     assert "was put back" in trouble or "others than those" in trouble
-    assert len(wait_until(lambda: log_lines(suite, "policy", "control's ledger is not believed"), "policy says so")) == 1
+    assert said_once(suite, "policy", "control's ledger is not believed")
     assert suite.status()["counters"]["ledger.governance.refused"] == 1
     shown = suite.cli("status").out
     assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M) and "SEALED" in shown, shown
@@ -656,7 +661,7 @@ def test_after_a_restoration_notify_goes_on_from_the_fork_and_tells_nothing_twic
     places = [int(content["data"]["entry"]) for name, content in receiver.delivered() if name in new]
     assert min(places) <= len(given_up), "the control: by their places alone they would be other messages again"
     assert notify_gauges(suite)["ledger.trouble"] == 0
-    assert len(log_lines(suite, "notify", "control's ledger was restored")) == 1
+    assert said_once(suite, "notify", "control's ledger was restored")
     # And again at each start.
     suite.restart("notify")
     suite.pause("--all")
@@ -688,7 +693,7 @@ def test_a_shorter_ledger_that_nobody_has_approved_is_told_to_nobody_and_shown(m
     wait_until(lambda: suite.service_status("notify")["seen_us"] > begun + 1_000_000, "it has said what it makes of them")
     assert [name for name, _ in receiver.delivered()] == before and notify_gauges(suite)["ledger.trouble"] == 1
     assert suite.service_status("notify")["counters"]["ledger.governance.refused"] == 1
-    assert len(log_lines(suite, "notify", "nothing new is told")) == 1, "said once"
+    assert said_once(suite, "notify", "nothing new is told"), "said once"
     # The control, and the way out: with an outbox that knows nothing everything is told, what is known under the name that it had.
     suite.kill("notify")
     for file in (suite.home / "notify").glob("outbox.sqlite*"):
@@ -801,7 +806,7 @@ def test_a_witness_with_a_key_that_nobody_knows_vouches_for_nothing(make_suite, 
     trouble = wait_until(lambda: ledger(suite, "governance").get("trouble"), "the strange cosignature is refused")
     assert "not by the key" in trouble
     assert suite.status()["counters"]["ledger.governance.refused"] == 1
-    assert len(log_lines(suite, "control", "does not vouch for this ledger")) == 1
+    assert said_once(suite, "control", "does not vouch for this ledger")
     shown = suite.cli("status").out
     assert re.search("^LEDGERS governance .*NOT BELIEVED", shown, re.M) and re.search(r"^REFUSED .*\d+ ledgers", shown, re.M), shown
     assert ledger(suite, "governance")["witnessed"] < ledger(suite, "governance")["size"]
