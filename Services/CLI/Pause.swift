@@ -44,12 +44,20 @@ struct Leak: ParsableCommand {
     struct Report: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Report that data is where it must not be: pauses its class, opens an incident, tells the hooks.",
-            discussion: "EXAMPLE\n  sluice leak report --class review --reason \"performance reviews readable by everyone on the wiki\"")
+            discussion: """
+                EXAMPLE
+                  sluice leak report --class review --reason "performance reviews readable by everyone on the wiki"
+                  sluice leak report --release 9912 --reason "on a paste site, found by sluice trace"
+
+                With --release what was seen outside is a release: what it is of, who took it and when are put before the reason, and its class is stopped (everything, if it is of several).
+                Needs the home of policy's machine, as 'sluice trace' does.
+                """)
 
         @OptionGroup var connection: Connection
         @Option(name: .customLong("class"), help: ArgumentHelp("The class that leaked. Left out: everything is stopped.", valueName: "class"))
         var dataClass = ""
         @Option(help: "What was seen, and where.") var reason: String
+        @Option(help: ArgumentHelp("The release that was seen outside, as 'sluice trace' names it.", valueName: "number")) var release: UInt64?
         @Option(help: "Who or what noticed.") var source = "operator"
 
         func run() throws {
@@ -57,8 +65,29 @@ struct Leak: ParsableCommand {
             leak.class = dataClass
             leak.reason = reason
             leak.source = source
+            if let release { try leak.add(Report.found(release, in: connection.folder), isWhole: dataClass.isEmpty) }
             try Stop(connection: connection).run(.leak(leak))
         }
+    }
+}
+
+extension Leak.Report {
+    /// After a vault was restored numbers come again: all of them, the newest last.
+    fileprivate static func found(_ release: UInt64, in home: Home) throws -> [ReleasesOnRecord.Release] {
+        let found = try ReleasesOnRecord(LedgerFiles(home)).all.filter { $0.release == release }
+        guard !found.isEmpty else { throw Complaint("no release \(release) is in the read ledger: leave out --release, and name the class") }
+        return found
+    }
+}
+
+extension WireLeakReport {
+    fileprivate mutating func add(_ releases: [ReleasesOnRecord.Release], isWhole: Bool) {
+        guard let newest = releases.last else { return }
+        let classes = Set(releases.flatMap(\.classes))
+        if isWhole, classes.count == 1, let one = classes.first { self.class = one }
+        let who = newest.person.isEmpty ? newest.reader : "\(newest.reader) (\(newest.person))"
+        let others = releases.count == 1 ? "" : ", or an earlier one of this number,"
+        reason = "release \(newest.release) to \(who) of \(Show.time(microseconds: newest.atUs)) for \(newest.purpose) (entry \(newest.entry))\(others) was seen outside: \(reason)"
     }
 }
 

@@ -6,7 +6,7 @@ import os
 import pytest
 from harness import wait_until
 from harness.agent import key, text
-from test_releases import DENIED, apply, document, grant, peer, read
+from test_releases import DENIED, apply, document, entries, grant, peer, read
 
 # What an agent sends of these is a review.
 RULES = [{"class": "activity", "kind": ["pointer", "key", "window", "presence"]}, {"class": "review", "source": ["review"]}]
@@ -220,6 +220,18 @@ def test_who_would_read_of_many_more_than_ever_is_found_also_after_a_restart(wat
     assert closed(suite) == [("detector breadth", {"readers": ["newcomer"]})]
     assert "newcomer would have read of 2 subjects in a day, of none in the 28 days before, and 1 is the limit" in found(suite, "breadth")[0]["text"]
     apply(suite, limited(*suite.grants))
+    suite.resume()
+
+
+def test_a_release_that_was_seen_outside_is_reported_by_its_number(watched):
+    suite = watched
+    assert read(suite, "--subject", "E1", classes=("review",)).lines
+    made = entries(suite, "opened")[-1]
+    assert suite.cli("leak", "report", "--release", 999_999, "--reason", "x", check=False).code == 1 and closed(suite) == [], "there is no such release"
+    report = suite.cli("leak", "report", "--release", made["release"], "--reason", "on a paste site", "--json").json
+    assert report["complete"] and report["closure"]["selector"] == {"classes": ["review"]}
+    said = suite.cli("incidents", "--json").json["incidents"][-1]
+    assert f"release {made['release']} to job of " in said["title"] and "was seen outside: on a paste site" in said["title"] and said["leak"]
     suite.resume()
 
 

@@ -22,6 +22,8 @@ struct ReleasesOnRecord {
         var canaries: UInt64?
     }
 
+    /// As they were opened, with those that carry none.
+    private(set) var all: [Release] = []
     private(set) var releases: [Marked: Release] = [:]
     /// By the id of the key.
     private(set) var marked: [String: [Marked]] = [:]
@@ -41,15 +43,17 @@ struct ReleasesOnRecord {
                 let wire = try WireReadEntry(serializedBytes: body)
                 switch wire.what {
                 case .opened(let read):
+                    let release = Release(
+                        release: read.release, entry: start + UInt64(offset) + 1, atUs: wire.atUs, reader: read.reader, person: read.person, purpose: read.purpose,
+                        justification: read.justification, classes: read.classes, events: read.eventsMax)
+                    all.append(release)
                     guard !read.canaryKey.isEmpty else {
                         plain += 1
                         continue
                     }
                     let marked = Marked.release(read.release, salt: Array(read.canarySalt))
                     latest[read.release] = marked
-                    releases[marked] = Release(
-                        release: read.release, entry: start + UInt64(offset) + 1, atUs: wire.atUs, reader: read.reader, person: read.person, purpose: read.purpose,
-                        justification: read.justification, classes: read.classes, events: read.eventsMax)
+                    releases[marked] = release
                     self.marked[read.canaryKey, default: []].append(marked)
                     if readers[read.canaryKey, default: []].insert(read.reader).inserted { self.marked[read.canaryKey, default: []].append(.reader(read.reader)) }
                 case .ended(let read):
