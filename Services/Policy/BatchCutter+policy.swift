@@ -136,9 +136,9 @@ struct Reviewed: Hashable, Sendable {
 }
 
 extension Policy {
-    /// The name of a class that is more sensitive than the one it was found under; nil: it is not. What a document does not have is below all.
+    /// The name of a class that is more sensitive than the one it was found under; nil: it is not. A class that the document does not have is neither.
     func raised(_ found: DataClass?, over claimed: DataClass) -> String? {
-        guard let found, let place = sensitivity(of: found), place > sensitivity(of: claimed) ?? -1 else { return nil }
+        guard let found, let place = sensitivity(of: found), let below = sensitivity(of: claimed), place > below else { return nil }
         return found.name
     }
 }

@@ -59,6 +59,8 @@ final class Findings {
         counts[finding.detector, default: 0] += 1
         let isOpen = open.values.contains { $0.detector == finding.detector && $0.selector == finding.selector && $0.direction == finding.direction }
         let isClosed = gate.closures.contains { $0.covers(closure) }
+        // After a start what control has closed for it is all that is known.
+        if gate.closures.contains(where: { $0.author == finding.author && $0.selector == finding.selector && $0.direction == finding.direction }) { known.insert(cause) }
         if !isClosed { known.remove(cause) }
         guard !isOpen, known.insert(cause).inserted else {
             repeated += 1

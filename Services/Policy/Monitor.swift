@@ -636,6 +636,9 @@ final class Monitor {
                     Selector(subjects: planted, classes: Set(record.selection.classes), readers: [record.reader], purposes: [record.purpose]))
                 // Whoever reads is not told who is planted.
                 deny(job, .paused, "canary", "reading is closed")
+            case .uncounted(let why):
+                noteDamage(why)
+                logger.critical("who could read what cannot be counted, and no audience is found to be over its limit")
             case .counted(let reaction, let all):
                 counters["audiences.counted", default: 0] += 1
                 for one in all { found(.audience, one.sentence, by: reaction, Selector(classes: [one.dataClass])) }

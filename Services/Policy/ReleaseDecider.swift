@@ -21,6 +21,8 @@ final class ReleaseDecider: Sendable {
         case foundPlanted(ReleaseJob, PolicyDocument.LeakReaction, Set<String>)
         /// Who could read what was counted: of these classes more than the document lets. What is decided after it comes after it.
         case counted(PolicyDocument.LeakReaction, [AudienceWatch.Found])
+        /// Who could read is not known: an entry of the directory's page is not what was written.
+        case uncounted(String)
         /// A running release was looked at again. Nil: nothing speaks against it.
         case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
         /// What it needs of the vault is not what was written.
@@ -114,7 +116,7 @@ final class ReleaseDecider: Sendable {
                             defer { next = nil }
                             return next
                         }
-                        if let next { try countNow(next, &audience) }
+                        if let next { do { try countNow(next, &audience) } catch where vault.isDamage(error) { news.post(.uncounted(vault.words(error))) } }
                     case .decide(let job):
                         do { try decideNow(job) } catch where vault.isDamage(error) { news.post(.damaged(job, vault.words(error))) }
                     case .reconsider:

@@ -45,5 +45,37 @@ struct ReleaseDeciderTests {
         #expect(seen[3] == (1, 1_001))
     }
 
+    @Test func `who could read is counted from the whole directory, before what is decided next, and again from what has moved`() throws {
+        let scene = try WriterScene(prepare: { vault, _ in
+            for first in stride(from: 0, to: 2_500, by: 500) { try vault.put((first..<first + 500).map { DirectoryEntry(subject: "E\($0)", team: "search", site: "berlin") }, at: november) }
+        })
+        let mailbox = Mailbox<ReleaseDecider.News>(wakeup: try Wakeup())
+        let decider = ReleaseDecider(vault: scene.vault, writer: scene.writer, news: mailbox)
+        var rules = ReadRules()
+        rules.policy = Policy(
+            PolicyDocument(
+                classes: [.init("review", retention: .seconds(3_600), audienceMax: 2_500)], purposes: [.init("test", basis: .legalObligation, classes: ["review"])],
+                grants: [.init("all", role: PolicyDocument.everyone, purpose: "test", classes: ["review"])]))
+        func count(_ moved: (subject: String, person: Person?)...) { decider.count(.init(rules: rules, keys: [], moved: moved)) }
+        var seen: [ReleaseDecider.News] = []
+        func next() -> ReleaseDecider.News {
+            while seen.isEmpty { seen += mailbox.take() }
+            return seen.removeFirst()
+        }
+        count()
+        decider.decide(WriterScene.job(["E1"], rules: rules))
+        decider.start()
+        defer { decider.stop() }
+        guard case .counted(_, let none) = next(), case .denied = next() else { throw Unexpected() }
+        #expect(none.isEmpty, "as many as may")
+        count(("E1", nil), ("X1", Person("X1", site: "berlin", team: "search")), ("E7", Person("E7", site: "berlin", team: "ads")))
+        guard case .counted(_, let same) = next() else { throw Unexpected() }
+        #expect(same.isEmpty, "one has gone, one has come, one is elsewhere")
+        count(("X2", Person("X2", site: "berlin", team: "search")))
+        guard case .counted(_, let more) = next() else { throw Unexpected() }
+        #expect(more.map(\.people) == [2_501] && more.first?.sentence.contains("went 2500 → 2501") == true)
+        #expect(try scene.vault.people(after: "E2", atMost: 2).map(\.subject) == ["E20", "E200"])
+    }
+
     private struct Unexpected: Error {}
 }

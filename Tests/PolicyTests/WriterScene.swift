@@ -196,12 +196,12 @@ final class WriterScene {
         return times
     }
 
-    static func job(_ subjects: [String], directory: Bool = false) -> ReleaseJob {
+    static func job(_ subjects: [String], directory: Bool = false, rules: ReadRules = ReadRules()) -> ReleaseJob {
         ReleaseJob(
             id: Data(count: 16), route: Route(number: 1), user: User("operator/ops-1")!, reader: Reader("ops-1"),
             record: ReleaseRecord(
                 reader: "ops-1", purpose: "test", justification: "a test",
                 selection: Selection(classes: [DataClass("activity")], subjects: subjects, teams: [], from: .distantPast, until: .distantFuture),
-                at: november, epoch: 1, readsDirectory: directory), credit: 1, rules: ReadRules(), registered: [:])
+                at: november, epoch: 1, readsDirectory: directory), credit: 1, rules: rules, registered: [:])
     }
 }
