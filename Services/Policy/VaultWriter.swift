@@ -567,7 +567,7 @@ final class VaultWriter: Sendable {
         // Before it reads, and not after: who would go over what the document finds too broad gets nothing of it.
         if let reaction = job.rules.policy?.document.reaction(to: .breadth), let parts = allowed?.parts,
             let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) })
-                ?? reaction.past.flatMap({ tally.days.excess(of: record.reader, and: parts, over: $0, at: now) })
+                ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, over: $0, at: now) })
         {
             return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read of \(excess)"))
         }

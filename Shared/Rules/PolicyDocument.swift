@@ -165,7 +165,7 @@ extension PolicyDocument {
         package var past: PastLimit?
         /// Canary: subjects of whom there is nothing to know. Who reads them is found.
         package var planted: Set<String>
-        /// Canary: who may, by the name of their key or their own id.
+        /// Canary: who may; breadth: whose past nobody looks at. By the name of their key or their own id.
         package var cleared: Set<String>
 
         package init(
@@ -179,6 +179,8 @@ extension PolicyDocument {
             self.planted = planted
             self.cleared = cleared
         }
+
+        package func isCleared(_ reader: Reader) -> Bool { cleared.contains(reader.name) || reader.person.map { cleared.contains($0.id) } ?? false }
     }
 }
 

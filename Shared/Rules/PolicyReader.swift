@@ -11,7 +11,7 @@ import Gate
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
 /// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per; drift: events, per);
-///             past (breadth: times, least), planted and cleared (canary: subjects; readers)
+///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -397,12 +397,13 @@ private struct Reading {
     }
 
     private mutating func planted(_ fields: TreeReader.Fields, of detector: LeakDetector) -> (subjects: Set<String>, cleared: Set<String>) {
-        for key in ["planted", "cleared"] {
-            guard let tree = fields[key], detector != .canary else { continue }
-            reader.complain(.inconsistent("'\(key)' goes with 'canary'"), at: tree.place)
+        if let tree = fields["planted"], detector != .canary {
+            reader.complain(.inconsistent("'planted' goes with 'canary'"), at: tree.place)
             return ([], [])
         }
-        if let tree = fields["cleared"], fields["planted"] == nil { reader.complain(.inconsistent("'cleared' says who may read what is planted, and nothing is"), at: tree.place) }
+        if let tree = fields["cleared"], fields["planted"] == nil, fields["past"] == nil {
+            reader.complain(.inconsistent("'cleared' says for whom 'planted' (canary) or 'past' (breadth) does not count, and there is none"), at: tree.place)
+        }
         return (reader.foreign(fields["planted"], "a subject"), reader.foreign(fields["cleared"], "a reader"))
     }
 }

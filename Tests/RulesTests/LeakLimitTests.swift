@@ -48,6 +48,7 @@ import Testing
         ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 2, least: 10}, limit: {events: 3, per: day}}", false),
         ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, limit: {events: 3, per: day}}", true),
         ("{detector: breadth, close: reading, of: reader}", "{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}}", false),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}}", "{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}, cleared: job}", true),
         ("{detector: canary, close: both, of: everything, planted: [P1, P2]}", "{detector: canary, close: both, of: everything, planted: [P1]}", true),
         ("{detector: canary, close: both, of: everything, planted: P1}", "{detector: canary, close: both, of: everything, planted: [P1, P2]}", false),
         ("{detector: canary, close: both, of: everything, planted: P1}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", true),
@@ -74,7 +75,7 @@ import Testing
         "{detector: denied, close: reading, of: reader, limit: {events: 3, per: hour}}", "{detector: outsider, close: reading, of: class, limit: {reads: 3, per: hour}}",
         "{detector: breadth, close: reading, of: reader, past: {times: 0, least: 3}}", "{detector: breadth, close: reading, of: reader, past: {times: 3}}",
         "{detector: denied, close: reading, of: reader, limit: {reads: 3, per: hour}, past: {times: 3, least: 3}}", "{detector: drift, close: reading, of: class, limit: {reads: 3, per: hour}}",
-        "{detector: canary, close: reading, of: reader, cleared: [job]}", "{detector: outsider, close: reading, of: class, planted: [E9]}", "{detector: canary, close: reading, of: reader, planted: []}",
+        "{detector: canary, close: reading, of: reader, cleared: [job]}", "{detector: breadth, close: reading, of: reader, limit: {events: 3, per: day}, cleared: [job]}", "{detector: outsider, close: reading, of: class, planted: [E9]}", "{detector: canary, close: reading, of: reader, planted: []}",
         "{detector: breadth, close: reading, of: reader, limit: {subjects: -1, per: hour}}", "{detector: breadth, close: reading, of: reader, limit: {subjects: 3}}",
     ]) func `a limit that says nothing, or something else, is a mistake`(reaction: String) {
         #expect(!mistakes(classes + "leaks: [\(reaction)]\n").isEmpty)

@@ -14,10 +14,10 @@ struct BenchFindings: ParsableCommand {
               sluice bench findings
               sluice bench findings --readers 500 --weeks 52 --seed 7 --times 3 --least 50
 
-            Four weeks go by before anything is counted. A fifth of the readers each: a partner of people's (1 to 8 reads of 1 to 5 people a day, four times as many in the last week of the month), an
+            Four weeks go by before anything is looked at: the past that readers have. A fifth of the readers each: a partner of people's (1 to 8 reads of 1 to 5 people a day, four times as many in the last week of the month), an
             analyst (up to 10 teams a day, now and then one that is new), a nightly job (the same teams, grown by who joins), a responder (nothing for days, then up to 20 people), a trainer (everybody, on
             some days). One read in fifty is denied, and is tried up to three times more. Saturday and Sunday a tenth. Without --planted nobody does anything wrong, so that every finding is a false one; with it
-            each reader copies out everybody once, which is to be found.
+            each reader but the trainers copies out everybody once, which is to be found.
             """)
     @Option(help: "Readers.") var readers = 200
     @Option(help: "Weeks that are counted.") var weeks = 12
@@ -27,7 +27,7 @@ struct BenchFindings: ParsableCommand {
     @Option(help: "Denied reads in an hour.") var denied = 20
     @Option(help: "Events in a day.") var events = 50_000_000
     @Option(help: "Seed of the weeks.") var seed: UInt64 = 1
-    @Flag(help: "Each reader copies out everybody, once.") var planted = false
+    @Flag(help: "Each reader who does not read everybody anyway copies them out, once.") var planted = false
     @Flag(help: "Print JSON.") var json = false
 
     func validate() throws {
@@ -42,7 +42,8 @@ struct BenchFindings: ParsableCommand {
         var breadthLimit: Int
         var breadthPast: Int
         var denied: Int
-        /// Of the readers that copied everybody out, those that were found on that day.
+        /// Readers that copied everybody out, and those that were found as they did.
+        var planted: Int
         var plantedFound: Int
         var falsePerReaderWeek: Double
     }
@@ -53,33 +54,34 @@ struct BenchFindings: ParsableCommand {
         var random = SeededChance(seed: seed)
         var readers = (0..<readers).map { OrdinaryReader($0, people: people, &random) }
         var (tally, deniedTally) = (ReadTally(), DeniedTally())
-        var told = Told(readers: self.readers, weeks: weeks, seed: seed, reads: 0, breadthLimit: 0, breadthPast: 0, denied: 0, plantedFound: 0, falsePerReaderWeek: 0)
+        var told = Told(readers: self.readers, weeks: weeks, seed: seed, reads: 0, breadthLimit: 0, breadthPast: 0, denied: 0, planted: 0, plantedFound: 0, falsePerReaderWeek: 0)
         let (limit, past) = (LeakLimit(events: events, per: .day), PastLimit(times: times, least: least))
-        let leaps = planted ? readers.indices.map { _ in BenchFindings.warmUp + random.below(weeks * 7) } : []
+        let leaps = readers.map { planted && !$0.readsEverybody ? BenchFindings.warmUp + random.below(weeks * 7) : -1 }
+        told.planted = leaps.count { $0 >= 0 }
         let first = WallTime(day: "2026-01-05") ?? .distantPast
         var release: UInt64 = 0
         for day in 0..<BenchFindings.warmUp + weeks * 7 {
             let isCounted = day >= BenchFindings.warmUp
             for index in readers.indices {
-                let isLeap = planted && leaps[index] == day
+                let isLeap = leaps[index] == day
                 var reads = readers[index].day(day, &random)
-                if isLeap { reads.append(OrdinaryReader.Read(second: 82_800, subjects: Array(0..<people), events: 1_000 * Int64(people), refusals: 0)) }
+                if isLeap { reads.append(OrdinaryReader.Read(second: OrdinaryReader.leapSecond, subjects: Array(0..<people), events: 1_000 * Int64(people), refusals: 0)) }
                 // A finding closes reading for that day.
                 var isClosed = false
                 for read in reads.sorted(by: { $0.second < $1.second }) where !isClosed {
                     let now = first + .seconds(Int64(day) * 86_400 + Int64(read.second))
                     let name = readers[index].name
-                    for _ in 0..<read.refusals where deniedTally.note(name, within: .seconds(3_600), at: now) > denied {
+                    for _ in 0..<read.refusals where deniedTally.note(name, within: .seconds(3_600), at: now) > denied && isCounted {
                         deniedTally.forget(name)
                         isClosed = true
-                        if isCounted { told.denied += 1 }
+                        told.denied += 1
                     }
                     let parts = [ReadTally.Part(grant: "g", events: read.events, subjects: read.subjects.map { "E\($0)" })]
                     let isWide = tally.taken(by: name, since: now - limit.period, and: parts).excess(over: limit) != nil
                     let isUnlike = !isWide && tally.days.excess(of: name, and: parts, over: past, at: now) != nil
-                    if isWide || isUnlike {
+                    if isCounted, isWide || isUnlike {
                         isClosed = true
-                        if isLeap, read.second == 82_800 { told.plantedFound += 1 } else if isCounted, isWide { told.breadthLimit += 1 } else if isCounted { told.breadthPast += 1 }
+                        if isLeap, read.second == OrdinaryReader.leapSecond { told.plantedFound += 1 } else if isWide { told.breadthLimit += 1 } else { told.breadthPast += 1 }
                         continue
                     }
                     release += 1
@@ -102,7 +104,7 @@ struct BenchFindings: ParsableCommand {
         add("breadth, past", "\(times) times, \(Show.number(least)) people at least", told.breadthPast)
         add("denied", "\(denied) reads an hour", told.denied)
         print(table.formatted())
-        if planted { print("copied out everybody: \(told.readers) readers, found \(told.plantedFound)") }
+        if planted { print("copied out everybody: \(told.planted) readers, found \(told.plantedFound)") }
     }
 }
 
@@ -119,7 +121,11 @@ private struct OrdinaryReader {
 
     private enum Work: Int { case partner, analyst, job, responder, trainer }
 
+    /// Later than anybody works.
+    static let leapSecond = 82_800
+
     let name: String
+    var readsEverybody: Bool { work == .trainer }
     private let work: Work
     private let people: Int
     private static let teamSize = 25

@@ -143,7 +143,8 @@ extension PolicyDocument.LeakReaction {
             parts.append("over \(named.joined(separator: " or ")) per \(limit.per.rawValue)")
         }
         if let past { parts.append("over \(past.times) times the largest day, \(Show.number(past.least)) people at least") }
-        if !planted.isEmpty { parts.append("of \(planted.count) planted, \(cleared.count) cleared") }
+        if !planted.isEmpty { parts.append("of \(planted.count) planted") }
+        if !cleared.isEmpty { parts.append("\(cleared.count) cleared") }
         return parts.joined(separator: "; ")
     }
     var direction: String { close == .read ? "reading" : close == .capture ? "capture" : "both" }
