@@ -216,7 +216,9 @@ extension WireIncidentStep {
         author = step.author
         switch step.what {
         case .opened: what = "opened"
-        case .found(let finding): (what, detector, text) = ("found", finding.detector, finding.sentence)
+        case .found(let finding):
+            (what, detector, text) = ("found", finding.detector, finding.sentence)
+            (foundUs, closedAfterUs) = (finding.at.microseconds, UInt32(clamping: finding.closedAfter.microseconds))
         case .moved(let state): (what, text) = ("moved", state.rawValue)
         case .certified(let epoch, let isComplete): (what, text) = ("certified", "certificate \(epoch.number), \(isComplete ? "complete" : "NOT complete")")
         case .resumed(let epoch): (what, text) = ("resumed", "epoch \(epoch.number) lifted")

@@ -52,7 +52,8 @@ final class Findings {
     /// - Parameter known: The gate as it is in force: what it stops already is found once more only by another detector.
     /// - Returns: false: it was found already, and is closed.
     func take(_ detector: LeakDetector, _ reaction: PolicyDocument.LeakReaction, _ sentence: String, _ names: Selector, gate: GateState) -> Bool {
-        let finding = Finding(
+        let noticed = Clock.now()
+        var finding = Finding(
             id: [UInt8].random(Finding.idBytes), detector: detector.rawValue, sentence: String(sentence.prefix(500)), direction: reaction.close, selector: names.narrowed(to: reaction.of), at: Clock.wall())
         let cause = Cause(detector: finding.detector, direction: finding.direction, selector: finding.selector)
         let closure = finding.closure(.none, incident: 0, from: finding.at)
@@ -67,6 +68,8 @@ final class Findings {
             return false
         }
         fence.change { $0.close(for: finding) }
+        // Rounded up: what is said to have been closed by then was.
+        finding.closedAfter = .microseconds((Clock.now() - noticed).microseconds + 1)
         open[finding.id] = finding
         sentAt = nil
         files.keep(finding)

@@ -14,14 +14,17 @@ package struct Finding: Hashable, Sendable {
     package var selector: Selector
     /// By the clock of whoever noticed it.
     package var at: WallTime
+    /// How long after `at` reading was closed where it was noticed; zero: that was not measured.
+    package var closedAfter: Span
 
-    package init(id: [UInt8], detector: String, sentence: String, direction: Direction, selector: Selector, at: WallTime) {
+    package init(id: [UInt8], detector: String, sentence: String, direction: Direction, selector: Selector, at: WallTime, closedAfter: Span = .zero) {
         self.id = id
         self.detector = detector
         self.sentence = sentence
         self.direction = direction
         self.selector = selector
         self.at = at
+        self.closedAfter = closedAfter
     }
 
     package static let idBytes = 16

@@ -92,6 +92,7 @@ extension WireFinding {
         direction = WireDirection(finding.direction)
         selector = WireSelector(finding.selector)
         atUs = finding.at.microseconds
+        closedAfterUs = UInt32(clamping: finding.closedAfter.microseconds)
     }
 
     /// Nil: an id of another length, no detector, or more words than one sentence has.
@@ -100,7 +101,8 @@ extension WireFinding {
         let named = [selector.sites, selector.teams, selector.subjects, selector.classes, selector.readers, selector.purposes]
         guard named.reduce(0, { $0 + $1.count }) <= Limits.selectorValuesMax, named.allSatisfy({ $0.allSatisfy { $0.utf8.count <= Limits.nameBytesMax } }) else { return nil }
         return Finding(
-            id: [UInt8](id), detector: detector, sentence: sentence, direction: direction.value, selector: selector.value, at: WallTime(microseconds: atUs))
+            id: [UInt8](id), detector: detector, sentence: sentence, direction: direction.value, selector: selector.value, at: WallTime(microseconds: atUs),
+            closedAfter: .microseconds(Int64(closedAfterUs)))
     }
 }
 

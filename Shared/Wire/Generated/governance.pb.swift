@@ -790,6 +790,9 @@ package nonisolated struct WireFinding: Sendable {
 
   package var atUs: Int64 = 0
 
+  /// How long after `at_us` reading was closed where it was noticed; 0: that was not measured.
+  package var closedAfterUs: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2262,6 +2265,11 @@ package nonisolated struct WireIncidentStep: Sendable {
   package var detector: String = String()
 
   package var exposure: Data = Data()
+
+  /// As in `Finding`: `at_us`, and
+  package var foundUs: Int64 = 0
+
+  package var closedAfterUs: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4187,7 +4195,7 @@ nonisolated extension WireIncidentMoved: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireFinding: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Finding"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}detector\0\u{1}sentence\0\u{1}direction\0\u{1}selector\0\u{3}at_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}detector\0\u{1}sentence\0\u{1}direction\0\u{1}selector\0\u{3}at_us\0\u{3}closed_after_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4201,6 +4209,7 @@ nonisolated extension WireFinding: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 4: try { try decoder.decodeSingularEnumField(value: &self.direction) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._selector) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.closedAfterUs) }()
       default: break
       }
     }
@@ -4229,6 +4238,9 @@ nonisolated extension WireFinding: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.atUs != 0 {
       try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 6)
     }
+    if self.closedAfterUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.closedAfterUs, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4239,6 +4251,7 @@ nonisolated extension WireFinding: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.direction != rhs.direction {return false}
     if lhs._selector != rhs._selector {return false}
     if lhs.atUs != rhs.atUs {return false}
+    if lhs.closedAfterUs != rhs.closedAfterUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7153,7 +7166,7 @@ nonisolated extension WireIncident: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireIncidentStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".IncidentStep"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0\u{3}at_us\0\u{1}author\0\u{1}what\0\u{1}text\0\u{1}detector\0\u{1}exposure\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0\u{3}at_us\0\u{1}author\0\u{1}what\0\u{1}text\0\u{1}detector\0\u{1}exposure\0\u{3}found_us\0\u{3}closed_after_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7168,6 +7181,8 @@ nonisolated extension WireIncidentStep: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.detector) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.exposure) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.foundUs) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.closedAfterUs) }()
       default: break
       }
     }
@@ -7195,6 +7210,12 @@ nonisolated extension WireIncidentStep: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.exposure.isEmpty {
       try visitor.visitSingularBytesField(value: self.exposure, fieldNumber: 7)
     }
+    if self.foundUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.foundUs, fieldNumber: 8)
+    }
+    if self.closedAfterUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.closedAfterUs, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -7206,6 +7227,8 @@ nonisolated extension WireIncidentStep: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.text != rhs.text {return false}
     if lhs.detector != rhs.detector {return false}
     if lhs.exposure != rhs.exposure {return false}
+    if lhs.foundUs != rhs.foundUs {return false}
+    if lhs.closedAfterUs != rhs.closedAfterUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
