@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Chassis
 import Foundation
 import Gate

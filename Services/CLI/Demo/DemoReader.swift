@@ -13,7 +13,7 @@ struct DemoReader {
         self.home = home
     }
 
-    /// - Returns: events that came, to the release's end; nil: it was refused.
+    /// - Returns: events that came, to the release's end; nil: it was refused, or cut off before the first.
     func read(_ purpose: String, _ dataClass: String) throws -> Int? {
         let client = try Client("policy", home: home, as: name)
         var request = WireReleaseRequest()
@@ -25,7 +25,7 @@ struct DemoReader {
         var release: WireRelease?
         var events = 0
         do {
-            _ = try client.ask(.releaseRequest, request, silence: .seconds(10)) { message -> WireReleaseEnded? in
+            let ended = try client.ask(.releaseRequest, request, silence: .seconds(10)) { message -> WireReleaseEnded? in
                 switch message.kind {
                 case .release:
                     let body = try message.body(WireRelease.self)
@@ -44,7 +44,7 @@ struct DemoReader {
                 }
                 return nil
             }
-            return events
+            return ended.code != 0 && events == 0 ? nil : events
         } catch ClientError.refused { return nil } catch ClientError.shutOut { return nil }
     }
 }

@@ -1,4 +1,5 @@
 #if os(Linux)
+import CLinux
 import Chassis
 import Foundation
 import Identity
@@ -32,7 +33,7 @@ final class DemoStage {
         return home
     }
 
-    private static func socket(of agent: String) -> String { "agents/\(agent)/tool.sock" }
+    private static func input(of agent: String) -> String { "agents/\(agent)/tool.sock" }
 
     private init(_ home: Home, _ suite: Suite) throws {
         self.home = home
@@ -125,7 +126,7 @@ final class DemoStage {
         let folder = home.file("agents/\(name)")
         let path = try Suite.binaries() + "/sluice-agent"
         do {
-            agents.append(try ChildProcess([path, "run", "--home", folder, "--socket", DemoStage.socket(of: name)], output: home.file("logs/agent-\(name).log"), appending: true))
+            agents.append(try ChildProcess([path, "run", "--home", folder, "--socket", DemoStage.input(of: name)], output: home.file("logs/agent-\(name).log"), appending: true))
         } catch { throw Complaint("cannot start \(path): \(error)") }
         let id = agents.last?.id ?? 0
         try wait("\(name) captures") {
@@ -136,7 +137,7 @@ final class DemoStage {
 
     /// Hands an agent lines of NDJSON, as a capture tool does.
     func send(_ lines: [String], to name: String) throws {
-        let path = DemoStage.socket(of: name)
+        let path = DemoStage.input(of: name)
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_un()
