@@ -90,6 +90,9 @@ extension WireRehearsal: SwiftProtobufJSON {
         ]
     }
 }
+extension WireDrillRecord: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["author": "", "at_us": 0, "found_us": 0] }
+}
 extension WireEntry: SwiftProtobufJSON {}
 extension WireReadEntry: SwiftProtobufJSON {}
 extension WireRecords: SwiftProtobufJSON { static var zeros: [String: Any] { ["records": [Any]()] } }

@@ -74,6 +74,7 @@ enum ProposalView {
         case .readmit(let subjects): "readmit \(list(subjects))"
         case .hold(let incident, let subjects): "hold what there is of \(list(subjects)) for incident \(incident)"
         case .liftHold(let incident, let subjects): "hold \(list(subjects)) no more for incident \(incident)"
+        case .drill(let sites, _): "drill at \(list(sites.sorted()))"
         }
     }
 

@@ -24,6 +24,7 @@ final class Authority {
     var journalTrouble: String?
     var leases: LeaseGrantor<String>
     let stops: Stops
+    private var drills = DrillWatch()
 
     /// New entries that are to be made durable together, and what was signed for each.
     var append: ([(Entry, WireSignedCommand?)]) -> Void = { _ in }
@@ -244,6 +245,10 @@ final class Authority {
         case (.remove, .removed(let ordinals)?):
             outcome.nodes = ordinals.compactMap { planned.nodes[$0] }.map { WireNode($0) }
             narrow(.removed(ordinals), order.author, order.wall, order.wire)
+        case (.drill, .drillBegan(let drill)?):
+            narrow(.drillBegan(drill), order.author, order.wall, order.wire)
+            drills.began(drill, asker: order.route, at: order.now)
+            outcome.drill = drill.number
         case (.register(let nodes), nil): outcome.nodes = nodes.compactMap { planned.node(named: $0.name) }.map { WireNode($0) }
         default:
             for deed in deeds { narrow(deed, order.author, order.wall, order.wire) }
@@ -292,6 +297,7 @@ final class Authority {
             if known.entry <= durable { answerFinding(finding, known.incident, known.entry, route) }
             return
         }
+        if finding.detector == Drill.detector { return take(drilled: finding, from: route, at: now, wall: wall) }
         var finding = finding
         // A closure for each of thousands would fill every grant.
         if planned.gate.closures.count(where: { $0.author.hasPrefix("detector ") }) >= Authority.detectedMax { finding.selector = .everything }
@@ -315,6 +321,39 @@ final class Authority {
         stops.begin(closure, entry: entry, agents: agents(in: closure), asker: nil, at: now)
         answerFinding(finding, closure.incident, entry, route)
     }
+
+    /// Policy has found what a drill is about. What it finds of none is answered and closes nothing: it is about nobody.
+    private func take(drilled finding: Finding, from route: Route, at now: Instant, wall: WallTime) {
+        guard let drill = planned.drillUnderWay, drill.finding == nil, finding.selector == drill.selector, finding.direction == .both else { return answerFinding(finding, 0, durable, route) }
+        let closure = finding.closure(planned.nextEpoch(after: pendingEpoch), incident: 0, from: wall)
+        issue(closure.epoch)
+        narrow(.found(finding, incident: 0, closes: closure), finding.author, wall)
+        let entry = index
+        pushNarrower(governance.gate)
+        flush()
+        stops.begin(closure, entry: entry, agents: agents(in: closure), asker: nil, at: now)
+        drills.closed(at: now)
+        answerFinding(finding, 0, entry, route)
+    }
+
+    /// Ends a drill that is over: durable first, since what it closed is lifted. One that has missed a bound is an incident.
+    private func endDrill(at now: Instant, wall exact: WallTime) {
+        guard let drill = planned.drillUnderWay, journalTrouble == nil, governance.gate.seal == nil else { return }
+        let wall = WallTime(microseconds: exact.microseconds)
+        guard case .over(let outcome) = drills.ending(of: drill, agents: planned.plantedAgents(at: drill.sites), foundUs: drill.closure?.from.microseconds ?? 0, at: now) else { return }
+        let isClosed = planned.gate.closures.contains { $0.epoch == drill.closure?.epoch }
+        let epoch = isClosed ? planned.nextEpoch(after: pendingEpoch) : .none
+        if isClosed { issue(epoch) }
+        var deeds: [(Entry.Deed, UInt64?)] = [(.drillEnded(number: drill.number, to: epoch, outcome), nil)]
+        if !outcome.missed.isEmpty {
+            let title = "drill \(drill.number) at \(drill.sites.sorted().joined(separator: ", ")) missed its bounds: \(outcome.missed.joined(separator: "; "))"
+            deeds.append((.incidentOpened(number: planned.nextIncident, title: title, closure: .none, dataClass: "", isLeak: false), nil))
+        }
+        widen(deeds, "control", wall) { [self] in nudge() }
+    }
+
+    /// Notify has said what it has told of drills.
+    func heard(notify gauges: [String: Int64]) { drills.heard(notify: gauges) }
 
     /// Closures of detectors in force; what is found beside them closes everything.
     static let detectedMax = 100
@@ -626,12 +665,14 @@ final class Authority {
             }
         }
         for stopping in stops.advance(at: now, wall: wall) { certify(stopping, wall) }
+        endDrill(at: now, wall: wall)
     }
 
     private func certify(_ stopping: Stopping, _ wall: WallTime) {
         let certificate = stopping.tracker.certificate(issued: wall)
         narrow(.certified(certificate), "control", wall)
         let incident = certificate.closure.incident
+        if certificate.epoch == planned.drillUnderWay?.closure?.epoch { drills.certified(certificate) }
         if governance.incidents[incident]?.state == .open { narrow(.incidentMoved(number: incident, to: .contained), "control", wall) }
         flush()
         stops.certified(certificate, of: stopping)

@@ -161,6 +161,7 @@ extension Command {
         case .changeRecords(let subjects, let purpose, let kind, given: false): "\(kind.rawValue) of \(subjects.shown) for \(purpose) withdrawn"
         case .erase(let subjects): "\(subjects.shown) forgotten"
         case .liftHold(let incident, let subjects): "the hold of incident \(incident) on \(subjects.shown) lifted"
+        case .drill(let sites, _): "a drill at \(sites.sorted().shown) begun"
         case .resume, .announceVaultKey, .announceServiceKey, .announceLedgerKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold: "nothing left to do"
         }
     }

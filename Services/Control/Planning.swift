@@ -116,6 +116,7 @@ struct Planning {
         case .readmit(let subjects): return try deeds(readmitting: subjects)
         case .hold(let incident, let subjects): return try deeds(holding: subjects, incident)
         case .liftHold(let incident, let subjects): return try deeds(lifting: subjects, incident)
+        case .drill(let sites, let bounds): return try deeds(drilling: sites, bounds)
         case .withdraw(let number):
             var trial = planned.proposals
             do throws(ApprovalRefused) { try trial.withdraw(number, by: author, of: planned.operators, at: wall) } catch { throw Refused(error) }

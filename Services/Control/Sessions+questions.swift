@@ -56,6 +56,10 @@ extension Sessions {
         case .holds:
             answer.holds = WireHolds()
             answer.holds.holds = authority.governance.holds.sorted { $0.key < $1.key }.map { WireHold($0.key, $0.value.sorted()) }
+        case .drills(let asked):
+            answer.drills = WireDrills()
+            let newest = authority.governance.drills.values.sorted { $0.number > $1.number }.prefix(asked.newest == 0 ? Drill.keptMax : Int(asked.newest))
+            answer.drills.drills = newest.map { WireDrillRecord($0) }
         case .pause(let asked):
             do throws(Refused) {
                 guard peer.user.role == "operator" else { throw Refused(.notAllowed, "an operator pauses") }

@@ -262,6 +262,7 @@ final class Sessions {
             silent[name] = body.service.silent
         }
         if name == "policy" { anchors.hear(body.hasAnchor ? body.anchor : nil) }
+        if name == "notify", body.hasService { authority.heard(notify: body.service.gauges) }
         authority.heard(
             name, epoch: Epoch(body.epoch), entries: body.entries, closures: body.closures, releases: name == "policy" && anchors.isJudged, at: now)
         let disbelieved = authority.disbelieved(name)

@@ -34,6 +34,13 @@ enum Bodies {
                 IncidentOpened(
                     entry: entry.index, incident: number, title: title, closure: closure.optional,
                     dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
+        case .found(let finding, 0, let closure?) where finding.detector == Drill.detector:
+            message(
+                "drill.found", followed,
+                Found(
+                    entry: entry.index, incident: 0, title: finding.sentence, detector: finding.detector, closure: closure.epoch.number, pause: ClosureBody(closure), dataClass: nil, isLeak: false,
+                    author: entry.author))
+        case .drillEnded(let number, _, let outcome): message("drill.ended", followed, Drilled(entry: entry.index, drill: number, outcome: outcome))
         case .found(let finding, let number, let closure):
             message(
                 closure == nil ? "incident.finding" : "incident.opened", followed,
@@ -51,10 +58,10 @@ enum Bodies {
         case .certified(let certificate):
             // Never called completed when it is not: whoever waits for the stop must hear that it could not be confirmed.
             message(
-                certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
+                certificate.closure.author == "detector \(Drill.detector)" ? "drill.certified" : certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
                 Certified(entry: entry.index, certificate: certificate))
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .unsealed, .readsRestored,
-            .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted: nil
+            .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted, .drillBegan: nil
         }
     }
 
@@ -96,6 +103,29 @@ private struct Found: Encodable {
     var dataClass: String?
     var isLeak: Bool
     var author: String
+}
+
+/// What a drill came to. Times are of its own path; what is missing did not come about.
+private struct Drilled: Encodable {
+    var entry: UInt64
+    var drill: UInt64
+    var readsClosedUs: Int64?
+    var certificateMs: Int64?
+    var noticeMs: Int64?
+    var agents: UInt32
+    var agentsAll: UInt32
+    var missed: [String]
+
+    init(entry: UInt64, drill: UInt64, outcome: Drill.Outcome) {
+        self.entry = entry
+        self.drill = drill
+        readsClosedUs = outcome.readsClosed?.microseconds
+        certificateMs = outcome.certificate?.millisecondsUp
+        noticeMs = outcome.notice?.millisecondsUp
+        agents = outcome.agents
+        agentsAll = outcome.agentsAll
+        missed = outcome.missed
+    }
 }
 
 private struct Paused: Encodable {

@@ -23,6 +23,8 @@ final class Desk {
     private let start = Nonce.random()
     private var peers = SessionTable<User>()
     private var counts = WireDeliveries()
+    /// The newest drill, as the outbox has it.
+    private var drill: (made: WallTime, told: WallTime?)?
     /// Entries of control's ledger that the outbox has compared in this run.
     private var read: UInt64 = 0
     /// Where control's ledger forks from what was delivered; nil: nowhere, as far as it was read.
@@ -71,6 +73,8 @@ final class Desk {
             report.gauges["waiting"] = Int64(counts.waiting)
             report.gauges["held"] = Int64(counts.held)
             report.gauges["given-up"] = Int64(counts.givenUp)
+            report.gauges["drill.us"] = drill?.made.microseconds ?? 0
+            report.gauges["drill.told.us"] = drill?.told?.microseconds ?? 0
             report.gauges["hooks"] = Int64(self.hooks.all.count)
             return report
         }
@@ -142,7 +146,7 @@ final class Desk {
             var answer = WireAnswer()
             answer.deliveries = body
             binder.send(.answer, answer, to: route)
-        case .counts(let body): counts = body
+        case .counts(let body, let newest): (counts, drill) = (body, newest)
         case .read(let index):
             read = index
             judge()

@@ -281,6 +281,21 @@ struct Outbox: Sendable {
         }
     }
 
+    /// The newest message of this type: when it was made, and when the last of its channels had it; nil: there is none that is for anybody, or, in the second, it has not come everywhere.
+    func newest(_ type: String) throws(OutboxError) -> (made: WallTime, told: WallTime?)? {
+        try reading { db in
+            let row = try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT created, count(*) = count(delivered_at) AS whole, max(delivered_at) AS told FROM message JOIN delivery ON delivery.message = message.id
+                    WHERE type = ? GROUP BY message.id ORDER BY created DESC LIMIT 1
+                    """, arguments: [type])
+            guard let row else { return nil }
+            let told: Int64? = row["whole"] ? row["told"] : nil
+            return (WallTime(microseconds: row["created"]), told.map(WallTime.init(microseconds:)))
+        }
+    }
+
     /// Who has not been told what, and why: everything that is pending or given up, oldest first.
     func undelivered(limit: Int) throws(OutboxError) -> [Undelivered] {
         try reading { db in

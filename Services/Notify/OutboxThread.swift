@@ -9,7 +9,8 @@ import Wire
 final class OutboxThread: Sendable {
     enum News: Sendable {
         case deliveries(Route, WireDeliveries)
-        case counts(WireDeliveries)
+        /// And the newest drill: when the entry of its finding was made, and when the last hook had it.
+        case counts(WireDeliveries, drill: (made: WallTime, told: WallTime?)?)
         /// Entries up to this one were compared with what was taken.
         case read(UInt64)
         /// Control's ledger is another than the one that was taken, from the entry after this one on.
@@ -67,7 +68,7 @@ final class OutboxThread: Sendable {
                     switch item {
                     case .take(let entries): try take(entries, with: &reader)
                     case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
-                    case .count: news.post(.counts(try list(limit: 0)))
+                    case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                     case .stop: return
                     }
                 }

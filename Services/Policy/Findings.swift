@@ -77,6 +77,20 @@ final class Findings {
         return true
     }
 
+    /// Finds what a drill is about, as if a detector had: closed here at once, kept, and told. Nothing of it is known from before, or remembered.
+    func take(_ drill: Drill) {
+        guard !open.values.contains(where: { $0.detector == Drill.detector }) else { return }
+        let noticed = Clock.now()
+        var finding = drill.finding(id: [UInt8].random(Finding.idBytes), at: Clock.wall())
+        fence.change { $0.close(for: finding) }
+        finding.closedAfter = .microseconds((Clock.now() - noticed).microseconds + 1)
+        counts[finding.detector, default: 0] += 1
+        open[finding.id] = finding
+        sentAt = nil
+        files.keep(finding)
+        logger.notice("\(finding.sentence); reads closed in policy (\(finding.selector.words))")
+    }
+
     /// What to tell control now.
     func due(at now: Instant) -> [Finding] {
         guard !open.isEmpty, sentAt.map({ now - $0 >= Findings.sendEvery }) ?? true else { return [] }
@@ -94,7 +108,9 @@ final class Findings {
         guard governance.gate.closures.allSatisfy({ inForce.contains($0.epoch) }) else { return }
         for (id, finding) in open {
             let closure = finding.closure(.none, incident: 0, from: finding.at)
-            guard governance.found[id] != nil || answered.contains(id) && gate.closures.contains(where: { $0.covers(closure) }) else { continue }
+            // A drill that is over has no more to close.
+            let isOver = finding.detector == Drill.detector && governance.drillUnderWay == nil
+            guard isOver || governance.found[id] != nil || answered.contains(id) && gate.closures.contains(where: { $0.covers(closure) }) else { continue }
             open[id] = nil
             answered.remove(id)
             files.drop(id)

@@ -69,6 +69,8 @@ final class Monitor {
     /// Registered no more, and the journal may not say so yet.
     private var removed: Set<UInt32> = []
     private var remembered = 0
+    /// The newest drill that was found here.
+    private var drilled: UInt64 = 0
     private var peers = SessionTable<Peer>()
     private var peersByNumber: [Int: Peer] = [:]
     private var nextPeer = 1
@@ -180,10 +182,20 @@ final class Monitor {
             rulesChanged { _ in }
         }
         followRules()
+        findDrill()
         findings.handOver(follower.fold.governance, gate: follower.gate)
     }
 
     // MARK: Findings
+
+    /// A drill has begun, in an entry of the present: what it is about is found.
+    private func findDrill() {
+        guard follower.isCaughtUp, let drill = registry.drillUnderWay, drill.finding == nil, drill.number != drilled else { return }
+        drilled = drill.number
+        findings.take(drill)
+        endOfClosed(follower.gate)
+        report(findings.due(at: Clock.now()))
+    }
 
     /// Closes what the finding names to every reader, here and now; control is asked for what the document says.
     ///

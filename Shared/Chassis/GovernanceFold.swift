@@ -113,7 +113,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed: throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed, .drillBegan: throw .unsigned(index)
             case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
                 guard entry.proposal != nil else { throw .unsigned(index) }
                 return nil
@@ -207,6 +207,12 @@ package struct GovernanceFold: Sendable {
             guard state == .open ? was == .closed : was.map({ $0 < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }
         case .incidentNoted, .incidentAssessed:
             guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+        case .drillBegan(let drill):
+            guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+            guard governance.drillUnderWay == nil, drill.number == governance.nextDrill else { throw .refused(index, "drill \(drill.number) is under way, or is not the next") }
+            guard drill.bounds.isSound, drill.subjects == Set(governance.plantedAgents(at: drill.sites).map(\.scope.subject)) else { throw .refused(index, "drill \(drill.number) is about others than the planted subjects of its sites") }
+        case .drillEnded(let number, let epoch, _): try allowEnd(of: number, to: epoch, entry)
+        case .found(let finding, 0, let closure) where finding.detector == Drill.detector: try allow(drilled: finding, closure, entry)
         case .found(let finding, let number, let closure): try allow(finding, number, closure, entry)
         case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
             // What narrows is one person's to ask for, and control's never: not even by a proposal that nobody has approved.
@@ -232,6 +238,27 @@ package struct GovernanceFold: Sendable {
         guard governance.incidents[number] == nil else { throw .refused(index, "incident \(number) is another one") }
     }
 
+    /// A drill closes planted subjects, and no others.
+    private func allow(drilled finding: Finding, _ closure: Closure?, _ entry: Entry) throws(FoldFault) {
+        let index = entry.index
+        guard entry.author == finding.author, finding.id.count == Finding.idBytes else { throw .otherThanSigned(index) }
+        guard governance.found[finding.id] == nil else { throw .refused(index, "the same finding a second time") }
+        guard let drill = governance.drillUnderWay, drill.finding == nil, finding.selector == drill.selector else { throw .refused(index, "no drill is under way that this would be found by") }
+        guard let closure, closure == finding.closure(closure.epoch, incident: 0, from: closure.from) else { throw .refused(index, "it closes something else than was found") }
+        guard closure.epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
+    }
+
+    /// Nobody signs for it: what is lifted was closed by this drill, of subjects that are nobody, and whatever else is closed of them stays so.
+    private func allowEnd(of number: UInt64, to epoch: Epoch, _ entry: Entry) throws(FoldFault) {
+        let index = entry.index
+        guard entry.author == "control", let drill = governance.drillUnderWay, drill.number == number else { throw .refused(index, "drill \(number) is not under way") }
+        let closed = drill.closure.flatMap { closure in governance.gate.closures.first { $0.epoch == closure.epoch } }
+        guard (closed != nil) == (epoch != .none), closed.map({ $0.author == "detector \(Drill.detector)" && $0.selector == drill.selector }) ?? true else {
+            throw .refused(index, "it lifts something else than drill \(number) has closed")
+        }
+        guard epoch == .none || epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
+    }
+
     private func command(in verified: VerifiedCommand?) -> Command? {
         guard let verified, verified.statement.purpose == .command else { return nil }
         return (try? WireCommand(serializedBytes: verified.statement.body))?.value
@@ -241,6 +268,8 @@ package struct GovernanceFold: Sendable {
     private func isCovered(_ entry: Entry, _ verified: VerifiedCommand?) -> Bool {
         switch entry.deed {
         case .began: return true
+        // Two have signed that its subjects are planted, when their agents were registered: ``allowEnd(of:to:_:)`` has looked that it lifts nothing else.
+        case .drillEnded: return true
         // The vault's first key comes with the beginning, before anybody has sealed anything.
         case .vaultKeyAnnounced where entry.index == 2 && governance.vaultKey.isEmpty: return true
         case .registered(let nodes, let enrolment?):

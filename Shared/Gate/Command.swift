@@ -35,6 +35,7 @@ package enum Command: Hashable, Sendable {
     case readmit([String])
     case hold(incident: UInt64, [String])
     case liftHold(incident: UInt64, [String])
+    case drill(sites: Set<String>, Drill.Bounds)
 }
 
 /// The right to register one agent, once, for who has a token.
@@ -114,6 +115,7 @@ extension Command {
         case (.erase(let asked), .erased(let subjects)), (.readmit(let asked), .readmitted(let subjects)): return asked == subjects
         case (.hold(let number, let asked), .held(let incident, let subjects)), (.liftHold(let number, let asked), .holdLifted(let incident, let subjects)):
             return number == incident && asked == subjects
+        case (.drill(let sites, let bounds), .drillBegan(let drill)): return sites == drill.sites && bounds == drill.bounds
         default: return false
         }
     }

@@ -79,6 +79,12 @@ package struct Entry: Hashable, Sendable {
         /// - Parameter exposure: SHA-256 of the exposure as it was computed: whoever has the ledgers computes the same.
         case incidentAssessed(number: UInt64, exposure: [UInt8], summary: String)
         case certified(Certificate)
+        /// An operator's: policy finds what it is about.
+        case drillBegan(Drill)
+        /// Control's: what it came to. Lifts what was closed for it, and nothing else.
+        ///
+        /// - Parameter epoch: none: nothing of it was in force.
+        case drillEnded(number: UInt64, to: Epoch, Drill.Outcome)
         /// - Parameters:
         ///   - dropped: closures that peers held and the ledger had lost.
         ///   - abandons: a checkpoint, as its text, that policy had cosigned of another history; empty: none.
@@ -129,6 +135,11 @@ package struct Governance: Sendable {
     package private(set) var incidents: [UInt64: Incident] = [:]
     /// What detectors have found, by id: the entry.
     package private(set) var found: [[UInt8]: (entry: UInt64, incident: UInt64)] = [:]
+    /// By number.
+    package private(set) var drills: [UInt64: Drill] = [:]
+    private var drilling: UInt64?
+    /// One that has begun and not ended.
+    package var drillUnderWay: Drill? { drilling.flatMap { drills[$0] } }
     /// Epochs that have a certificate, and whether it is complete.
     package private(set) var certified: [Epoch: Bool] = [:]
     package private(set) var nextOrdinal: UInt32 = 1
@@ -260,6 +271,8 @@ package struct Governance: Sendable {
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
             incidents[certificate.closure.incident]?.note(entry, .certified(certificate.epoch, isComplete: certificate.isComplete))
+        case .drillBegan(let drill): begin(drill, entry)
+        case .drillEnded(let number, let epoch, let outcome): endDrill(number, epoch, outcome, entry)
         case .readsRestored(let abandons, let adopts, _): readsRestored[abandons] = adopts
         case .policyApplied(let document, let over): policy = PolicyText(document, over: Set(over), index: entry.index)
         case .recordsChanged(let subjects, let purpose, let kind, let given): change(subjects, purpose, kind, given)
@@ -281,7 +294,35 @@ package struct Governance: Sendable {
         incidents[number]?.note(entry, .moved(to: state))
     }
 
+    private mutating func begin(_ begun: Drill, _ entry: Entry) {
+        var drill = begun
+        (drill.author, drill.began) = (entry.author, entry.at)
+        drills[drill.number] = drill
+        drilling = drill.number
+        if drills.count > Drill.keptMax, let oldest = drills.keys.min() { drills[oldest] = nil }
+    }
+
+    private mutating func endDrill(_ number: UInt64, _ epoch: Epoch, _ outcome: Drill.Outcome, _ entry: Entry) {
+        drilling = nil
+        drills[number]?.ended = entry.at
+        drills[number]?.outcome = outcome
+        guard epoch != .none, let closed = drills[number]?.closure?.epoch else { return }
+        for var closure in gate.resume([closed], to: epoch) {
+            closure.until = entry.at
+            lifted.append(closure)
+        }
+    }
+
     private mutating func take(_ finding: Finding, _ number: UInt64, _ closure: Closure?, _ entry: Entry) {
+        // A drill's is no incident.
+        if finding.detector == Drill.detector {
+            found[finding.id] = (entry.index, 0)
+            guard let closure, let drill = drillUnderWay?.number else { return }
+            drills[drill]?.finding = finding
+            drills[drill]?.closure = closure
+            if !gate.closures.contains(where: { $0.epoch == closure.epoch }) { gate.pause(closure) }
+            return
+        }
         if incidents[number] == nil, let closure {
             let dataClass = closure.selector.classes.count == 1 ? closure.selector.classes.first?.name ?? "" : ""
             incidents[number] = Incident(
@@ -360,11 +401,11 @@ extension Entry {
     /// Whether it may change what anybody may do. A command that widens must have been written after the last such entry.
     package var changesPowers: Bool {
         switch deed {
-        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .certified: false
+        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .certified, .drillBegan: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,
-            .recordsChanged, .erased, .readmitted, .held, .holdLifted,
+            .recordsChanged, .erased, .readmitted, .held, .holdLifted, .drillEnded,
             // What joins is closed already; whoever asked for that to be lifted had not seen what was found since.
             .found: true
         }

@@ -64,6 +64,8 @@ package enum Limits {
     /// Of a reason, a name, a title: characters that a person can read.
     package static let reasonBytesMax = 2_000
     package static let nameBytesMax = 200
+    /// Of one drill: each is a row in its entry.
+    package static let drillSitesMax = 200
     /// Of agents, subjects and reads each, that an answer about what a pause would stop lists by name; all are counted.
     package static let rehearsedNamesMax = 100
     package static let selectorValuesMax = 1_000

@@ -222,6 +222,10 @@ extension WireCommand {
         case .readmit(let subjects): readmit = WireSubjects(subjects)
         case .hold(let incident, let subjects): hold = WireHold(incident, subjects)
         case .liftHold(let incident, let subjects): liftHold = WireHold(incident, subjects)
+        case .drill(let sites, let bounds):
+            drill = WireStartDrill()
+            drill.sites = sites.sorted()
+            drill.bounds = WireDrillBounds(bounds)
         }
     }
 
@@ -263,6 +267,7 @@ extension WireCommand {
         case .readmit(let body): return .readmit(body.subjects)
         case .hold(let body): return .hold(incident: body.incident, body.subjects)
         case .liftHold(let body): return .liftHold(incident: body.incident, body.subjects)
+        case .drill(let body): return .drill(sites: Set(body.sites), body.bounds.value)
         case nil: return nil
         }
     }

@@ -268,6 +268,8 @@ extension WireEntry {
             found.finding = WireFinding(finding)
             found.incident = number
             if let closure { found.closure = WireClosure(closure) }
+        case .drillBegan(let drill): drillBegan = WireDrillBegan(drill)
+        case .drillEnded(let number, let epoch, let outcome): drillEnded = WireDrillEnded(number, epoch, outcome)
         case .incidentNoted(let number, let text): incidentNoted = WireIncidentNote(number, text)
         case .incidentAssessed(let number, let exposure, let summary): incidentAssessed = WireIncidentAssessment(number, exposure, summary)
         case .certified(let certificate):
@@ -335,6 +337,10 @@ extension WireEntry {
         case .found(let body):
             guard let finding = body.finding.value else { return nil }
             deed = .found(finding, incident: body.incident, closes: body.hasClosure ? body.closure.value : nil)
+        case .drillBegan(let body):
+            guard let drill = body.value else { return nil }
+            deed = .drillBegan(drill)
+        case .drillEnded(let body): deed = .drillEnded(number: body.drill, to: Epoch(body.epoch), body.value)
         case .incidentNoted(let body): deed = .incidentNoted(number: body.incident, body.text)
         case .incidentAssessed(let body):
             guard body.exposure.count == 32 else { return nil }

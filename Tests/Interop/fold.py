@@ -4,7 +4,7 @@ import ledger
 import wire
 
 OPEN, APPLIED, EXPIRED, WITHDRAWN = "open", "applied", "expired", "withdrawn"
-KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "incident_noted", "incident_assessed", "certified"}
+KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "incident_noted", "incident_assessed", "certified", "drill_began"}
 
 
 class Fold:
@@ -20,6 +20,7 @@ class Fold:
         self.nodes, self.names, self.lines, self.revoked = {}, {}, {}, set()
         self.closures, self.lifted = {}, []
         self.incidents, self.certified, self.found = {}, {}, {}
+        self.drills = {}
         self.dropped, self.abandoned, self.restored = set(), set(), {}
         self.policy, self.told, self.agreed, self.erased, self.holds = None, {}, {}, {}, {}
 
@@ -137,12 +138,30 @@ class Fold:
     def found_(self, entry, deed, now):
         assert entry.author == f"detector {deed.finding.detector}" and deed.finding.id not in self.found
         self.found[deed.finding.id] = entry.index
+        if deed.finding.detector == "drill":
+            (under_way,) = [drill for drill in self.drills.values() if not drill["ended"]]
+            assert not deed.incident and sorted(deed.finding.selector.subjects) == sorted(under_way["subjects"])
+            under_way["epoch"] = deed.closure.epoch
+            return self.paused_(entry, deed.closure, now)
         if deed.incident not in self.incidents:
             self.incidents[deed.incident] = {"state": "open", "opened": now, "moved": now, "closure": deed.closure.epoch, "leak": True}
         if deed.HasField("closure"):
             assert deed.closure.selector == deed.finding.selector and deed.closure.direction == deed.finding.direction
             self.paused_(entry, deed.closure, now)
         self.incidents[deed.incident]["leak"] = True
+
+    def drill_began_(self, entry, deed, now):
+        assert entry.HasField("signed") and all(subject.startswith("planted/") for subject in deed.subjects)
+        self.drills[deed.drill] = {"subjects": [*deed.subjects], "at": now, "epoch": 0, "ended": 0, "missed": []}
+
+    def drill_ended_(self, entry, deed, now):
+        drill = self.drills[deed.drill]
+        assert entry.author == "control" and not drill["ended"]
+        drill.update(ended=now, missed=[*deed.missed])
+        if deed.epoch and (closure := self.closures.pop(drill["epoch"], None)) is not None:
+            closure.until_us = now
+            self.lifted.append(closure)
+            self.epoch = max(self.epoch, deed.epoch)
 
     def incident_noted_(self, entry, deed, now):
         assert entry.HasField("signed")

@@ -30,10 +30,13 @@ enum EntryWords {
         case .resumed(let epoch, let closures, let reason): "resumes \(list(closures.map { "\($0.number)" })) at epoch \(epoch.number)   \"\(reason)\""
         case .incidentOpened(let number, let title, _, _, let isLeak): "opens incident \(number)\(isLeak ? ", a leak" : "")   \"\(title)\""
         case .incidentMoved(let number, let state): "incident \(number) is \(state.rawValue)"
+        case .found(let finding, 0, let closure?) where finding.detector == Drill.detector: "finds what a drill is about, and closes \(Show.selector(WireClosure(closure))) at epoch \(closure.epoch.number)   \"\(finding.sentence)\""
         case .found(let finding, let number, let closure):
             "finds, for incident \(number)\(closure.map { ", and closes \(Show.selector(WireClosure($0))) at epoch \($0.epoch.number)" } ?? ", closed already")   \"\(finding.sentence)\""
         case .incidentNoted(let number, let text): "notes on incident \(number)   \"\(text)\""
         case .incidentAssessed(let number, let exposure, let summary): "assesses incident \(number), exposure \(hex(exposure).prefix(12))…   \"\(summary)\""
+        case .drillBegan(let drill): "begins drill \(drill.number) on the planted subjects of \(list(drill.sites.sorted()))"
+        case .drillEnded(let number, let epoch, let outcome): "drill \(number) is over\(epoch == .none ? "" : ", what it closed is open again at epoch \(epoch.number)")\(outcome.missed.isEmpty ? ", within its bounds" : "   MISSED: \(outcome.missed.joined(separator: "; "))")"
         case .certified(let certificate): "certificate \(certificate.epoch.number), \(certificate.isComplete ? "complete" : "not complete"): \(certificate.services.count) services, \(certificate.agents.count) agents"
         case .unsealed(let epoch, let dropped, let reason, let abandons):
             "unseals at epoch \(epoch.number)\(dropped.isEmpty ? "" : ", drops closures \(list(dropped.map { "\($0.number)" }))")\(abandons.isEmpty ? "" : ", gives up the history of \(size(abandons)) entries that policy had cosigned")   \"\(reason)\""

@@ -417,6 +417,22 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .incidentAssessed(newValue)}
   }
 
+  package var drillBegan: WireDrillBegan {
+    get {
+      if case .drillBegan(let v)? = _storage._deed {return v}
+      return WireDrillBegan()
+    }
+    set {_uniqueStorage()._deed = .drillBegan(newValue)}
+  }
+
+  package var drillEnded: WireDrillEnded {
+    get {
+      if case .drillEnded(let v)? = _storage._deed {return v}
+      return WireDrillEnded()
+    }
+    set {_uniqueStorage()._deed = .drillEnded(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -449,6 +465,8 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case found(WireFound)
     case incidentNoted(WireIncidentNote)
     case incidentAssessed(WireIncidentAssessment)
+    case drillBegan(WireDrillBegan)
+    case drillEnded(WireDrillEnded)
 
   }
 
@@ -869,6 +887,88 @@ package nonisolated struct WireIncidentAssessment: Sendable {
   package init() {}
 }
 
+/// What a drill must keep to, microseconds.
+package nonisolated struct WireDrillBounds: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// From the finding until reading is closed in policy.
+  package var readsClosedUs: UInt32 = 0
+
+  /// From control's closure to the complete certificate.
+  package var certificateUs: UInt32 = 0
+
+  /// From control's closure until every hook has been told.
+  package var noticeUs: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Policy finds what it is about as soon as it has this entry: SPEC.md, section 23.
+package nonisolated struct WireDrillBegan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var drill: UInt64 = 0
+
+  package var sites: [String] = []
+
+  /// Those of the agents of planted subjects at these sites.
+  package var subjects: [String] = []
+
+  package var bounds: WireDrillBounds {
+    get {_bounds ?? WireDrillBounds()}
+    set {_bounds = newValue}
+  }
+  /// Returns true if `bounds` has been explicitly set.
+  package var hasBounds: Bool {self._bounds != nil}
+  /// Clears the value of `bounds`. Subsequent reads from it will return its default value.
+  package mutating func clearBounds() {self._bounds = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _bounds: WireDrillBounds? = nil
+}
+
+package nonisolated struct WireDrillEnded: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var drill: UInt64 = 0
+
+  /// The new one; 0: nothing of it was in force.
+  package var epoch: UInt64 = 0
+
+  /// 0, as in the two below: it did not come about, or no hook is to be told.
+  package var readsClosedUs: UInt32 = 0
+
+  package var certificateUs: UInt32 = 0
+
+  package var noticeUs: UInt32 = 0
+
+  /// That acknowledged their stop,
+  package var agents: UInt32 = 0
+
+  /// of so many.
+  package var agentsAll: UInt32 = 0
+
+  package var hooks: UInt32 = 0
+
+  /// A sentence for each bound that it missed.
+  package var missed: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct WireUnsealed: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1211,6 +1311,14 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .assessIncident(newValue)}
   }
 
+  package var drill: WireStartDrill {
+    get {
+      if case .drill(let v)? = deed {return v}
+      return WireStartDrill()
+    }
+    set {deed = .drill(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Deed: Equatable, Sendable {
@@ -1238,10 +1346,34 @@ package nonisolated struct WireCommand: Sendable {
     case reopenIncident(WireCloseIncident)
     case noteIncident(WireIncidentNote)
     case assessIncident(WireIncidentAssessment)
+    case drill(WireStartDrill)
 
   }
 
   package init() {}
+}
+
+package nonisolated struct WireStartDrill: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var sites: [String] = []
+
+  package var bounds: WireDrillBounds {
+    get {_bounds ?? WireDrillBounds()}
+    set {_bounds = newValue}
+  }
+  /// Returns true if `bounds` has been explicitly set.
+  package var hasBounds: Bool {self._bounds != nil}
+  /// Clears the value of `bounds`. Subsequent reads from it will return its default value.
+  package mutating func clearBounds() {self._bounds = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _bounds: WireDrillBounds? = nil
 }
 
 /// As in `ReadsRestored`, from `LedgerStatus`.
@@ -1529,6 +1661,11 @@ package nonisolated struct WireOutcome: @unchecked Sendable {
     set {_uniqueStorage()._entry = newValue}
   }
 
+  package var drill: UInt64 {
+    get {_storage._drill}
+    set {_uniqueStorage()._drill = newValue}
+  }
+
   /// The command widens and was proposed; or it was an approval, and this is where the proposal stands.
   package var proposal: WireProposal {
     get {_storage._proposal ?? WireProposal()}
@@ -1777,6 +1914,14 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .certificateFile(newValue)}
   }
 
+  package var drills: WireDrillsQuery {
+    get {
+      if case .drills(let v)? = about {return v}
+      return WireDrillsQuery()
+    }
+    set {about = .drills(newValue)}
+  }
+
   /// Also to policy, which knows who is reading.
   package var pause: WirePauseQuery {
     get {
@@ -1809,6 +1954,7 @@ package nonisolated struct WireQuery: Sendable {
     case erasures(WireSubjects)
     /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
     case certificateFile(UInt64)
+    case drills(WireDrillsQuery)
     /// Also to policy, which knows who is reading.
     case pause(WirePauseQuery)
 
@@ -1840,6 +1986,18 @@ package nonisolated struct WirePauseQuery: Sendable {
   package init() {}
 
   fileprivate var _pause: WirePause? = nil
+}
+
+package nonisolated struct WireDrillsQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var newest: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireProposalsQuery: Sendable {
@@ -2436,6 +2594,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .rehearsal(newValue)}
   }
 
+  package var drills: WireDrills {
+    get {
+      if case .drills(let v)? = about {return v}
+      return WireDrills()
+    }
+    set {about = .drills(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -2455,10 +2621,84 @@ package nonisolated struct WireAnswer: Sendable {
     case holds(WireHolds)
     case erasures(WireErasures)
     case rehearsal(WireRehearsal)
+    case drills(WireDrills)
 
   }
 
   package init() {}
+}
+
+package nonisolated struct WireDrills: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var drills: [WireDrillRecord] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireDrillRecord: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var began: WireDrillBegan {
+    get {_storage._began ?? WireDrillBegan()}
+    set {_uniqueStorage()._began = newValue}
+  }
+  /// Returns true if `began` has been explicitly set.
+  package var hasBegan: Bool {_storage._began != nil}
+  /// Clears the value of `began`. Subsequent reads from it will return its default value.
+  package mutating func clearBegan() {_uniqueStorage()._began = nil}
+
+  package var author: String {
+    get {_storage._author}
+    set {_uniqueStorage()._author = newValue}
+  }
+
+  package var atUs: Int64 {
+    get {_storage._atUs}
+    set {_uniqueStorage()._atUs = newValue}
+  }
+
+  /// 0: policy has not found it.
+  package var foundUs: Int64 {
+    get {_storage._foundUs}
+    set {_uniqueStorage()._foundUs = newValue}
+  }
+
+  package var closure: WireClosure {
+    get {_storage._closure ?? WireClosure()}
+    set {_uniqueStorage()._closure = newValue}
+  }
+  /// Returns true if `closure` has been explicitly set.
+  package var hasClosure: Bool {_storage._closure != nil}
+  /// Clears the value of `closure`. Subsequent reads from it will return its default value.
+  package mutating func clearClosure() {_uniqueStorage()._closure = nil}
+
+  /// Absent: it is under way.
+  package var ended: WireDrillEnded {
+    get {_storage._ended ?? WireDrillEnded()}
+    set {_uniqueStorage()._ended = newValue}
+  }
+  /// Returns true if `ended` has been explicitly set.
+  package var hasEnded: Bool {_storage._ended != nil}
+  /// Clears the value of `ended`. Subsequent reads from it will return its default value.
+  package mutating func clearEnded() {_uniqueStorage()._ended = nil}
+
+  package var endedUs: Int64 {
+    get {_storage._endedUs}
+    set {_uniqueStorage()._endedUs = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// What a pause would stop, as control would plan it now; of policy's answer only `reads` and `reads_all` are set.
@@ -2900,7 +3140,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0\u{1}found\0\u{3}incident_noted\0\u{3}incident_assessed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0\u{1}found\0\u{3}incident_noted\0\u{3}incident_assessed\0\u{4}\u{6}drill_began\0\u{3}drill_ended\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -3325,6 +3565,32 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .incidentAssessed(v)
           }
         }()
+        case 50: try {
+          var v: WireDrillBegan?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .drillBegan(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .drillBegan(v)
+          }
+        }()
+        case 51: try {
+          var v: WireDrillEnded?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .drillEnded(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .drillEnded(v)
+          }
+        }()
         default: break
         }
       }
@@ -3471,6 +3737,14 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case .incidentAssessed?: try {
         guard case .incidentAssessed(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
+      }()
+      case .drillBegan?: try {
+        guard case .drillBegan(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 50)
+      }()
+      case .drillEnded?: try {
+        guard case .drillEnded(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 51)
       }()
       default: break
       }
@@ -4416,6 +4690,165 @@ nonisolated extension WireIncidentAssessment: SwiftProtobuf.Message, SwiftProtob
   }
 }
 
+nonisolated extension WireDrillBounds: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DrillBounds"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}reads_closed_us\0\u{3}certificate_us\0\u{3}notice_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.readsClosedUs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.certificateUs) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.noticeUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.readsClosedUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.readsClosedUs, fieldNumber: 1)
+    }
+    if self.certificateUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.certificateUs, fieldNumber: 2)
+    }
+    if self.noticeUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.noticeUs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrillBounds, rhs: WireDrillBounds) -> Bool {
+    if lhs.readsClosedUs != rhs.readsClosedUs {return false}
+    if lhs.certificateUs != rhs.certificateUs {return false}
+    if lhs.noticeUs != rhs.noticeUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDrillBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DrillBegan"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drill\0\u{1}sites\0\u{1}subjects\0\u{1}bounds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.drill) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.sites) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.subjects) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._bounds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.drill != 0 {
+      try visitor.visitSingularUInt64Field(value: self.drill, fieldNumber: 1)
+    }
+    if !self.sites.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.sites, fieldNumber: 2)
+    }
+    if !self.subjects.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.subjects, fieldNumber: 3)
+    }
+    try { if let v = self._bounds {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrillBegan, rhs: WireDrillBegan) -> Bool {
+    if lhs.drill != rhs.drill {return false}
+    if lhs.sites != rhs.sites {return false}
+    if lhs.subjects != rhs.subjects {return false}
+    if lhs._bounds != rhs._bounds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDrillEnded: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DrillEnded"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drill\0\u{1}epoch\0\u{3}reads_closed_us\0\u{3}certificate_us\0\u{3}notice_us\0\u{1}agents\0\u{3}agents_all\0\u{1}hooks\0\u{1}missed\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.drill) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.readsClosedUs) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.certificateUs) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.noticeUs) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.agents) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.agentsAll) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.hooks) }()
+      case 9: try { try decoder.decodeRepeatedStringField(value: &self.missed) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.drill != 0 {
+      try visitor.visitSingularUInt64Field(value: self.drill, fieldNumber: 1)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 2)
+    }
+    if self.readsClosedUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.readsClosedUs, fieldNumber: 3)
+    }
+    if self.certificateUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.certificateUs, fieldNumber: 4)
+    }
+    if self.noticeUs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.noticeUs, fieldNumber: 5)
+    }
+    if self.agents != 0 {
+      try visitor.visitSingularUInt32Field(value: self.agents, fieldNumber: 6)
+    }
+    if self.agentsAll != 0 {
+      try visitor.visitSingularUInt32Field(value: self.agentsAll, fieldNumber: 7)
+    }
+    if self.hooks != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hooks, fieldNumber: 8)
+    }
+    if !self.missed.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.missed, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrillEnded, rhs: WireDrillEnded) -> Bool {
+    if lhs.drill != rhs.drill {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.readsClosedUs != rhs.readsClosedUs {return false}
+    if lhs.certificateUs != rhs.certificateUs {return false}
+    if lhs.noticeUs != rhs.noticeUs {return false}
+    if lhs.agents != rhs.agents {return false}
+    if lhs.agentsAll != rhs.agentsAll {return false}
+    if lhs.hooks != rhs.hooks {return false}
+    if lhs.missed != rhs.missed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireUnsealed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Unsealed"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}reason\0\u{1}dropped\0\u{1}abandons\0")
@@ -4723,7 +5156,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{3}reopen_incident\0\u{3}note_incident\0\u{3}assess_incident\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{3}reopen_incident\0\u{3}note_incident\0\u{3}assess_incident\0\u{2}\u{6}drill\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5043,6 +5476,19 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .assessIncident(v)
         }
       }()
+      case 50: try {
+        var v: WireStartDrill?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .drill(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .drill(v)
+        }
+      }()
       default: break
       }
     }
@@ -5150,6 +5596,10 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
       guard case .assessIncident(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
     }()
+    case .drill?: try {
+      guard case .drill(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 50)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -5157,6 +5607,45 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
 
   package static func ==(lhs: WireCommand, rhs: WireCommand) -> Bool {
     if lhs.deed != rhs.deed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStartDrill: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StartDrill"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sites\0\u{1}bounds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.sites) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._bounds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.sites.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.sites, fieldNumber: 1)
+    }
+    try { if let v = self._bounds {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStartDrill, rhs: WireStartDrill) -> Bool {
+    if lhs.sites != rhs.sites {return false}
+    if lhs._bounds != rhs._bounds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5718,7 +6207,7 @@ nonisolated extension WireCloseIncident: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Outcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}epoch\0\u{1}incident\0\u{1}closure\0\u{1}lifted\0\u{1}nodes\0\u{1}entry\0\u{1}proposal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}epoch\0\u{1}incident\0\u{1}closure\0\u{1}lifted\0\u{1}nodes\0\u{1}entry\0\u{1}proposal\0\u{1}drill\0")
 
   fileprivate class _StorageClass {
     var _id: Data = Data()
@@ -5728,6 +6217,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     var _lifted: [WireClosure] = []
     var _nodes: [WireNode] = []
     var _entry: UInt64 = 0
+    var _drill: UInt64 = 0
     var _proposal: WireProposal? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -5746,6 +6236,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       _lifted = source._lifted
       _nodes = source._nodes
       _entry = source._entry
+      _drill = source._drill
       _proposal = source._proposal
     }
   }
@@ -5773,6 +6264,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._nodes) }()
         case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._entry) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._proposal) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._drill) }()
         default: break
         }
       }
@@ -5809,6 +6301,9 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       try { if let v = _storage._proposal {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if _storage._drill != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._drill, fieldNumber: 9)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5825,6 +6320,7 @@ nonisolated extension WireOutcome: SwiftProtobuf.Message, SwiftProtobuf._Message
         if _storage._lifted != rhs_storage._lifted {return false}
         if _storage._nodes != rhs_storage._nodes {return false}
         if _storage._entry != rhs_storage._entry {return false}
+        if _storage._drill != rhs_storage._drill {return false}
         if _storage._proposal != rhs_storage._proposal {return false}
         return true
       }
@@ -6001,7 +6497,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}pause\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}pause\0\u{1}drills\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6233,6 +6729,19 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .pause(v)
         }
       }()
+      case 41: try {
+        var v: WireDrillsQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .drills(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .drills(v)
+        }
+      }()
       default: break
       }
     }
@@ -6316,6 +6825,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .pause(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
+    case .drills?: try {
+      guard case .drills(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -6362,6 +6875,36 @@ nonisolated extension WirePauseQuery: SwiftProtobuf.Message, SwiftProtobuf._Mess
   package static func ==(lhs: WirePauseQuery, rhs: WirePauseQuery) -> Bool {
     if lhs._pause != rhs._pause {return false}
     if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDrillsQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DrillsQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}newest\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.newest) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.newest != 0 {
+      try visitor.visitSingularUInt32Field(value: self.newest, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrillsQuery, rhs: WireDrillsQuery) -> Bool {
+    if lhs.newest != rhs.newest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7296,7 +7839,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}rehearsal\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}rehearsal\0\u{1}drills\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -7507,6 +8050,19 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .rehearsal(v)
         }
       }()
+      case 41: try {
+        var v: WireDrills?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .drills(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .drills(v)
+        }
+      }()
       default: break
       }
     }
@@ -7582,6 +8138,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .rehearsal(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
+    case .drills?: try {
+      guard case .drills(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -7589,6 +8149,148 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   package static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
     if lhs.about != rhs.about {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDrills: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Drills"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}drills\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.drills) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.drills.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drills, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrills, rhs: WireDrills) -> Bool {
+    if lhs.drills != rhs.drills {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireDrillRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DrillRecord"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}began\0\u{1}author\0\u{3}at_us\0\u{3}found_us\0\u{1}closure\0\u{1}ended\0\u{3}ended_us\0")
+
+  fileprivate class _StorageClass {
+    var _began: WireDrillBegan? = nil
+    var _author: String = String()
+    var _atUs: Int64 = 0
+    var _foundUs: Int64 = 0
+    var _closure: WireClosure? = nil
+    var _ended: WireDrillEnded? = nil
+    var _endedUs: Int64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _began = source._began
+      _author = source._author
+      _atUs = source._atUs
+      _foundUs = source._foundUs
+      _closure = source._closure
+      _ended = source._ended
+      _endedUs = source._endedUs
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._began) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._author) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._atUs) }()
+        case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._foundUs) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._closure) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._ended) }()
+        case 7: try { try decoder.decodeSingularInt64Field(value: &_storage._endedUs) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._began {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._author.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._author, fieldNumber: 2)
+      }
+      if _storage._atUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._atUs, fieldNumber: 3)
+      }
+      if _storage._foundUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._foundUs, fieldNumber: 4)
+      }
+      try { if let v = _storage._closure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._ended {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      if _storage._endedUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._endedUs, fieldNumber: 7)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireDrillRecord, rhs: WireDrillRecord) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._began != rhs_storage._began {return false}
+        if _storage._author != rhs_storage._author {return false}
+        if _storage._atUs != rhs_storage._atUs {return false}
+        if _storage._foundUs != rhs_storage._foundUs {return false}
+        if _storage._closure != rhs_storage._closure {return false}
+        if _storage._ended != rhs_storage._ended {return false}
+        if _storage._endedUs != rhs_storage._endedUs {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
