@@ -235,7 +235,8 @@ def said(suite):
         "nodes": {a.node.name: a.node for a in ask(suite, "agents", wire.governance.AgentsQuery()).agents},
         "operators": {o.name: o for o in operators.operators},
         "incidents": {i.incident: (i.state, i.opened_us, i.moved_us, i.closure, i.leak) for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents},
-        "certified": {e for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents for e in i.certificates},
+        "certified": {e for i in ask(suite, "incidents", wire.governance.IncidentsQuery()).incidents for e in i.certificates}
+        | {d.closure.epoch for d in ask(suite, "drills", wire.governance.DrillsQuery()).drills if d.ended.certificate_us},
         "proposals": {p.proposal: (p.state, p.until_us, p.hash, p.proposer, [*p.approved_by]) for p in ask(suite, "proposals", wire.governance.ProposalsQuery(all=True)).proposals},
         "vault": (announced.vault_key_announced.key, announced.index),
         "policy": (in_force.document, [*in_force.over], in_force.entry),
