@@ -55,7 +55,7 @@ struct DirectoryCommand: ParsableCommand {
         }
     }
 
-    static func send(_ body: WireDirectory, _ client: Client) throws -> WireDirectoryStored {
+    private static func send(_ body: WireDirectory, _ client: Client) throws -> WireDirectoryStored {
         var body = body
         body.id = Nonce.random().bytes
         return try client.ask(.directory, body, silence: .seconds(10)) { message in
