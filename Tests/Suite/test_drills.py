@@ -62,11 +62,11 @@ def test_a_drill_that_misses_a_bound_is_an_incident_and_is_in_the_trend(planted)
     assert outcome.code == 1 and "MISSED" in outcome.out and "no planted agent of paris" in outcome.out, outcome
     opened = suite.cli("incidents", "--json").json["incidents"][-1]
     assert f"drill {number} at paris missed" in opened["title"] and not opened.get("leak") and opened["author"] == "control"
-    # An agent that hangs has stopped by the end of its lease, and that is later than this bound.
+    # An agent that hangs has stopped by the end of its lease, at the latest, and has not said so.
     suite.agents["drill-berlin"].freeze()
-    made = drill(suite, "--site", "berlin", "--certificate", "100", check=False)
+    made = drill(suite, "--site", "berlin", check=False)
     suite.agents["drill-berlin"].thaw()
-    assert any("certificate" in line for line in made["ended"]["missed"]), made
+    assert any("no planted agent of berlin" in line for line in made["ended"]["missed"]), made
     trend = drills(suite)
     assert trend["ended"] == len(trend["drills"]) == number + 1 and trend["missed"] >= 2 and trend["medians"]["certificate_us"] > 0
     assert [d["began"]["drill"] for d in drills(suite, "--last", "1")["drills"]] == [number + 1]
