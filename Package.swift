@@ -31,6 +31,13 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let webServer: [Target.Dependency] = [
+    // It has a `Tracing` too, and no program can have two.
+    .product(name: "Hummingbird", package: "hummingbird", moduleAliases: ["Tracing": "DistributedTracing"]),
+    .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "HTTPTypes", package: "swift-http-types"),
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+]
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -43,6 +50,7 @@ let package = Package(
         .executable(name: "sluice-ingest", targets: ["sluice-ingest"]),
         .executable(name: "sluice-policy", targets: ["sluice-policy"]),
         .executable(name: "sluice-notify", targets: ["sluice-notify"]),
+        .executable(name: "sluice-hooks", targets: ["sluice-hooks"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -52,6 +60,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        // Its server alone; what it can read of settings and files we do without.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
@@ -87,6 +101,8 @@ let package = Package(
         shared("Identity", ["Gate", "Messaging", crypto, cryptoExtras, asn1]),
         // Alone sees the keys of batches: agents seal, policy opens.
         shared("Seal", ["Gate", crypto]),
+        // What systems say to each other over HTTP, signed: notify signs, and the doors for reports check.
+        shared("Webhooks", ["Gate", crypto]),
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
@@ -95,7 +111,8 @@ let package = Package(
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", grdb, crypto, protobuf]),
-        service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "CCurl", grdb, crypto]),
+        service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "Webhooks", "CCurl", grdb, crypto]),
+        service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
@@ -115,7 +132,8 @@ let package = Package(
         tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Tracing", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
-        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", grdb]),
+        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Webhooks", grdb]),
+        tests("HooksTests", ["sluice-hooks", "Gate", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb]),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),
     ],

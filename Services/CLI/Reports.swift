@@ -82,11 +82,26 @@ struct StatusView {
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }
+        lines += hooks
         lines += again
         if service("policy").gauges["policy.document"] == 0 {
             lines.append(terminal.yellow("POLICY") + "  no document is in force: every registered reader may read every class   (sluice policy apply)")
         }
         if status.incidentsOpen > 0 { lines.append("CASES   \(status.incidentsOpen) incidents not closed   (sluice incidents)") }
+        return lines
+    }
+
+    /// What other systems have reported, and what has become of it; nothing where nothing was.
+    private var hooks: [String] {
+        let counts = Counts(status.counters)
+        var lines: [String] = []
+        func count(_ name: String) -> String { Figures.number(counts["hooks.\(name)"], decimals: 0) }
+        if ["matched", "unmatched", "resolved", "waiting"].contains(where: { counts["hooks.\($0)"] > 0 }) {
+            let waiting = counts["hooks.waiting"] > 0 ? "   " + terminal.red("\(count("waiting")) findings wait for control") : ""
+            lines.append("HOOKS   \(count("matched")) reports asked for a closure   \(count("unmatched")) no rule matches   \(count("resolved")) are over   \(count("known")) came again\(waiting)")
+        }
+        if counts["hooks.unwritable"] > 0 { lines.append(terminal.red("HOOKS") + "   what is reported cannot be stored: senders are told to come again") }
+        if counts["hooks.silent"] > 0 { lines.append(terminal.red("HOOKS") + "   not connected: what is reported waits there, or with its senders") }
         return lines
     }
 
@@ -155,6 +170,7 @@ struct StatusView {
         let kinds: [(Double, String)] = [
             (control.sum("commands.refused."), "commands\(control.words("commands.refused."))"),
             (control.sum("joins.refused.") + control["joins.limited"], "joins\(control.words("joins.refused.", control["joins.limited"]))"),
+            (["unauthenticated", "limited", "malformed", "too-large", "wrong-type"].reduce(0) { $0 + control["hooks.\($1)"] }, "reports"),
             (everywhere("handshakes.refused"), "handshakes"),
             (messages("refused.") + messages("refused.message.") + control["joins.messages.refused"], "messages"),
             (policy["reads.denied"], "reads denied"),

@@ -9,7 +9,7 @@ import Wire
 /// Exchanging the key that a service goes by, without a stop: announced by two, taken up where it lies, and then the older retired by one.
 struct ServiceKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "service-key", abstract: "The keys that control, ingest, policy, notify and the joining process go by: list, exchange.",
+        commandName: "service-key", abstract: "The keys that control, ingest, policy, notify, the joining process and the doors for reports go by: list, exchange.",
         discussion: """
             EXAMPLE
               sluice service-key new ingest        # makes the next key and proposes it; another operator approves
@@ -52,7 +52,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Make a service's next key, and propose that it counts.",
             discussion: "EXAMPLE\n  sluice service-key new ingest\n  sluice approve 7 --as ops-2\n\nOn the service's machine: the key lies in its folder, as key.next. Safe to repeat.")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
         @Flag(help: "Make it and print its public half; an operator announces it from another machine.") var onlyMake = false
 
         func validate() throws { try ServiceKeyCommand.check(service) }
@@ -70,7 +70,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Propose that a key that was made elsewhere counts for a service.",
             discussion: "EXAMPLE\n  sluice service-key announce ingest --key 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
         @Option(help: "Its public half, 40 characters of Z85, as 'sluice service-key new --only-make' printed it.") var key: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
@@ -102,7 +102,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 here on; on other machines the services know it from the ledger, and operators' tools by 'sluice service-key pin'.
                 """)
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
 
@@ -142,7 +142,7 @@ struct ServiceKeyCommand: ParsableCommand {
                 until it goes by the other, and who has met it under this key alone does not come back by itself.
                 """)
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
         @Option(help: "Which of the two, 40 characters of Z85. Default: the older, if the service goes by the other.") var key: String?
         @Flag(help: "Also the key that the service goes by.") var yes = false
 
@@ -189,7 +189,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Print the proof that a service's newest key was announced, as a file for who was not there.",
             discussion: "EXAMPLE\n  sluice service-key prove ingest > server.proof     # into the agent's folder, beside agent.json\n\nNo secret: whoever hands it on cannot change it.")
         @OptionGroup var connection: Connection
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
 
         func validate() throws { try ServiceKeyCommand.check(service) }
 
@@ -209,7 +209,7 @@ struct ServiceKeyCommand: ParsableCommand {
             abstract: "Have this home's registry.json name a service's newest key, by its proof.",
             discussion: "EXAMPLE\n  sluice service-key pin control control.proof\n\nFor homes on other machines; 'sluice service-key use' does it where the service is.")
         @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
-        @Argument(help: "control, ingest, policy, notify or join.") var service: String
+        @Argument(help: "control, ingest, policy, notify, join or hooks.") var service: String
         @Argument(help: "The file, as 'sluice service-key prove' printed it.") var file: String
         @Flag(help: "Print JSON.") var json = false
 

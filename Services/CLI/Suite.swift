@@ -25,7 +25,7 @@ final class Suite {
     private(set) var events: [String] = []
 
     /// In the order in which they end; they start in the other.
-    static let order = ["join", "ingest", "policy", "notify", "control"]
+    static let order = ["join", "hooks", "ingest", "policy", "notify", "control"]
 
     /// - Parameter policy: More arguments of sluice-policy.
     init(_ home: SuiteHome, policy: [String] = []) throws {
@@ -104,7 +104,7 @@ final class Suite {
         return line.replacingOccurrences(of: "Error: ", with: "") + (lines.isEmpty ? "" : "; more in \(path)")
     }
 
-    /// Ends everything, each after who leans on it: agents, join, ingest, policy, notify, control.
+    /// Ends everything, each after who leans on it: agents, join, hooks, ingest, policy, notify, control.
     func stop() {
         for agent in agents { kill(agent.id, SIGTERM) }
         for agent in agents { agent.end(within: 6) }
@@ -126,7 +126,7 @@ final class Suite {
                 message.kind == .answer ? try message.body(WireAnswer.self).status : nil
             }
             // Ingest says that it has opened its port by being caught up; notify is no reason to wait.
-            if let status, status.gate.sealed.isEmpty, status.services.allSatisfy(\.connected), isListening(home.settings.ingest), isListening(home.settings.join) { return status }
+            if let status, status.gate.sealed.isEmpty, status.services.allSatisfy(\.connected), isListening(home.settings.ingest), isListening(home.settings.join), isListening(home.settings.hooks) { return status }
             usleep(10_000)
         }
         let missing = Suite.order.filter { services[$0]?.process.checkEnded() ?? true }

@@ -14,14 +14,16 @@ struct SuiteHome {
 
     static let services = ["control", "ingest", "policy", "notify"]
     /// Those whose key is exchanged while they run.
-    static let keyed = services + [joining]
+    static let keyed = services + [joining, hooks]
     /// Has a key and a port, and no rights of a service: it holds no lease, and policy does not let it in.
     static let joining = "join"
+    /// The doors for reports, likewise; it can say that something was reported, and nothing else.
+    static let hooks = "hooks"
     /// Widening will take two; so there are two from the first start.
     static let operators = ["ops-1", "ops-2"]
 
     /// - Parameters:
-    ///   - portBase: The services' ports are the six after it; nil: what suite.json says, else 7700.
+    ///   - portBase: The services' ports are the seven after it; nil: what suite.json says, else 7700.
     init(_ home: Home, portBase: Int?, leaseMilliseconds: Int?) throws {
         self.home = home
         try home.makeFolder()
@@ -45,7 +47,9 @@ struct SuiteHome {
         for name in SuiteHome.services {
             nodes.append(.init(name: name, role: "service", key: try SuiteHome.key(of: name, at: home.serviceKey(name), home, known).z85))
         }
-        nodes.append(.init(name: SuiteHome.joining, role: "join", key: try SuiteHome.key(of: SuiteHome.joining, at: home.serviceKey(SuiteHome.joining), home, known).z85))
+        for name in [SuiteHome.joining, SuiteHome.hooks] {
+            nodes.append(.init(name: name, role: name, key: try SuiteHome.key(of: name, at: home.serviceKey(name), home, known).z85))
+        }
         for name in SuiteHome.operators where known?.key(of: name) == nil {
             let session = try KeyFile.loadOrMake(home.key(name))
             let line = try SuiteHome.signingKey(home.signingKey(name)).line(name: name).trimmingCharacters(in: .newlines)

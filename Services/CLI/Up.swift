@@ -19,7 +19,7 @@ struct Up: ParsableCommand {
             """)
 
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
-    @Option(help: "Services listen on the five ports after this one. Default: what suite.json says, else 7700.") var portBase: Int?
+    @Option(help: "Services listen on the seven ports after this one. Default: what suite.json says, else 7700.") var portBase: Int?
     @Option(help: "The lease, in milliseconds. Default: what suite.json says, else 3000.") var lease: Int?
     @Option(help: "Agents that replay a recording.") var agents = 3
     @Option(help: "What they replay: NDJSON, also gzipped.") var recording: String?
@@ -30,7 +30,7 @@ struct Up: ParsableCommand {
     @Flag(help: "Print one JSON status a second.") var json = false
 
     func validate() throws {
-        if let portBase, !(1...65_530).contains(portBase) { throw ValidationError("--port-base is \(portBase): 1 to 65530 is expected") }
+        if let portBase, !(1...65_528).contains(portBase) { throw ValidationError("--port-base is \(portBase): 1 to 65528 is expected") }
         guard (0...100).contains(agents) else { throw ValidationError("--agents is \(agents): 0 to 100 is expected") }
         if let lease, !(300...600_000).contains(lease) { throw ValidationError("--lease is \(lease): 300 to 600000 milliseconds are expected") }
     }
@@ -70,7 +70,7 @@ struct Up: ParsableCommand {
         for (name, endpoint, what) in [
             ("control", made.settings.control, "operators and services"), ("ingest", made.settings.ingest, "agents"),
             ("policy", made.settings.policy, "readers and services"), ("notify", made.settings.notify, "operators and services"),
-            ("join", made.settings.join, "machines with a token"),
+            ("join", made.settings.join, "machines with a token"), ("hooks", made.settings.hooks, "reports of leaks"),
         ] { print("  \(name.padding(toLength: 9, withPad: " ", startingAt: 0)) \(endpoint.padding(toLength: 24, withPad: " ", startingAt: 0)) \(what)") }
         if made.isNew {
             let keys = made.home.file("keys")
@@ -155,7 +155,7 @@ struct Up: ParsableCommand {
             }
             fflush(nil)
         }
-        if !json { print("stopping: agents, join, ingest, policy, notify, control") }
+        if !json { print("stopping: agents, join, hooks, ingest, policy, notify, control") }
     }
     #endif
 }

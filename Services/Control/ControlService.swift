@@ -43,7 +43,7 @@ struct ControlService: ParsableCommand {
         let (replayed, signed) = (fold, statements.all)
         let floor = try journal.reserveEpochs()
         let admission = Admission()
-        let context = try host.context(admitting: trusted.admitted(["service", "join"]), into: admission)
+        let context = try host.context(admitting: trusted.admitted(["service", "join", "hooks"]), into: admission)
 
         // Connect, and run until a signal or a failure.
         journal.start()

@@ -136,6 +136,8 @@ extension Sessions {
         for (word, count) in binder.refusals { status.counters["refused.\(word)"] = count }
         status.counters["refused.retired-key"] = retiredKeysRefused
         for (word, count) in joinPort { status.counters["joins.\(word)"] = count }
+        for (word, count) in hookDoors { status.counters["hooks.\(word)"] = count }
+        if isReporterSilent(at: now) { status.counters["hooks.silent"] = 1 }
         for (word, count) in refusedJoins { status.counters["joins.refused.\(word)"] = count }
         for (word, count) in refusedCommands { status.counters["commands.refused.\(word)"] = count }
         for (ledger, count) in anchors.refused { status.counters["ledger.\(ledger).refused"] = count }

@@ -5,6 +5,7 @@ import Identity
 import Ledger
 import Logging
 import Messaging
+import Rules
 import Wire
 
 /// Control's sessions with services and operators.
@@ -42,6 +43,8 @@ final class Sessions {
     private(set) var services: [String: Peer] = [:]
     /// The newest session of the joining process.
     private var joiner: Peer?
+    /// The newest session of the doors for reports.
+    private var reporter: Peer?
     /// As the ingests last said: whose session is there without a lease, and, by ordinal, who holds one.
     private(set) var silent: [String: [WireSilence]] = [:]
     private(set) var current: [String: [UInt32]] = [:]
@@ -120,7 +123,7 @@ final class Sessions {
 
     /// Who is an operator, and by which keys services are known, by the ledger: they may connect.
     private func admitOperators() {
-        var table = trusted.admitted(["service", "join"], by: authority.governance)
+        var table = trusted.admitted(["service", "join", "hooks"], by: authority.governance)
         for member in authority.governance.operators.current.values {
             if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
         }
@@ -146,6 +149,16 @@ final class Sessions {
             case (.finding, "service") where peer.user.name == "policy":
                 guard let finding = try message.body(WireFinding.self).value else { return binder.refuse(.invalid, "a finding has an id of 16 bytes, a detector and a sentence", kind: .finding, to: route) }
                 authority.take(finding, from: route, at: now, wall: Clock.wall())
+            case (.finding, "hooks"):
+                // It can say that something was reported, and nothing else: what it names is closed, as if policy had found it.
+                guard let finding = try message.body(WireFinding.self).value, finding.detector == LeakDetector.report.rawValue else { return binder.refuse(.invalid, "what hooks finds is a report", kind: .finding, to: route) }
+                authority.take(finding, from: route, at: now, wall: Clock.wall())
+            case (.renew, "hooks"):
+                let body = try message.body(WireRenew.self)
+                if body.hasService { hookDoors = body.service.counters }
+                reporter = peer
+                reporterHeard = now
+                binder.send(.grant, keysGrant(body.nonce, for: "hooks"), to: route)
             case (.command, "operator"): try command(peer, message.body(WireSignedCommand.self), now)
             case (.joinRequest, "join"): try join(peer, message.body(WireJoinRequest.self))
             case (.renew, "join"):
@@ -153,10 +166,7 @@ final class Sessions {
                 let body = try message.body(WireRenew.self)
                 if body.hasService { joinPort = body.service.counters }
                 joiner = peer
-                var grant = WireGrant()
-                grant.nonce = body.nonce
-                grant.keys = serviceKeys.keys.filter { ["join", "control"].contains($0.service) }
-                binder.send(.grant, grant, to: route)
+                binder.send(.grant, keysGrant(body.nonce, for: "join"), to: route)
             case (.query, "operator"), (.query, "service"): try query(peer, message.body(WireQuery.self), now)
             default:
                 refusals.note("not-allowed \(peer.user.name) \(kind)", "\(peer.user.name) sent what a \(peer.user.role) does not send to control: \(kind)", at: now)
@@ -168,6 +178,14 @@ final class Sessions {
             binder.refuse(.invalid, "\(error)", kind: kind, to: route)
         }
         authority.advance(at: Clock.now(), wall: Clock.wall())
+    }
+
+    /// For whom no ledger is followed: which keys of theirs and of control's count, and no lease.
+    private func keysGrant(_ nonce: Data, for service: String) -> WireGrant {
+        var grant = WireGrant()
+        grant.nonce = nonce
+        grant.keys = serviceKeys.keys.filter { [service, "control"].contains($0.service) }
+        return grant
     }
 
     private func greet(_ route: Route, _ message: borrowing Inbound, _ now: Instant) throws {
@@ -218,6 +236,7 @@ final class Sessions {
         switch service {
         case "control": binder.keys.publicKey
         case "join": joiner?.user.key
+        case "hooks": reporter?.user.key
         default: services[service]?.user.key
         }
     }
@@ -332,6 +351,11 @@ final class Sessions {
     private(set) var refusedCommands: [String: UInt64] = [:]
     /// Of the joining process: what it refused without asking.
     private(set) var joinPort: [String: UInt64] = [:]
+    /// Of the doors for reports: what came, and what has become of it.
+    private(set) var hookDoors: [String: UInt64] = [:]
+    private var reporterHeard: Instant?
+    /// It was here, and says nothing any more: what is reported waits there, or with its senders.
+    func isReporterSilent(at now: Instant) -> Bool { reporterHeard.map { now - $0 > Span(nanoseconds: lease.nanoseconds * 4) } ?? false }
 
     // MARK: Pushes
 

@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import Gate
 import Synchronization
+import Webhooks
 
 /// Sends what is due, and records what became of it. One thread for each hook: a receiver that hangs holds up nobody else.
 ///

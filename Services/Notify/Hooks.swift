@@ -1,6 +1,7 @@
 import CCurl
 import Crypto
 import Foundation
+import Webhooks
 
 #if canImport(Glibc)
 import Glibc

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import Gate
 import Ledger
+import Webhooks
 
 #if canImport(Glibc)
 import Glibc

@@ -1,6 +1,7 @@
 import CCurl
 import Foundation
 import Gate
+import Webhooks
 
 /// Posts to one receiver at a time. Belongs to the thread that made it: it blocks until there is an answer.
 ///

@@ -13,6 +13,8 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | --- | --- |
 /// | `suite.json` | ``SuiteSettings`` |
 /// | `registry.json` | ``TrustedNodes`` |
+/// | `hooks.yaml` | ``HookRules``: what is closed for what other systems report |
+/// | `hooks/alertmanager.tokens`, `hooks/standard.secrets` | who may report, 0600 |
 /// | `keys/NAME.secret` | CURVE keys, 0600 |
 /// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |
 /// | `keys/NAME.key`, `NAME.pub` | operators' keys: PKCS#8, 0600; and the public key's line |
@@ -21,7 +23,7 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `keys/vault/policy.vault` | what opens batches (`policy.vault.N`: what opened them before): PKCS#8, 0600 |
 /// | `keys/vault/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
 /// | `keys/vault/policy.canary` | what canaries are derived from (`.N`: what they were before): 64 hexadecimal digits, 0600 |
-/// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite` | databases |
+/// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite`, `hooks/reports.sqlite` | databases |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
 /// | `policy/keys.sqlite` | the vault's data keys, wrapped: replicated, never archived |
 /// | `agents/NAME/` | an agent's key, settings, spool |
@@ -143,6 +145,8 @@ package struct SuiteSettings: Codable, Sendable {
     package var join = "tcp://127.0.0.1:7705"
     /// Where the newer of two keys of the joining process answers: tokens name it that are made while one is exchanged. Default: the port after `join`.
     package var joinNext = "tcp://127.0.0.1:7706"
+    /// Where reports of leaks come in: `http://host:port`. Default: this machine alone, on the port after `joinNext`.
+    package var hooks = "http://127.0.0.1:7707"
 
     package init() {}
 
@@ -156,12 +160,18 @@ package struct SuiteSettings: Codable, Sendable {
         // A suite that is older than joining: where it would have put it.
         join = try values.decodeIfPresent(String.self, forKey: .join) ?? SuiteSettings.beside(ingest, 4) ?? SuiteSettings().join
         joinNext = try values.decodeIfPresent(String.self, forKey: .joinNext) ?? SuiteSettings.beside(join, 1) ?? SuiteSettings().joinNext
+        hooks = try values.decodeIfPresent(String.self, forKey: .hooks) ?? SuiteSettings.port(of: ingest, and: 6).map { "http://127.0.0.1:\($0)" } ?? SuiteSettings().hooks
     }
 
     /// So many ports further.
     private static func beside(_ endpoint: String, _ distance: UInt16) -> String? {
+        guard let colon = endpoint.lastIndex(of: ":"), let port = port(of: endpoint, and: distance) else { return nil }
+        return "\(endpoint[...colon])\(port)"
+    }
+
+    private static func port(of endpoint: String, and distance: UInt16) -> UInt16? {
         guard let colon = endpoint.lastIndex(of: ":"), let port = UInt16(endpoint[endpoint.index(after: colon)...]), port <= .max - distance else { return nil }
-        return "\(endpoint[...colon])\(port + distance)"
+        return port + distance
     }
 
     package init(portBase: Int) {
@@ -171,6 +181,7 @@ package struct SuiteSettings: Codable, Sendable {
         notify = "tcp://127.0.0.1:\(portBase + 4)"
         join = "tcp://127.0.0.1:\(portBase + 5)"
         joinNext = "tcp://127.0.0.1:\(portBase + 6)"
+        hooks = "http://127.0.0.1:\(portBase + 7)"
     }
 
     package init(from home: Home) throws(Complaint) {

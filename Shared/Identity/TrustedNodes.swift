@@ -1,11 +1,11 @@
 import Foundation
 package import Messaging
 
-/// The services, operators and readers (and the joining process, which is none of them) that a suite begins with: `registry.json` in its home. Agents are registered by control.
+/// The services, operators and readers (and the joining process and the doors for reports, which are none of them) that a suite begins with: `registry.json` in its home. Agents are registered by control.
 package struct TrustedNodes: Codable, Sendable {
     package struct Entry: Codable, Sendable {
         package var name: String
-        /// `service`, `operator`, `reader` or `join`.
+        /// `service`, `operator`, `reader`, `join` or `hooks`.
         package var role: String
         /// Public key, Z85.
         package var key: String
@@ -26,7 +26,7 @@ package struct TrustedNodes: Codable, Sendable {
         /// What the ZAP handler calls the holder of the key.
         package var user: String { hasKeysOfItsOwn ? User.text(role, name, CurveKey(z85: key)) : "\(role)/\(name)" }
 
-        /// A service, or the joining process: its keys are exchanged by the ledger, and two of them count meanwhile.
+        /// A service, the joining process, or the doors for reports: its keys are exchanged by the ledger, and two of them count meanwhile.
         package var hasKeysOfItsOwn: Bool { User.keyed.contains(role) }
     }
 
@@ -67,8 +67,8 @@ package struct TrustedNodes: Codable, Sendable {
             throw Invalid(description: "cannot read \(path): \(Self.reason(error)); 'sluice up' makes it")
         }
         for node in nodes {
-            guard ["service", "operator", "reader", "join"].contains(node.role) else {
-                throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator, reader or join is expected")
+            guard ["service", "operator", "reader", "join", "hooks"].contains(node.role) else {
+                throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator, reader, join or hooks is expected")
             }
             guard CurveKey(z85: node.key) != nil else {
                 throw Invalid(description: "\(path): the key of \(node.name) is not 40 characters of Z85")
@@ -105,7 +105,7 @@ package struct TrustedNodes: Codable, Sendable {
 package struct User: Hashable, Sendable {
     package var role: String
     package var name: String
-    /// Services and the joining process: the key that the connection was made with. Two count while one is being exchanged, and a connection outlives its key.
+    /// Services, the joining process and the doors for reports: the key that the connection was made with. Two count while one is being exchanged, and a connection outlives its key.
     package var key: CurveKey?
 
     package init?(_ text: String) {
@@ -118,7 +118,7 @@ package struct User: Hashable, Sendable {
     }
 
     /// Roles whose keys are exchanged by the ledger.
-    package static let keyed: Set<String> = ["service", "join"]
+    package static let keyed: Set<String> = ["service", "join", "hooks"]
 
     package static func text(_ role: String, _ name: String, _ key: CurveKey?) -> String { "\(role)/\(name)/\(key?.hex ?? "")" }
 }

@@ -113,12 +113,12 @@ def binaries():
 
 
 def free_port_base():
-    """A number after which five ports are free, below those that the kernel gives away by itself."""
+    """A number after which seven ports are free, below those that the kernel gives away by itself."""
     for _ in range(200):
         base = random.SystemRandom().randrange(10_000, 32_000, 8)
         probes = []
         try:
-            for port in range(base, base + 6):
+            for port in range(base + 1, base + 8):
                 probe = socket.socket()
                 probes.append(probe)
                 probe.bind(("0.0.0.0", port))
@@ -244,13 +244,13 @@ class Numbers(dict):
 
 Kind = Numbers(
     hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
-    storedGroup=19, vaultKey=20, serverKey=21, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, releaseRequest=48, release=49,
+    storedGroup=19, vaultKey=20, serverKey=21, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, finding=39, releaseRequest=48, release=49,
     chunk=50, credit=51, releaseEnded=52, directory=53, directoryStored=54)
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
     nudge="Nudge", goodbye="Goodbye", batch="Batch", vaultKey="VaultKey", serverKey="ServerKey", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
     joined="Joined", entries="Entries",
-    command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer",
+    command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer", finding="Finding",
     releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded", directory="Directory", directoryStored="DirectoryStored")
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,

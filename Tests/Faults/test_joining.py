@@ -433,8 +433,43 @@ def test_its_key_opens_controls_port_for_one_question_and_no_other_port(suite):
         assert "join" not in {s["name"] for s in suite.status()["services"]}, "it is no service that a pause would wait for"
 
 
+def test_the_key_of_the_doors_for_reports_tells_control_of_reports_and_of_nothing_else(suite):
+    with suite.undisturbed():
+        mine = suite.keys_of("hooks")
+        for port in ("ingest", "policy", "notify"):
+            peer = suite.peer(port, mine)
+            peer.socket.sndtimeo = 2_000
+            try:
+                assert peer.send("hello", body("hello", protocol=1)).receive(2) is None, port
+            except zmq.Again:
+                pass
+            peer.close()
+        peer = suite.peer("control", mine)
+        assert peer.ask("hello", body("hello", protocol=1, start=nonce())).kind == "welcome"
+        for kind in ("command", "query", "stopped", "relay", "batch", "releaseRequest", "join", "joinRequest"):
+            heard = peer.ask(kind, b"", b"x" if kind in ("batch", "relay") else None)
+            assert heard.code == Refusal.notAllowed, (kind, heard)
+        asked = nonce()
+        heard = peer.ask("renew", body("renew", nonce=asked))
+        assert heard.kind == "grant" and heard.body.nonce == asked and not heard.body.lease_ms and not heard.body.HasField("gate"), "it holds no lease"
+        assert {key.service for key in heard.body.keys} == {"hooks", "control"}
+        # What policy's detectors find, it cannot say; nor what is no finding.
+        known = suite.cli("incidents", "--json").stdout
+        some = {"id": os.urandom(16), "detector": "report", "sentence": "a test", "direction": 2, "selector": {"classes": ["nothing-has-it"]}}
+        for fields in ({"detector": "outsider"}, {"detector": ""}, {"id": b"short"}, {"sentence": "x" * 2_001}, {"selector": {"classes": ["x"] * 1_001}}):
+            heard = peer.ask("finding", body("finding", **{**some, **fields}))
+            assert heard.code == Refusal.invalid, (fields, heard)
+        assert suite.cli("incidents", "--json").stdout == known
+        heard = peer.ask("finding", body("finding", **some))
+        assert heard.kind == "outcome" and heard.body.id == some["id"] and heard.body.incident, heard
+        again = peer.ask("finding", body("finding", **{**some, "selector": {}}))
+        assert (again.body.incident, again.body.entry) == (heard.body.incident, heard.body.entry), "taken once, whatever it says the second time"
+        peer.close()
+        assert "hooks" not in {s["name"] for s in suite.status()["services"]}, "it is no service that a pause would wait for"
+
+
 def test_who_is_no_joining_process_may_not_ask_in_its_place(suite):
-    for port, keys in (("control", suite.operator("ops-1")), ("control", suite.keys_of("notify"))):
+    for port, keys in (("control", suite.operator("ops-1")), ("control", suite.keys_of("notify")), ("control", suite.keys_of("hooks"))):
         peer = suite.peer(port, keys)
         assert peer.ask("hello", body("hello", protocol=1)).kind == "welcome"
         assert peer.ask("joinRequest", body("joinRequest", id=nonce(), key=bytes(32), token=bytes(32))).code == Refusal.notAllowed

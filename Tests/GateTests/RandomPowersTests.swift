@@ -77,7 +77,7 @@ private struct Document: Hashable {
 
 /// The registry's, of services that no entry names a key of.
 private let registry: [UInt8] = [77]
-private let services = ["ingest", "notify"]
+private let services = ["ingest", "notify", "hooks"]
 private let ledgers = ["reads", "governance"]
 private let people = ["ada", "ben"]
 private let times: [WallTime] = (0...6).map { wall($0) }

@@ -3,6 +3,7 @@ import Foundation
 import Gate
 import Ledger
 import Testing
+import Webhooks
 
 @testable import sluice_notify
 

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import Gate
 import Testing
+import Webhooks
 
 @testable import sluice_notify
 

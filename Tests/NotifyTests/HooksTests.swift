@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Webhooks
 
 @testable import sluice_notify
 

@@ -16,7 +16,7 @@ from harness.suite import program
 
 # Each file, and whose it is.
 FILES = {
-    **{f"{name}.secret": name for name in ("control", "ingest", "join", "policy", "notify")},
+    **{f"{name}.secret": name for name in ("control", "ingest", "join", "hooks", "policy", "notify")},
     "control.ledger": "control", "control.witness": "control", "policy.ledger": "policy", "policy.witness": "policy", "vault/policy.vault": "policy",
     "vault/policy.master": "policy",
 }
@@ -113,7 +113,7 @@ def test_a_key_that_is_not_what_it_must_be_is_refused_in_one_line_that_says_what
     if service == "ingest":
         # It opens its port when it has heard control.
         shared.start("control", wait=False)
-    said = b"for joining" if service == "join" else b"closed to unknown keys"
+    said = {"join": b"for joining", "hooks": b"for reports"}.get(service, b"closed to unknown keys")
     wait_until(lambda: not process.is_running or said in shared.log(service).read_bytes()[process.log_start:], f"{service} serves")
     assert process.is_running, process.said
     shared.terminate_all()

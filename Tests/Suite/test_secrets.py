@@ -392,6 +392,7 @@ def test_a_service_that_crashes_leaves_no_core(make_suite, tmp_path):
         (b" notify: ", ("sluice-notify", "--home", home)),
         (b"", ("sluice-ingest", "--home", home)),
         (b"", ("sluice-ingest", "join", "--home", home)),
+        (b" hooks: ", ("sluice-hooks", "--home", home)),
         (b"", ("sluice-agent", "run", "--home", home / "agents" / "ann")),
         (None, ("sluice-agent", "join", "-", "--home", tmp_path / "joining")),
         (None, ("sluice", "key", "new", "ops-9", "--passphrase-file", "-", "--home", home)),

@@ -224,7 +224,7 @@ def test_a_key_that_a_service_is_to_take_up_lies_in_its_own_folder_alone_which_t
     suite = make_suite()
     before = {path: path.read_bytes() for path in suite.home.rglob("*") if path.is_file()}
     folders = {}
-    for service in (*SERVICES, "join"):
+    for service in (*SERVICES, "join", "hooks"):
         made = suite.cli("service-key", "new", service, "--only-make")
         new = {path: text for path in suite.home.rglob("*") if path.is_file() and (text := path.read_bytes()) != before.get(path) and "logs" not in path.parts}
         # Whatever else was written meanwhile: 32 bytes in Z85 are a secret, and so are they in the clear.

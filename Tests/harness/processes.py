@@ -17,12 +17,12 @@ def binaries():
 
 
 def free_port_base():
-    """A number after which five ports are free. Below the range from which the kernel gives ports away by itself."""
+    """A number after which seven ports are free. Below the range from which the kernel gives ports away by itself."""
     for _ in range(200):
         base = random.randrange(10_000, 32_000, 8)
         sockets = []
         try:
-            for port in range(base, base + 6):
+            for port in range(base + 1, base + 8):
                 probe = socket.socket()
                 sockets.append(probe)
                 probe.bind(("127.0.0.1", port))

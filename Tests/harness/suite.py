@@ -78,7 +78,7 @@ class Suite:
         else:
             # Keys and registry as `sluice up` made them once for all tests; nobody has run on them.
             shutil.copytree(template, self.home)
-            for folder in ("control", "policy", "notify", "ingest", "join"):
+            for folder in ("control", "policy", "notify", "ingest", "join", "hooks"):
                 shutil.rmtree(self.home / folder, ignore_errors=True)
         self.settings = {
             "leaseMilliseconds": self.lease_ms,
@@ -115,7 +115,7 @@ class Suite:
     def start(self, *names, env=None, wrapper=(), wait=True):
         """Starts services, each by itself, so that each can be killed by itself. Returns when everything serves.
 
-        `join`, where machines come in, is started only by its name.
+        `join`, where machines come in, and `hooks`, where reports do, are started only by their names.
         """
         for name in names or SERVICES:
             assert name not in self.services or not self.services[name].is_running, f"{name} runs already"
@@ -136,13 +136,13 @@ class Suite:
         def serving():
             status = self.status()
             connected = {s["name"] for s in status["services"] if s.get("connected") and self._is_fresh(s, status)}
-            missing = set(names) - connected - {"control", "join"}
+            missing = set(names) - connected - {"control", "join", "hooks"}
             assert not missing, f"not connected: {missing}"
             assert not status["gate"].get("sealed"), status["gate"]
             for name in names:
                 if name in self.services and hasattr(self.services[name], "log_start"):
                     said = self.log(name).read_bytes()[self.services[name].log_start:]
-                    assert (b"for joining" if name == "join" else b"closed to unknown keys") in said, f"{name} has not opened its port"
+                    assert {"join": b"for joining", "hooks": b"for reports"}.get(name, b"closed to unknown keys") in said, f"{name} has not opened its port"
             return status
 
         ours = {name: self.services[name] for name in names if name in self.services}
@@ -192,7 +192,7 @@ class Suite:
         for agent in self.agents.values():
             if agent.process:
                 agent.process.end()
-        return {name: self.terminate(name) for name in ("join", "ingest", "policy", "notify", "control") if name in self.services}
+        return {name: self.terminate(name) for name in ("join", "hooks", "ingest", "policy", "notify", "control") if name in self.services}
 
     # Commands
 

@@ -1,0 +1,250 @@
+import Foundation
+import Gate
+import HTTPTypes
+import HummingbirdCore
+import Identity
+import Logging
+import Messaging
+import NIOCore
+import NIOHTTPTypes
+import Rules
+import Synchronization
+import Webhooks
+
+/// Why a request was not taken, since this process began. Shown in `sluice status`.
+final class HookCounts: Sendable {
+    enum Name: String, CaseIterable {
+        case requests, unauthenticated, limited, malformed
+        case tooLarge = "too-large"
+        case wrongType = "wrong-type"
+        case unstored
+    }
+
+    private let counts = Mutex<[Name: UInt64]>([:])
+
+    func count(_ name: Name) { counts.withLock { $0[name, default: 0] += 1 } }
+    var all: [String: UInt64] { counts.withLock { counts in Dictionary(uniqueKeysWithValues: Name.allCases.map { ($0.rawValue, counts[$0] ?? 0) }) } }
+}
+
+/// The doors to which other systems bring their reports: HTTP/1.1, three paths, and nothing else.
+///
+/// Who speaks is asked first, then how much and how often; only then is a body looked into. A signed body has to be read before it is known who sent it: there how often comes first.
+final class HookServer: Sendable {
+    private let intake: Intake
+    private let counts: HookCounts
+    private let credentials: Mutex<Credentials>
+    private let limits: Mutex<Limiters>
+
+    private struct Limiters {
+        var reporters: [Hook: RateLimiter<Network>]
+        /// Who has no token: apart, so that nobody's allowance is used up by them.
+        var strangers: RateLimiter<Network>
+    }
+
+    /// Bodies. 1 MiB is three thousand alerts.
+    static let bodyBytesMax = 1 << 20
+    /// From the first byte of a request to its last; a connection on which nothing comes ends as soon.
+    static let requestWithin = TimeAmount.seconds(10)
+    static let connectionsMax = 64
+    static let headerBytesMax = 16 << 10
+    /// Requests of one address, and of all, for each path. Alertmanager gathers a storm's alerts into one request for each group.
+    static let each = Rate(burst: 100, every: .milliseconds(10))
+    static let total = Rate(burst: 400, every: .milliseconds(4))
+    static let strangersEach = Rate(burst: 20, every: .milliseconds(200))
+    static let strangersTotal = Rate(burst: 100, every: .milliseconds(10))
+    /// What a refused sender may go on sending before the connection ends: an answer that meets a full pipe is not read.
+    private static let drainedMax = 4 << 20
+
+    init(_ intake: Intake, credentials: Credentials, counts: HookCounts) {
+        self.intake = intake
+        self.counts = counts
+        self.credentials = Mutex(credentials)
+        let reporters = RateLimiter<Network>(each: HookServer.each, total: HookServer.total, keysMax: 1_024)
+        limits = Mutex(.init(reporters: [.alertmanager: reporters, .standard: reporters], strangers: .init(each: HookServer.strangersEach, total: HookServer.strangersTotal, keysMax: 4_096)))
+    }
+
+    func use(_ change: (inout Credentials) -> Void) { credentials.withLock { change(&$0) } }
+
+    /// What a request came to. Its words are for whoever sent it.
+    private struct Answer: Error {
+        var status: HTTPResponse.Status
+        var words: String
+        var retryAfter: Span?
+        /// The body was not read to its end.
+        var isEarly = true
+
+        init(_ status: HTTPResponse.Status, _ words: String, after retryAfter: Span? = nil, isEarly: Bool = true) {
+            self.status = status
+            self.words = words
+            self.retryAfter = retryAfter
+            self.isEarly = isEarly
+        }
+    }
+
+    /// The connection is not used again.
+    private struct Ended: Error {}
+
+    @Sendable func respond(to request: Request, with writer: consuming ResponseWriter, on channel: any Channel) async throws {
+        counts.count(.requests)
+        let answer: Answer
+        var body = Body(request.body)
+        do throws(Answer) { answer = try await judge(request, &body, from: Network(channel.remoteAddress?.ipAddress ?? "")) } catch { answer = error }
+        var head = HTTPResponse(status: answer.status)
+        let words = ByteBuffer(string: answer.words + "\n")
+        head.headerFields[.contentType] = "application/json"
+        head.headerFields[.contentLength] = "\(words.readableBytes)"
+        if answer.status == .unauthorized { head.headerFields[.wwwAuthenticate] = "Bearer, Basic realm=\"sluice\"" }
+        if let wait = answer.retryAfter { head.headerFields[.retryAfter] = "\(max(1, (wait.milliseconds + 999) / 1_000))" }
+        let ends = answer.isEarly && answer.status != .ok
+        if ends { head.headerFields[.connection] = "close" }
+        try await writer.write(response: head, body: ResponseBody(byteBuffer: words))
+        guard ends else { return }
+        var left = HookServer.drainedMax
+        while left > 0, let part = try await body.next() { left -= part.readableBytes }
+        throw Ended()
+    }
+
+    /// A request's body can be walked once: who refuses it halfway, and drains the rest, goes on where reading ended.
+    private struct Body {
+        private let whole: RequestBody
+        private var parts: RequestBody.AsyncIterator?
+
+        init(_ whole: RequestBody) { self.whole = whole }
+
+        mutating func next() async throws -> ByteBuffer? {
+            var parts = parts ?? whole.makeAsyncIterator()
+            defer { self.parts = parts }
+            return try await parts.next()
+        }
+    }
+
+    private func judge(_ request: Request, _ body: inout Body, from network: Network) async throws(Answer) -> Answer {
+        switch (request.method, request.uri.path) {
+        case (.get, "/health"):
+            try limitStranger(network)
+            return Answer(.ok, #"{"status":"ok"}"#, isEarly: false)
+        case (.post, "/hooks/alertmanager"):
+            guard credentials.withLock({ $0.admits(request.headers[.authorization]) }) else {
+                try limitStranger(network)
+                throw refuse(.unauthenticated, .unauthorized, "a token that counts is needed")
+            }
+            try check(request)
+            try limit(network, .alertmanager)
+            return try await submit(.init(hook: .alertmanager, body: try await read(&body)))
+        case (.post, "/hooks/standard"): return try await signed(request, &body, from: network)
+        case (_, "/health"), (_, "/hooks/alertmanager"), (_, "/hooks/standard"):
+            try limitStranger(network)
+            throw Answer(.methodNotAllowed, problem("there is another method for this path"))
+        default:
+            try limitStranger(network)
+            throw Answer(.notFound, problem("there is nothing here"))
+        }
+    }
+
+    private func signed(_ request: Request, _ unread: inout Body, from network: Network) async throws(Answer) -> Answer {
+        func field(_ name: String) -> String { HTTPField.Name(name).flatMap { request.headers[$0] } ?? "" }
+        let (id, signature) = (field("webhook-id"), field("webhook-signature"))
+        let secrets = credentials.withLock { $0.secrets }
+        // What is plain before the body is read, is said before.
+        guard !secrets.isEmpty, StandardWebhook.isID(id), !signature.isEmpty, signature.utf8.count <= 2_048, let timestamp = Int64(field("webhook-timestamp")) else {
+            try limitStranger(network)
+            throw refuse(.unauthenticated, .unauthorized, "webhook-id, webhook-timestamp and webhook-signature are needed")
+        }
+        try check(request)
+        try limit(network, .standard)
+        let body = try await read(&unread)
+        do throws(StandardWebhook.Refused) {
+            try StandardWebhook.check(.init(id: id, timestamp: timestamp, signature: signature), body: body, secrets: secrets, at: Clock.wall())
+        } catch {
+            var answer = refuse(.unauthenticated, .unauthorized, error == .unsigned ? "no signature is right for a secret that counts" : "the timestamp is more than five minutes away")
+            answer.isEarly = false
+            throw answer
+        }
+        return try await submit(.init(hook: .standard, id: id, body: body))
+    }
+
+    private func submit(_ submission: Intake.Submission) async throws(Answer) -> Answer {
+        switch await intake.take(submission) {
+        case .taken(let receipt): return Answer(.accepted, #"{"new":\#(receipt.new),"known":\#(receipt.known),"matched":\#(receipt.matched)}"#, isEarly: false)
+        case .refused(let why):
+            var answer = refuse(.malformed, .badRequest, why.words)
+            answer.isEarly = false
+            throw answer
+        case .unstored:
+            counts.count(.unstored)
+            throw Answer(.serviceUnavailable, problem("it cannot be stored now"), after: .seconds(5), isEarly: false)
+        case .busy:
+            counts.count(.limited)
+            throw Answer(.serviceUnavailable, problem("too much waits already"), after: .seconds(1), isEarly: false)
+        }
+    }
+
+    /// What its headers say of the body.
+    private func check(_ request: Request) throws(Answer) {
+        let type = request.headers[.contentType]?.split(separator: ";").first.map { $0.trimmingCharacters(in: .whitespaces).lowercased() }
+        guard type == "application/json" else { throw refuse(.wrongType, .unsupportedMediaType, "application/json is needed") }
+        // What is packed may be anything when it is unpacked.
+        guard request.headers[.contentEncoding].map({ $0 == "identity" }) ?? true else { throw refuse(.wrongType, .unsupportedMediaType, "no encoding is taken") }
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > HookServer.bodyBytesMax { throw tooLarge }
+    }
+
+    private func read(_ body: inout Body) async throws(Answer) -> Data {
+        var bytes = Data()
+        do {
+            while let part = try await body.next() {
+                guard bytes.count + part.readableBytes <= HookServer.bodyBytesMax else { throw tooLarge }
+                bytes.append(contentsOf: part.readableBytesView)
+            }
+            return bytes
+        } catch { throw error as? Answer ?? Answer(.badRequest, problem("the body did not come whole")) }
+    }
+
+    private var tooLarge: Answer { refuse(.tooLarge, .contentTooLarge, "a body has \(HookServer.bodyBytesMax) bytes at most") }
+
+    private func limit(_ network: Network, _ hook: Hook) throws(Answer) { try limited(limits.withLock { $0.reporters[hook]?.take(network, at: Clock.now()) }) }
+    private func limitStranger(_ network: Network) throws(Answer) { try limited(limits.withLock { $0.strangers.take(network, at: Clock.now()) }) }
+
+    private func limited(_ wait: Span?) throws(Answer) {
+        guard let wait else { return }
+        counts.count(.limited)
+        throw Answer(.tooManyRequests, problem("too many requests"), after: wait)
+    }
+
+    private func refuse(_ name: HookCounts.Name, _ status: HTTPResponse.Status, _ words: String) -> Answer {
+        counts.count(name)
+        return Answer(status, problem(words))
+    }
+
+    /// Words of ours alone: none needs escaping.
+    private func problem(_ words: String) -> String { #"{"error":"\#(words)"}"# }
+}
+
+/// Ends a connection whose request takes too long from its head to its end: one byte now and then would keep it for ever.
+///
+/// The server's own bound is on silence, and begins anew with each part. Belongs to its event loop.
+final class RequestDeadline: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+
+    private var deadline: Scheduled<Void>?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            deadline?.cancel()
+            let channel = context.channel
+            deadline = context.eventLoop.scheduleTask(in: HookServer.requestWithin) { channel.close(promise: nil) }
+        case .body: break
+        case .end:
+            deadline?.cancel()
+            deadline = nil
+        }
+        context.fireChannelRead(data)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        context.fireChannelInactive()
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import GRDB
+import Gate
+import Rules
+import Testing
+
+@testable import sluice_hooks
+
+struct ReportStoreTests {
+    private let folder: Folder
+    private let store: ReportStore
+
+    init() throws {
+        folder = try Folder()
+        store = try ReportStore(path: folder["reports.sqlite"])
+    }
+
+    private func body(_ names: [String], _ rules: [HookRules.Rule] = [rule()], status: String = "firing") throws -> ReportStore.Taken {
+        let reports = try names.flatMap { try Report.alerts(group(alert($0, status: status))) }
+        return .init(hook: .alertmanager, reports: reports.map { ($0, rules) })
+    }
+
+    @Test func `a report that comes again is known, also by another process, and asks for nothing again`() throws {
+        #expect(try store.take([try body(["a", "b"])], at: wall(0)) == [.init(new: 2, known: 0, matched: 2)])
+        #expect(try store.take([try body(["a", "b", "c"])], at: wall(1)) == [.init(new: 1, known: 2, matched: 1)])
+        let again = try ReportStore(path: folder["reports.sqlite"])
+        #expect(try again.take([try body(["a", "b", "c"])], at: wall(2)) == [.init(new: 0, known: 3, matched: 0)])
+        #expect(try again.totals() == .init(matched: 3, unmatched: 0, resolved: 0, known: 5, waiting: 1, answered: 0))
+    }
+
+    @Test func `what is over, and what no rule matches, is counted and closes nothing`() throws {
+        #expect(try store.take([try body(["a"], status: "resolved"), try body(["b"], [])], at: wall(0)) == [.init(new: 1), .init(new: 1)])
+        #expect(try store.totals() == .init(matched: 0, unmatched: 1, resolved: 1, known: 0, waiting: 0, answered: 0))
+        #expect(try store.due(resting: []) == [])
+    }
+
+    @Test func `of a storm the first is sent at once, and what follows is one finding more, counted whole`() throws {
+        _ = try store.take([try body(["first"])], at: wall(0))
+        let first = try #require(try store.due(resting: []).first)
+        #expect(first.sentence == "reviews are visible: rule reviews, hook alertmanager")
+        for wave in 0..<10 { _ = try store.take([try body((0..<100).map { "\(wave)-\($0)" })], at: wall(1)) }
+        #expect(try store.due(resting: []) == [first], "until control has answered there is one")
+        let cause = try #require(try store.answered(first.id, incident: 7, entry: 9))
+        #expect(try store.due(resting: [cause]) == [], "it gathers")
+        let second = try store.due(resting: [])
+        #expect(second.map(\.sentence) == ["reviews are visible: rule reviews, hook alertmanager (1000 reports)"])
+        #expect(second.first?.id != first.id)
+        #expect(try store.totals().matched == 1_001)
+    }
+
+    @Test func `rules that close the same are one finding, and others their own`() throws {
+        _ = try store.take([try body(["a"], [rule("one"), rule("two"), rule("three", direction: .read), rule("four", classes: ["content"])])], at: wall(0))
+        #expect(try store.due(resting: []).count == 3)
+    }
+
+    @Test func `what was sent changes no more, over a restart and a kill`() throws {
+        _ = try store.take([try body(["a"])], at: wall(0))
+        let sent = try store.due(resting: [])
+        let again = try ReportStore(path: folder["reports.sqlite"])
+        _ = try again.take([try body(["b"])], at: wall(1))
+        #expect(try again.due(resting: []) == sent)
+        #expect(try again.answered([UInt8](repeating: 0, count: 16), incident: 1, entry: 1) == nil, "an answer for another is for none")
+        #expect(try again.due(resting: []) == sent)
+    }
+
+    @Test func `a report that the store has lost makes the finding that control knows`() throws {
+        let other = try ReportStore(path: folder["other.sqlite"])
+        for store in [store, other] { _ = try store.take([try body(["a"])], at: wall(0)) }
+        #expect(try store.due(resting: []).map(\.id) == other.due(resting: []).map(\.id))
+    }
+
+    @Test func `as long as it is repeated a report is known, and a fortnight after that it is forgotten`() throws {
+        let day: Int64 = 24 * 3_600
+        _ = try store.take([try body(["a"])], at: wall(0))
+        for number in 1...20 { #expect(try store.take([try body(["a"])], at: wall(Int64(number) * 10 * day)).first?.known == 1) }
+        // Old keys go now and then.
+        for number in 0..<600 { _ = try store.take([try body(["x\(number)"])], at: wall(215 * day)) }
+        #expect(try store.take([try body(["a"])], at: wall(215 * day)).first?.new == 1)
+    }
+
+    @Test func `a store that another Sluice wrote is not touched`() throws {
+        let queue = try DatabaseQueue(path: folder["reports.sqlite"])
+        try queue.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('999-later')") }
+        #expect(throws: ReportStore.Unusable.newer(path: folder["reports.sqlite"], unknown: ["999-later"])) { try ReportStore(path: folder["reports.sqlite"]) }
+    }
+}
