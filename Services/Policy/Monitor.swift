@@ -55,6 +55,7 @@ final class Monitor {
     private let admission: Admission
     private let findings: Findings
     private let outsider: Outsider
+    private let pages: WebOutsider
     private let probe: CurveKey
     private var deniedReads = DeniedTally()
     private var drift = DriftTally()
@@ -104,7 +105,7 @@ final class Monitor {
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, captureRules: SharedRules, retention: Retention, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
-        findings: Findings, outsider: Outsider, probe: CurveKey, anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
+        findings: Findings, outsider: Outsider, pages: WebOutsider, probe: CurveKey, anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -118,6 +119,7 @@ final class Monitor {
         self.admission = admission
         self.findings = findings
         self.outsider = outsider
+        self.pages = pages
         self.probe = probe
         self.anchors = anchors
         self.keys = keys
@@ -205,6 +207,14 @@ final class Monitor {
         guard findings.take(detector, reaction, sentence, names, gate: follower.gate) else { return }
         endOfClosed(follower.gate)
         report(findings.due(at: Clock.now()))
+    }
+
+    /// Pages that an ordinary employee got. By another document than the one they were tried for they may be nobody's business.
+    func take(_ exposed: [WebOutsider.Found]) {
+        guard let reaction = rules.policy?.document.reaction(to: .outsider) else { return }
+        for page in exposed where reaction.urls.contains(page.probe) {
+            found(.outsider, page.sentence, by: reaction, Selector(classes: Set(page.probe.classes.map { DataClass($0) })))
+        }
     }
 
     /// Has the decider count who could read what, before whatever it decides next. As with ``retain()``, not before everything has been read that control knows.
@@ -1056,6 +1066,7 @@ final class Monitor {
         follower.tick(at: now)
         findings.handOver(follower.fold.governance, gate: follower.gate)
         report(findings.due(at: now))
+        pages.use(follower.isHeld(at: now) ? rules.policy?.document.reaction(to: .outsider).urls ?? [] : [])
         outsider.tick(follower.isHeld(at: now) && isAudited ? rules.policy : nil, over: rules.text?.over ?? [], at: now)
         refusals.tick(admission, binder.refusals, at: now)
         noteTrouble()
@@ -1107,6 +1118,8 @@ final class Monitor {
         report.counters["findings.repeated"] = findings.repeated
         report.gauges["findings.waiting"] = Int64(findings.waiting)
         report.counters["probes"] = outsider.probes
+        report.counters["probes.pages"] = pages.tried.asked
+        report.counters["probes.pages.failed"] = pages.tried.failed
         report.gauges["probes.silent.ms"] = (Clock.now() - outsider.answeredAt).milliseconds
         return report
     }

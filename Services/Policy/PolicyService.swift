@@ -71,6 +71,8 @@ struct PolicyService: ParsableCommand {
         var admitted = trusted.admitted(["service", "operator", "reader"])
         admitted[probe.publicKey] = Outsider.user
         let context = try host.context(admitting: admitted, isWhole: false, ioThreads: 2, into: admission)
+        let exposed = Mailbox<WebOutsider.Found>(wakeup: wakeup)
+        let pages = try WebOutsider(headersFile: host.folder() + "/outsider.headers", news: exposed, logger: host.logger)
         let findingFiles = try FindingFiles(host.folder() + "/findings", logger: host.logger)
 
         // Connect, and run until a signal or a failure.
@@ -78,6 +80,7 @@ struct PolicyService: ParsableCommand {
         releases.start()
         decider.start()
         findingFiles.start()
+        pages.start()
         try host.run(wakeup) { reactorOf in
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: Limits.relayedMax, receiveMax: Limits.relayedMax)
             let binder = try Binder(settings.policy, keys: keys, limits: limits, in: context)
@@ -101,7 +104,7 @@ struct PolicyService: ParsableCommand {
                     .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
-                findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
+                findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
             taken = { monitor.taken($0) }
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
@@ -141,6 +144,7 @@ struct PolicyService: ParsableCommand {
                 if !monitor.take(written.take()) { stop(1) }
                 if !monitor.take(decided.take()) { stop(1) }
                 monitor.take(read.take())
+                monitor.take(exposed.take())
             }
             reactor.watch(control)
             reactor.watch(binder)
@@ -156,6 +160,7 @@ struct PolicyService: ParsableCommand {
             try host.proveClosed(settings.policy, keys, context, admission)
             return reactor
         }
+        pages.stop()
         releases.stop()
         decider.stop()
         for read in denied.rest() { writer.take(.denied(read, nil)) }

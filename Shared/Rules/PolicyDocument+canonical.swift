@@ -115,7 +115,14 @@ extension PolicyDocument.LeakReaction {
         return .table([
             ("cleared", .names(cleared)), ("close", .string(direction)), ("detector", .string(detector.rawValue)), ("limit", limit?.canonical), ("of", .string(of.rawValue)),
             ("past", past.map { .table([("least", CanonicalJSON("\($0.least)")), ("times", CanonicalJSON("\($0.times)"))]) }), ("planted", .names(planted)),
+            ("urls", urls.isEmpty ? nil : .sorted(urls.map(\.canonical))),
         ])
+    }
+}
+
+extension WebProbe {
+    fileprivate var canonical: CanonicalJSON {
+        .table([("class", .names(classes)), ("marker", marker.map { .string($0) }), ("private", .names(privateHosts)), ("url", .string(url))])
     }
 }
 

@@ -167,9 +167,12 @@ extension PolicyDocument {
         package var planted: Set<String>
         /// Canary: who may; breadth: whose past nobody looks at. By the name of their key or their own id.
         package var cleared: Set<String>
+        /// Outsider: pages that are tried as well.
+        package var urls: Set<WebProbe>
 
         package init(
-            _ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil, past: PastLimit? = nil, planted: Set<String> = [], cleared: Set<String> = []
+            _ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil, past: PastLimit? = nil, planted: Set<String> = [], cleared: Set<String> = [],
+            urls: Set<WebProbe> = []
         ) {
             self.detector = detector
             self.close = close
@@ -178,6 +181,7 @@ extension PolicyDocument {
             self.past = past
             self.planted = planted
             self.cleared = cleared
+            self.urls = urls
         }
 
         package func isCleared(_ reader: Reader) -> Bool { cleared.contains(reader.name) || reader.person.map { cleared.contains($0.id) } ?? false }

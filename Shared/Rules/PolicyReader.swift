@@ -11,7 +11,7 @@ import Gate
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
 /// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per; drift: events, per);
-///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers)
+///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -350,7 +350,7 @@ private struct Reading {
         var places: [LeakDetector: Place] = [:]
         var all: [PolicyDocument.LeakReaction] = []
         for item in reader.items(tree, of: "leaks", max: LeakDetector.allCases.count) {
-            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit", "past", "planted", "cleared"]) else { continue }
+            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit", "past", "planted", "cleared", "urls"]) else { continue }
             let detector = reader.choice(fields["detector"], "detector", of: LeakDetector.self)
             let directions: [String: Direction] = ["reading": .read, "capture": .capture, "both": .both]
             let close = reader.known(fields["close"], "direction", among: directions.keys).first.flatMap { directions[$0.text] }
@@ -366,6 +366,7 @@ private struct Reading {
             }
             let past = past(fields["past"], of: detector)
             let (planted, cleared) = planted(fields, of: detector)
+            let urls = urls(fields["urls"], of: detector)
             if let first = places.updateValue(item.place, forKey: detector) {
                 reader.complain(.duplicateName(detector.rawValue, what: "detector", first: first), at: item.place)
             } else if !detector.extents.contains(extent) {
@@ -374,7 +375,7 @@ private struct Reading {
             } else if extent == .reader || extent == .purpose, close != .read {
                 reader.complain(.inconsistent("nobody captures for a \(extent.rawValue): that closes reading"), at: fields["close"]?.place ?? item.place)
             } else {
-                all.append(.init(detector, close: close, of: extent, limit: limit, past: past, planted: planted, cleared: cleared))
+                all.append(.init(detector, close: close, of: extent, limit: limit, past: past, planted: planted, cleared: cleared, urls: urls))
             }
         }
         return all
@@ -394,6 +395,26 @@ private struct Reading {
             return nil
         }
         return PastLimit(times: times, least: least)
+    }
+
+    private mutating func urls(_ tree: Tree?, of detector: LeakDetector) -> Set<WebProbe> {
+        guard let tree else { return [] }
+        guard detector == .outsider else {
+            reader.complain(.inconsistent("'urls' are tried as an ordinary employee: they go with 'outsider'"), at: tree.place)
+            return []
+        }
+        var all: Set<WebProbe> = []
+        for item in reader.items(tree, of: "urls", max: WebProbe.countMax) {
+            guard let fields = reader.fields(item, of: "a URL", required: ["url"], optional: ["marker", "class", "private"]), let url = reader.word(fields["url"], "a URL") else { continue }
+            guard WebProbe.isURL(url.text) else {
+                reader.complain(.expected("http:// or https://, a host, and no user, \(WebProbe.urlBytesMax) bytes at most", found: "'\(url.text.prefix(60))'"), at: url.place)
+                continue
+            }
+            let marker = reader.foreign(fields["marker"], "a marker", max: 1).first
+            let hosts = Set(reader.foreign(fields["private"], "a host").map { $0.lowercased() })
+            all.insert(WebProbe(url: url.text, marker: marker, classes: fields["class"] == nil ? [] : classNames(fields["class"], stored: true), privateHosts: hosts))
+        }
+        return all
     }
 
     private mutating func planted(_ fields: TreeReader.Fields, of detector: LeakDetector) -> (subjects: Set<String>, cleared: Set<String>) {

@@ -55,6 +55,9 @@ import Testing
         ("{detector: canary, close: both, of: everything, planted: P1, cleared: [a, job]}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
         ("{detector: canary, close: both, of: everything}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
         ("{detector: drift, close: reading, of: class, limit: {events: 3, per: day}}", "{detector: drift, close: reading, of: class, limit: {events: 3, per: hour}}", true),
+        ("{detector: outsider, close: both, of: everything}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, marker: x, class: review, private: [a, b]}]}", false),
+        ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}, {url: https://b/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", true),
+        ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, marker: x}]}", true),
     ]) func `who looks back less far, plants fewer or clears more finds less`(before: String, after: String, widens: Bool) throws {
         let (old, new) = (try read(classes + "leaks: [\(before)]\n"), try read(classes + "leaks: [\(after)]\n"))
         let diff = PolicyDiff(from: old, to: new, people: [], at: noon)
@@ -77,6 +80,9 @@ import Testing
         "{detector: denied, close: reading, of: reader, limit: {reads: 3, per: hour}, past: {times: 3, least: 3}}", "{detector: drift, close: reading, of: class, limit: {reads: 3, per: hour}}",
         "{detector: canary, close: reading, of: reader, cleared: [job]}", "{detector: breadth, close: reading, of: reader, limit: {events: 3, per: day}, cleared: [job]}", "{detector: outsider, close: reading, of: class, planted: [E9]}", "{detector: canary, close: reading, of: reader, planted: []}",
         "{detector: breadth, close: reading, of: reader, limit: {subjects: -1, per: hour}}", "{detector: breadth, close: reading, of: reader, limit: {subjects: 3}}",
+        "{detector: canary, close: both, of: everything, urls: [{url: https://a/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: ftp://a/}]}",
+        "{detector: outsider, close: both, of: everything, urls: [{url: \"https://me:secret@a/\"}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https:///a}]}",
+        "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, class: credential}]}", "{detector: outsider, close: both, of: everything, urls: [{marker: x}]}",
     ]) func `a limit that says nothing, or something else, is a mistake`(reaction: String) {
         #expect(!mistakes(classes + "leaks: [\(reaction)]\n").isEmpty)
     }
