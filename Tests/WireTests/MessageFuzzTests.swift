@@ -52,6 +52,8 @@ import Wire
         of(WireChangeOperators.self), of(WireChunk.self), of(WireCloseIncident.self), of(WireClosure.self), of(WireClosures.self),
         of(WireClosuresQuery.self), of(WireColumns.self), of(WireCommand.self), of(WireCredit.self), of(WireDeliveries.self),
         of(WireDeliveriesQuery.self), of(WireDelivery.self), of(WireDirectory.self), of(WireDirectoryMoved.self), of(WireDirectoryPlace.self),
+        of(WireDrillBegan.self), of(WireDrillBounds.self), of(WireDrillEnded.self), of(WireDrillRecord.self), of(WireDrills.self),
+        of(WireDrillsQuery.self), of(WirePauseQuery.self), of(WireRehearsal.self), of(WireRunningRead.self), of(WireStartDrill.self),
         of(WireDirectoryStored.self), of(WireEnrol.self), of(WireEnrolmentOpened.self), of(WireEntries.self), of(WireEntry.self),
         of(WireEntryProof.self), of(WireErasure.self), of(WireErasures.self), of(WireFinding.self), of(WireFound.self),
         of(WireGateState.self), of(WireGoodbye.self), of(WireGrant.self), of(WireHello.self), of(WireHold.self),
