@@ -263,6 +263,8 @@ def test_policy_killed_between_finding_and_closure_is_closed_after_its_restart(r
     apply(suite, limited(*suite.grants, leaks=leaks))
     # Control does not answer any more, as far as policy can tell; its lease lasts a moment yet.
     suite.restart("policy", env={"SLUICE_FAULT": "after-finding-kept:1"})
+    # It holds a lease before it has heard who reads: until then the clerk's key is nobody's.
+    wait_until(lambda: suite.service_status("policy").get("entries", 0) == suite.status()["entries"], "it has followed")
     clerk = peer(suite, "clerk")
     suite.stop("control")
     clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
