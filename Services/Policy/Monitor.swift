@@ -660,7 +660,7 @@ final class Monitor {
                 deny(job, .paused, "canary", "reading is closed")
             case .uncounted(let why):
                 noteDamage(why)
-                logger.critical("who could read what cannot be counted, and no audience is found to be over its limit")
+                logger.critical("the directory cannot be read: who could read what is counted without it, and an audience over its limit may not be found")
             case .counted(let reaction, let all):
                 counters["audiences.counted", default: 0] += 1
                 for one in all { found(.audience, one.sentence, by: reaction, Selector(classes: [one.dataClass])) }

@@ -21,7 +21,7 @@ final class ReleaseDecider: Sendable {
         case foundPlanted(ReleaseJob, PolicyDocument.LeakReaction, Set<String>)
         /// Who could read what was counted: of these classes more than the document lets. What is decided after it comes after it.
         case counted(PolicyDocument.LeakReaction, [AudienceWatch.Found])
-        /// Who could read is not known: an entry of the directory's page is not what was written.
+        /// The directory is not what was written: who could read is counted without it.
         case uncounted(String)
         /// A running release was looked at again. Nil: nothing speaks against it.
         case reconsidered(Int64, version: UInt64, Reader, Whereabouts, ReadRefusal?)
@@ -116,7 +116,7 @@ final class ReleaseDecider: Sendable {
                             defer { next = nil }
                             return next
                         }
-                        if let next { do { try countNow(next, &audience) } catch where vault.isDamage(error) { news.post(.uncounted(vault.words(error))) } }
+                        if let next { try countNow(next, &audience) }
                     case .decide(let job):
                         do { try decideNow(job) } catch where vault.isDamage(error) { news.post(.damaged(job, vault.words(error))) }
                     case .reconsider:
@@ -147,7 +147,8 @@ final class ReleaseDecider: Sendable {
         let over = next.rules.text?.over ?? []
         var people: [Person] = []
         if AudienceWatch.limits(policy.document, over: over) {
-            if audience.directory == nil { audience.directory = try directory() }
+            // Whom the document names and who has a key is known all the same. The next count tries again.
+            if audience.directory == nil { do { audience.directory = try directory() } catch where vault.isDamage(error) { news.post(.uncounted(vault.words(error))) } }
             people = audience.directory.map { Array($0.values) } ?? []
         }
         let found = audience.watch.look(at: policy, entry: next.rules.index, over: over, directory: people, keys: next.keys, at: Clock.wall())

@@ -77,5 +77,33 @@ struct ReleaseDeciderTests {
         #expect(try scene.vault.people(after: "E2", atMost: 2).map(\.subject) == ["E20", "E200"])
     }
 
+    @Test func `a directory that is damaged is left out of the count, and what was asked meanwhile is decided`() throws {
+        let scene = try WriterScene(prepare: { vault, _ in try vault.put([DirectoryEntry(subject: "E9", team: "search", site: "berlin")], at: november) })
+        scene.vault.watch { if $0 == "people" { throw StoreError.damaged(path: "vault.sqlite", "a page") } }
+        let mailbox = Mailbox<ReleaseDecider.News>(wakeup: try Wakeup())
+        let decider = ReleaseDecider(vault: scene.vault, writer: scene.writer, news: mailbox)
+        var rules = ReadRules()
+        rules.policy = Policy(
+            PolicyDocument(
+                classes: [.init("review", retention: .seconds(3_600), audienceMax: 1)], purposes: [.init("test", basis: .legalObligation, classes: ["review"])],
+                roles: [.init("few", members: ["job", "E1"])],
+                grants: [.init("few", role: "few", purpose: "test", classes: ["review"]), .init("all", role: PolicyDocument.everyone, purpose: "test", classes: ["review"])]))
+        var seen: [ReleaseDecider.News] = []
+        func next() -> ReleaseDecider.News {
+            while seen.isEmpty { seen += mailbox.take() }
+            return seen.removeFirst()
+        }
+        decider.count(.init(rules: rules, keys: [], moved: []))
+        decider.decide(WriterScene.job(["E1"], rules: rules))
+        decider.start()
+        defer { decider.stop() }
+        guard case .uncounted = next(), case .counted(_, let named) = next(), case .denied = next() else { throw Unexpected() }
+        #expect(named.map(\.people) == [2], "whom the document names")
+        scene.vault.watch { _ in }
+        decider.count(.init(rules: rules, keys: [], moved: []))
+        guard case .counted(_, let all) = next() else { throw Unexpected() }
+        #expect(all.map(\.people) == [3], "read again, it is whole")
+    }
+
     private struct Unexpected: Error {}
 }

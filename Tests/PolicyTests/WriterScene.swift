@@ -89,7 +89,10 @@ final class WatchedVault: Vault {
         return try inner.removePeople(subjects)
     }
     func peopleCount() throws -> Int { try inner.peopleCount() }
-    func people(after subject: String, atMost count: Int) throws -> [DirectoryEntry] { try inner.people(after: subject, atMost: count) }
+    func people(after subject: String, atMost count: Int) throws -> [DirectoryEntry] {
+        try note("people")
+        return try inner.people(after: subject, atMost: count)
+    }
     func tidy(isIdle: Bool) throws { try inner.tidy(isIdle: isIdle) }
     var isUntidy: Bool { inner.isUntidy }
     func close() throws { try inner.close() }
