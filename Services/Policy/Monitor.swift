@@ -61,6 +61,8 @@ final class Monitor {
     private var drift = DriftTally()
     /// Who could read is to be counted, since something has changed.
     private var isAudienceDue = true
+    /// When a grant ends next, of the document that was counted by.
+    private var nextExpiry: WallTime?
     private var moved: [(subject: String, person: Person?)] = []
     private let trusted: TrustedNodes
     private let lease: Span
@@ -160,6 +162,8 @@ final class Monitor {
     private func apply(_ entries: [Entry]) {
         for entry in entries {
             if case .removed(let ordinals) = entry.deed {
+                // The height that was found would hide the next who come.
+                if ordinals.contains(where: { registry.nodes[$0]?.role == .reader }) { isAudienceDue = true }
                 for ordinal in ordinals { quarantine.forget(ordinal) }
                 removed.subtract(ordinals)
             }
@@ -220,9 +224,10 @@ final class Monitor {
     /// Has the decider count who could read what, before whatever it decides next. As with ``retain()``, not before everything has been read that control knows.
     private func countAudience() {
         // Without a document nobody counts, and nothing is remembered for whoever will.
-        guard rules.policy != nil else { return moved = [] }
+        guard let policy = rules.policy else { return moved = [] }
         guard isAudienceDue, follower.isCaughtUp, follower.isHeld(at: Clock.now()) else { return }
         isAudienceDue = false
+        nextExpiry = AudienceWatch.nextExpiry(policy.document, after: Clock.wall())
         let keys = registry.nodes.values.compactMap { node in node.role == .reader && !node.scope.subject.isEmpty ? Reader(node.name, key: node.scope).person : nil }
         decider.count(.init(rules: rules, keys: Array(Set(keys.filter(\.isListed))), moved: moved))
         moved = []
@@ -841,6 +846,15 @@ final class Monitor {
         writer.take(.directory(DirectoryJob(id: body.id, route: peer.route, author: peer.user.name, people: body.people.map(\.value), removed: body.removed)))
     }
 
+    /// Where somebody is may take away whose data is read, and add to those who could.
+    private func directoryChanged(_ job: DirectoryJob) {
+        guard !job.moved.isEmpty else { return }
+        moved += job.moved
+        isAudienceDue = true
+        rulesChanged { _ in }
+        countAudience()
+    }
+
     // MARK: News from the threads
 
     /// - Returns: false when the process must end.
@@ -907,12 +921,11 @@ final class Monitor {
                 var body = WireDirectoryStored()
                 (body.id, body.stored, body.removed, body.erased) = (job.id, UInt32(job.storedCount), UInt32(job.removedCount), UInt32(job.erasedCount))
                 binder.send(.directoryStored, body, to: job.route)
-                // Where somebody is may take away whose data is read, and add to those who could.
-                moved += job.moved
-                isAudienceDue = true
-                rulesChanged { _ in }
-                countAudience()
-            case .directoryRefused(let job, let refusal, let text): binder.refuse(refusal, text, kind: .directory, to: job.route)
+                directoryChanged(job)
+            case .directoryRefused(let job, let refusal, let text):
+                binder.refuse(refusal, text, kind: .directory, to: job.route)
+                // What was committed before is so.
+                directoryChanged(job)
             case .rescanned(let rescan): note(rescan)
             case .drifted(let drifts): noteDrift(drifts, isStored: true)
             case .damaged(let why): noteDamage(why)
@@ -1076,6 +1089,10 @@ final class Monitor {
         for (number, stream) in streaming {
             guard let expiry = stream.release.allowed?.expiry, Clock.wall() >= expiry.at else { continue }
             end(number, ReadRefusal(.denial(.expired(grant: expiry.grant, at: expiry.at))))
+        }
+        if let expiry = nextExpiry, Clock.wall() >= expiry {
+            isAudienceDue = true
+            countAudience()
         }
         if !isFull { for read in denied.due(at: now) { writer.take(.denied(read, nil)) } }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in

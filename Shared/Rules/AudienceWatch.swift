@@ -64,6 +64,9 @@ package struct AudienceWatch: Sendable {
         return all
     }
 
+    /// When somebody who can read may not any more, without anything having changed; nil: never.
+    package static func nextExpiry(_ document: PolicyDocument, after now: WallTime) -> WallTime? { document.grants.compactMap(\.expires).filter { $0 > now }.min() }
+
     private static func counts(_ policy: Policy, of classes: [String], _ directory: [Person], _ keys: [Person], at now: WallTime) -> [String: Int] {
         let document = policy.document
         let population = Population(directory + keys, and: [document])

@@ -1,6 +1,7 @@
 import Foundation
 import Ledger
 import Messaging
+import Rules
 import SwiftProtobuf
 import Testing
 import Vault
@@ -56,5 +57,16 @@ struct DirectoryTests {
         var another = places[1]
         another.team = "search"
         #expect(another.recorded(of: "E7") != all[2].places[0], "the control")
+    }
+
+    @Test func `whoever is refused after some of it was stored has moved those`() throws {
+        let scene = try WriterScene()
+        scene.vault.watch { if $0 == "put 50" { throw StoreError.damaged(path: "vault.sqlite", "a page") } }
+        scene.writer.start()
+        scene.writer.take(.directory(DirectoryJob(id: Data(count: 16), route: Route(number: 1), author: "ops-1", people: (0..<150).map { DirectoryEntry(subject: "E\($0)", team: "search", site: "berlin") }, removed: [])))
+        let refused = try scene.until { if case .directoryRefused = $0 { true } else { false } }
+        guard case .directoryRefused(let job, _, _) = refused else { return }
+        #expect(job.moved.map(\.subject) == (0..<100).map { "E\($0)" } && job.moved.allSatisfy { $0.person?.team == "search" })
+        #expect(try scene.vault.peopleCount() == 100, "they are in the vault")
     }
 }

@@ -52,6 +52,20 @@ struct AudienceWatchTests {
         #expect(count([], [Person("X1", site: "berlin", team: "safety")]) == 3, "without a directory, too")
     }
 
+    @Test func `a grant ends without anybody's doing, and whoever comes after it is found again`() {
+        var ending = all
+        ending.expires = now + .seconds(60)
+        let limited = document(4, few, ending)
+        var watch = AudienceWatch()
+        func look(_ count: Int, at now: WallTime) -> [Int] { watch.look(at: Policy(limited), entry: 7, over: [], directory: people(count), keys: [], at: now).map(\.people) }
+        #expect(look(9, at: now) == [10])
+        #expect(AudienceWatch.nextExpiry(limited, after: now) == now + .seconds(60))
+        let end = now + .seconds(60)
+        #expect(AudienceWatch.nextExpiry(limited, after: end) == nil && look(9, at: end) == [], "two")
+        #expect(look(9, at: now) == [10], "as a new grant would have it")
+        #expect(AudienceWatch.nextExpiry(document(4, few, all), after: now) == nil)
+    }
+
     @Test(arguments: seeds) func `as many are counted as the difference of two documents says`(_ seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var exceeded = 0
