@@ -90,7 +90,7 @@ struct ReadLedger: Sendable {
 
     func size() throws -> UInt64 { try naming { try store.size() } }
 
-    /// What readers took in the longest period of a rate, and on the days that a detector looks back on, from the entries alone. A release that nobody ended counts as ended now.
+    /// What readers took in the longest period of a rate, and on the days that a detector looks back on, from the entries alone. A release that nobody ended counts as ended now, if it was opened within that period.
     func tally(at now: WallTime) throws -> ReadTally {
         let since = now - max(ReadTally.reach, ReadDays.reach)
         let size = try size()
@@ -112,7 +112,7 @@ struct ReadLedger: Sendable {
                 guard let body = recorded.entry?.body else { continue }
                 let wire = try WireReadEntry(serializedBytes: body)
                 switch wire.what {
-                case .opened(let read): tally.opened(read.release, by: read.reader, read.parts, at: WallTime(microseconds: wire.atUs))
+                case .opened(let read): tally.opened(read.release, by: read.reader, read.parts, at: WallTime(microseconds: wire.atUs), readAt: now)
                 case .ended(let read):
                     let given = Dictionary(read.given.map { ($0.grant, Int64(clamping: $0.events)) }) { $0 + $1 }
                     tally.ended(read.release, by: read.reader, given: given, at: WallTime(microseconds: wire.atUs))

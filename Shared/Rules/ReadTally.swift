@@ -27,7 +27,7 @@ package struct GrantTaken: Hashable, Sendable {
 /// What readers took by each grant in the last week, and of how many people they read on each of the last days, from the entries of the read ledger: a restart forgets nothing.
 ///
 /// Never less than it was: a release counts as long as any moment of it lies in the stretch, one that runs with all that it may give, and one
-/// whose end nobody recorded likewise. Minutes are not parted.
+/// whose end nobody recorded likewise, unless it was opened before the longest stretch. Minutes are not parted.
 package struct ReadTally: Sendable {
     /// Of one release by one grant.
     package struct Part: Hashable, Sendable {
@@ -60,17 +60,20 @@ package struct ReadTally: Sendable {
     package static let reach = Span.seconds(Int64(GrantRate.Period.week.hours) * 3_600)
     private static let minute = Span.seconds(60)
     private var records: [Key: Record] = [:]
-    private var running: [UInt64: (reader: String, parts: [Part])] = [:]
+    private var running: [UInt64: (reader: String, parts: [Part], at: WallTime)] = [:]
     private var forgotten = WallTime(nanoseconds: 0)
     /// Of how many people, day by day.
     package private(set) var days = ReadDays()
 
     package init() {}
 
-    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part], at now: WallTime) {
+    /// - Parameter now: When its entry is read again; nil: it was opened just now.
+    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part], at then: WallTime, readAt now: WallTime? = nil) {
         guard !parts.isEmpty else { return }
-        running[release] = (reader, parts)
-        days.note(reader, parts, at: now)
+        running[release] = (reader, parts, then)
+        // A clock that had leapt ahead has noted days that are none yet.
+        if let now, ReadDays.isLaterDay(then, than: now) { return }
+        days.note(reader, parts, at: then)
     }
 
     /// - Parameter given: By grant.
@@ -83,9 +86,10 @@ package struct ReadTally: Sendable {
         forget(at: now)
     }
 
-    /// Whoever streamed these has ended without a word.
+    /// Whoever streamed these has ended without a word: now, for all that is known. What is older than the longest stretch ended at an earlier start; or it
+    /// would be taken anew at each.
     package mutating func allEnded(at now: WallTime) {
-        for (_, (reader, parts)) in running {
+        for (reader, parts, at) in running.values where at > now - ReadTally.reach {
             for part in parts { note(Key(reader: reader, grant: part.grant), part.events, part.subjects, part.uncounted, at: now) }
         }
         running = [:]
@@ -101,7 +105,7 @@ package struct ReadTally: Sendable {
             }
             for (subject, at) in record.subjects where at > since { taken.subjects.insert(subject) }
         }
-        for (name, parts) in running.values where name == reader {
+        for (name, parts, _) in running.values where name == reader {
             for part in parts where part.grant == grant {
                 taken.events += part.events
                 taken.uncounted += part.uncounted

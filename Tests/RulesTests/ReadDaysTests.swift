@@ -37,6 +37,25 @@ struct ReadDaysTests {
         tally.opened(3, by: "a", part(0..<5), at: day(29))
         #expect(tally.days.excess(of: "a", and: part(0..<150), over: limit, at: day(29)) != nil)
         // A clock that was put back does not part a day.
-        #expect(tally.days.excess(of: "a", and: part(0..<15), over: limit, at: day(1)) == nil)
+        #expect(tally.days.excess(of: "a", and: part(0..<15), over: limit, at: day(28)) == nil)
+    }
+
+    @Test func `after a clock that had leapt ahead each day is one again`() {
+        var tally = ReadTally()
+        tally.opened(1, by: "a", part(0..<20), at: day(0))
+        tally.opened(2, by: "a", part(0..<20), at: day(10))
+        tally.opened(3, by: "a", part(100..<105), at: day(0))
+        #expect(tally.days.excess(of: "a", and: part(105..<110), over: PastLimit(times: 3, least: 29), at: day(0))?.hasPrefix("30 subjects in a day, of none") == true, "what it was left with counts on, and days to come do not")
+        for number in 1...2 { tally.opened(UInt64(number + 3), by: "a", part(number * 100..<number * 100 + 30), at: day(Int64(number))) }
+        #expect(tally.days.excess(of: "a", and: part(300..<360), over: limit, at: day(2)) == nil)
+        #expect(tally.days.excess(of: "a", and: part(300..<361), over: limit, at: day(2))?.hasPrefix("91 subjects in a day, and the limit is 3 times the largest of the 28 days before (30 on") == true)
+    }
+
+    @Test func `what a clock that had leapt ahead has recorded is no day when it is read again`() {
+        var tally = ReadTally()
+        tally.opened(1, by: "a", part(0..<20), at: day(0), readAt: day(1))
+        tally.opened(2, by: "a", part(0..<500), at: day(400), readAt: day(1))
+        #expect(tally.days.excess(of: "a", and: part(0..<60), over: limit, at: day(1)) == nil)
+        #expect(tally.days.excess(of: "a", and: part(0..<61), over: limit, at: day(1)) != nil)
     }
 }

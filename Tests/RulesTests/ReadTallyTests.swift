@@ -38,6 +38,17 @@ struct ReadTallyTests {
         #expect(tally.taken(by: "job", "g", since: start - .seconds(3_600)) == GrantTaken(events: 100, subjects: ["E1"]))
     }
 
+    @Test func `of what nobody ended, what was opened more than a week ago is not taken anew at each start`() {
+        var tally = ReadTally()
+        tally.opened(1, by: "job", [part("g", 100, "E1")], at: start)
+        tally.opened(2, by: "job", [part("g", 10, "E2")], at: start + .seconds(1))
+        tally.opened(3, by: "job", [part("g", 1, "E3")], at: start)
+        tally.ended(3, by: "job", given: ["g": 1], at: start + .seconds(2))
+        tally.allEnded(at: start + ReadTally.reach)
+        #expect(tally.taken(by: "job", "g", since: start) == GrantTaken(events: 11, subjects: ["E2", "E3"]))
+        #expect(tally.days.excess(of: "job", and: [], over: PastLimit(times: 1, least: 2), at: start) != nil, "the days know all three")
+    }
+
     @Test func `an end whose beginning is a week back counts with what it gave`() {
         var tally = ReadTally()
         tally.ended(9, by: "job", given: given, at: start)
