@@ -141,8 +141,10 @@ struct PolicyService: ParsableCommand {
             }
             let reactor = reactorOf { stop in
                 if failure { stop(1) }
-                if !monitor.take(written.take()) { stop(1) }
+                // What the writer has released was decided before: taken first and heard second, whatever forbids it is heard by then.
+                let released = written.take()
                 if !monitor.take(decided.take()) { stop(1) }
+                if !monitor.take(released) { stop(1) }
                 monitor.take(read.take())
                 monitor.take(exposed.take())
             }
