@@ -212,7 +212,9 @@ package struct GovernanceFold: Sendable {
             guard governance.drillUnderWay == nil, drill.number == governance.nextDrill else { throw .refused(index, "drill \(drill.number) is under way, or is not the next") }
             guard drill.bounds.isSound, drill.subjects == Set(governance.plantedAgents(at: drill.sites).map(\.scope.subject)) else { throw .refused(index, "drill \(drill.number) is about others than the planted subjects of its sites") }
         case .drillEnded(let number, let epoch, _): try allowEnd(of: number, to: epoch, entry)
-        case .found(let finding, 0, let closure) where finding.detector == Drill.detector: try allow(drilled: finding, closure, entry)
+        case .found(let finding, let number, let closure) where finding.detector == Drill.detector:
+            guard number == 0 else { throw .refused(index, "what a drill finds is no incident") }
+            try allow(drilled: finding, closure, entry)
         case .found(let finding, let number, let closure): try allow(finding, number, closure, entry)
         case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
             // What narrows is one person's to ask for, and control's never: not even by a proposal that nobody has approved.
@@ -243,7 +245,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard entry.author == finding.author, finding.id.count == Finding.idBytes else { throw .otherThanSigned(index) }
         guard governance.found[finding.id] == nil else { throw .refused(index, "the same finding a second time") }
-        guard let drill = governance.drillUnderWay, drill.finding == nil, finding.selector == drill.selector else { throw .refused(index, "no drill is under way that this would be found by") }
+        guard let drill = governance.drillUnderWay, drill.finding == nil, finding.selector == drill.selector, finding.direction == .both else { throw .refused(index, "no drill is under way that this would be found by") }
         guard let closure, closure == finding.closure(closure.epoch, incident: 0, from: closure.from) else { throw .refused(index, "it closes something else than was found") }
         guard closure.epoch > governance.gate.epoch else { throw .refused(index, "its epoch is not later than the last") }
     }

@@ -78,11 +78,22 @@ package struct Drill: Hashable, Sendable {
     /// What is closed for it, and nothing else.
     package var selector: Selector { Selector(subjects: subjects) }
 
+    /// A sentence is bounded: what is longer control would refuse.
+    private var words: String {
+        let names = sites.sorted().joined(separator: ", ")
+        return names.utf8.count <= 1_000 ? names : "\(sites.count) sites"
+    }
+
     /// What policy finds, when it is told of the drill.
     package func finding(id: [UInt8], at now: WallTime) -> Finding {
         Finding(
-            id: id, detector: Drill.detector, sentence: "drill \(number): planted subjects of \(sites.sorted().joined(separator: ", ")), nobody's", direction: .both, selector: selector, at: now)
+            id: id, detector: Drill.detector, sentence: "drill \(number): planted subjects of \(words), nobody's", direction: .both, selector: selector, at: now)
     }
+}
+
+extension Closure {
+    /// Closed by a drill, whose end lifts it.
+    package var isOfDrill: Bool { author == "detector \(Drill.detector)" }
 }
 
 extension Governance {

@@ -123,7 +123,8 @@ package struct Powers: Hashable, Sendable {
         var gains: [Gain] = []
         if after.gate.epoch < gate.epoch { gains.append(.goesBack(to: after.gate.epoch)) }
         if gate.seal != nil, after.gate.seal == nil { gains.append(.unseals) }
-        for closure in gate.closures where !after.gate.closures.contains(where: { $0.covers(closure) }) { gains.append(.reopens(closure)) }
+        // A drill's is lifted with no signature at all: what is lifted under it would be open then.
+        for closure in gate.closures where !after.gate.closures.contains(where: { $0.epoch == closure.epoch || !$0.isOfDrill && $0.covers(closure) }) { gains.append(.reopens(closure)) }
         return gains
     }
 

@@ -41,6 +41,16 @@ import Testing
         #expect(powers([closure(2)]).consequence(of: powers([north], epoch: 3)) == .widens([.reopens(closure(2))]))
     }
 
+    @Test func `a drill's closure replaces none, because its end lifts it and nobody signs for that`() {
+        let planted = Selector(subjects: ["planted/north"])
+        let real = closure(1, .both, planted)
+        var drill = closure(2, .both, planted)
+        #expect(powers([real, drill]).consequence(of: powers([drill], epoch: 3)) == .narrows, "the control: a pause of an operator's does")
+        drill.author = "detector \(Drill.detector)"
+        #expect(powers([real, drill]).consequence(of: powers([drill], epoch: 3)) == .widens([.reopens(real)]))
+        #expect(powers([real, drill]).consequence(of: powers([real, drill], epoch: 3)) == .narrows)
+    }
+
     @Test func `what is lifted under a seal is gained, because a seal ends by itself`() {
         #expect(powers([closure(1)], seal: "restarted").consequence(of: powers([], epoch: 2, seal: "restarted")) == .widens([.reopens(closure(1))]))
         #expect(powers(seal: "restarted").consequence(of: powers()) == .widens([.unseals]))
