@@ -301,6 +301,8 @@ final class Authority {
         var finding = finding
         // A closure for each of thousands would fill every grant.
         if planned.gate.closures.count(where: { $0.author.hasPrefix("detector ") }) >= Authority.detectedMax { finding.selector = .everything }
+        // Rules of other systems are not checked against what there is: what names nothing that anybody knows would stop nothing, and look like a stop.
+        if finding.detector == LeakDetector.report.rawValue, !planning.knows(finding.selector) { finding.selector = .everything }
         if let number = planned.incident(of: finding) {
             // Thousands of one cause say no more than some; what is closed stays closed.
             if planned.incidents[number].map({ $0.findings >= Authority.findingsMax }) ?? false {

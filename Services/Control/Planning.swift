@@ -233,6 +233,12 @@ struct Planning {
     }
 
     /// A pause of something that does not exist would stop nothing and look like a success.
+    /// Whether there is something of all that it names.
+    func knows(_ selector: Selector) -> Bool {
+        do { try check(selector) } catch { return false }
+        return true
+    }
+
     private func check(_ selector: Selector) throws(Refused) {
         let values = selector.sites.count + selector.teams.count + selector.subjects.count + selector.classes.count
         guard values + selector.readers.count + selector.purposes.count <= Limits.selectorValuesMax else {

@@ -111,7 +111,7 @@ struct HooksService: ParsableCommand {
         let service = channel.server(
             configuration: .init(address: address, serverName: nil, backlog: 128, availableConnectionsDelegate: .maximum(HookServer.connectionsMax, logger: quiet)),
             onServerRunning: { channel in logger.info("listening on http://\(channel.localAddress.map { "\($0.ipAddress ?? "?"):\($0.port ?? 0)" } ?? "?"), for reports alone") },
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+            eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 2), logger: quiet)
         return ServiceGroup(configuration: .init(services: [service], logger: quiet))
     }
 }
@@ -128,8 +128,8 @@ struct HookFiles {
         let said = Said()
         let logger = logger
         // A file that cannot be taken leaves in force what was: said once, until it says something else.
-        func watch<Value>(_ path: String, _ read: @escaping @Sendable (String) throws -> Value) -> FileWatch<Value> {
-            FileWatch(path) { path in
+        func watch<Value>(_ path: String, absent: Value? = nil, _ read: @escaping @Sendable (String) throws -> Value) -> FileWatch<Value> {
+            FileWatch(path, absent: absent) { path in
                 do { return try read(path) } catch {
                     if said.isNew("\(error)", of: path) { logger.error("\(error): what was read before counts") }
                     throw error
@@ -138,8 +138,8 @@ struct HookFiles {
         }
         watches = (
             watch(HookFiles.path(home, .rules)) { try HookFiles.rules(of: $0) },
-            watch(HookFiles.path(home, .tokens)) { Credentials(tokens: try Credentials.tokens(of: $0)) },
-            watch(HookFiles.path(home, .secrets)) { Credentials(secrets: try Credentials.secrets(of: $0)) }
+            watch(HookFiles.path(home, .tokens), absent: Credentials(tokens: [])) { Credentials(tokens: try Credentials.tokens(of: $0)) },
+            watch(HookFiles.path(home, .secrets), absent: Credentials(secrets: [])) { Credentials(secrets: try Credentials.secrets(of: $0)) }
         )
     }
 

@@ -26,6 +26,7 @@ struct Report: Hashable, Sendable {
     static let countMax = 10_000
     /// Of one report: a rule asks for a few.
     static let fieldsMax = 1_000
+    static let pathBytesMax = 1_000
 
     /// The alerts of Alertmanager's webhook, format 4 (<https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>).
     static func alerts(_ body: some Collection<UInt8>) throws(Refused) -> [Report] {
@@ -58,7 +59,7 @@ struct Report: Hashable, Sendable {
         guard tree.table != nil else { throw .missing("an object") }
         var fields: [String: [String]] = [:]
         var count = 0
-        tree.gather("", into: &fields, &count)
+        try tree.gather("", into: &fields, &count)
         guard count <= fieldsMax else { throw .tooMany(count) }
         return Report(key: hash([Hook.standard.rawValue, id]), fields: fields, isFiring: true)
     }
@@ -102,13 +103,16 @@ extension Tree {
     }
 
     /// Every text below here, by its path. It is bounded where it was made.
-    fileprivate func gather(_ path: String, into fields: inout [String: [String]], _ count: inout Int) {
+    ///
+    /// Small keys below a long one make paths that are far larger than what was sent: both are bounded as they are made.
+    fileprivate func gather(_ path: String, into fields: inout [String: [String]], _ count: inout Int) throws(Report.Refused) {
+        guard path.utf8.count <= Report.pathBytesMax, count <= Report.fieldsMax else { throw .tooMany(count) }
         switch content {
         case .text(let text):
             fields[path, default: []].append(text)
             count += 1
-        case .list(let items): for item in items { item.gather(path, into: &fields, &count) }
-        case .table(let entries): for entry in entries { entry.value.gather(path.isEmpty ? entry.key : "\(path).\(entry.key)", into: &fields, &count) }
+        case .list(let items): for item in items { try item.gather(path, into: &fields, &count) }
+        case .table(let entries): for entry in entries { try entry.value.gather(path.isEmpty ? entry.key : "\(path).\(entry.key)", into: &fields, &count) }
         }
     }
 }

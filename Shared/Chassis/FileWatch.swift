@@ -8,11 +8,17 @@ import Synchronization
 package final class FileWatch<Value: Sendable>: Sendable {
     private let found = Mutex<Value?>(nil)
 
-    package init(_ path: String, _ read: @escaping @Sendable (String) throws -> Value) {
+    /// - Parameter absent: What counts once the file is gone; nil: what was read before.
+    package init(_ path: String, absent: Value? = nil, _ read: @escaping @Sendable (String) throws -> Value) {
         startThread("watch") { [weak self] in
             var known: Mark?
             while true {
                 let now = Mark(path)
+                if now == nil, known != nil, let absent {
+                    known = nil
+                    guard let self else { return }
+                    self.found.withLock { $0 = absent }
+                }
                 if now != nil, now != known, let value = try? read(path) {
                     known = now
                     guard let self else { return }

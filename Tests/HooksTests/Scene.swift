@@ -15,7 +15,7 @@ final class Folder: Sendable {
     subscript(_ name: String) -> String { path + "/" + name }
 
     func write(_ text: String, to name: String, mode: Int = 0o600) throws -> String {
-        FileManager.default.createFile(atPath: self[name], contents: Data(text.utf8), attributes: [.posixPermissions: mode])
+        _ = FileManager.default.createFile(atPath: self[name], contents: Data(text.utf8), attributes: [.posixPermissions: mode])
         return self[name]
     }
 }

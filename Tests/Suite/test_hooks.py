@@ -30,6 +30,11 @@ rules:
     match: {type: leak.found, data.kind: "*keystrokes*"}
     close: {direction: both, teams: [search]}
     reason: the scanner has found keystrokes outside
+  - name: mistyped
+    hook: standard
+    match: {type: leak.mistyped}
+    close: {direction: reading, classes: [reviews]}
+    reason: there is no such class
 """
 
 
@@ -39,6 +44,7 @@ def hooked(make_module_suite):
     write(suite)
     suite.start()
     suite.start("hooks")
+    suite.approved("register", "ann", "--subject", "E1", "--site", "berlin", "--team", "search")
     return suite
 
 
@@ -149,6 +155,15 @@ def test_a_reported_leak_closes_what_its_rule_says_opens_an_incident_and_is_take
     # Basic, for whoever has no other way.
     password = base64.b64encode(f"alertmanager:{TOKEN}".encode()).decode()
     assert post(suite, "/hooks/alertmanager", group(*body), {"Authorization": f"Basic {password}"}).json["known"] == 2
+
+
+def test_a_rule_that_names_what_nobody_knows_closes_everything(hooked):
+    """It would stop nothing, and look like a stop."""
+    suite = reopened(hooked)
+    assert signed(suite, fresh("msg"), json.dumps({"type": "leak.mistyped"})).json["matched"] == 1
+    wait_until(lambda: closed(suite), "control closes")
+    assert [json.loads(s) for _, s in closed(suite)] == [{}]
+    reopened(suite)
 
 
 def test_a_signed_message_closes_by_its_fields_and_its_replay_closes_nothing(hooked):
