@@ -49,12 +49,18 @@ final class Findings {
 
     var waiting: Int { open.count }
 
+    /// Names in it may be of any letters: what is longer in bytes control would refuse for ever.
+    private static func cut(_ sentence: String) -> String {
+        let left = String(sentence.prefix(500))
+        return left.utf8.count <= Limits.reasonBytesMax ? left : String(decoding: left.utf8.prefix(Limits.reasonBytesMax - 3), as: UTF8.self)
+    }
+
     /// - Parameter known: The gate as it is in force: what it stops already is found once more only by another detector.
     /// - Returns: false: it was found already, and is closed.
     func take(_ detector: LeakDetector, _ reaction: PolicyDocument.LeakReaction, _ sentence: String, _ names: Selector, gate: GateState) -> Bool {
         let noticed = Clock.now()
         var finding = Finding(
-            id: [UInt8].random(Finding.idBytes), detector: detector.rawValue, sentence: String(sentence.prefix(500)), direction: reaction.close, selector: names.narrowed(to: reaction.of), at: Clock.wall())
+            id: [UInt8].random(Finding.idBytes), detector: detector.rawValue, sentence: Findings.cut(sentence), direction: reaction.close, selector: names.narrowed(to: reaction.of), at: Clock.wall())
         let cause = Cause(detector: finding.detector, direction: finding.direction, selector: finding.selector)
         let closure = finding.closure(.none, incident: 0, from: finding.at)
         counts[finding.detector, default: 0] += 1

@@ -69,12 +69,12 @@ struct WebClient: ~Copyable {
 
     mutating func ask(_ probe: WebProbe, now: () -> Instant) -> Outcome {
         let end = now() + WebClient.within
-        let home = WebClient.host(of: probe.url)
+        let home = WebClient.origin(of: probe.url)
         var url = probe.url
         for hop in 0...WebClient.redirectsMax {
             guard let host = WebClient.host(of: url), end > now() else { return .failed(CURLE_OPERATION_TIMEDOUT.rawValue) }
             let reading = Reading(mayBePrivate: probe.privateHosts.contains(host))
-            let code = perform(url, headers: host == home ? headers : [], left: end - now(), into: reading)
+            let code = perform(url, headers: WebClient.origin(of: url) == home ? headers : [], left: end - now(), into: reading)
             if reading.wasRefused { return .privateAddress }
             var status = 0
             _ = sluice_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
@@ -110,6 +110,21 @@ struct WebClient: ~Copyable {
     }
 
     /// As libcurl reads it, because libcurl will connect there; lower-case.
+    /// Scheme, host and port: what the employee has of their own is sent nowhere else, and not in the clear because a page says so.
+    private static func origin(of url: String) -> [String]? {
+        guard let parsed = curl_url() else { return nil }
+        defer { curl_url_cleanup(parsed) }
+        guard curl_url_set(parsed, CURLUPART_URL, url, UInt32(CURLU_DISALLOW_USER)) == CURLUE_OK else { return nil }
+        var parts: [String] = []
+        for part in [CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT] {
+            var text: UnsafeMutablePointer<CChar>?
+            guard curl_url_get(parsed, part, &text, UInt32(CURLU_DEFAULT_PORT)) == CURLUE_OK, let text else { return nil }
+            parts.append(String(cString: text).lowercased())
+            curl_free(text)
+        }
+        return parts
+    }
+
     static func host(of url: String) -> String? {
         guard let parsed = curl_url() else { return nil }
         defer { curl_url_cleanup(parsed) }

@@ -23,16 +23,23 @@ package struct DriftTally: Sendable {
         package let subjects: Set<String>
     }
 
-    private struct Minute {
+    fileprivate struct Minute {
+        let number: Int64
         var into: [String: Int] = [:]
         /// Of these, what was stored already.
         var stored = 0
         var subjects: Set<String> = []
+        var events: Int { into.values.reduce(0, +) }
     }
 
-    private var minutes: [DataClass: [Int64: Minute]] = [:]
-    private static let minute = Span.seconds(60).nanoseconds
-    private static let reach = Int64(GrantRate.Period.week.hours * 60)
+    /// Of one class, the oldest first. It is asked of every batch that drifts: what a finding says is gathered when there is one.
+    fileprivate struct Counted {
+        var minutes: [Minute] = []
+        var events = 0
+    }
+
+    private var counted: [DataClass: Counted] = [:]
+    fileprivate static let minute = Span.seconds(60).nanoseconds
     /// As many as a selector of a person's hand would have.
     package static let subjectsMax = 100
 
@@ -42,29 +49,38 @@ package struct DriftTally: Sendable {
     /// - Returns: what is a finding: the class is counted anew from here on.
     package mutating func note(_ drift: Drift, isStored: Bool, over limit: LeakLimit, at now: WallTime) -> Found? {
         guard let max = limit.events else { return nil }
-        let current = now.nanoseconds / DriftTally.minute
-        var known = minutes[drift.dataClass] ?? [:]
-        var minute = known[current] ?? Minute()
-        minute.into.merge(drift.into, uniquingKeysWith: +)
-        if isStored { minute.stored += drift.into.values.reduce(0, +) }
-        if minute.subjects.count <= DriftTally.subjectsMax { minute.subjects.insert(drift.subject) }
-        known[current] = minute
-        if known.count > DriftTally.reach { known = known.filter { $0.key > current - DriftTally.reach } }
-        minutes[drift.dataClass] = known
-        let since = now - limit.period
+        let (current, since) = (now.nanoseconds / DriftTally.minute, now - limit.period)
+        counted[drift.dataClass, default: Counted()].note(drift, isStored: isStored, in: current, since: since)
+        guard let all = counted[drift.dataClass], all.events > max else { return nil }
+        counted[drift.dataClass] = nil
+        let events = all.events
         var (into, stored, subjects) = ([String: Int](), 0, Set<String>())
-        for (number, minute) in known where (number + 1) * DriftTally.minute > since.nanoseconds {
+        for minute in all.minutes {
             into.merge(minute.into, uniquingKeysWith: +)
             stored += minute.stored
             subjects.formUnion(minute.subjects)
         }
-        let events = into.values.reduce(0, +)
-        guard events > max else { return nil }
-        minutes[drift.dataClass] = nil
         let classes = into.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         let place = stored == 0 ? "on arrival" : stored == events ? "in what is stored" : "\(stored) in what is stored, the others on arrival"
         return Found(
             sentence: "\(events) events of class \(drift.dataClass.name) were of a higher class (\(classes); \(place)) within a \(limit.per.rawValue), and the limit is \(max)",
             subjects: subjects.count > DriftTally.subjectsMax ? [] : subjects)
+    }
+}
+
+extension DriftTally.Counted {
+    fileprivate mutating func note(_ drift: Drift, isStored: Bool, in current: Int64, since: WallTime) {
+        let count = drift.into.values.reduce(0, +)
+        // A clock that was set back counts on in the minute that it had reached.
+        if minutes.last.map({ $0.number < current }) ?? true { minutes.append(DriftTally.Minute(number: current)) }
+        let last = minutes.count - 1
+        minutes[last].into.merge(drift.into, uniquingKeysWith: +)
+        if isStored { minutes[last].stored += count }
+        if minutes[last].subjects.count <= DriftTally.subjectsMax { minutes[last].subjects.insert(drift.subject) }
+        events += count
+        let old = minutes.firstIndex { ($0.number + 1) * DriftTally.minute > since.nanoseconds } ?? 0
+        guard old > 0 else { return }
+        for minute in minutes[..<old] { events -= minute.events }
+        minutes.removeFirst(old)
     }
 }

@@ -28,4 +28,18 @@ struct DriftTallyTests {
         let found = tally.note(drift(1, of: "E200"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon)
         #expect(found?.subjects == [] && found?.sentence.contains("in what is stored") == true)
     }
+
+    @Test func `a week of it is counted as cheaply as a minute, and what is older is forgotten`() {
+        var tally = DriftTally()
+        let weekly = LeakLimit(events: 100_000, per: .week)
+        // Two weeks of ten a minute would be over the limit; one week is 100,800, and over it in its last hour and a half.
+        var found: [Int] = []
+        for minute in 0..<9_990 where tally.note(drift(10, of: "E\(minute % 300)"), isStored: false, over: weekly, at: noon + .seconds(Int64(minute) * 60)) != nil { found.append(minute) }
+        #expect(found == [])
+        var slower = DriftTally()
+        for minute in 0..<30_000 where slower.note(drift(9), isStored: false, over: weekly, at: noon + .seconds(Int64(minute) * 60)) != nil { found.append(minute) }
+        #expect(found == [], "nine a minute are 90,720 a week, however long it goes on")
+        // A clock that was set back counts on.
+        #expect(tally.note(drift(200), isStored: false, over: weekly, at: noon) != nil)
+    }
 }
