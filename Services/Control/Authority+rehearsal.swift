@@ -52,12 +52,29 @@ extension WireRehearsal {
         services = rehearsal.tracker.awaited.sorted()
         idle = rehearsal.tracker.stoppedServices.keys.sorted()
         agents = UInt32(clamping: rehearsal.agents.count)
-        agentNames = Array(rehearsal.agents.sorted().prefix(Limits.rehearsedNamesMax))
+        agentNames = rehearsal.agents.smallest(Limits.rehearsedNamesMax)
         agentsCurrent = UInt32(clamping: rehearsal.concerned.count { rehearsal.agents.contains($0.name) && current.contains($0.ordinal) })
         let people = Set(rehearsal.concerned.map(\.scope.subject))
         subjects = UInt32(clamping: people.count)
-        subjectNames = Array(people.sorted().prefix(Limits.rehearsedNamesMax))
+        subjectNames = people.smallest(Limits.rehearsedNamesMax)
         classes = rehearsal.classes ?? []
         coveredBy = rehearsal.coveredBy.map(\.number)
+    }
+}
+
+extension Sequence where Element: Comparable {
+    /// The first of them in order. To sort all names of a large company would keep a pause waiting.
+    fileprivate func smallest(_ count: Int) -> [Element] {
+        var kept: [Element] = []
+        for one in self where kept.count < count || one < kept[count - 1] {
+            var (low, high) = (0, kept.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if kept[middle] < one { low = middle + 1 } else { high = middle }
+            }
+            kept.insert(one, at: low)
+            if kept.count > count { kept.removeLast() }
+        }
+        return kept
     }
 }

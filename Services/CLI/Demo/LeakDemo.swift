@@ -52,9 +52,8 @@ struct LeakDemo: ParsableCommand {
         let status = try stage.client.query(.status(WireStatusQuery())).status
         guard status.gate.sealed.isEmpty else { throw Complaint("the suite at \(stage.home.path) is sealed: \(status.gate.sealed)") }
         guard status.gate.closures.isEmpty else { throw Complaint("something is closed at \(stage.home.path) already ('sluice closures'): a leak would not show there") }
-        let events = status.services.first { $0.name == "policy" }?.gauges["vault.events"] ?? 0
-        guard status.agentsRegistered > 0 || events > 0 else { return }
-        let what = "\(Show.number(status.agentsRegistered)) agents and everybody who reads would stop at \(stage.home.path), where \(Show.number(events)) events are stored, until two operators resume it."
+        let events = status.services.first { $0.name == "policy" }?.gauges["vault.events"].map { "\(Show.number($0)) events are stored" } ?? "nobody can say how much is stored"
+        let what = "\(Show.number(status.agentsRegistered)) agents and everybody who reads would stop at \(stage.home.path), where \(events), until two operators resume it."
         guard !yes else { return }
         guard Terminal().isTerminal, isatty(STDIN_FILENO) == 1 else { throw Complaint("\(what) Nothing was done: say --yes if that is wanted, or leave out --here") }
         try Confirmation.ask("\(what) Play it there?", unless: false)

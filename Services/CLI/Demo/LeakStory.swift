@@ -30,8 +30,18 @@ struct LeakStory {
         var wide = try LeakStory.document()
         wide.grants.append(.init("wiki-export", role: PolicyDocument.everyone, purpose: LeakStory.purpose, classes: ["review"], subjects: .everyone))
         let applied = try stage.both(.applyPolicy(WirePolicyApplied(wide.canonical, [])))
-        let got = try readBeforeItIsFound()
-        return try end(applied.entry, directory: directory, got: got, back: try LeakStory.document().canonical, over: [])
+        let back = try LeakStory.document().canonical
+        return try puttingBack(back, []) { try end(applied.entry, directory: directory, got: try readBeforeItIsFound(), back: back, over: []) }
+    }
+
+    /// Whatever comes between, the mistake does not stay in force.
+    private func puttingBack(_ back: [UInt8], _ over: [String], _ story: () throws -> LeakEnding) throws -> LeakEnding {
+        do { return try story() } catch {
+            do { try stage.one(.applyPolicy(WirePolicyApplied(back, over))) } catch let other {
+                throw Complaint("\(error); and the policy could not be put back (\(other)): 'sluice policy apply' the one before")
+            }
+            throw error
+        }
     }
 
     /// On a document in force: everybody may read a class that is for few, and, as the grant says too, nothing of it.
@@ -45,7 +55,7 @@ struct LeakStory {
         wide.grants.append(.init("demo-leak", role: PolicyDocument.everyone, purpose: purpose.name, classes: [name], subjects: .everyone, expires: until, rate: GrantRate(subjects: 0, per: .day)))
         teller.tell("\(stage.operators) approve, by mistake, that everybody may read \(name): grant demo-leak, of no subjects a day")
         let applied = try stage.both(.applyPolicy(WirePolicyApplied(wide.canonical, over)))
-        return try end(applied.entry, directory: nil, got: nil, back: document.canonical, over: over)
+        return try puttingBack(document.canonical, over) { try end(applied.entry, directory: nil, got: nil, back: document.canonical, over: over) }
     }
 
     // MARK: Before

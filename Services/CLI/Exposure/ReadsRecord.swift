@@ -34,7 +34,9 @@ struct ReadsRecord {
                 hasDirectory = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM person)") ?? false
                 let swept = try Int64.fetchOne(db, sql: "SELECT swept_us FROM housekeeping")
                 // What was judged again since may have another class than it had, or be gone; when that was nobody wrote down.
-                let judged = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM rescan WHERE changed > 0 OR changed_before > 0)") ?? false
+                // A backup may be of an earlier version, which knew of the last walk alone.
+                let before = try db.columns(in: "rescan").contains { $0.name == "changed_before" } ? " OR changed_before > 0" : ""
+                let judged = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM rescan WHERE changed > 0\(before))") ?? false
                 holdingsAreFewer = judged || swept.map { WallTime(microseconds: $0) > since } ?? false
                 holdings = try ReadsRecord.holdings(db, until: until, edges: edges)
                 var left = ReadsRecord.sharesMax
@@ -68,8 +70,9 @@ struct ReadsRecord {
                     releases.append(ExposureHistory.ReleaseOnRecord(read, entry: start + UInt64(offset) + 1, at: WallTime(microseconds: wire.atUs)))
                 case .ended(let read):
                     guard let place = places[read.release] else { continue }
-                    // Policy's clock may have been set back meanwhile.
-                    releases[place].ended = max(WallTime(microseconds: wire.atUs), releases[place].opened)
+                    // Policy's clock was set back meanwhile: when it ended nobody knows.
+                    let ended = WallTime(microseconds: wire.atUs)
+                    releases[place].ended = ended < releases[place].opened ? nil : ended
                     releases[place].events = Int64(clamping: read.events)
                     releases[place].cutOff = read.code == 0 ? "" : Refusal(rawValue: read.code)?.word ?? "\(read.code)"
                 case .denied, .moved, nil: continue

@@ -12,6 +12,8 @@ struct PolicyChange {
     let after: PolicyDocument
     let bytes: [UInt8]
     let over: [String]
+    /// Classes that two operators have named as open to more than their limit, and that this does not name any more.
+    let overNoMore: [String]
     /// The entry that applied what is in force; 0: none did.
     let entry: UInt64
     /// For every company that there may be: what control, and whoever reads its ledger, judges by.
@@ -23,6 +25,7 @@ struct PolicyChange {
         after = try PolicyFiles.document(canonical: bytes)
         self.bytes = bytes
         self.over = over
+        overNoMore = inForce.over.filter { !over.contains($0) }.sorted()
         entry = inForce.entry
         answer = PolicyComparison.anyWorld(inForce.document.isEmpty ? nil : [UInt8](inForce.document), bytes)
     }
@@ -39,6 +42,9 @@ struct PolicyChange {
         let diff = try diff(people: people)
         PolicyCommand.Diff.show(diff, hasPeople: people != nil, names: false)
         for name in over { print(terminal.red("OVER       \(Terminal.safe(name)): more people may be able to read it than the document itself allows")) }
+        for name in overNoMore {
+            print(terminal.yellow("OVER ENDS  \(Terminal.safe(name)): two operators had named it. If more people than its limit may read it, reading closes as soon as this is in force: --over-limit \(Terminal.safe(name)) keeps it"))
+        }
         // The same question without a directory has another answer where nobody is there who would gain.
         if !diff.isWidening, !answer.gains.isEmpty {
             print(terminal.yellow("WIDENS     for people whom a directory may have, if not this one: it takes a second operator"))
