@@ -296,6 +296,7 @@ def test_control_killed_after_a_finding_is_told_again_and_reads_stay_closed_mean
     assert len(found(suite, "denied")) == 1
     clerk.close()
     # A finding that cannot be read closes everything.
+    wait_until(lambda: not suite.status()["gate"].get("sealed"), "control has heard everybody")
     suite.resume()
     suite.terminate("policy")
     (suite.home / "policy" / "findings" / f"{'ab' * 16}.finding").write_bytes(b"\xff\xff")
