@@ -23,6 +23,8 @@ import reader  # noqa: E402
 import wire  # noqa: E402
 
 SERVICES = ["control", "policy", "notify", "ingest"]
+# Of `sluice up`: the door for strangers, and those for reports, too.
+PROCESSES = [*SERVICES, "join", "hooks"]
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +172,7 @@ def test_up_ends_everything_in_order_and_leaves_no_process_behind(make_suite):
     suite = make_suite(start=False)
     up = suite.up()
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
-    assert len(children) == 5
+    assert len(children) == len(PROCESSES)
     up.signal(signal.SIGINT)
     assert up.wait(40) == 0
     assert "stopping" in up.said
@@ -181,7 +183,7 @@ def test_up_killed_outright_leaves_no_process_behind(make_suite):
     suite = make_suite(start=False)
     up = suite.up()
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(up.id)], capture_output=True, text=True).stdout.split()
-    assert len(children) == 5
+    assert len(children) == len(PROCESSES)
     up.kill()
 
     def is_running(pid):
