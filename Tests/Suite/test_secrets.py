@@ -194,6 +194,11 @@ def everything(terminal, passphrase):
     run("who-read", "E2")
     run("detect", document)
 
+    # Nobody is planted, and nobody says that all may stop here: both are told so. Their own tests have the rest.
+    run("drill", "--site", "berlin", code=1)
+    run("drills")
+    run("demo", "leak", "--here", code=1)
+
     # Stopping, and what comes after it.
     run("pause", "--all", "--reason", "a test", "--as", "ops-3", *with_passphrase)
     run("pause", "--all", "--reason", "a test", "--as", "ops-3", "--passphrase-file", suite.home / "keys" / "ops-1.secret", code=1)
