@@ -166,7 +166,7 @@ def settled(suite):
 
     def certified():
         with asking(suite, "control") as ask:
-            return ask("control", "incidents", {}, lambda found: all(one.certificates and one.state != "open" for one in found.incidents))
+            return ask("control", "incidents", {}, lambda found: all(one.state == "closed" or one.certificates and one.state != "open" for one in found.incidents))
 
     def erased():
         with asking(suite, "control", "policy") as ask:
@@ -264,6 +264,16 @@ def next_ledger_key(suite):
     return key, json.loads((suite.home / "registry.json").read_text())["anchors"]["policyWitness"]
 
 
+def drilled(suite, record):
+    """A drill whose planted agent is nowhere: it misses its bounds, which is an incident, and is over."""
+    record.widens("register planted", register={"nodes": [
+        {"name": "drill-berlin", "subject": "planted/berlin", "site": "berlin", "team": "", "key": z85.decode(new_keys()[0]), "role": 1}]})
+    record.narrows("drill", drill={"sites": ["berlin"], "bounds": {"reads_closed_us": 100_000, "certificate_us": 1_000_000, "notice_us": 1_000_000}})
+    with asking(suite, "control") as ask:
+        missed = wait_until(lambda: ask("control", "incidents", {}, lambda found: [one.incident for one in found.incidents if one.title.startswith("drill")]), "it is over", within=60)
+    suite.cli("incidents", "--close", missed[0])
+
+
 @pytest.fixture(scope="module")
 def captured(suite):
     """One of each kind, in an order in which each of them, done again, would change something."""
@@ -294,6 +304,7 @@ def captured(suite):
     proposal = record.send("proposal", record.signed(register={"nodes": [
         {"name": "chair", "subject": "E3", "site": "berlin", "team": "search", "key": z85.decode(new_keys()[0]), "role": 1}]})).proposal
     record.narrows("withdraw", withdraw={"proposal": proposal.proposal})
+    drilled(suite, record)
     capture_policy_and_people(suite, record, paused.incident)
     capture_keys(suite, record)
     # Whoever they were about is there again, under other keys: a replay would hit them.
