@@ -144,7 +144,7 @@ final class Client {
 
     /// A command as of the newest entry there is: for what may widen.
     func command(_ deed: WireCommand.OneOf_Deed, by signer: Signer) throws -> WireOutcome {
-        try send(signer.sign(Client.command(deed), at: query(.operators(WireOperatorsQuery())).operators.last))
+        try sendAtNewest { try signer.sign(Client.command(deed), at: $0) }
     }
 
     /// A command of two persons whose keys are both here: when a suite is made, and in measurements.
@@ -152,8 +152,20 @@ final class Client {
         let proposed = try command(deed, by: signer)
         guard proposed.hasProposal, let hash = ProposalHash([UInt8](proposed.proposal.hash)) else { return proposed }
         let approved = ApprovedProposal(number: proposed.proposal.proposal, hash: hash)
-        return try send(other.sign(approved, at: query(.operators(WireOperatorsQuery())).operators.last))
+        return try sendAtNewest { try other.sign(approved, at: $0) }
     }
+
+    /// Signs as of the newest durable entry. Control may be journaling one after it, such as the pause that was just obeyed, and then refuses what it has not heard
+    /// of. Nobody has been shown anything between the look and the signature, so looking and signing again is what the refusal asks for.
+    private func sendAtNewest(_ sign: (UInt64) throws -> Signed) throws -> WireOutcome {
+        let looks = 100
+        for _ in 1..<looks {
+            do { return try send(sign(newest())) } catch ClientError.refused(.staleIndex, _) { usleep(20_000) }
+        }
+        return try send(sign(newest()))
+    }
+
+    private func newest() throws -> UInt64 { try query(.operators(WireOperatorsQuery())).operators.last }
 
     static func command(_ deed: WireCommand.OneOf_Deed) -> WireCommand {
         var body = WireCommand()

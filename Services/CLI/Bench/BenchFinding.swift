@@ -76,7 +76,7 @@ struct BenchFinding: ParsableCommand {
                 cutOff.append((cuts.compactMap { $0 }.max().map { Double($0.microseconds) } ?? 0) / 1e3)
                 if cutOff.count % 10 == 0 { progress("\(cutOff.count) of \(rounds): \(Figures.number(cutOff.last ?? 0)) ms") }
             }
-            try resume(bench)
+            try bench.resume()
         }
         let row = Row(readers: readers, rounds: rounds, cutOff: list(cutOff), answered: list(answered), closed: list(closed))
         if json {
@@ -98,14 +98,6 @@ struct BenchFinding: ParsableCommand {
         document.grants = [.init("bench", role: "bench", purpose: "bench", classes: ["activity", "content", "conversation"])]
         document.leaks = [.init(.denied, close: .read, of: .everything, limit: LeakLimit(reads: 0, per: .hour))]
         return document
-    }
-
-    /// Another entry may come between the look and the signature: then it is looked at again, as an operator would.
-    private func resume(_ bench: BenchSuite) throws {
-        for _ in 0..<50 {
-            do { return try bench.resume() } catch ClientError.refused(.staleIndex, _) { usleep(20_000) }
-        }
-        try bench.resume()
     }
 
     /// - Returns: false: policy has not heard of the resume before this yet.
