@@ -112,7 +112,7 @@ struct ReadLedger: Sendable {
                 guard let body = recorded.entry?.body else { continue }
                 let wire = try WireReadEntry(serializedBytes: body)
                 switch wire.what {
-                case .opened(let read): tally.opened(read.release, by: read.reader, read.parts, at: WallTime(microseconds: wire.atUs), readAt: now)
+                case .opened(let read): tally.opened(read.release, by: read.reader, read.parts, of: Set(read.classes.map { DataClass($0) }), at: WallTime(microseconds: wire.atUs), readAt: now)
                 case .ended(let read):
                     let given = Dictionary(read.given.map { ($0.grant, Int64(clamping: $0.events)) }) { $0 + $1 }
                     tally.ended(read.release, by: read.reader, given: given, at: WallTime(microseconds: wire.atUs))

@@ -556,6 +556,7 @@ final class VaultWriter: Sendable {
     /// What was taken is asked here, where releases come one after the other: two at once cannot both have the last of it.
     private func open(_ job: ReleaseJob, _ decided: DecidedRelease, _ tally: inout ReadTally) throws {
         let (record, now) = (job.record, Clock.wall())
+        let classes = Set(record.selection.classes)
         var allowed: AllowedRead?
         if let granted = decided.granted, let policy = job.rules.policy {
             do throws(ReadRefusal) {
@@ -566,10 +567,11 @@ final class VaultWriter: Sendable {
         }
         // Before it reads, and not after: who would go over what the document finds too broad gets nothing of it.
         if let reaction = job.rules.policy?.document.reaction(to: .breadth), let parts = allowed?.parts,
-            let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) })
-                ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, over: $0, at: now) })
+            let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) }).map({ "of \($0)" })
+                ?? reaction.limit.flatMap({ tally.excess(of: record.reader, and: classes, over: $0, at: now) })
+                ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, over: $0, at: now) }).map({ "of \($0)" })
         {
-            return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read of \(excess)"))
+            return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read \(excess)"))
         }
         // What cannot be read is not recorded as released.
         let person = try record.readsDirectory ? record.selection.subjects.first.flatMap(vault.person) : nil
@@ -582,7 +584,7 @@ final class VaultWriter: Sendable {
             return true
         }
         FaultPoint.pass("after-release-record")
-        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [], at: now)
+        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [], of: classes, at: now)
         let entry = try reads.size()
         news.post(.grew(entry))
         news.post(.released(job, OpenedRelease(number: number, entry: entry, decided: decided, allowed: allowed), person: person))

@@ -4,13 +4,18 @@ package import Gate
 package struct LeakLimit: Hashable, Sendable {
     package var events: Int?
     package var subjects: Int?
+    package var classes: Int?
+    /// Hours of the clock, UTC's, in which somebody read at all: a person sleeps, and what copies out everybody does not.
+    package var hours: Int?
     /// Reads that were denied.
     package var reads: Int?
     package var per: GrantRate.Period
 
-    package init(events: Int? = nil, subjects: Int? = nil, reads: Int? = nil, per: GrantRate.Period) {
+    package init(events: Int? = nil, subjects: Int? = nil, classes: Int? = nil, hours: Int? = nil, reads: Int? = nil, per: GrantRate.Period) {
         self.events = events
         self.subjects = subjects
+        self.classes = classes
+        self.hours = hours
         self.reads = reads
         self.per = per
     }
@@ -21,6 +26,7 @@ package struct LeakLimit: Hashable, Sendable {
     package func isWithin(_ other: LeakLimit) -> Bool {
         GrantRate(events: events, subjects: subjects, per: per).isWithin(GrantRate(events: other.events, subjects: other.subjects, per: other.per))
             && GrantRate(events: reads, per: per).isWithin(GrantRate(events: other.reads, per: other.per))
+            && GrantRate(events: classes, subjects: hours, per: per).isWithin(GrantRate(events: other.classes, subjects: other.hours, per: other.per))
     }
 }
 

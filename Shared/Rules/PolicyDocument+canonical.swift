@@ -129,8 +129,8 @@ extension WebProbe {
 extension LeakLimit {
     fileprivate var canonical: CanonicalJSON {
         .table([
-            ("events", events.map { CanonicalJSON("\($0)") }), ("per", .string(per.rawValue)), ("reads", reads.map { CanonicalJSON("\($0)") }),
-            ("subjects", subjects.map { CanonicalJSON("\($0)") }),
+            ("classes", classes.map { CanonicalJSON("\($0)") }), ("events", events.map { CanonicalJSON("\($0)") }), ("hours", hours.map { CanonicalJSON("\($0)") }),
+            ("per", .string(per.rawValue)), ("reads", reads.map { CanonicalJSON("\($0)") }), ("subjects", subjects.map { CanonicalJSON("\($0)") }),
         ])
     }
 }

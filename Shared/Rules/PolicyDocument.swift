@@ -340,7 +340,7 @@ extension LeakDetector {
     /// What its limit can speak of; empty: it has none.
     package var limits: Set<String> {
         switch self {
-        case .breadth: ["events", "subjects"]
+        case .breadth: ["classes", "events", "hours", "subjects"]
         case .denied: ["reads"]
         case .drift: ["events"]
         case .audience, .outsider, .canary, .report: []

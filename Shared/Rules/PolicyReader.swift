@@ -10,7 +10,7 @@ import Gate
 /// purposes:   name, basis, classes
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
-/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, per; denied: reads, per; drift: events, per);
+/// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, classes, hours, per; denied: reads, per; drift: events, per);
 ///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
@@ -343,7 +343,12 @@ private struct Reading {
             guard let number = reader.count(value, "a number of \(name)") else { return nil }
             values[name] = number
         }
-        return LeakLimit(events: values["events"], subjects: values["subjects"], reads: values["reads"], per: per)
+        if let hours = values["hours"], hours >= per.hours {
+            reader.complain(.inconsistent("'hours' is less than \(per.hours) with 'per: \(per.rawValue)', or nothing is ever found"), at: fields["hours"]?.place ?? tree.place)
+            return nil
+        }
+        return LeakLimit(
+            events: values["events"], subjects: values["subjects"], classes: values["classes"], hours: values["hours"], reads: values["reads"], per: per)
     }
 
     private mutating func leaks(_ tree: Tree?) -> [PolicyDocument.LeakReaction] {

@@ -60,17 +60,19 @@ package struct ReadTally: Sendable {
     package static let reach = Span.seconds(Int64(GrantRate.Period.week.hours) * 3_600)
     private static let minute = Span.seconds(60)
     private var records: [Key: Record] = [:]
-    private var running: [UInt64: (reader: String, parts: [Part], at: WallTime)] = [:]
+    private var running: [UInt64: (reader: String, parts: [Part], classes: Set<DataClass>, at: WallTime)] = [:]
     private var forgotten = WallTime(nanoseconds: 0)
     /// Of how many people, day by day.
     package private(set) var days = ReadDays()
+    private var spread = ReadSpread()
 
     package init() {}
 
     /// - Parameter now: When its entry is read again; nil: it was opened just now.
-    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part], at then: WallTime, readAt now: WallTime? = nil) {
+    package mutating func opened(_ release: UInt64, by reader: String, _ parts: [Part], of classes: Set<DataClass> = [], at then: WallTime, readAt now: WallTime? = nil) {
         guard !parts.isEmpty else { return }
-        running[release] = (reader, parts, then)
+        running[release] = (reader, parts, classes, then)
+        spread.note(reader, classes, from: then, to: then)
         // A clock that had leapt ahead has noted days that are none yet.
         if let now, ReadDays.isLaterDay(then, than: now) { return }
         days.note(reader, parts, at: then)
@@ -78,7 +80,9 @@ package struct ReadTally: Sendable {
 
     /// - Parameter given: By grant.
     package mutating func ended(_ release: UInt64, by reader: String, given: [String: Int64], at now: WallTime) {
-        let parts = running.removeValue(forKey: release)?.parts
+        let release = running.removeValue(forKey: release)
+        let parts = release?.parts
+        if let release { spread.note(reader, release.classes, from: release.at, to: now) }
         for (grant, events) in given {
             let part = parts?.first { $0.grant == grant }
             note(Key(reader: reader, grant: grant), events, part?.subjects ?? [], part?.uncounted ?? 0, at: now)
@@ -89,7 +93,8 @@ package struct ReadTally: Sendable {
     /// Whoever streamed these has ended without a word: now, for all that is known. What is older than the longest stretch ended at an earlier start; or it
     /// would be taken anew at each.
     package mutating func allEnded(at now: WallTime) {
-        for (reader, parts, at) in running.values where at > now - ReadTally.reach {
+        // In which hours they streamed is not known but for the first: while nobody served there was nothing to read.
+        for (reader, parts, _, at) in running.values where at > now - ReadTally.reach {
             for part in parts { note(Key(reader: reader, grant: part.grant), part.events, part.subjects, part.uncounted, at: now) }
         }
         running = [:]
@@ -105,7 +110,7 @@ package struct ReadTally: Sendable {
             }
             for (subject, at) in record.subjects where at > since { taken.subjects.insert(subject) }
         }
-        for (name, parts, _) in running.values where name == reader {
+        for (name, parts, _, _) in running.values where name == reader {
             for part in parts where part.grant == grant {
                 taken.events += part.events
                 taken.uncounted += part.uncounted
@@ -113,6 +118,12 @@ package struct ReadTally: Sendable {
             }
         }
         return taken
+    }
+
+    /// What a release that is not opened yet would exceed by its classes and its hour, in words; nil: nothing.
+    package func excess(of reader: String, and classes: Set<DataClass>, over limit: LeakLimit, at now: WallTime) -> String? {
+        spread.excess(
+            of: reader, running: running.values.filter { $0.reader == reader }.map { (classes: $0.classes, at: $0.at) }, and: classes, over: limit, at: now)
     }
 
     /// By all their grants together, with what a release that is not opened yet would add.

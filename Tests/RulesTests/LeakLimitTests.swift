@@ -31,6 +31,55 @@ import Testing
         #expect(taken.excess(over: LeakLimit(events: 15, per: .day)) == "16 events within a day, and the limit is 15")
     }
 
+    @Test func `classes count within the period, running releases and the one to come among them`() {
+        var tally = ReadTally()
+        let limit = LeakLimit(classes: 2, per: .day)
+        func excess(_ classes: Set<DataClass>, after seconds: Int64) -> String? { tally.excess(of: "a", and: classes, over: limit, at: noon + .seconds(seconds)) }
+        tally.opened(1, by: "a", [.init(grant: "g", events: 1, subjects: ["E1"])], of: [.activity], at: noon)
+        tally.ended(1, by: "a", given: ["g": 1], at: noon)
+        tally.opened(2, by: "a", [.init(grant: "g", events: 1, subjects: ["E1"])], of: [.content], at: noon)
+        tally.opened(3, by: "b", [.init(grant: "g", events: 1, subjects: ["E1"])], of: [.review], at: noon)
+        #expect(excess([.activity, .content], after: 1) == nil, "at the limit")
+        #expect(excess([.conversation], after: 1) == "of 3 classes within a day, and the limit is 2")
+        #expect(excess([.conversation], after: 86_400) == nil, "what ended a day ago does not count, what runs still does")
+        #expect(tally.excess(of: "c", and: [.conversation], over: limit, at: noon) == nil, "each reader alone")
+        #expect(excess([.conversation], after: 1) != nil && tally.excess(of: "a", and: [.conversation], over: LeakLimit(events: 1, per: .day), at: noon) == nil, "no limit on classes")
+    }
+
+    @Test func `hours of the clock count, from a release's opening to its end`() {
+        var tally = ReadTally()
+        let limit = LeakLimit(hours: 3, per: .day)
+        func excess(_ reader: String = "a", after minutes: Int64) -> String? { tally.excess(of: reader, and: [], over: limit, at: midnight + .seconds(minutes * 60)) }
+        let midnight = WallTime(nanoseconds: noon.nanoseconds / 86_400_000_000_000 * 86_400_000_000_000)
+        let part = ReadTally.Part(grant: "g", events: 1, subjects: ["E1"])
+        tally.opened(1, by: "a", [part], at: midnight + .seconds(10))
+        tally.ended(1, by: "a", given: [:], at: midnight + .seconds(20))
+        tally.opened(2, by: "a", [part], at: midnight + .seconds(3_599))
+        tally.ended(2, by: "a", given: [:], at: midnight + .seconds(3_601))
+        #expect(excess(after: 179) == nil, "hours 0, 1 and 2")
+        tally.opened(3, by: "a", [part], at: midnight + .seconds(179 * 60))
+        #expect(excess(after: 181) == "in 4 hours of a day, and the limit is 3", "the one that runs was in hour 2 and is in hour 3")
+        tally.ended(3, by: "a", given: [:], at: midnight + .seconds(179 * 60 + 1))
+        #expect(excess(after: 239) == "in 4 hours of a day, and the limit is 3")
+        #expect(excess("b", after: 239) == nil)
+        #expect(excess(after: 24 * 60) == nil, "hour 0 of the day before is none of this day's: 1, 2 and the new one")
+        // What ended without a word counts by its opening: nobody served while policy was away.
+        tally.opened(4, by: "b", [part], at: midnight)
+        tally.allEnded(at: midnight + .seconds(10 * 3_600))
+        #expect(excess("b", after: 600) == nil)
+        // A clock that leaps makes no set without end.
+        tally.opened(5, by: "c", [part], at: WallTime(nanoseconds: 0))
+        tally.ended(5, by: "c", given: [:], at: midnight)
+        #expect(excess("c", after: 1) == "in 24 hours of a day, and the limit is 3")
+    }
+
+    @Test func `a limit on hours that no period can exceed is a mistake`() throws {
+        let lines = classes + "leaks: [{detector: breadth, close: reading, of: reader, limit: {hours: 24, per: day}}]\n"
+        #expect(throws: (any Error).self) { try read(lines) }
+        let document = try read(lines.replacing("24", with: "23").replacing("{hours", with: "{classes: 2, hours"))
+        #expect(document.reaction(to: .breadth).limit == LeakLimit(classes: 2, hours: 23, per: .day))
+    }
+
     @Test(arguments: [
         ("", "{reads: 3, per: hour}", false), ("{reads: 3, per: hour}", "{reads: 4, per: hour}", true), ("{reads: 3, per: hour}", "{reads: 2, per: hour}", false),
         ("{reads: 3, per: day}", "{reads: 3, per: hour}", true), ("{reads: 72, per: day}", "{reads: 3, per: hour}", false), ("{reads: 3, per: hour}", "", true),
@@ -47,6 +96,9 @@ import Testing
         ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 11}}", true),
         ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 2, least: 10}, limit: {events: 3, per: day}}", false),
         ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, limit: {events: 3, per: day}}", true),
+        ("{detector: breadth, close: reading, of: reader, limit: {classes: 2, per: day}}", "{detector: breadth, close: reading, of: reader, limit: {classes: 3, per: day}}", true),
+        ("{detector: breadth, close: reading, of: reader, limit: {hours: 8, per: day}}", "{detector: breadth, close: reading, of: reader, limit: {hours: 8, classes: 1, per: day}}", false),
+        ("{detector: breadth, close: reading, of: reader, limit: {hours: 8, per: day}}", "{detector: breadth, close: reading, of: reader, limit: {events: 8, per: day}}", true),
         ("{detector: breadth, close: reading, of: reader}", "{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}}", false),
         ("{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}}", "{detector: breadth, close: reading, of: reader, past: {times: 9, least: 9}, cleared: job}", true),
         ("{detector: canary, close: both, of: everything, planted: [P1, P2]}", "{detector: canary, close: both, of: everything, planted: [P1]}", true),

@@ -143,17 +143,19 @@ def test_who_is_denied_often_is_found_at_the_limit_and_not_before_and_nobody_els
     clerk.close()
 
 
-def test_who_would_read_of_too_many_is_found_before_the_first_byte(reviewed):
+@pytest.mark.parametrize("what", ["subjects", "classes"])
+def test_who_would_read_of_too_much_is_found_before_the_first_byte(reviewed, what):
     suite = reviewed
-    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {"subjects": 1, "per": "day"}}]))
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {what: 1, "per": "day"}}]))
     assert read(suite, "--subject", "E1", classes=("activity",)).lines, "just short of it"
     assert read(suite, "--subject", "E1", classes=("activity",)).lines, "the same again is no other"
     assert closed(suite) == []
-    outcome = read(suite, classes=("activity",), check=False)
+    more = {"subjects": ((), ("activity",)), "classes": (("--subject", "E1"), ("review",))}[what]
+    outcome = read(suite, *more[0], classes=more[1], check=False)
     assert outcome.code != 0 and outcome.out == "", "nothing has left"
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
-    assert "job would have read of 2 subjects within a day, and the limit is 1" in found(suite, "breadth")[0]["text"]
+    assert f"job would have read of 2 {what} within a day, and the limit is 1" in found(suite, "breadth")[0]["text"]
     assert suite.cli("ledger", "verify").code == 0
 
 

@@ -139,7 +139,7 @@ extension PolicyDocument.LeakReaction {
     var words: String {
         var parts = ["closes \(direction) of \(of.rawValue)"]
         if let limit {
-            let named = [("events", limit.events), ("subjects", limit.subjects), ("reads", limit.reads)].compactMap { name, max in max.map { "\(Show.number($0)) \(name)" } }
+            let named = [("events", limit.events), ("subjects", limit.subjects), ("classes", limit.classes), ("hours", limit.hours), ("reads", limit.reads)].compactMap { name, max in max.map { "\(Show.number($0)) \(name)" } }
             parts.append("over \(named.joined(separator: " or ")) per \(limit.per.rawValue)")
         }
         if let past { parts.append("over \(past.times) times the largest day, \(Show.number(past.least)) people at least") }
