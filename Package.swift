@@ -75,6 +75,7 @@ let package = Package(
         .systemLibrary(name: "CVectorscan", path: "Shared/CVectorscan", providers: [.apt(["libvectorscan-dev"])]),
         .systemLibrary(name: "CPCRE2", path: "Shared/CPCRE2", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CIDN2", path: "Shared/CIDN2", providers: [.apt(["libidn2-dev"])]),
 
         .systemLibrary(name: "CSodium", path: "Shared/CSodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CLinux", path: "Shared/CLinux"),
@@ -103,6 +104,8 @@ let package = Package(
         shared("Seal", ["Gate", crypto]),
         // What systems say to each other over HTTP, signed: notify signs, and the doors for reports check.
         shared("Webhooks", ["Gate", crypto]),
+        // A mail as bytes, and where it may go. Pure: who sends it is notify.
+        shared("Mail", ["Gate", "Rules", "CIDN2"]),
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
@@ -130,6 +133,7 @@ let package = Package(
         tests("AgentTests", ["sluice-agent", "Chassis", "Detection", "Gate", "Ledger", "Messaging", "Rules", "Seal", "Vault", "Wire", crypto, grdb, logging, protobuf]),
         tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
         tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Tracing", "Vault", "Wire", crypto, grdb, protobuf]),
+        tests("MailTests", ["Gate", "Mail"]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Webhooks", grdb]),
