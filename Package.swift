@@ -38,6 +38,7 @@ let webServer: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
     .product(name: "NIOHTTPTypes", package: "swift-nio-extras"), .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
 ]
+let mustache: Target.Dependency = .product(name: "Mustache", package: "swift-mustache")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -66,6 +67,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
@@ -106,6 +108,11 @@ let package = Package(
         shared("Webhooks", ["Gate", crypto]),
         // A mail as bytes, and where it may go. Pure: who sends it is notify.
         shared("Mail", ["Gate", "Rules", "CIDN2"]),
+        // What somebody is told of an incident, in their own words; the pages are part of the program.
+        .target(
+            name: "Notices", dependencies: ["Exposure", "Gate", "Mail", "Rules", mustache], path: "Shared/Notices",
+            resources: ["notice-en-html", "notice-en-text", "notice-de-html", "notice-de-text", "style-html", "subject-de", "subject-en"].map { .embedInCode("Templates/\($0).mustache") },
+            swiftSettings: strict),
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
         shared("Ledger", ["Identity", "Vault", crypto, grdb]),
@@ -117,7 +124,7 @@ let package = Package(
         service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Vault", "Webhooks", "CCurl", grdb, crypto]),
         service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         tests("GateTests", ["Gate"]),
         tests("RulesTests", ["Gate", "Rules", "YAML"]),
@@ -134,6 +141,7 @@ let package = Package(
         tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
         tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Tracing", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("MailTests", ["Gate", "Mail"]),
+        tests("NoticesTests", ["Exposure", "Gate", "Mail", "Notices", "Rules"]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Webhooks", grdb]),

@@ -110,5 +110,7 @@ package struct Assessment: Hashable, Sendable {
         package var readers = 0
         package var readSubjects = 0...0
         package var readEvents: ClosedRange<Int64> = 0...0
+
+        package init() {}
     }
 }

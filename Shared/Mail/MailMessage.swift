@@ -96,7 +96,7 @@ package struct MailMessage: Hashable, Sendable {
         for part in parts {
             bytes += "--\(boundary)\r\n".utf8
             bytes += part
-            if !part.ends(with: [0x0D, 0x0A]) { bytes += [0x0D, 0x0A] }
+            if part.suffix(2) != [0x0D, 0x0A] { bytes += [0x0D, 0x0A] }
         }
         return bytes + "--\(boundary)--\r\n".utf8
     }

@@ -113,6 +113,29 @@ def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each
     assert "E3" not in leaked.cli("exposure", leaked.incident, "--subject", "E1", "--json").out
 
 
+def test_the_preview_of_the_notices_has_the_numbers_of_the_exposure_and_names_nobody_else(leaked, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text('id,name,mail,site,team,locale\nE1,Ann Ash,ann@example.org,berlin,search,de-DE\nE2,Bob Birch,,berlin,search,en\nE3,Cleo Cox,"cleo@example.org, eve@example.com",berlin,search,fr\n')
+    head = kind(exposure(leaked, "--people", people), "exposure")[0]
+    preview = leaked.cli("notices", "preview", leaked.incident, "--people", people, "--json").json
+    assert (preview["subjects"], preview["exposed_events"], preview["did_subjects"]) == (head["exposed_subjects"], head["exposed_events"], head["did_subjects"]) == (3, 10, [2, 2])
+    assert (preview["languages"], preview["reachable"], preview["without_address"], [one["subject"] for one in preview["refused_addresses"]]) == ({"de": 1, "en": 2}, ["E1"], ["E2"], ["E3"])
+    assert "3 people would be told" in leaked.cli("notices", "preview", leaked.incident).out
+    refused = leaked.cli("notices", "preview", leaked.incident, "E1", check=False)
+    assert refused.code == 1 and "whom to ask" in refused.err and refused.err.count("\n") == 1, refused
+    (leaked.home / "notices.json").write_text(json.dumps({"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}))
+    for subject in REVIEWS:
+        told = leaked.cli("notices", "preview", leaked.incident, subject, "--people", people, "--json").json
+        own = exposure(leaked, "--people", people, "--subject", subject)
+        names = ("exposed_events", "could_people", "could_keys", "did_releases", "did_readers", "did_events")
+        assert {name: told[name] for name in names} == {name: kind(own, "exposure")[0][name] for name in names}
+        assert [one["events"] for one in told["kinds"]] == [line["events"] for line in kind(own, "subject")] == [REVIEWS[subject]]
+        assert told["proofs"] == [f"read-{release['entry']}.tlog-proof" for release in kind(own, "release")]
+        assert not [word for other in REVIEWS if other != subject for word in (f"{other})", f"{other},", {"E1": "Ann", "E2": "Bob", "E3": "Cleo"}[other]) if word in told["text"] + told["html"]]
+    assert "E9" not in told["text"] and "clerk" not in told["text"], "readers by their role"
+    assert "nothing of E9 was exposed" in leaked.cli("notices", "preview", leaked.incident, "E9", check=False).err
+
+
 def test_before_the_widening_the_partner_alone_could(leaked):
     applied = next(line for line in (json.loads(one) for one in leaked.cli("ledger", "show", f"{leaked.narrow}", "--json").out.splitlines()))
     since, until = (leaked.cli("ledger", "show", f"{index}", "--json").json["at_us"] for index in (leaked.narrow, leaked.wide))

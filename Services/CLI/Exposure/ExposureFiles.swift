@@ -10,6 +10,7 @@ import Wire
 ///
 /// What was captured in time and came out of an agent's spool later counts as if it had been there: no row of the vault says when it was stored.
 struct ExposureFiles {
+    let home: Home
     let record: GovernanceRecord
     let incident: Incident
     let question: ExposureQuestion
@@ -31,6 +32,7 @@ struct ExposureFiles {
         guard let incident = record.governance.incidents[asked.incident] else {
             throw Complaint("there is no incident \(asked.incident)\(record.fault.map { " in what can be believed of the ledger: \($0)" } ?? ": 'sluice incidents' lists them")")
         }
+        home = files.home
         self.record = record
         self.incident = incident
         let closure = record.closures.first { $0.epoch == incident.closure }

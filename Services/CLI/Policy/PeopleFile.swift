@@ -3,25 +3,43 @@ import Foundation
 import Rules
 
 /// The directory as a file: CSV whose first line names `id`, `site` and `team` among its columns, or a JSON list of such objects.
+///
+/// `name`, `mail` and `locale` are taken where they are there, for whom notices go to.
 enum PeopleFile {
-    static func read(_ path: String) throws -> [Person] {
+    struct Entry {
+        let person: Person
+        var name = ""
+        var mail = ""
+        var locale = ""
+    }
+
+    static func read(_ path: String) throws -> [Person] { try entries(path).map(\.person) }
+
+    static func entries(_ path: String) throws -> [Entry] {
         guard let data = FileManager.default.contents(atPath: path) else { throw Complaint("cannot read \(path)") }
         return path.hasSuffix(".json") ? try json(data, path) : try csv(data, path)
     }
 
-    private static func json(_ data: Data, _ path: String) throws -> [Person] {
+    private static func json(_ data: Data, _ path: String) throws -> [Entry] {
         struct Row: Decodable {
             var id: String
             var site: String
             var team: String
+            var name: String?
+            var mail: String?
+            var locale: String?
         }
-        do { return try JSONDecoder().decode([Row].self, from: data).map { Person($0.id, site: $0.site, team: $0.team) } } catch {
+        do {
+            return try JSONDecoder().decode([Row].self, from: data).map {
+                Entry(person: Person($0.id, site: $0.site, team: $0.team), name: $0.name ?? "", mail: $0.mail ?? "", locale: $0.locale ?? "")
+            }
+        } catch {
             throw Complaint("\(path) is no list of objects with id, site and team")
         }
     }
 
     /// RFC 4180: a quoted field may hold commas, quotes that are doubled, and ends of lines.
-    private static func csv(_ data: Data, _ path: String) throws -> [Person] {
+    private static func csv(_ data: Data, _ path: String) throws -> [Entry] {
         var rows: [[String]] = []
         var row: [String] = []
         var field: [UInt8] = []
@@ -56,7 +74,8 @@ enum PeopleFile {
         else { throw Complaint("\(path):1:1: the first line names columns, and id, site and team are not all among them") }
         return try rows.enumerated().dropFirst().map { number, row in
             guard row.count == head.count else { throw Complaint("\(path): row \(number + 1) has \(row.count) fields, and the first \(head.count)") }
-            return Person(row[id], site: row[site], team: row[team])
+            func value(_ name: String) -> String { head.firstIndex(of: name).map { row[$0] } ?? "" }
+            return Entry(person: Person(row[id], site: row[site], team: row[team]), name: value("name"), mail: value("mail"), locale: value("locale"))
         }
     }
 }

@@ -1,0 +1,40 @@
+package import Gate
+package import Mail
+
+/// A notice as it goes out.
+package struct NoticePage: Hashable, Sendable {
+    package var language: NoticeLanguage
+    package var subject: String
+    /// Lines of at most 76 characters, but for a word that is longer.
+    package var text: String
+    package var html: String
+
+    private static let lineMax = 76
+
+    /// As a mail. With the same id and date it is the same mail.
+    package func mail(id: String, from: Mailbox, to: Mailbox, replyTo: Mailbox? = nil, at date: WallTime, proofs: [MailMessage.Attachment] = []) throws(MailRefused) -> MailMessage {
+        try MailMessage(id: id, from: from, to: to, replyTo: replyTo, subject: subject, date: date, language: language.rawValue, text: text, html: html, attachments: proofs)
+    }
+
+    /// Broken at spaces; what belongs to a point stays under it.
+    static func wrapped(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            guard line.count > lineMax else { return String(line) }
+            let indent = line.prefix { $0 == " " }.count
+            let isPoint = line.dropFirst(indent).hasPrefix("- ") || line.dropFirst(indent).hasPrefix("* ")
+            let hanging = String(repeating: " ", count: indent + (isPoint ? 2 : 0))
+            var lines: [String] = []
+            var current = String(repeating: " ", count: indent)
+            var isEmpty = true
+            for word in line.dropFirst(indent).split(separator: " ") {
+                if !isEmpty, current.count + 1 + word.count > lineMax {
+                    lines.append(current)
+                    (current, isEmpty) = (hanging, true)
+                }
+                current += (isEmpty ? "" : " ") + word
+                isEmpty = false
+            }
+            return (lines + [current]).joined(separator: "\n")
+        }.joined(separator: "\n")
+    }
+}
