@@ -3,8 +3,9 @@ import Rules
 
 /// One mail, as bytes for a server: the same parts make the same bytes, so that what is sent again is what was sent.
 ///
-/// Text and HTML as alternatives, and files beside them (RFC 5322, RFC 2045 to 2049). All of it is ASCII in lines of at most 76 octets, ended by CRLF, no line
-/// of a body begins with a dot; a server needs neither 8BITMIME nor SMTPUTF8. What could write a header of its own is refused in ``init``, before anything is made.
+/// Text and HTML as alternatives, and files beside them (RFC 5322, RFC 2045 to 2049). All of it is ASCII, in lines ended by CRLF, of at most 76 octets but for a long
+/// address or id, which some readers do not join again; no line of a body begins with a dot. A server needs neither 8BITMIME nor SMTPUTF8. What could write a header
+/// of its own is refused in ``init``, before anything is made.
 package struct MailMessage: Hashable, Sendable {
     /// A file that goes with it.
     package struct Attachment: Hashable, Sendable {
@@ -69,7 +70,7 @@ package struct MailMessage: Hashable, Sendable {
         var lines = ["Date: \(MailMessage.stamp(date))", from.line("From"), to.line("To")]
         if let replyTo { lines.append(replyTo.line("Reply-To")) }
         lines += [
-            MailMessage.line(subject: subject), "Message-ID:\r\n \(messageID)", "MIME-Version: 1.0",
+            MailMessage.line(subject: subject), "Message-ID: \(messageID)", "MIME-Version: 1.0",
             // RFC 3834: no answer by a machine is wanted.
             "Auto-Submitted: auto-generated", "Content-Language: \(language)",
         ]

@@ -65,15 +65,19 @@ extension NoticeFacts {
     }
 
     private func role(_ name: String) -> String {
-        guard name == PolicyDocument.everyone else { return name }
-        return language == .english ? "everyone" : "alle"
+        switch (name == PolicyDocument.everyone, language) {
+        case (true, .english): "the rule for everyone"
+        case (true, .german): "die Regel für alle"
+        case (false, .english): "the role \(name)"
+        case (false, .german): "die Rolle \(name)"
+        }
     }
 
     private func reader(_ reader: Reader) -> String {
         switch (reader, language) {
         case (.person(let name), _): name
-        case (.roles(let roles), .english) where !roles.isEmpty: "a reader of the role \(language.list(roles.map(role)))"
-        case (.roles(let roles), .german) where !roles.isEmpty: "ein Leser mit der Rolle \(language.list(roles.map(role)))"
+        case (.roles(let roles), .english) where !roles.isEmpty: "a reader by \(language.list(roles.map(role)))"
+        case (.roles(let roles), .german) where !roles.isEmpty: "ein Leser durch \(language.list(roles.map(role)))"
         case (.roles, .english), (.somebody, .english): "a reader"
         case (.roles, .german), (.somebody, .german): "ein Leser"
         }

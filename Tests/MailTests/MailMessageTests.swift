@@ -36,7 +36,7 @@ struct MailMessageTests {
         #expect(
             String(decoding: mail.bytes, as: UTF8.self) == [
                 "Date: Thu, 26 Nov 2026 13:27:07 +0000", #"From: "Sluice""#, " <sluice@example.org>", #"To: "Ada Lovelace""#, " <ada@xn--bcher-kva.example>",
-                "Subject: What of yours was exposed", "Message-ID:", " <msg_1-ab@example.org>", "MIME-Version: 1.0", "Auto-Submitted: auto-generated", "Content-Language: en",
+                "Subject: What of yours was exposed", "Message-ID: <msg_1-ab@example.org>", "MIME-Version: 1.0", "Auto-Submitted: auto-generated", "Content-Language: en",
                 "Content-Type: multipart/mixed;", #" boundary="=_sluice_mixed""#, "", "--=_sluice_mixed", "Content-Type: multipart/alternative;", #" boundary="=_sluice_alternative""#, "",
                 "--=_sluice_alternative", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable", "Content-Language: en", "", "Gr=C3=BC=C3=9Fe,", "=2E", "=46rom here",
                 "end=20", "--=_sluice_alternative", "Content-Type: text/html; charset=utf-8", "Content-Transfer-Encoding: quoted-printable", "Content-Language: en", "", "<p>Hello.</p>",
@@ -110,6 +110,17 @@ struct MailMessageTests {
         for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
             #expect(line.first != UInt8(ascii: ".") && line.count <= 77 && line.allSatisfy { $0 < 0x80 && $0 != 0 })
         }
+    }
+
+    @Test func `with everything as long as it may be no line has more than 998 octets`() throws {
+        let label = String(repeating: "a", count: 63)
+        let address = try MailAddress("\(String(repeating: "l", count: 2))@\(label).\(label).\(label).\(String(repeating: "b", count: 59))")
+        let mail = try MailMessage(
+            id: String(repeating: "i", count: MailMessage.idMax), from: Mailbox(name: String(repeating: "\"", count: Mailbox.nameMax), address: address),
+            to: Mailbox(name: String(repeating: "ü", count: Mailbox.nameMax / 2), address: address), subject: String(repeating: "s", count: MailMessage.subjectMax), date: at,
+            text: String(repeating: "t", count: 2_000), html: String(repeating: "<b>", count: 1_000),
+            attachments: [.init(fileName: String(repeating: "f", count: 100), mediaType: String(repeating: "m", count: 100), content: Array(repeating: 7, count: 5_000))])
+        #expect(mail.bytes.split(separator: 0x0A).allSatisfy { $0.count <= 500 })
     }
 
     @Test func `any text comes out of its encoding as it went in, with lines ended alike`() throws {

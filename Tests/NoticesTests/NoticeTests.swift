@@ -87,7 +87,7 @@ struct NoticeTests {
         let named = try page("zoe-11", locale: "en", settings)
         #expect(joined(named.text).contains("clerk (E8), partner (E9) and 4 more without a key"), "\(named.text)")
         #expect(joined(named.text).contains("clerk (E8), 5 entries"))
-        #expect(joined(try page("zoe-11", locale: "en").text).contains("a reader of the role everyone, 5 entries"))
+        #expect(joined(try page("zoe-11", locale: "en").text).contains("a reader by the rule for everyone, 5 entries"))
         settings.readers = .count
         #expect(joined(try page("zoe-11", locale: "en", settings).text).contains("UTC: a reader, 5 entries"))
         let facts = try Story.facts("zoe-11", settings)
