@@ -37,7 +37,8 @@ enum QuotedPrintable {
                 column += 1
             } else {
                 bytes.append(UInt8(ascii: "="))
-                bytes += hex(line[place]).utf8
+                bytes.append(digits[Int(line[place] >> 4)])
+                bytes.append(digits[Int(line[place] & 15)])
                 column += 3
             }
         }
@@ -57,5 +58,6 @@ enum QuotedPrintable {
         }
     }
 
-    static func hex(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) }
+    private static let digits = Array("0123456789ABCDEF".utf8)
+    static func hex(_ byte: UInt8) -> String { String(decoding: [digits[Int(byte >> 4)], digits[Int(byte & 15)]], as: UTF8.self) }
 }

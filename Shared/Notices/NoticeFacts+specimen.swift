@@ -6,7 +6,7 @@ extension NoticeFacts {
     /// Something of everything, of nobody: what templates are checked against, and what an operator looks at who writes one.
     package static let specimen: NoticeFacts = {
         let at = WallTime(nanoseconds: 1_795_699_627_000_000_000)
-        let period = Period(from: at, until: at + .seconds(600))
+        let period = Period(from: at, until: at + .seconds(301))
         var totals = Assessment.Totals()
         (totals.subjects, totals.events, totals.people, totals.keys) = (1, 5, 12, 2)
         (totals.releases, totals.readers, totals.readSubjects, totals.readEvents) = (1, 1, 1...1, 5...5)

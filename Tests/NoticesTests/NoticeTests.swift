@@ -123,7 +123,7 @@ struct NoticeTests {
 
     @Test func `times and numbers are written as people of the language write them`() {
         let specimen = NoticeFacts.specimen
-        #expect(templates.page(of: specimen).text.contains("26 November 2026, 13:27:07 – 13:37:07 UTC"))
+        #expect(templates.page(of: specimen).text.contains("26 November 2026, 13:27:07 – 13:32:08 UTC"))
         var german = specimen
         (german.language, german.found) = (.german, WallTime(nanoseconds: 951_868_800_000_000_000))
         #expect(templates.page(of: german).text.contains("Entdeckt: 1. März 2000, 00:00:00 Uhr (UTC)"))
