@@ -145,7 +145,7 @@ let package = Package(
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Webhooks", grdb]),
-        tests("HooksTests", ["sluice-hooks", "Gate", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb]),
+        tests("HooksTests", ["sluice-hooks", "Gate", "Messaging", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb, logging] + webServer),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),
     ],

@@ -28,18 +28,15 @@ final class HookCounts: Sendable {
 
 /// The doors to which other systems bring their reports: HTTP/1.1, three paths, and nothing else.
 ///
-/// Who speaks is asked first, then how much and how often; only then is a body looked into. A signed body has to be read before it is known who sent it: there how often comes first.
+/// Who speaks is asked first, then how much and how often; only then is a body looked into. A signed body has to be read before it is known who sent it: there how often comes
+/// first, and once more when it is known (``Allowances``).
 final class HookServer: Sendable {
     private let intake: Intake
     private let counts: HookCounts
     private let credentials: Mutex<Credentials>
-    private let limits: Mutex<Limiters>
-
-    private struct Limiters {
-        var reporters: [Hook: RateLimiter<Network>]
-        /// Who has no token: apart, so that nobody's allowance is used up by them.
-        var strangers: RateLimiter<Network>
-    }
+    private let allowances = Mutex(Allowances())
+    private let now: @Sendable () -> Instant
+    private let wall: @Sendable () -> WallTime
 
     /// Bodies. 1 MiB is three thousand alerts.
     static let bodyBytesMax = 1 << 20
@@ -47,26 +44,23 @@ final class HookServer: Sendable {
     static let requestWithin = TimeAmount.seconds(10)
     static let connectionsMax = 64
     static let headerBytesMax = 16 << 10
-    /// Requests of one address, and of all, for each path. Alertmanager gathers a storm's alerts into one request for each group.
-    static let each = Rate(burst: 100, every: .milliseconds(10))
-    static let total = Rate(burst: 400, every: .milliseconds(4))
-    static let strangersEach = Rate(burst: 20, every: .milliseconds(200))
-    static let strangersTotal = Rate(burst: 100, every: .milliseconds(10))
     /// What a refused sender may go on sending before the connection ends: an answer that meets a full pipe is not read.
     private static let drainedMax = 4 << 20
 
-    init(_ intake: Intake, credentials: Credentials, counts: HookCounts) {
+    init(
+        _ intake: Intake, credentials: Credentials, counts: HookCounts, now: @escaping @Sendable () -> Instant = { Clock.now() }, wall: @escaping @Sendable () -> WallTime = { Clock.wall() }
+    ) {
         self.intake = intake
         self.counts = counts
         self.credentials = Mutex(credentials)
-        let reporters = RateLimiter<Network>(each: HookServer.each, total: HookServer.total, keysMax: 1_024)
-        limits = Mutex(.init(reporters: [.alertmanager: reporters, .standard: reporters], strangers: .init(each: HookServer.strangersEach, total: HookServer.strangersTotal, keysMax: 4_096)))
+        self.now = now
+        self.wall = wall
     }
 
     func use(_ change: (inout Credentials) -> Void) { credentials.withLock { change(&$0) } }
 
     /// What a request came to. Its words are for whoever sent it.
-    private struct Answer: Error {
+    struct Answer: Error {
         var status: HTTPResponse.Status
         var words: String
         var retryAfter: Span?
@@ -86,9 +80,8 @@ final class HookServer: Sendable {
 
     @Sendable func respond(to request: Request, with writer: consuming ResponseWriter, on channel: any Channel) async throws {
         counts.count(.requests)
-        let answer: Answer
         var body = Body(request.body)
-        do throws(Answer) { answer = try await judge(request, &body, from: Network(channel.remoteAddress?.ipAddress ?? "")) } catch { answer = error }
+        let answer = await answer(to: request, &body, from: Network(channel.remoteAddress?.ipAddress ?? ""))
         var head = HTTPResponse(status: answer.status)
         let words = ByteBuffer(string: answer.words + "\n")
         head.headerFields[.contentType] = "application/json"
@@ -105,7 +98,7 @@ final class HookServer: Sendable {
     }
 
     /// A request's body can be walked once: who refuses it halfway, and drains the rest, goes on where reading ended.
-    private struct Body {
+    struct Body {
         private let whole: RequestBody
         private var parts: RequestBody.AsyncIterator?
 
@@ -118,25 +111,29 @@ final class HookServer: Sendable {
         }
     }
 
+    func answer(to request: Request, _ body: inout Body, from network: Network) async -> Answer {
+        do throws(Answer) { return try await judge(request, &body, from: network) } catch { return error }
+    }
+
     private func judge(_ request: Request, _ body: inout Body, from network: Network) async throws(Answer) -> Answer {
         switch (request.method, request.uri.path) {
         case (.get, "/health"):
-            try limitStranger(network)
+            try limit(.stranger, network)
             return Answer(.ok, #"{"status":"ok"}"#, isEarly: false)
         case (.post, "/hooks/alertmanager"):
             guard credentials.withLock({ $0.admits(request.headers[.authorization]) }) else {
-                try limitStranger(network)
+                try limit(.stranger, network)
                 throw refuse(.unauthenticated, .unauthorized, "a token that counts is needed")
             }
             try check(request)
-            try limit(network, .alertmanager)
+            try limit(.reporter(.alertmanager), network)
             return try await submit(.init(hook: .alertmanager, body: try await read(&body)))
         case (.post, "/hooks/standard"): return try await signed(request, &body, from: network)
         case (_, "/health"), (_, "/hooks/alertmanager"), (_, "/hooks/standard"):
-            try limitStranger(network)
+            try limit(.stranger, network)
             throw Answer(.methodNotAllowed, problem("there is another method for this path"))
         default:
-            try limitStranger(network)
+            try limit(.stranger, network)
             throw Answer(.notFound, problem("there is nothing here"))
         }
     }
@@ -147,19 +144,20 @@ final class HookServer: Sendable {
         let secrets = credentials.withLock { $0.secrets }
         // What is plain before the body is read, is said before.
         guard !secrets.isEmpty, StandardWebhook.isID(id), !signature.isEmpty, signature.utf8.count <= 2_048, let timestamp = Int64(field("webhook-timestamp")) else {
-            try limitStranger(network)
+            try limit(.stranger, network)
             throw refuse(.unauthenticated, .unauthorized, "webhook-id, webhook-timestamp and webhook-signature are needed")
         }
         try check(request)
-        try limit(network, .standard)
+        try limit(.unproven, network)
         let body = try await read(&unread)
         do throws(StandardWebhook.Refused) {
-            try StandardWebhook.check(.init(id: id, timestamp: timestamp, signature: signature), body: body, secrets: secrets, at: Clock.wall())
+            try StandardWebhook.check(.init(id: id, timestamp: timestamp, signature: signature), body: body, secrets: secrets, at: wall())
         } catch {
             var answer = refuse(.unauthenticated, .unauthorized, error == .unsigned ? "no signature is right for a secret that counts" : "the timestamp is more than five minutes away")
             answer.isEarly = false
             throw answer
         }
+        try limit(.reporter(.standard), network, isEarly: false)
         return try await submit(.init(hook: .standard, id: id, body: body))
     }
 
@@ -201,13 +199,11 @@ final class HookServer: Sendable {
 
     private var tooLarge: Answer { refuse(.tooLarge, .contentTooLarge, "a body has \(HookServer.bodyBytesMax) bytes at most") }
 
-    private func limit(_ network: Network, _ hook: Hook) throws(Answer) { try limited(limits.withLock { $0.reporters[hook]?.take(network, at: Clock.now()) }) }
-    private func limitStranger(_ network: Network) throws(Answer) { try limited(limits.withLock { $0.strangers.take(network, at: Clock.now()) }) }
-
-    private func limited(_ wait: Span?) throws(Answer) {
-        guard let wait else { return }
+    /// - Parameter isEarly: The body was not read.
+    private func limit(_ asker: Allowances.Asker, _ network: Network, isEarly: Bool = true) throws(Answer) {
+        guard let wait = allowances.withLock({ $0.take(asker, from: network, at: now()) }) else { return }
         counts.count(.limited)
-        throw Answer(.tooManyRequests, problem("too many requests"), after: wait)
+        throw Answer(.tooManyRequests, problem("too many requests"), after: wait, isEarly: isEarly)
     }
 
     private func refuse(_ name: HookCounts.Name, _ status: HTTPResponse.Status, _ words: String) -> Answer {

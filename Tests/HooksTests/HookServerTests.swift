@@ -1,0 +1,83 @@
+import Foundation
+import Gate
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import Messaging
+import NIOCore
+import Synchronization
+import Testing
+import Webhooks
+
+@testable import sluice_hooks
+
+/// What the doors answer, and in which order they ask. Time stands still: nothing that was used up comes back.
+struct HookServerTests {
+    private let doors: Doors
+
+    init() throws { doors = try Doors() }
+
+    @Test func `junk that looks signed uses up nobody's reports, also from behind the same address`() async {
+        for number in 0..<Allowances.each.burst {
+            let answer = await doors.send("junk-\(number)", by: Doors.other)
+            #expect(answer.status == .unauthorized)
+        }
+        var answers: [Int] = []
+        for number in 0..<Allowances.each.burst { answers.append(await doors.send("msg-\(number)").status.code) }
+        #expect(answers == .init(repeating: 202, count: Allowances.each.burst))
+    }
+
+    @Test func `what is not known to be signed has a bound of its own for each address`() async {
+        var answers: [Int] = []
+        for number in 0...Allowances.unprovenEach.burst { answers.append(await doors.send("junk-\(number)", by: Doors.other).status.code) }
+        #expect(answers == .init(repeating: 401, count: Allowances.unprovenEach.burst) + [429])
+        let elsewhere = await doors.send("msg", from: "192.0.2.2")
+        #expect(elsewhere.status == .accepted && doors.counts.all["limited"] == 1)
+    }
+
+    @Test func `who signs is bounded as well, by what they report`() async {
+        var answers: [Int] = []
+        for number in 0...Allowances.each.burst { answers.append(await doors.send("msg-\(number)").status.code) }
+        #expect(answers == .init(repeating: 202, count: Allowances.each.burst) + [429])
+    }
+}
+
+/// The doors without a socket.
+private final class Doors: Sendable {
+    let counts = HookCounts()
+    let server: HookServer
+    private let intake: Intake
+    private let folder: Folder
+
+    static let secret = "whsec_" + Data(repeating: 1, count: 32).base64EncodedString()
+    static let other = "whsec_" + Data(repeating: 2, count: 32).base64EncodedString()
+    static let now = wall(0)
+
+    init() throws {
+        folder = try Folder()
+        intake = Intake(try ReportStore(path: folder["reports.sqlite"]), rules: .none, news: Mailbox(wakeup: try Wakeup()), logger: Logger(label: "hooks"))
+        let credentials = Credentials(secrets: [try StandardWebhook.Secret(Doors.secret)])
+        server = HookServer(intake, credentials: credentials, counts: counts, now: { Instant(nanoseconds: 0) }, wall: { Doors.now })
+        intake.start()
+    }
+
+    deinit { intake.stop() }
+
+    /// A message as a sender signs it.
+    func send(_ id: String, by secret: String = Doors.secret, from address: String = "192.0.2.1") async -> HookServer.Answer {
+        let body = Data("{}".utf8)
+        // The tests' own secrets are secrets.
+        guard let secret = try? StandardWebhook.Secret(secret) else { preconditionFailure("\(secret) is no secret") }
+        return await send(StandardWebhook.headers(id: id, at: Doors.now, body: body, secrets: [secret]), RequestBody(buffer: ByteBuffer(bytes: body)), from: address)
+    }
+
+    func send(_ headers: StandardWebhook.Headers, _ body: RequestBody, from address: String = "192.0.2.1") async -> HookServer.Answer {
+        var fields = HTTPFields()
+        for (name, value) in [("webhook-id", headers.id), ("webhook-timestamp", "\(headers.timestamp)"), ("webhook-signature", headers.signature), ("content-type", "application/json")] {
+            if let name = HTTPField.Name(name) { fields[name] = value }
+        }
+        let request = Request(head: HTTPRequest(method: .post, scheme: "http", authority: "sluice.example", path: "/hooks/standard", headerFields: fields), body: body)
+        var unread = HookServer.Body(request.body)
+        return await server.answer(to: request, &unread, from: Network(address))
+    }
+}
