@@ -171,6 +171,7 @@ struct StatusView {
             (control.sum("commands.refused."), "commands\(control.words("commands.refused."))"),
             (control.sum("joins.refused.") + control["joins.limited"], "joins\(control.words("joins.refused.", control["joins.limited"]))"),
             (["unauthenticated", "limited", "malformed", "too-large", "wrong-type"].reduce(0) { $0 + control["hooks.\($1)"] }, "reports"),
+            (control["hooks.crowded"], "connections of one address for reports"),
             (everywhere("handshakes.refused"), "handshakes"),
             (messages("refused.") + messages("refused.message.") + control["joins.messages.refused"], "messages"),
             (policy["reads.denied"], "reads denied"),

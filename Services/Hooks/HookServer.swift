@@ -11,10 +11,12 @@ import Rules
 import Synchronization
 import Webhooks
 
-/// Why a request was not taken, since this process began. Shown in `sluice status`.
+/// Why a request, or a connection, was not taken, since this process began. Shown in `sluice status`.
 final class HookCounts: Sendable {
     enum Name: String, CaseIterable {
         case requests, unauthenticated, limited, malformed
+        /// Connections that ended at once: their address had enough.
+        case crowded
         case tooLarge = "too-large"
         case wrongType = "wrong-type"
         case unstored
@@ -35,6 +37,7 @@ final class HookServer: Sendable {
     private let counts: HookCounts
     private let credentials: Mutex<Credentials>
     private let allowances = Mutex(Allowances())
+    private let connections = Mutex(ConnectionTable())
     private let now: @Sendable () -> Instant
     private let wall: @Sendable () -> WallTime
 
@@ -42,6 +45,7 @@ final class HookServer: Sendable {
     static let bodyBytesMax = 1 << 20
     /// From the first byte of a request to its last; a connection on which nothing comes ends as soon.
     static let requestWithin = TimeAmount.seconds(10)
+    /// Of all; what comes then waits. How many of one address: ``ConnectionTable``.
     static let connectionsMax = 64
     static let headerBytesMax = 16 << 10
     /// What a refused sender may go on sending before the connection ends: an answer that meets a full pipe is not read.
@@ -58,6 +62,14 @@ final class HookServer: Sendable {
     }
 
     func use(_ change: (inout Credentials) -> Void) { credentials.withLock { change(&$0) } }
+
+    func admit(_ network: Network) -> Bool {
+        let isAdmitted = connections.withLock { $0.admit(network) }
+        if !isAdmitted { counts.count(.crowded) }
+        return isAdmitted
+    }
+
+    func left(_ network: Network) { connections.withLock { $0.left(network) } }
 
     /// What a request came to. Its words are for whoever sent it.
     struct Answer: Error {
@@ -213,34 +225,4 @@ final class HookServer: Sendable {
 
     /// Words of ours alone: none needs escaping.
     private func problem(_ words: String) -> String { #"{"error":"\#(words)"}"# }
-}
-
-/// Ends a connection whose request takes too long from its head to its end: one byte now and then would keep it for ever.
-///
-/// The server's own bound is on silence, and begins anew with each part. Belongs to its event loop.
-final class RequestDeadline: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-
-    private var deadline: Scheduled<Void>?
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head:
-            deadline?.cancel()
-            let channel = context.channel
-            deadline = context.eventLoop.scheduleTask(in: HookServer.requestWithin) { channel.close(promise: nil) }
-        case .body: break
-        case .end:
-            deadline?.cancel()
-            deadline = nil
-        }
-        context.fireChannelRead(data)
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
-    func channelInactive(context: ChannelHandlerContext) {
-        deadline?.cancel()
-        context.fireChannelInactive()
-    }
 }

@@ -106,7 +106,7 @@ struct HooksService: ParsableCommand {
         let channel = HTTP1Channel(
             responder: server.respond,
             configuration: .init(
-                additionalChannelHandlers: [RequestDeadline()], idleTimeout: HookServer.requestWithin,
+                additionalChannelHandlers: [DoorKeeper(server), RequestDeadline()], idleTimeout: HookServer.requestWithin,
                 httpDecoderConfiguration: .init(maxHeaderFieldSize: HookServer.headerBytesMax, maxHeaderListSize: HookServer.headerBytesMax, maxHeaderFieldCount: 100)))
         let service = channel.server(
             configuration: .init(address: address, serverName: nil, backlog: 128, availableConnectionsDelegate: .maximum(HookServer.connectionsMax, logger: quiet)),
