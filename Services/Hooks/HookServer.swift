@@ -155,9 +155,13 @@ final class HookServer: Sendable {
         let (id, signature) = (field("webhook-id"), field("webhook-signature"))
         let secrets = credentials.withLock { $0.secrets }
         // What is plain before the body is read, is said before.
-        guard !secrets.isEmpty, StandardWebhook.isID(id), !signature.isEmpty, signature.utf8.count <= 2_048, let timestamp = Int64(field("webhook-timestamp")) else {
+        guard !secrets.isEmpty, StandardWebhook.isID(id), StandardWebhook.isSignature(signature), let timestamp = Int64(field("webhook-timestamp")) else {
             try limit(.stranger, network)
             throw refuse(.unauthenticated, .unauthorized, "webhook-id, webhook-timestamp and webhook-signature are needed")
+        }
+        guard StandardWebhook.isPresent(timestamp, at: wall()) else {
+            try limit(.stranger, network)
+            throw refuse(.unauthenticated, .unauthorized, "the timestamp is more than five minutes away")
         }
         try check(request)
         try limit(.unproven, network)

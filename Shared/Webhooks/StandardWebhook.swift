@@ -75,19 +75,35 @@ package enum StandardWebhook {
     /// What a receiver does: the attempt is at most five minutes away, and some signature is right for one of the secrets that count.
     package static func check(_ headers: Headers, body: Data, secrets: [Secret], at now: WallTime) throws(Refused) {
         guard isID(headers.id) else { throw .badID }
-        let seconds = now.nanoseconds / 1_000_000_000
-        guard (seconds - tolerance...seconds + tolerance).contains(headers.timestamp) else { throw .expired(seconds.subtractingReportingOverflow(headers.timestamp).partialValue) }
+        guard isPresent(headers.timestamp, at: now) else { throw .expired((now.nanoseconds / 1_000_000_000).subtractingReportingOverflow(headers.timestamp).partialValue) }
         let message = signed(headers.id, headers.timestamp, body)
-        // Bounded: each is as much work as the body is long.
         let codes = headers.signature.split(separator: " ").prefix(signaturesMax).compactMap { $0.hasPrefix("v1,") ? Data(base64Encoded: String($0.dropFirst(3))) : nil }
-        // The library compares in constant time.
-        guard secrets.contains(where: { secret in codes.contains { HMAC<SHA256>.isValidAuthenticationCode($0, authenticating: message, using: secret.key) } }) else { throw .unsigned }
+        guard !codes.isEmpty else { throw .unsigned }
+        // As much work as the body is long, once for each secret, however many signatures there are. The library compares in constant time.
+        guard secrets.contains(where: { secret in
+            let code = HMAC<SHA256>.authenticationCode(for: message, using: secret.key)
+            return codes.contains { code == $0 }
+        }) else { throw .unsigned }
     }
 
     package static func verifies(_ headers: Headers, body: Data, secret: Secret, at now: WallTime) -> Bool {
         (try? check(headers, body: body, secrets: [secret], at: now)) != nil
     }
 
+    /// Whether an attempt of that time, in seconds since 1970, is at most five minutes away: known before its body is.
+    package static func isPresent(_ timestamp: Int64, at now: WallTime) -> Bool {
+        let seconds = now.nanoseconds / 1_000_000_000
+        return (seconds - tolerance...seconds + tolerance).contains(timestamp)
+    }
+
+    /// Whether a text can be a `webhook-signature`: one to ``signaturesMax`` of them, each a scheme, a comma and something.
+    package static func isSignature(_ text: String) -> Bool {
+        guard text.utf8.count <= signatureBytesMax else { return false }
+        let parts = text.split(separator: " ")
+        return 1...signaturesMax ~= parts.count && parts.allSatisfy { $0.dropFirst().dropLast().contains(",") }
+    }
+
+    package static let signatureBytesMax = 2_048
     /// A sender has one for each secret that it rotates through.
     package static let signaturesMax = 8
     /// Seconds, from the specification.

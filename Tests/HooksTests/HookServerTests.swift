@@ -40,6 +40,36 @@ struct HookServerTests {
         for number in 0...Allowances.each.burst { answers.append(await doors.send("msg-\(number)").status.code) }
         #expect(answers == .init(repeating: 202, count: Allowances.each.burst) + [429])
     }
+
+    @Test(arguments: [
+        .init(id: "msg", timestamp: Doors.seconds - 301, signature: "v1,AA=="), .init(id: "msg", timestamp: Doors.seconds + 301, signature: "v1,AA=="), .init(id: "msg", timestamp: .min, signature: "v1,AA=="),
+        .init(id: "m.sg", timestamp: Doors.seconds, signature: "v1,AA=="), .init(id: "msg", timestamp: Doors.seconds, signature: ""), .init(id: "msg", timestamp: Doors.seconds, signature: "AA=="),
+        .init(id: "msg", timestamp: Doors.seconds, signature: [String](repeating: "v1,AA==", count: StandardWebhook.signaturesMax + 1).joined(separator: " ")),
+    ] as [StandardWebhook.Headers])
+    func `what its headers say already is not read`(_ headers: StandardWebhook.Headers) async {
+        let reads = Reads()
+        let answer = await doors.send(headers, reads.body)
+        #expect(answer.status == .unauthorized && reads.count == 0)
+    }
+
+    @Test func `what its headers do not say is read`() async {
+        let reads = Reads()
+        let answer = await doors.send(.init(id: "msg", timestamp: Doors.seconds - 299, signature: "v1,AA== v2,AA=="), reads.body)
+        #expect(answer.status == .unauthorized && reads.count == 1)
+    }
+}
+
+/// A body that is empty, and knows whether somebody has asked for it.
+private final class Reads: Sendable {
+    private let asked = Mutex(0)
+    var count: Int { asked.withLock { $0 } }
+    var body: RequestBody {
+        RequestBody(
+            asyncSequence: AsyncStream<ByteBuffer> { [self] in
+                asked.withLock { $0 += 1 }
+                return nil
+            })
+    }
 }
 
 /// The doors without a socket.
@@ -52,6 +82,7 @@ private final class Doors: Sendable {
     static let secret = "whsec_" + Data(repeating: 1, count: 32).base64EncodedString()
     static let other = "whsec_" + Data(repeating: 2, count: 32).base64EncodedString()
     static let now = wall(0)
+    static let seconds = now.nanoseconds / 1_000_000_000
 
     init() throws {
         folder = try Folder()
