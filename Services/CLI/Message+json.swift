@@ -51,7 +51,7 @@ extension WireCertificate: SwiftProtobufJSON {
     static var zeros: [String: Any] {
         [
             "epoch": 0, "issued_us": 0, "services": [Any](), "agents": [Any](), "complete_after_us": 0, "reading_after_us": 0,
-            "complete": false, "unconfirmed": [Any](), "durable_in": [Any](), "lease_ms": 0,
+            "complete": false, "unconfirmed": [Any](), "durable_in": [Any](), "lease_ms": 0, "unrecorded": false,
         ]
     }
 }

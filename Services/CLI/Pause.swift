@@ -174,6 +174,7 @@ private struct Stop {
         let everything = closure.selector == WireSelector() && closure.direction == .both
         if certificate.complete {
             print("\(terminal.green(everything ? "STOPPED EVERYWHERE" : "STOPPED")) in \(Show.span(microseconds: certificate.completeAfterUs))    incident \(closure.incident) opened    certificate \(certificate.epoch)")
+            if certificate.unrecorded { print("  \(terminal.yellow("NOT YET IN THE LEDGER"))    the pause is recorded, its certificate is written as soon as control's disk takes it: sluice certificate \(certificate.epoch)") }
             return
         }
         print("\(terminal.red("NOT CONFIRMED"))    incident \(closure.incident) opened    the pause is in force, its certificate \(certificate.epoch) is not complete:")

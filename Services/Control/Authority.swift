@@ -635,6 +635,7 @@ final class Authority {
 
     func journalIsFull(_ why: String) {
         journalTrouble = why
+        stops.cannotRecord()
         for hash in underWay.keys { tellUndurable(hash, "the ledger cannot be written: \(why); free disk space") }
     }
 
@@ -666,18 +667,19 @@ final class Authority {
                 tellUndurable(hash, "the disk has not confirmed it within \(Limits.durableWithin.milliseconds / 1_000) s")
             }
         }
-        for stopping in stops.advance(at: now, wall: wall) { certify(stopping, wall) }
+        for stopping in stops.advance(at: now, wall: wall) { certify(stopping, at: now, wall: wall) }
         endDrill(at: now, wall: wall)
     }
 
-    private func certify(_ stopping: Stopping, _ wall: WallTime) {
+    private func certify(_ stopping: Stopping, at now: Instant, wall: WallTime) {
         let certificate = stopping.tracker.certificate(issued: wall)
         narrow(.certified(certificate), "control", wall)
+        let entry = index
         let incident = certificate.closure.incident
         if certificate.epoch == planned.drillUnderWay?.closure?.epoch { drills.certified(certificate) }
         if governance.incidents[incident]?.state == .open { narrow(.incidentMoved(number: incident, to: .contained), "control", wall) }
         flush()
-        stops.certified(certificate, of: stopping)
+        stops.certified(certificate, of: stopping, entry: entry, at: now)
     }
 }
 

@@ -9,6 +9,8 @@ import Wire
 final class Stops {
     private(set) var underWay: [Epoch: Stopping] = [:]
     private(set) var recent: [Epoch: WireCertificate] = [:]
+    /// Complete certificates that are not in the ledger yet.
+    private var unrecorded: [Epoch: Unrecorded] = [:]
     private let lease: Span
 
     /// The gate once more, to those that have not answered.
@@ -18,6 +20,16 @@ final class Stops {
     var services: () -> [StopTracker.Service] = { [] }
 
     static let certificatesMax = 16
+
+    /// A certificate on its way to the disk. Shown before it is there it would be a proof that a control which ends now has never made; the stop itself waits for nothing.
+    private struct Unrecorded {
+        /// Its own entry in the journal.
+        let entry: UInt64
+        let since: Instant
+        var asker: Route?
+        /// That it is complete, and not in the ledger.
+        var isTold = false
+    }
 
     init(lease: Span) { self.lease = lease }
 
@@ -40,6 +52,8 @@ final class Stops {
             if let stopping = underWay[epoch], stopping.overdue {
                 showCertificate(route, WireCertificate(stopping.tracker.certificate(issued: wall)))
             }
+        } else if let waiting = unrecorded[epoch], !waiting.isTold {
+            unrecorded[epoch]?.asker = route
         } else if let certificate = recent[epoch] {
             showCertificate(route, certificate)
         }
@@ -72,15 +86,35 @@ final class Stops {
     /// The journal holds all entries up to this one.
     func becameDurable(_ upTo: UInt64) {
         for (epoch, stopping) in underWay where stopping.entry <= upTo { underWay[epoch]?.tracker.durable(in: .journal) }
+        for (epoch, waiting) in unrecorded where waiting.entry <= upTo {
+            unrecorded[epoch] = nil
+            recent[epoch]?.unrecorded = false
+            if !waiting.isTold { show(epoch, to: waiting.asker) }
+        }
+    }
+
+    /// The journal cannot be written now: that they are complete is no secret.
+    func cannotRecord() { for epoch in unrecorded.keys { tellUnrecorded(epoch) } }
+
+    private func tellUnrecorded(_ epoch: Epoch) {
+        guard let waiting = unrecorded[epoch], !waiting.isTold else { return }
+        unrecorded[epoch]?.isTold = true
+        show(epoch, to: waiting.asker)
+    }
+
+    private func show(_ epoch: Epoch, to asker: Route?) {
+        if let asker, let certificate = recent[epoch] { showCertificate(asker, certificate) }
     }
 
     // MARK: Time
 
     /// Lets time pass: shows how far each has come, and asks those again that are silent.
     ///
-    /// - Returns: what is complete and under way no more; to be recorded, and then handed to ``certified(_:of:)``.
+    /// - Returns: what is complete and under way no more; to be recorded, and then handed to ``certified(_:of:entry:at:)``.
     func advance(at now: Instant, wall: WallTime) -> [Stopping] {
         var complete: [Stopping] = []
+        // A disk that hangs says nothing. The last lease may have ended a moment ago: whoever waits for a certificate waits for this slack after that.
+        for (epoch, waiting) in unrecorded where now - waiting.since > Limits.certificateSlack { tellUnrecorded(epoch) }
         for (epoch, var stopping) in underWay {
             stopping.tracker.tick(at: now)
             underWay[epoch] = stopping
@@ -103,13 +137,17 @@ final class Stops {
         return complete
     }
 
-    func certified(_ certificate: Certificate, of stopping: Stopping) {
-        let wire = WireCertificate(certificate)
-        recent[certificate.epoch] = wire
-        if recent.count > Stops.certificatesMax, let oldest = recent.keys.min() { recent[oldest] = nil }
-        guard let asker = stopping.asker else { return }
-        showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: certificate.epoch))
-        showCertificate(asker, wire)
+    /// - Parameter entry: the certificate's own, in the journal.
+    func certified(_ certificate: Certificate, of stopping: Stopping, entry: UInt64, at now: Instant) {
+        let epoch = certificate.epoch
+        var wire = WireCertificate(certificate)
+        wire.unrecorded = true
+        recent[epoch] = wire
+        unrecorded[epoch] = Unrecorded(entry: entry, since: now, asker: stopping.asker)
+        if let asker = stopping.asker { showProgress(asker, WireProgress(stopping.tracker.progress(at: stopping.tracker.start + certificate.completeAfter), epoch: epoch)) }
+        guard recent.count > Stops.certificatesMax, let oldest = recent.keys.min() else { return }
+        tellUnrecorded(oldest)
+        recent[oldest] = nil
     }
 }
 

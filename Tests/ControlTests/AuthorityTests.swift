@@ -94,6 +94,39 @@ extension AuthorityTests {
         #expect(scene.authority.governance.policy?.bytes == wide && scene.narrowed.count == 1 && scene.refusals.isEmpty, "\(scene.refusals)")
     }
 
+    /// Everybody has stopped, and the pause itself is durable.
+    private func stopped() throws {
+        try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        scene.authority.advance(at: Instant(nanoseconds: 2), wall: scene.scribe.now)
+    }
+
+    @Test func `a complete certificate is shown when it is in the ledger, and the stop waits for nothing`() throws {
+        try stopped()
+        #expect(scene.authority.governance.gate.closures.count == 1 && scene.certificates.isEmpty)
+        let asked = try #require(scene.authority.stops.certificate(scene.authority.governance.gate.epoch, at: scene.scribe.now))
+        #expect(asked.complete && asked.unrecorded, "who asks meanwhile hears that it is not in the ledger")
+        scene.authority.becameDurable(scene.recorded - 2)
+        #expect(scene.certificates.isEmpty, "its own entry, and the incident's that follows it, are not there")
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.certificates.map(\.complete) == [true] && scene.certificates.map(\.unrecorded) == [false])
+        scene.authority.advance(at: Instant(nanoseconds: 10_000_000_000), wall: scene.scribe.now)
+        #expect(scene.certificates.count == 1, "once")
+    }
+
+    @Test(arguments: [false, true]) func `a certificate that cannot be recorded is shown as such, once`(_ isFull: Bool) throws {
+        try stopped()
+        if isFull { scene.authority.journalIsFull("no room") } else {
+            scene.authority.advance(at: Instant(nanoseconds: 2) + Limits.certificateSlack, wall: scene.scribe.now)
+            #expect(scene.certificates.isEmpty, "one short")
+            scene.authority.advance(at: Instant(nanoseconds: 3) + Limits.certificateSlack, wall: scene.scribe.now)
+        }
+        #expect(scene.certificates.map(\.complete) == [true] && scene.certificates.map(\.unrecorded) == [true])
+        scene.authority.becameDurable(scene.recorded)
+        let asked = scene.authority.stops.certificate(scene.authority.governance.gate.epoch, at: scene.scribe.now)
+        #expect(scene.certificates.count == 1 && asked?.unrecorded == false)
+    }
+
     @Test func `an erasure acts at once, and the end of a hold is not pushed: what cannot be taken back waits for the disk`() throws {
         try scene.perform(.pause(Selector(), .both, reason: "first"), by: "ops-1")
         try scene.approved(.hold(incident: 1, ["E1"]))
@@ -518,6 +551,7 @@ private final class Scene {
     /// Of each push, what of it is a deed.
     var narrowed: [[Entry.Deed]] { withdrawn.map { $0.narrowed.compactMap { $0.value?.deed } }.filter { !$0.isEmpty } }
     private(set) var refused: [(refusal: Refusal, text: String)] = []
+    private(set) var certificates: [WireCertificate] = []
     /// What the registry says.
     static let ingestKey = [UInt8](repeating: 251, count: 32)
     static let policyKey = [UInt8](repeating: 252, count: 32)
@@ -540,6 +574,7 @@ private final class Scene {
         }
         authority.pushWithdrawn = { [unowned self] in withdrawn.append($0) }
         authority.answer = { [unowned self] _, outcome in answers.append(outcome) }
+        authority.stops.showCertificate = { [unowned self] _, certificate in certificates.append(certificate) }
         authority.refuse = { [unowned self] _, refusal, text in refused.append((refusal, text)) }
         // After its start control opens when both have been heard.
         for (name, releases) in [("ingest", false), ("policy", true)] {

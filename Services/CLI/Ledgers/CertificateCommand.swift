@@ -48,6 +48,7 @@ struct CertificateCommand: ParsableCommand {
             print("  complete   \(Show.span(microseconds: certificate.completeAfterUs)) after the command")
             if closure.direction != .capture { print("  reading    stopped after \(Show.span(microseconds: certificate.readingAfterUs))") }
             print("  recorded   \(certificate.durableIn.isEmpty ? "nowhere" : certificate.durableIn.joined(separator: ", "))")
+            if certificate.unrecorded { print("  ledger     \(terminal.yellow("not in it yet"))") }
             for stop in certificate.services { print("  service    \(name(stop))") }
             let held = certificate.agents.filter { $0.how != .noLease }
             for stop in held { print("  agent      \(name(stop))") }

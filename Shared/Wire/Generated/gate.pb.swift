@@ -301,6 +301,12 @@ package nonisolated struct WireCertificate: @unchecked Sendable {
     set {_uniqueStorage()._leaseMs = newValue}
   }
 
+  /// Complete, and not in control's ledger yet: a control that ends now forgets it.
+  package var unrecorded: Bool {
+    get {_storage._unrecorded}
+    set {_uniqueStorage()._unrecorded = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -571,7 +577,7 @@ nonisolated extension WireNodeStop: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Certificate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}closure\0\u{3}issued_us\0\u{1}services\0\u{1}agents\0\u{3}complete_after_us\0\u{3}reading_after_us\0\u{1}complete\0\u{1}unconfirmed\0\u{3}durable_in\0\u{3}lease_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}closure\0\u{3}issued_us\0\u{1}services\0\u{1}agents\0\u{3}complete_after_us\0\u{3}reading_after_us\0\u{1}complete\0\u{1}unconfirmed\0\u{3}durable_in\0\u{3}lease_ms\0\u{1}unrecorded\0")
 
   fileprivate class _StorageClass {
     var _epoch: UInt64 = 0
@@ -585,6 +591,7 @@ nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._Mes
     var _unconfirmed: [String] = []
     var _durableIn: [String] = []
     var _leaseMs: UInt32 = 0
+    var _unrecorded: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -606,6 +613,7 @@ nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._Mes
       _unconfirmed = source._unconfirmed
       _durableIn = source._durableIn
       _leaseMs = source._leaseMs
+      _unrecorded = source._unrecorded
     }
   }
 
@@ -635,6 +643,7 @@ nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._Mes
         case 9: try { try decoder.decodeRepeatedStringField(value: &_storage._unconfirmed) }()
         case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._durableIn) }()
         case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._leaseMs) }()
+        case 12: try { try decoder.decodeSingularBoolField(value: &_storage._unrecorded) }()
         default: break
         }
       }
@@ -680,6 +689,9 @@ nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._Mes
       if _storage._leaseMs != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._leaseMs, fieldNumber: 11)
       }
+      if _storage._unrecorded != false {
+        try visitor.visitSingularBoolField(value: _storage._unrecorded, fieldNumber: 12)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -700,6 +712,7 @@ nonisolated extension WireCertificate: SwiftProtobuf.Message, SwiftProtobuf._Mes
         if _storage._unconfirmed != rhs_storage._unconfirmed {return false}
         if _storage._durableIn != rhs_storage._durableIn {return false}
         if _storage._leaseMs != rhs_storage._leaseMs {return false}
+        if _storage._unrecorded != rhs_storage._unrecorded {return false}
         return true
       }
       if !storagesAreEqual {return false}
