@@ -84,6 +84,9 @@ struct StatusView {
         }
         lines += hooks
         lines += again
+        if let unknown = service("policy").gauges["probes.pages.unknown"], unknown > 0 {
+            lines.append(terminal.yellow("PROBES") + "  \(Show.number(unknown)) pages of the policy's leaks cannot be judged: no answer, or one that does not say whether everybody gets them; policy's log names them")
+        }
         if service("policy").gauges["policy.document"] == 0 {
             lines.append(terminal.yellow("POLICY") + "  no document is in force: every registered reader may read every class   (sluice policy apply)")
         }

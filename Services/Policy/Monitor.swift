@@ -1135,8 +1135,11 @@ final class Monitor {
         report.counters["findings.repeated"] = findings.repeated
         report.gauges["findings.waiting"] = Int64(findings.waiting)
         report.counters["probes"] = outsider.probes
-        report.counters["probes.pages"] = pages.tried.asked
-        report.counters["probes.pages.failed"] = pages.tried.failed
+        let tried = pages.tried
+        report.counters["probes.pages"] = tried.asked
+        report.counters["probes.pages.failed"] = tried.failed
+        report.counters["probes.pages.undecided"] = tried.undecided
+        report.gauges["probes.pages.unknown"] = Int64(pages.unknown)
         report.gauges["probes.silent.ms"] = (Clock.now() - outsider.answeredAt).milliseconds
         return report
     }

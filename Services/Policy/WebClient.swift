@@ -11,14 +11,16 @@ import Darwin
 
 /// Asks for one page at a time as an ordinary employee would. Belongs to the thread that made it: it blocks until there is an answer.
 ///
-/// Everything is bounded: two seconds and 64 KiB in all, three redirects, and no private address but of hosts that the document names. The address is looked at where libcurl
-/// connects: a name that leads elsewhere a moment later leads nowhere.
+/// Everything is bounded: two seconds, names looked up and all, and 64 KiB, three redirects, and no private address but of hosts that the document names. The address is looked at
+/// where libcurl connects: a name that leads elsewhere a moment later leads nowhere.
 struct WebClient: ~Copyable {
     enum Outcome: Hashable, Sendable {
         /// Somebody gets it who must not.
         case exposed(status: Int)
         /// There was an answer, and it is none of those.
         case guarded(status: Int)
+        /// There was an answer, and it does not say which: the marker may stand behind what was read, or the page has failed.
+        case undecided(status: Int)
         case privateAddress
         case tooManyRedirects
         /// No answer: libcurl's code.
@@ -30,15 +32,19 @@ struct WebClient: ~Copyable {
     static let redirectsMax = 3
 
     private let handle: UnsafeMutableRawPointer
+    private let within: Span
+    private let names: NameLookup
     /// Lines `Name: value` that make this an employee; for the host that the document names, and no other.
     private let headers: [String]
 
     /// libcurl wants this once and before all else; a static is.
     private static let started: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
 
-    init(headers: [String]) throws(Unusable) {
+    init(headers: [String], within: Span = WebClient.within, names: NameLookup = NameLookup()) throws(Unusable) {
         handle = try WebClient.handle()
         self.headers = headers
+        self.within = within
+        self.names = names
     }
 
     /// libcurl would not give a handle, or knows not an option that we rely on.
@@ -68,13 +74,19 @@ struct WebClient: ~Copyable {
     deinit { curl_easy_cleanup(handle) }
 
     mutating func ask(_ probe: WebProbe, now: () -> Instant) -> Outcome {
-        let end = now() + WebClient.within
+        let end = now() + within
         let home = WebClient.origin(of: probe.url)
         var url = probe.url
         for hop in 0...WebClient.redirectsMax {
-            guard let host = WebClient.host(of: url), end > now() else { return .failed(CURLE_OPERATION_TIMEDOUT.rawValue) }
-            let reading = Reading(mayBePrivate: probe.privateHosts.contains(host))
-            let code = perform(url, headers: WebClient.origin(of: url) == home ? headers : [], left: end - now(), into: reading)
+            guard let origin = WebClient.origin(of: url), end > now() else { return .failed(CURLE_OPERATION_TIMEDOUT.rawValue) }
+            var pins: [String] = []
+            if !origin.hostIsAddress {
+                guard let addresses = names.addresses(of: origin.host, within: end - now()), end > now() else { return .failed(CURLE_OPERATION_TIMEDOUT.rawValue) }
+                pins = WebClient.pins(of: origin, at: addresses)
+                guard !pins.isEmpty else { return .failed(CURLE_COULDNT_RESOLVE_HOST.rawValue) }
+            }
+            let reading = Reading(mayBePrivate: probe.privateHosts.contains(origin.host))
+            let code = perform(url, headers: origin == home ? headers : [], pins: pins, left: end - now(), into: reading)
             if reading.wasRefused { return .privateAddress }
             var status = 0
             _ = sluice_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
@@ -86,52 +98,99 @@ struct WebClient: ~Copyable {
                 url = String(cString: next)
                 continue
             }
-            guard (200..<300).contains(status) else { return .guarded(status: status) }
-            if let marker = probe.marker, reading.bytes.range(of: Data(marker.utf8)) == nil { return .guarded(status: status) }
-            return .exposed(status: status)
+            return WebClient.judge(probe, status: status, at: url, body: reading.bytes, isWhole: code == CURLE_OK)
         }
         return .tooManyRedirects
     }
 
-    private func perform(_ url: String, headers: [String], left: Span, into reading: Reading) -> CURLcode {
-        var list: UnsafeMutablePointer<curl_slist>?
-        for line in headers { list = curl_slist_append(list, line) }
-        defer { curl_slist_free_all(list) }
+    /// What an answer says of a page.
+    ///
+    /// Without a marker the page itself is asked to be refused, or to lead elsewhere: a page of another path, or host, is where somebody signs in. With one its text decides, wherever it stands.
+    /// - Parameters:
+    ///   - url: That answered, after redirects.
+    ///   - body: As much of it as was read.
+    static func judge(_ probe: WebProbe, status: Int, at url: String, body: Data, isWhole: Bool) -> Outcome {
+        switch status {
+        case 200..<300:
+            guard let marker = probe.marker else { return isPage(url, probe.url) ? .exposed(status: status) : .guarded(status: status) }
+            if body.range(of: Data(marker.utf8)) != nil { return .exposed(status: status) }
+            return isWhole ? .guarded(status: status) : .undecided(status: status)
+        case 401, 403, 404, 410: return .guarded(status: status)
+        // It has failed, or is asked for too often: what it says otherwise is not known.
+        default: return .undecided(status: status)
+        }
+    }
+
+    /// What libcurl is told of a name, so that it looks up none itself: it would wait for a dead name server beyond any bound. Empty: nothing can be said of it.
+    private static func pins(of origin: Origin, at addresses: [String]) -> [String] {
+        // As it is written in the URL, or libcurl would not find it.
+        guard !addresses.isEmpty, origin.host.utf8.allSatisfy({ 0x21...0x7E ~= $0 && $0 != UInt8(ascii: ":") && $0 != UInt8(ascii: ",") }) else { return [] }
+        let list = addresses.map { $0.contains(":") ? "[\($0)]" : $0 }.joined(separator: ",")
+        // A dot at the end is no part of a name to everybody.
+        return Set([origin.host, origin.host.hasSuffix(".") ? String(origin.host.dropLast()) : origin.host]).map { "\($0):\(origin.port):\(list)" }
+    }
+
+    private func perform(_ url: String, headers: [String], pins: [String], left: Span, into reading: Reading) -> CURLcode {
+        let (list, names) = (WebClient.list(headers), WebClient.list(pins))
+        defer {
+            curl_slist_free_all(list)
+            curl_slist_free_all(names)
+        }
         // It outlives the call, and libcurl has it no longer.
         let pointer = Unmanaged.passUnretained(reading).toOpaque()
         let codes = [
-            sluice_curl_set_string(handle, CURLOPT_URL, url), sluice_curl_set_pointer(handle, CURLOPT_HTTPHEADER, list),
+            sluice_curl_set_string(handle, CURLOPT_URL, url), sluice_curl_set_pointer(handle, CURLOPT_HTTPHEADER, list), sluice_curl_set_pointer(handle, CURLOPT_RESOLVE, names),
             sluice_curl_set_long(handle, CURLOPT_TIMEOUT_MS, Int(max(1, left.milliseconds))),
             sluice_curl_set_pointer(handle, CURLOPT_HEADERDATA, pointer), sluice_curl_set_pointer(handle, CURLOPT_WRITEDATA, pointer), sluice_curl_set_pointer(handle, CURLOPT_OPENSOCKETDATA, pointer),
         ]
         let code = withExtendedLifetime(reading) { codes.first { $0 != CURLE_OK } ?? curl_easy_perform(handle) }
-        for option in [CURLOPT_HTTPHEADER, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_OPENSOCKETDATA] { _ = sluice_curl_set_pointer(handle, option, nil) }
+        for option in [CURLOPT_HTTPHEADER, CURLOPT_RESOLVE, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_OPENSOCKETDATA] { _ = sluice_curl_set_pointer(handle, option, nil) }
         return code
     }
 
-    /// As libcurl reads it, because libcurl will connect there; lower-case.
-    /// Scheme, host and port: what the employee has of their own is sent nowhere else, and not in the clear because a page says so.
-    private static func origin(of url: String) -> [String]? {
+    private static func list(_ lines: [String]) -> UnsafeMutablePointer<curl_slist>? { lines.reduce(nil) { curl_slist_append($0, $1) } }
+
+    /// What the employee has of their own is sent nowhere else, and not in the clear because a page says so.
+    private struct Origin: Hashable {
+        var scheme: String
+        var host: String
+        var port: String
+
+        var hostIsAddress: Bool {
+            var four = in_addr()
+            return host.hasPrefix("[") || inet_pton(AF_INET, host, &four) == 1
+        }
+    }
+
+    private static func origin(of url: String) -> Origin? {
+        guard let parts = parts(of: url, [CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT]) else { return nil }
+        return Origin(scheme: parts[0].lowercased(), host: parts[1].lowercased(), port: parts[2])
+    }
+
+    static func host(of url: String) -> String? { parts(of: url, [CURLUPART_HOST])?[0].lowercased() }
+
+    /// Whether two URLs are the same page: host and path, whatever is asked of it, and over whichever scheme.
+    static func isPage(_ url: String, _ other: String) -> Bool {
+        func page(_ url: String) -> [String]? {
+            guard let parts = parts(of: url, [CURLUPART_HOST, CURLUPART_PATH]) else { return nil }
+            return [parts[0].lowercased(), parts[1].hasSuffix("/") ? String(parts[1].dropLast()) : parts[1]]
+        }
+        return page(url).map { $0 == page(other) } ?? false
+    }
+
+    /// As libcurl reads it, because libcurl will connect there.
+    private static func parts(of url: String, _ wanted: [CURLUPart]) -> [String]? {
         guard let parsed = curl_url() else { return nil }
         defer { curl_url_cleanup(parsed) }
         guard curl_url_set(parsed, CURLUPART_URL, url, UInt32(CURLU_DISALLOW_USER)) == CURLUE_OK else { return nil }
         var parts: [String] = []
-        for part in [CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT] {
+        for part in wanted {
             var text: UnsafeMutablePointer<CChar>?
             guard curl_url_get(parsed, part, &text, UInt32(CURLU_DEFAULT_PORT)) == CURLUE_OK, let text else { return nil }
-            parts.append(String(cString: text).lowercased())
+            parts.append(String(cString: text))
             curl_free(text)
         }
         return parts
-    }
-
-    static func host(of url: String) -> String? {
-        guard let parsed = curl_url() else { return nil }
-        defer { curl_url_cleanup(parsed) }
-        var text: UnsafeMutablePointer<CChar>?
-        guard curl_url_set(parsed, CURLUPART_URL, url, UInt32(CURLU_DISALLOW_USER)) == CURLUE_OK, curl_url_get(parsed, CURLUPART_HOST, &text, 0) == CURLUE_OK, let text else { return nil }
-        defer { curl_free(text) }
-        return String(cString: text).lowercased()
     }
 
     /// What has come of one answer. Used by the thread that waits for it alone.

@@ -18,8 +18,17 @@ final class WebOutsider: Sendable {
         }
     }
 
+    /// Since the start.
+    struct Tried: Hashable, Sendable {
+        var asked: UInt64 = 0
+        /// No answer, or none that may be looked at.
+        var failed: UInt64 = 0
+        /// An answer that does not say whether anybody gets the page.
+        var undecided: UInt64 = 0
+    }
+
     private let probes = Mutex<[WebProbe]>([])
-    private let counts = Mutex<(asked: UInt64, failed: UInt64)>((0, 0))
+    private let counts = Mutex<Tried>(Tried())
     private let said = Mutex<[WebProbe: WebClient.Outcome]>([:])
     private let isStopped = Mutex<Bool>(false)
     private let headers: [String]
@@ -43,8 +52,13 @@ final class WebOutsider: Sendable {
         probes.withLock { if $0 != sorted { $0 = sorted } }
     }
 
-    /// Tries, and those of them that had no answer, or none that may be looked at.
-    var tried: (asked: UInt64, failed: UInt64) { counts.withLock { $0 } }
+    var tried: Tried { counts.withLock { $0 } }
+
+    /// Pages of those that are tried of which the last try has not shown whether anybody gets them.
+    var unknown: Int {
+        let probes = probes.withLock { $0 }
+        return said.withLock { said in probes.count { probe in said[probe].map { !$0.isDecided } ?? false } }
+    }
 
     func start() { startThread("probes") { [self] in run() } }
     /// A request that runs ends with the process, in two seconds at most.
@@ -70,17 +84,31 @@ final class WebOutsider: Sendable {
     }
 
     private func note(_ outcome: WebClient.Outcome, of probe: WebProbe) {
-        var isBlind = false
-        switch outcome {
-        case .exposed, .guarded: break
-        case .privateAddress, .tooManyRedirects, .failed: isBlind = true
-        }
         counts.withLock { counts in
             counts.asked += 1
-            if isBlind { counts.failed += 1 }
+            switch outcome {
+            case .exposed, .guarded: break
+            case .undecided: counts.undecided += 1
+            case .privateAddress, .tooManyRedirects, .failed: counts.failed += 1
+            }
         }
         // Once, until it is something else: a page that cannot be tried is one of which nothing is known.
         let isNew = said.withLock { $0.updateValue(outcome, forKey: probe) != outcome }
-        if isNew, isBlind { logger.warning("\(probe.url) cannot be tried as an ordinary employee: \(outcome)") }
+        guard isNew, !outcome.isDecided else { return }
+        if case .undecided(let status) = outcome {
+            logger.warning("\(probe.url) answers status \(status), and whether an ordinary employee gets it cannot be told: what was read of it does not say, or it has failed")
+        } else {
+            logger.warning("\(probe.url) cannot be tried as an ordinary employee: \(outcome)")
+        }
+    }
+}
+
+extension WebClient.Outcome {
+    /// Whether it is known that anybody gets it, or that they do not.
+    fileprivate var isDecided: Bool {
+        switch self {
+        case .exposed, .guarded: true
+        case .undecided, .privateAddress, .tooManyRedirects, .failed: false
+        }
     }
 }

@@ -116,9 +116,13 @@ def test_pages_that_hang_redirect_never_end_or_are_private_are_bounded_and_one_t
     assert counters["probes.pages.failed"] >= 12, counters
     said = suite.log("policy").read_text()
     assert said.count("cannot be tried as an ordinary employee") == 6, "each once"
-    # What everybody gets, three redirects on.
-    apply(suite, limited(*grants, leaks=reaction(*short, page(pages.url("near")))), "near.json")
+    # endless, late: their markers may stand behind what is read. Neither guarded nor a finding, and shown.
+    assert counters["probes.pages.undecided"] >= 4, counters
+    assert said.count("whether an ordinary employee gets it cannot be told") >= 2, said
+    assert "pages of the policy's leaks cannot be judged" in suite.cli("status").out
+    # What everybody gets, three redirects on, by a name.
+    apply(suite, limited(*grants, leaks=reaction(*short, page(pages.url("near", "localhost"), private=("localhost",)))), "near.json")
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector outsider", {"classes": ["review"]})]
     [closure] = suite.cli("closures", "--json").json["closures"]
-    assert pages.url("near") in closure["reason"]
+    assert pages.url("near", "localhost") in closure["reason"]
