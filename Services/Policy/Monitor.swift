@@ -173,6 +173,7 @@ final class Monitor {
         if var table = follower.admitted(trusted, roles: ["service", "reader"], after: entries) {
             table[probe] = Outsider.user
             admission.admit(table)
+            noteNamesake()
         }
         let lifted = registry.lifted[remembered...]
         if !lifted.isEmpty {
@@ -190,6 +191,13 @@ final class Monitor {
         followRules()
         findDrill()
         findings.handOver(follower.fold.governance, gate: follower.gate)
+    }
+
+    /// Of an older ledger: today control refuses the name.
+    private func noteNamesake() {
+        let governance = follower.fold.governance
+        guard governance.node(named: Probe.name) != nil || governance.operators[Probe.name] != nil else { return }
+        refusals.note("namesake", "'\(Probe.name)' is registered, and that is policy's own name for asking whether anybody may read: whoever has it is let in nowhere; register them under another", at: Clock.now())
     }
 
     // MARK: Findings

@@ -132,16 +132,7 @@ package final class Follower {
             }
         }
         guard hasChanged else { return nil }
-        var table = trusted.admitted(roles, by: fold.governance)
-        for member in fold.governance.operators.current.values {
-            if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
-        }
-        if roles.contains("reader") {
-            for node in fold.governance.nodes.values where node.role == .reader {
-                if let key = CurveKey(node.key) { table[key] = "reader/\(node.name)" }
-            }
-        }
-        return table
+        return trusted.admittedWithLedger(roles, by: fold.governance)
     }
 
     /// Taken away, as control says, and the ledger does not say so yet.

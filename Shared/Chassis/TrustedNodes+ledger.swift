@@ -17,6 +17,21 @@ extension TrustedNodes {
         return table
     }
 
+    /// ``admitted(_:by:)``, with the ledger's operators, and its readers where they are among the roles.
+    ///
+    /// An older ledger may have somebody of the probe's name. They are let in nowhere: no list of who read would show them.
+    package func admittedWithLedger(_ roles: Set<String>, by governance: Governance) -> [CurveKey: String] {
+        var table = admitted(roles, by: governance)
+        for member in governance.operators.current.values where member.name != Probe.name {
+            if let key = CurveKey(member.session) { table[key] = "operator/\(member.name)" }
+        }
+        guard roles.contains("reader") else { return table }
+        for node in governance.nodes.values where node.role == .reader && node.name != Probe.name {
+            if let key = CurveKey(node.key) { table[key] = "reader/\(node.name)" }
+        }
+        return table
+    }
+
     /// Who goes by this key and is no agent: a service or a reader, also by a key that was retired; an operator's session. By the ledger or the registry.
     package func holderBesideAgents(of key: [UInt8], by governance: Governance) -> String? {
         if let holder = governance.holderBesideAgents(of: key) { return "\(holder)" }

@@ -1,4 +1,5 @@
 import Foundation
+import Gate
 package import Messaging
 
 /// The services, operators and readers (and the joining process and the doors for reports, which are none of them) that a suite begins with: `registry.json` in its home. Agents are registered by control.
@@ -69,6 +70,9 @@ package struct TrustedNodes: Codable, Sendable {
         for node in nodes {
             guard ["service", "operator", "reader", "join", "hooks"].contains(node.role) else {
                 throw Invalid(description: "\(path): node \(node.name) has the role '\(node.role)': service, operator, reader, join or hooks is expected")
+            }
+            guard node.name != Probe.name else {
+                throw Invalid(description: "\(path): '\(node.name)' is the name under which policy asks itself whether anybody may read, and no list of who read shows it: give this \(node.role) another")
             }
             guard CurveKey(z85: node.key) != nil else {
                 throw Invalid(description: "\(path): the key of \(node.name) is not 40 characters of Z85")

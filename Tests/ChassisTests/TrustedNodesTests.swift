@@ -1,4 +1,5 @@
 import Chassis
+import Foundation
 import Gate
 import Identity
 import Messaging
@@ -47,5 +48,29 @@ import Testing
         let (reader, keyless) = (try #require(User("reader/ann")), try #require(User("service/ingest")))
         #expect(trusted.counts(reader, by: state), "of others it says nothing")
         #expect(!trusted.counts(keyless, by: state), "without a key it is nobody")
+    }
+
+    @Test func `whoever the ledger has under the probe's name is let in nowhere`() throws {
+        var state = Governance()
+        let nodes = [("ben", 11), (Probe.name, 12)].map { name, byte in Node(name: name, ordinal: UInt32(byte), key: key(UInt8(byte)), role: .reader, scope: Scope(subject: "E1", site: "", team: "")) }
+        let operators = [("ops-1", 21), (Probe.name, 22)].map { name, byte in Operator(name: name, person: name, key: key(UInt8(byte + 100)), session: key(UInt8(byte))) }
+        state.apply(Entry(index: 1, at: WallTime(microseconds: 1), author: "control", deed: .began(Beginning(origin: "sluice.example/governance", operators: operators, controlKey: "c", policyKey: "p", controlWitness: "cw", policyWitness: "pw"))))
+        state.apply(Entry(index: 2, at: WallTime(microseconds: 1), author: "ops-1", deed: .registered(nodes, enrolment: nil)))
+        let admitted = try trusted().admittedWithLedger(["service", "reader"], by: state)
+        #expect(try admitted[curve(11)] == "reader/ben" && admitted[curve(21)] == "operator/ops-1", "the control")
+        #expect(try admitted[curve(12)] == nil && admitted[curve(22)] == nil)
+        #expect(try trusted().admittedWithLedger(["service"], by: state)[curve(11)] == nil)
+    }
+
+    @Test(arguments: ["reader", "operator", "service"]) func `a registry with the probe's name is refused with a line that says so`(_ role: String) throws {
+        let path = NSTemporaryDirectory() + "registry-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var nodes = try trusted()
+        try JSONEncoder().encode(nodes).write(to: URL(fileURLWithPath: path))
+        #expect(throws: Never.self, "the control") { try TrustedNodes(contentsOf: path) }
+        nodes.nodes.append(.init(name: Probe.name, role: role, key: try curve(9).z85))
+        try JSONEncoder().encode(nodes).write(to: URL(fileURLWithPath: path))
+        let refused = #expect(throws: TrustedNodes.Invalid.self) { try TrustedNodes(contentsOf: path) }
+        #expect(refused?.description.contains("give this \(role) another") ?? false)
     }
 }
