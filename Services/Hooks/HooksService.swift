@@ -12,7 +12,6 @@ import Rules
 import ServiceLifecycle
 import Synchronization
 import Wire
-import YAML
 
 @main
 struct HooksService: ParsableCommand {
@@ -55,7 +54,7 @@ struct HooksService: ParsableCommand {
         let intake = Intake(store, rules: rules, news: news, logger: host.logger)
         let server = HookServer(intake, credentials: credentials, counts: counts)
         let context = try Context()
-        host.logger.info("\(rules.rules.count) rules; \(credentials.tokens.count) tokens, \(credentials.secrets.count) secrets")
+        host.logger.info("\(rules.rules.rules.count) rules; \(credentials.tokens.count) tokens, \(credentials.secrets.count) secrets")
 
         // Connect, and run until a signal or a failure.
         intake.start()
@@ -120,7 +119,7 @@ struct HooksService: ParsableCommand {
 struct HookFiles {
     private let home: Home
     private let logger: Logger
-    private let watches: (rules: FileWatch<HookRules>, tokens: FileWatch<Credentials>, secrets: FileWatch<Credentials>)
+    private let watches: (rules: FileWatch<RuleBook>, tokens: FileWatch<Credentials>, secrets: FileWatch<Credentials>)
 
     init(_ host: ServiceHost) {
         home = host.home
@@ -152,7 +151,7 @@ struct HookFiles {
     }
 
     /// - Throws: `Complaint` with every mistake. No file is no rule.
-    func rules() throws -> HookRules {
+    func rules() throws -> RuleBook {
         let path = HookFiles.path(home, .rules)
         return FileManager.default.fileExists(atPath: path) ? try HookFiles.rules(of: path) : .none
     }
@@ -164,9 +163,9 @@ struct HookFiles {
             secrets: FileManager.default.fileExists(atPath: secrets) ? try Credentials.secrets(of: secrets) : [])
     }
 
-    private static func rules(of path: String) throws -> HookRules {
+    private static func rules(of path: String) throws -> RuleBook {
         guard let bytes = FileManager.default.contents(atPath: path) else { throw Complaint("cannot read \(path)") }
-        do throws(Mistakes) { return try HookRules(reading: try YAMLText.tree([UInt8](bytes))) } catch {
+        do throws(Mistakes) { return try RuleBook(reading: bytes) } catch {
             throw Complaint(error.all.map { $0.line(in: path) }.joined(separator: "\n"))
         }
     }
@@ -175,7 +174,7 @@ struct HookFiles {
     func exchanged(_ intake: Intake, _ server: HookServer) {
         if let rules = watches.rules.take() {
             intake.use(rules)
-            logger.notice("\(rules.rules.count) rules are in force")
+            logger.notice("\(rules.rules.rules.count) rules are in force")
         }
         if let read = watches.tokens.take() { server.use { $0.tokens = read.tokens } }
         if let read = watches.secrets.take() { server.use { $0.secrets = read.secrets } }

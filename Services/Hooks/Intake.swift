@@ -45,7 +45,7 @@ final class Intake: Sendable {
     private let store: ReportStore
     private let news: Mailbox<News>
     private let logger: Logger
-    private let rules: Mutex<HookRules>
+    private let book: Mutex<RuleBook>
     private let queue = Mutex<(work: [Work], bytes: Int)>(([], 0))
     private let filled = DispatchSemaphore(value: 0)
     private let ended = DispatchSemaphore(value: 0)
@@ -57,14 +57,14 @@ final class Intake: Sendable {
     /// A closure that control has just answered for: what asks for it again gathers for so long, and is one finding.
     private static let restFor = Span.seconds(1)
 
-    init(_ store: ReportStore, rules: HookRules, news: Mailbox<News>, logger: Logger) {
+    init(_ store: ReportStore, rules book: RuleBook, news: Mailbox<News>, logger: Logger) {
         self.store = store
-        self.rules = Mutex(rules)
+        self.book = Mutex(book)
         self.news = news
         self.logger = logger
     }
 
-    func use(_ rules: HookRules) { self.rules.withLock { $0 = rules } }
+    func use(_ book: RuleBook) { self.book.withLock { $0 = book } }
 
     /// Waits until it is on the disk.
     func take(_ submission: Submission) async -> Outcome {
@@ -150,7 +150,7 @@ final class Intake: Sendable {
 
     /// - Returns: whether something is to be closed.
     private func take(_ bodies: [(Submission, CheckedContinuation<Outcome, Never>)]) throws(ReportStore.Unusable) -> Bool {
-        let rules = rules.withLock { $0 }
+        let book = book.withLock { $0 }
         var taken: [(body: ReportStore.Taken, continuation: CheckedContinuation<Outcome, Never>)] = []
         for (submission, continuation) in bodies {
             do throws(Report.Refused) {
@@ -159,7 +159,7 @@ final class Intake: Sendable {
                     case .alertmanager: try Report.alerts(submission.body)
                     case .standard: [try Report.signed(submission.id, submission.body)]
                     }
-                taken.append((.init(hook: submission.hook, reports: reports.map { ($0, rules.matching($0.fields, from: submission.hook)) }), continuation))
+                taken.append((.init(hook: submission.hook, book: book.digest, reports: reports.map { ($0, book.rules.matching($0.fields, from: submission.hook)) }), continuation))
             } catch { continuation.resume(returning: .refused(error)) }
         }
         guard !taken.isEmpty else { return false }

@@ -39,6 +39,8 @@ struct ReportStore: Sendable {
     /// A body that was taken: its reports, each with the rules that match it.
     struct Taken: Sendable {
         var hook: Hook
+        /// Which rules those are: ``RuleBook/digest``.
+        var book: Data
         var reports: [(report: Report, rules: [HookRules.Rule])]
     }
 
@@ -47,14 +49,15 @@ struct ReportStore: Sendable {
         var new = 0
         /// They had come before.
         var known = 0
-        /// Of those that are new: some rule asks for a closure.
+        /// Some rule asks for a closure, and none did before.
         var matched = 0
     }
 
     /// Since the first start. Every report that was taken is in one of them.
     struct Totals: Hashable, Sendable {
-        /// Firing, and new.
+        /// Firing, and some rule asks for a closure: new, or taken before by rules of which none did.
         var matched: UInt64 = 0
+        /// Firing, and new.
         var unmatched: UInt64 = 0
         /// Of what is over.
         var resolved: UInt64 = 0
@@ -115,6 +118,10 @@ struct ReportStore: Sendable {
                     CREATE TABLE total (name TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL) STRICT;
                     """)
         }
+        migrator.registerMigration("002-unmatched") { db in
+            // Which rules have looked at it in vain; null: some matched, or it is over, or an older Sluice took it, which did not say.
+            try db.execute(sql: "ALTER TABLE seen ADD COLUMN unmatched BLOB")
+        }
         return migrator
     }
 
@@ -125,15 +132,13 @@ struct ReportStore: Sendable {
             let receipts = try bodies.map { body in
                 var receipt = Receipt()
                 for (report, rules) in body.reports {
-                    guard try ReportStore.isNew(report.key, db, now) else {
-                        receipt.known += 1
-                        totals["known", default: 0] += 1
-                        continue
-                    }
-                    receipt.new += 1
                     let asked = report.isFiring ? rules : []
-                    if !asked.isEmpty { receipt.matched += 1 }
-                    totals[!report.isFiring ? "resolved" : asked.isEmpty ? "unmatched" : "matched", default: 0] += 1
+                    let standing = try ReportStore.standing(of: report, unmatched: report.isFiring && asked.isEmpty ? body.book : nil, by: body.book, db, now)
+                    if standing == .new { receipt.new += 1 } else { receipt.known += 1 }
+                    let isAsked = standing != .known && !asked.isEmpty
+                    if isAsked { receipt.matched += 1 }
+                    totals[isAsked ? "matched" : standing != .new ? "known" : report.isFiring ? "unmatched" : "resolved", default: 0] += 1
+                    guard isAsked else { continue }
                     for rule in asked { try ReportStore.join(rule, of: report, body.hook, db, now) }
                 }
                 return receipt
@@ -146,12 +151,28 @@ struct ReportStore: Sendable {
         }
     }
 
-    private static func isNew(_ key: Data, _ db: Database, _ now: WallTime) throws -> Bool {
-        try db.execute(sql: "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING", arguments: [key, now.microseconds])
-        if db.changesCount > 0 { return true }
+    private enum Standing {
+        case new, known
+        /// No rule matched it when it came, and the rules are others now.
+        case unmatched
+    }
+
+    /// What was known of a report, which is known from here on.
+    ///
+    /// - Parameters:
+    ///   - unmatched: the rules of which none matches it now.
+    ///   - book: the rules that look at it now.
+    private static func standing(of report: Report, unmatched: Data?, by book: Data, _ db: Database, _ now: WallTime) throws -> Standing {
+        try db.execute(sql: "INSERT INTO seen (key, at, unmatched) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", arguments: [report.key, now.microseconds, unmatched])
+        if db.changesCount > 0 { return .new }
+        let before = try Data.fetchOne(db, sql: "SELECT unmatched FROM seen WHERE key = ?", arguments: [report.key])
         // As long as it is repeated it is the same one.
-        try db.execute(sql: "UPDATE seen SET at = ? WHERE key = ?", arguments: [now.microseconds, key])
-        return false
+        guard let before, before != book else {
+            try db.execute(sql: "UPDATE seen SET at = ? WHERE key = ?", arguments: [now.microseconds, report.key])
+            return .known
+        }
+        try db.execute(sql: "UPDATE seen SET at = ?, unmatched = ? WHERE key = ?", arguments: [now.microseconds, unmatched, report.key])
+        return .unmatched
     }
 
     private static func join(_ rule: HookRules.Rule, of report: Report, _ hook: Hook, _ db: Database, _ now: WallTime) throws {

@@ -86,7 +86,7 @@ private final class Doors: Sendable {
 
     init() throws {
         folder = try Folder()
-        intake = Intake(try ReportStore(path: folder["reports.sqlite"]), rules: .none, news: Mailbox(wakeup: try Wakeup()), logger: Logger(label: "hooks"))
+        intake = Intake(try ReportStore(path: folder["reports.sqlite"]), rules: RuleBook.none, news: Mailbox(wakeup: try Wakeup()), logger: Logger(label: "hooks"))
         let credentials = Credentials(secrets: [try StandardWebhook.Secret(Doors.secret)])
         server = HookServer(intake, credentials: credentials, counts: counts, now: { Instant(nanoseconds: 0) }, wall: { Doors.now })
         intake.start()

@@ -15,9 +15,9 @@ struct ReportStoreTests {
         store = try ReportStore(path: folder["reports.sqlite"])
     }
 
-    private func body(_ names: [String], _ rules: [HookRules.Rule] = [rule()], status: String = "firing") throws -> ReportStore.Taken {
+    private func body(_ names: [String], _ rules: [HookRules.Rule] = [rule()], by book: UInt8 = 1, status: String = "firing") throws -> ReportStore.Taken {
         let reports = try names.flatMap { try Report.alerts(group(alert($0, status: status))) }
-        return .init(hook: .alertmanager, reports: reports.map { ($0, rules) })
+        return .init(hook: .alertmanager, book: Data([book]), reports: reports.map { ($0, rules) })
     }
 
     @Test func `a report that comes again is known, also by another process, and asks for nothing again`() throws {
@@ -32,6 +32,24 @@ struct ReportStoreTests {
         #expect(try store.take([try body(["a"], status: "resolved"), try body(["b"], [])], at: wall(0)) == [.init(new: 1), .init(new: 1)])
         #expect(try store.totals() == .init(matched: 0, unmatched: 1, resolved: 1, known: 0, waiting: 0, answered: 0))
         #expect(try store.due(resting: []) == [])
+    }
+
+    @Test func `what no rule matched is looked at again by other rules, once by each, until one matches`() throws {
+        #expect(try store.take([try body(["a"], [])], at: wall(0)) == [.init(new: 1)])
+        #expect(try store.take([try body(["a"])], at: wall(1)) == [.init(known: 1)], "the same rules have said what they say")
+        #expect(try store.take([try body(["a"], [], by: 2)], at: wall(2)) == [.init(known: 1)])
+        let again = try ReportStore(path: folder["reports.sqlite"])
+        #expect(try again.take([try body(["a"], by: 2)], at: wall(3)) == [.init(known: 1)], "also by another process")
+        #expect(try again.due(resting: []) == [])
+        #expect(try again.take([try body(["a"], by: 3)], at: wall(4)) == [.init(known: 1, matched: 1)])
+        #expect(try again.due(resting: []).count == 1)
+        #expect(try again.take([try body(["a"], by: 4)], at: wall(5)) == [.init(known: 1)], "what was closed for it may have been lifted")
+        #expect(try again.totals() == .init(matched: 1, unmatched: 1, resolved: 0, known: 4, waiting: 1, answered: 0), "each time that it came is counted once")
+    }
+
+    @Test func `what is over, or was matched, is known whatever the rules become`() throws {
+        #expect(try store.take([try body(["a"], status: "resolved"), try body(["b"])], at: wall(0)) == [.init(new: 1), .init(new: 1, matched: 1)])
+        #expect(try store.take([try body(["a"], by: 2, status: "resolved"), try body(["b"], [rule("other", classes: ["content"])], by: 2)], at: wall(1)) == [.init(known: 1), .init(known: 1)])
     }
 
     @Test func `of a storm the first is sent at once, and what follows is one finding more, counted whole`() throws {

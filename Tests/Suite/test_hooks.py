@@ -157,6 +157,22 @@ def test_a_reported_leak_closes_what_its_rule_says_opens_an_incident_and_is_take
     assert post(suite, "/hooks/alertmanager", group(*body), {"Authorization": f"Basic {password}"}).json["known"] == 2
 
 
+def test_a_report_that_no_rule_matched_closes_when_it_comes_again_and_the_rules_are_mended(hooked):
+    suite = reopened(hooked)
+    one = alert("WikiOpen", pod=fresh())
+    assert alerts(suite, one).json == {"new": 1, "known": 0, "matched": 0}
+    assert alerts(suite, one).json == {"new": 0, "known": 1, "matched": 0}
+    write(suite, rules=RULES.replace("ReviewsVisible*", "WikiOpen"))
+    wait_until(lambda: alerts(suite, one).json == {"new": 0, "known": 1, "matched": 1}, "the rules are read again, and so is it", every=0.5)
+    wait_until(lambda: closed(suite), "control closes")
+    assert alerts(suite, one).json == {"new": 0, "known": 1, "matched": 0}, "once"
+    write(suite)
+    reopened(suite)
+    wait_until(lambda: alerts(suite, alert(pod=fresh())).json["matched"] == 1, "the old rules are in force again", every=0.5)
+    wait_until(lambda: closed(suite), "control closes")
+    reopened(suite)
+
+
 def test_a_rule_that_names_what_nobody_knows_closes_everything(hooked):
     """It would stop nothing, and look like a stop."""
     suite = reopened(hooked)
