@@ -48,7 +48,7 @@ final class BenchSuite {
     init(below parent: String, libzmq: Bool, policy: [String] = [], prepare: (SuiteHome) throws -> Void = { _ in }) throws {
         self.libzmq = libzmq
         folder = parent + "/sluice-bench-\(getpid())"
-        made = try SuiteHome(Home(folder), portBase: BenchSuite.freePorts(), leaseMilliseconds: nil)
+        made = try SuiteHome(Home(folder), portBase: SuiteHome.freePortBase(), leaseMilliseconds: nil)
         setenv("MALLOC_ARENA_MAX", "2", 0)
         // A crash shows where, and not what lay in registers and behind them.
         setenv("SWIFT_BACKTRACE", "registers=none", 0)
@@ -61,27 +61,6 @@ final class BenchSuite {
         try suite.start()
         client = try Client("control", home: made.home, as: SuiteHome.operators[0])
         _ = try suite.waitUntilServing(client, seconds: 30)
-    }
-
-    /// Seven free ports in a row, as far as can be told.
-    static func freePorts() throws -> Int {
-        for _ in 0..<200 {
-            let base = Int.random(in: 20_000...50_000)
-            if (1...7).allSatisfy({ isFree(UInt16(base + $0)) }) { return base }
-        }
-        throw Complaint("no seven free ports in a row were found")
-    }
-
-    private static func isFree(_ port: UInt16) -> Bool {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
-        }
     }
 
     static func agentName(_ number: Int) -> String { "bench-\(number)" }
