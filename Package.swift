@@ -126,12 +126,14 @@ let package = Package(
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
-        tests("GateTests", ["Gate"]),
-        tests("RulesTests", ["Gate", "Rules", "YAML"]),
-        tests("ExposureTests", ["Exposure", "Gate", "Rules"]),
+        // What several folders of tests need.
+        .target(name: "Chance", path: "Tests/Chance", swiftSettings: strict),
+        tests("GateTests", ["Chance", "Gate"]),
+        tests("RulesTests", ["Chance", "Gate", "Rules", "YAML"]),
+        tests("ExposureTests", ["Chance", "Exposure", "Gate", "Rules"]),
         tests("DetectionTests", ["Detection", "Gate", "Rules"]),
         tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
-        tests("TracingTests", ["Gate", "Rules", "Tracing", "Wire"]),
+        tests("TracingTests", ["Chance", "Gate", "Rules", "Tracing", "Wire"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
         tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),

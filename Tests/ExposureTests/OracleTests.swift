@@ -1,3 +1,4 @@
+import Chance
 import Exposure
 import Foundation
 import Gate

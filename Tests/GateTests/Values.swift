@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 // Short ways to write the values that the claims are about. All times are made up; nothing here reads a clock.

@@ -1,29 +1,8 @@
+import Chance
 import Gate
 import Rules
 import Tracing
 import Wire
-
-/// The one source of chance of a test. The same seed gives the same run, on every machine.
-struct SplitMix64 {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
-    mutating func pick<Value>(_ values: [Value]) -> Value { values[below(values.count)] }
-
-    mutating func shuffle<Value>(_ values: inout [Value]) {
-        for place in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(place, below(place + 1)) }
-    }
-}
 
 /// Somebody at a desk, as their agent would tell it: chunks of events, some hundred milliseconds to minutes long.
 struct Person {

@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 /// An agent's shell: a permit holder, a spool, and a local tool that never stops offering events.

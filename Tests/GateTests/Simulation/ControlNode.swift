@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 /// Control's shell, as the simulation needs it: everything that it decides, it decides with `Gate`.

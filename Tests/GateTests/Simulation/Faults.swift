@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 /// A run: operators who pause and resume, and, if it is a rough one, everything else that a day brings.

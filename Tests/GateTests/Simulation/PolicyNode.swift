@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 /// Policy's shell: the fence, the vault behind it, and reads.

@@ -1,3 +1,4 @@
+import Chance
 import Gate
 
 /// Everything there is in one run: the nodes, the network between them, what happens next, and the monitor that watches.

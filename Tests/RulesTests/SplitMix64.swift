@@ -1,1 +1,0 @@
-../GateTests/Simulation/SplitMix64.swift
