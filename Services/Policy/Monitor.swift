@@ -53,17 +53,9 @@ final class Monitor {
     private let decider: ReleaseDecider
     private let denied: DeniedCount
     private let admission: Admission
-    private let findings: Findings
-    private let outsider: Outsider
-    private let pages: WebOutsider
+    private let detectors: Detectors
+    /// Of the reader that is a detector.
     private let probe: CurveKey
-    private var deniedReads = DeniedTally()
-    private var drift = DriftTally()
-    /// Who could read is to be counted, since something has changed.
-    private var isAudienceDue = true
-    /// When a grant ends next, of the document that was counted by.
-    private var nextExpiry: WallTime?
-    private var moved: [(subject: String, person: Person?)] = []
     private let trusted: TrustedNodes
     private let lease: Span
     private let logger: Logger
@@ -72,8 +64,6 @@ final class Monitor {
     /// Registered no more, and the journal may not say so yet.
     private var removed: Set<UInt32> = []
     private var remembered = 0
-    /// The newest drill that was found here.
-    private var drilled: UInt64 = 0
     private var peers = SessionTable<Peer>()
     private var peersByNumber: [Int: Peer] = [:]
     private var nextPeer = 1
@@ -107,7 +97,7 @@ final class Monitor {
 
     init(
         binder: Binder, follower: Follower, fence: SharedFence, captureRules: SharedRules, retention: Retention, writer: VaultWriter, releases: Releases, decider: ReleaseDecider, denied: DeniedCount, admission: Admission,
-        findings: Findings, outsider: Outsider, pages: WebOutsider, probe: CurveKey, anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
+        detectors: Detectors, probe: CurveKey, anchors: Anchors, keys: KeyWatch, trusted: TrustedNodes, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
@@ -119,9 +109,7 @@ final class Monitor {
         self.decider = decider
         self.denied = denied
         self.admission = admission
-        self.findings = findings
-        self.outsider = outsider
-        self.pages = pages
+        self.detectors = detectors
         self.probe = probe
         self.anchors = anchors
         self.keys = keys
@@ -129,6 +117,9 @@ final class Monitor {
         self.lease = lease
         self.logger = logger
         refusals = RefusalLog(logger)
+        detectors.rules = { [unowned self] in self.rules }
+        detectors.registry = { [unowned self] in registry }
+        detectors.closed = { [unowned self] in endOfClosed(follower.gate) }
         binder.received = { [unowned self] route, message in receive(route, message) }
         follower.apply = { [unowned self] in apply($0.map(\.entry)) }
         follower.removed = { [unowned self] ordinals in
@@ -145,7 +136,7 @@ final class Monitor {
             // Before this node may take anything that rests on what control has said.
             if self.follower.isHeld(at: now) {
                 retain()
-                countAudience()
+                detectors.countAudience()
                 self.keys.follow(registry, at: now)
                 lookForKeys(at: now)
             }
@@ -163,7 +154,7 @@ final class Monitor {
         for entry in entries {
             if case .removed(let ordinals) = entry.deed {
                 // The height that was found would hide the next who come.
-                if ordinals.contains(where: { registry.nodes[$0]?.role == .reader }) { isAudienceDue = true }
+                if ordinals.contains(where: { registry.nodes[$0]?.role == .reader }) { detectors.audienceMayDiffer() }
                 for ordinal in ordinals { quarantine.forget(ordinal) }
                 removed.subtract(ordinals)
             }
@@ -185,12 +176,12 @@ final class Monitor {
             if case .registered(let nodes, _) = entry.deed { nodes.contains { $0.role == .reader } } else { false }
         }
         if isReaderAnother {
-            isAudienceDue = true
+            detectors.audienceMayDiffer()
             rulesChanged { _ in }
         }
         followRules()
-        findDrill()
-        findings.handOver(follower.fold.governance, gate: follower.gate)
+        detectors.findDrill()
+        detectors.handOver(to: follower.gate)
     }
 
     /// Of an older ledger: today control refuses the name.
@@ -198,66 +189,6 @@ final class Monitor {
         let governance = follower.fold.governance
         guard governance.node(named: Probe.name) != nil || governance.operators[Probe.name] != nil else { return }
         refusals.note("namesake", "'\(Probe.name)' is registered, and that is policy's own name for asking whether anybody may read: whoever has it is let in nowhere; register them under another", at: Clock.now())
-    }
-
-    // MARK: Findings
-
-    /// A drill has begun, in an entry of the present: what it is about is found.
-    private func findDrill() {
-        guard follower.isCaughtUp, let drill = registry.drillUnderWay, drill.finding == nil, drill.number != drilled else { return }
-        drilled = drill.number
-        findings.take(drill)
-        endOfClosed(follower.gate)
-        report(findings.due(at: Clock.now()))
-    }
-
-    /// Closes what the finding names to every reader, here and now; control is asked for what the document says.
-    ///
-    /// - Parameter given: As of the document that it was found by; nil: as of the one in force.
-    private func found(_ detector: LeakDetector, _ sentence: String, by given: PolicyDocument.LeakReaction? = nil, _ names: Selector) {
-        let reaction = given ?? rules.policy?.document.reaction(to: detector) ?? PolicyDocument.LeakReaction(detector, close: .read, of: .everything)
-        guard findings.take(detector, reaction, sentence, names, gate: follower.gate) else { return }
-        endOfClosed(follower.gate)
-        report(findings.due(at: Clock.now()))
-    }
-
-    /// Pages that an ordinary employee got. By another document than the one they were tried for they may be nobody's business.
-    func take(_ exposed: [WebOutsider.Found]) {
-        guard let reaction = rules.policy?.document.reaction(to: .outsider) else { return }
-        for page in exposed where reaction.urls.contains(page.probe) {
-            found(.outsider, page.sentence, by: reaction, Selector(classes: Set(page.probe.classes.map { DataClass($0) })))
-        }
-    }
-
-    /// Has the decider count who could read what, before whatever it decides next. As with ``retain()``, not before everything has been read that control knows.
-    private func countAudience() {
-        // Without a document nobody counts, and nothing is remembered for whoever will.
-        guard let policy = rules.policy else { return moved = [] }
-        guard isAudienceDue, follower.isCaughtUp, follower.isHeld(at: Clock.now()) else { return }
-        isAudienceDue = false
-        nextExpiry = AudienceWatch.nextExpiry(policy.document, after: Clock.wall())
-        let keys = registry.nodes.values.compactMap { node in node.role == .reader && !node.scope.subject.isEmpty ? Reader(node.name, key: node.scope).person : nil }
-        decider.count(.init(rules: rules, keys: Array(Set(keys.filter(\.isListed))), moved: moved))
-        moved = []
-    }
-
-    private func noteDrift(_ drifts: [Drift], isStored: Bool) {
-        let reaction = rules.policy?.document.reaction(to: .drift)
-        for one in drifts {
-            counters["events.drifted", default: 0] += UInt64(one.into.values.reduce(0, +))
-            guard let reaction, let limit = reaction.limit, let found = drift.note(one, isStored: isStored, over: limit, at: Clock.wall()) else { continue }
-            self.found(.drift, found.sentence, by: reaction, Selector(subjects: found.subjects, classes: [one.dataClass]))
-        }
-    }
-
-    /// Control has answered: it has the finding for good.
-    func taken(_ outcome: WireOutcome) {
-        findings.answered([UInt8](outcome.id))
-        findings.handOver(follower.fold.governance, gate: follower.gate)
-    }
-
-    private func report(_ found: [Finding]) {
-        for finding in found { follower.link.send(.finding, WireFinding(finding)) }
     }
 
     /// What runs and is closed now, by control or by a finding.
@@ -269,7 +200,7 @@ final class Monitor {
     private func followRules() {
         defer {
             retain()
-            countAudience()
+            detectors.countAudience()
         }
         guard registry.policy != rules.text || registry.records != rules.records else { return }
         rulesChanged { [registry] rules in
@@ -277,7 +208,7 @@ final class Monitor {
             guard registry.policy != rules.text else { return }
             // The same document, recorded now.
             if registry.policy?.bytes != rules.text?.bytes { rules.policy = registry.policy.map { Policy($0) } }
-            isAudienceDue = true
+            detectors.audienceMayDiffer()
             rules.text = registry.policy
             rules.index = registry.policy?.index ?? 0
         }
@@ -343,7 +274,7 @@ final class Monitor {
         }
         // Reading stops here, in process, before anything is acknowledged.
         endOfClosed(gate)
-        findings.handOver(follower.fold.governance, gate: gate)
+        detectors.handOver(to: gate)
         guard let body = try? WireGateState(gate).serializedData() else { return }
         writer.take(.fence(gate.epoch, gate: body, at: Clock.wall()))
         logger.info("epoch \(gate.epoch.number)\(pushed ? " pushed" : ""): \(gate.closures.count) closures in force\(gate.seal.map { ", sealed: \($0)" } ?? "")")
@@ -563,13 +494,12 @@ final class Monitor {
     /// Refuses it, and puts on record that it was asked for; the reader hears of it when that is durable.
     private func deny(_ job: ReleaseJob, _ refusal: Refusal, _ why: String, _ text: String) {
         guard job.user.role != "probe" else {
-            // As it should be, some ten thousand times a day: counted, and not recorded.
-            counters["probes.denied", default: 0] += 1
+            detectors.noteProbeDenied()
             return tell(DeniedAnswer(route: job.route, refusal: refusal, text: text))
         }
         counters["reads.refused", default: 0] += 1
         counters["reads.denied", default: 0] += 1
-        if refusal == .denied { noteDenied(job) }
+        if refusal == .denied { detectors.noteDenied(job.record.reader) }
         let answer = DeniedAnswer(route: job.route, refusal: refusal, text: text)
         // A pause is answered at once, as everything that stops: its record is behind.
         let waits = refusal != .paused
@@ -578,15 +508,6 @@ final class Monitor {
             if waits { return }
         }
         tell(answer)
-    }
-
-    private func noteDenied(_ job: ReleaseJob) {
-        let reader = job.record.reader
-        guard let reaction = rules.policy?.document.reaction(to: .denied), let limit = reaction.limit, let max = limit.reads else { return }
-        let count = deniedReads.note(reader, within: limit.period, at: Clock.wall())
-        guard count > max else { return }
-        deniedReads.forget(reader)
-        found(.denied, "\(reader) was denied \(count) reads within a \(limit.per.rawValue), and the limit is \(max)", Selector(readers: [reader]))
     }
 
     private func tell(_ answer: DeniedAnswer) {
@@ -656,27 +577,17 @@ final class Monitor {
                 deny(job, .denied, "probe", "all the people that there are may read it")
             case .openToAll(let job, let subjects, let events):
                 opening -= 1
-                let classes = Set(job.record.selection.classes)
-                // Named are no readers: who asked is nobody.
-                found(
-                    .outsider, "probe \"ordinary employee\" may read \(events) events of \(subjects) people, class \(classes.map(\.name).sorted().joined(separator: ", ")), for \(job.record.purpose)",
-                    Selector(classes: classes, purposes: [job.record.purpose]))
+                detectors.openToAll(job.record, subjects: subjects, events: events)
                 deny(job, .denied, "probe", "everybody may read it")
             case .foundPlanted(let job, let reaction, let planted):
                 opening -= 1
-                let record = job.record
-                let names = planted.sorted().prefix(5).joined(separator: ", ") + (planted.count > 5 ? " and \(planted.count - 5) more" : "")
-                found(
-                    .canary, "\(record.reader) would have read of \(names), planted for those who are not cleared, for \(record.purpose)", by: reaction,
-                    Selector(subjects: planted, classes: Set(record.selection.classes), readers: [record.reader], purposes: [record.purpose]))
+                detectors.foundPlanted(job.record, reaction, planted)
                 // Whoever reads is not told who is planted.
                 deny(job, .paused, "canary", "reading is closed")
             case .uncounted(let why):
                 noteDamage(why)
                 logger.critical("the directory cannot be read: who could read what is counted without it, and an audience over its limit may not be found")
-            case .counted(let reaction, let all):
-                counters["audiences.counted", default: 0] += 1
-                for one in all { found(.audience, one.sentence, by: reaction, Selector(classes: [one.dataClass])) }
+            case .counted(let reaction, let all): detectors.counted(reaction, all)
             case .reconsidered(let number, let version, let reader, let whereabouts, let refusal):
                 // Of an earlier state of things: another answer is on its way.
                 guard streaming[number] != nil, version == rules.version else { continue }
@@ -829,9 +740,8 @@ final class Monitor {
         }
         if erasure.state != .waiting, erasing[erasure.subject]?.state != erasure.state {
             // Their entry of the directory goes with their keys.
-            moved.append((erasure.subject, nil))
-            isAudienceDue = true
-            countAudience()
+            detectors.haveMoved([(erasure.subject, nil)])
+            detectors.countAudience()
         }
         erasing[erasure.subject] = erasure.state == .done ? nil : erasure
         if erasure.state != .waiting { for (number, stream) in streaming where stream.job.record.selection.subjects.contains(erasure.subject) { end(number, .notFound, "\(erasure.subject) is erased") } }
@@ -857,10 +767,9 @@ final class Monitor {
     /// Where somebody is may take away whose data is read, and add to those who could.
     private func directoryChanged(_ job: DirectoryJob) {
         guard !job.moved.isEmpty else { return }
-        moved += job.moved
-        isAudienceDue = true
+        detectors.haveMoved(job.moved)
         rulesChanged { _ in }
-        countAudience()
+        detectors.countAudience()
     }
 
     // MARK: News from the threads
@@ -902,7 +811,7 @@ final class Monitor {
                 deny(job, refusal.refusal, refusal.word, refusal.text(job.record.reader, job.record.purpose, events: decided.events, subjects: decided.subjects))
             case .denied(let answer): tell(answer)
             case .foundBreadth(let job, let reaction, let sentence):
-                found(.breadth, sentence, by: reaction, Selector(classes: Set(job.record.selection.classes), readers: [job.record.reader], purposes: [job.record.purpose]))
+                detectors.foundBreadth(job.record, reaction, sentence)
                 opening -= 1
                 deny(job, .paused, "breadth", "reading is closed: \(sentence)")
             case .releaseRefused(let job, let refusal, let text):
@@ -935,7 +844,7 @@ final class Monitor {
                 // What was committed before is so.
                 directoryChanged(job)
             case .rescanned(let rescan): note(rescan)
-            case .drifted(let drifts): noteDrift(drifts, isStored: true)
+            case .drifted(let drifts): detectors.noteDrift(drifts, isStored: true)
             case .damaged(let why): noteDamage(why)
             case .audited(let size, let segments):
                 isAudited = true
@@ -960,7 +869,7 @@ final class Monitor {
         if answer.dropped > 0 { counters["events.dropped.closed", default: 0] += UInt64(answer.dropped) }
         if answer.erased > 0 { counters["events.dropped.erased", default: 0] += UInt64(answer.erased) }
         note(answer.reviewed, of: answer.agent)
-        if let drift = answer.reviewed.drift { noteDrift([drift], isStored: false) }
+        if let drift = answer.reviewed.drift { detectors.noteDrift([drift], isStored: false) }
         if answer.lost > 0 { noteLost(answer) }
         groups[answer.ingest, default: WireStoredGroup()].agents.append(answer.agent)
         groups[answer.ingest]!.streams.append(answer.stream)
@@ -1085,10 +994,7 @@ final class Monitor {
 
     func tick(at now: Instant) {
         follower.tick(at: now)
-        findings.handOver(follower.fold.governance, gate: follower.gate)
-        report(findings.due(at: now))
-        pages.use(follower.isHeld(at: now) ? rules.policy?.document.reaction(to: .outsider).urls ?? [] : [])
-        outsider.tick(follower.isHeld(at: now) && isAudited ? rules.policy : nil, over: rules.text?.over ?? [], at: now)
+        detectors.tick(at: now, isAudited: isAudited)
         refusals.tick(admission, binder.refusals, at: now)
         noteTrouble()
         lookForKeys(at: now)
@@ -1098,10 +1004,7 @@ final class Monitor {
             guard let expiry = stream.release.allowed?.expiry, Clock.wall() >= expiry.at else { continue }
             end(number, ReadRefusal(.denial(.expired(grant: expiry.grant, at: expiry.at))))
         }
-        if let expiry = nextExpiry, Clock.wall() >= expiry {
-            isAudienceDue = true
-            countAudience()
-        }
+        detectors.expire(at: Clock.wall())
         if !isFull { for read in denied.due(at: now) { writer.take(.denied(read, nil)) } }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { route, peer in
             peersByNumber[peer.number] = nil
@@ -1139,16 +1042,7 @@ final class Monitor {
         report.gauges["pending"] = Int64(pending)
         report.gauges["policy.document"] = Int64(clamping: rules.index)
         report.gauges["releases.running"] = Int64(streaming.count)
-        for (detector, count) in findings.counts { report.counters["findings.\(detector)"] = count }
-        report.counters["findings.repeated"] = findings.repeated
-        report.gauges["findings.waiting"] = Int64(findings.waiting)
-        report.counters["probes"] = outsider.probes
-        let tried = pages.tried
-        report.counters["probes.pages"] = tried.asked
-        report.counters["probes.pages.failed"] = tried.failed
-        report.counters["probes.pages.undecided"] = tried.undecided
-        report.gauges["probes.pages.unknown"] = Int64(pages.unknown)
-        report.gauges["probes.silent.ms"] = (Clock.now() - outsider.answeredAt).milliseconds
+        detectors.report(into: &report)
         return report
     }
 }

@@ -102,10 +102,11 @@ struct PolicyService: ParsableCommand {
             let outsider = Outsider(
                 try Link(
                     .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
+            let detectors = Detectors(findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, follower: follower, decider: decider)
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
-                findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
-            taken = { monitor.taken($0) }
+                detectors: detectors, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)
+            taken = { detectors.taken($0) }
             let ring = KeyRing(host, keys: keys, endpoint: settings.policy, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()
             }
@@ -146,7 +147,7 @@ struct PolicyService: ParsableCommand {
                 if !monitor.take(decided.take()) { stop(1) }
                 if !monitor.take(released) { stop(1) }
                 monitor.take(read.take())
-                monitor.take(exposed.take())
+                detectors.take(exposed.take())
             }
             reactor.watch(control)
             reactor.watch(binder)
