@@ -27,8 +27,11 @@ struct HooksService: ParsableCommand {
 
     @OptionGroup var options: ServiceOptions
 
-    /// Of what can be written to: 64 bodies of 1 MiB twice, one of them parsed, and the rest of the process.
-    static let memoryMax = 384 << 20
+    /// Of what can be written to: 64 bodies of 1 MiB twice, one of them parsed, and the rest of the process; and what the threads of Swift's pool take, which grow with the machine.
+    ///
+    /// The pool has one for each core, and a second set for tasks of another priority. A thread's stack counts whole as soon as it is there, touched or not, and is as large as the
+    /// shell allows (8 MiB as a rule): 384 MiB alone end between 20 and 40 cores, where a process that could take no thread would end. 1 MiB more of each is its part of the heap.
+    static func memoryMax(cores: Int, stackBytes: Int) -> Int { (384 << 20) + 2 * max(1, cores) * (stackBytes + (1 << 20)) }
     static let filesMax = 256
 
     func run() throws {
@@ -40,7 +43,7 @@ struct HooksService: ParsableCommand {
         let rules = try files.rules()
         let credentials = try files.credentials()
         let address = try HooksService.address(settings.hooks)
-        Lifecycle.limit(memory: HooksService.memoryMax, files: HooksService.filesMax)
+        Lifecycle.limit(memory: HooksService.memoryMax(cores: ProcessInfo.processInfo.processorCount, stackBytes: Lifecycle.threadStackBytes), files: HooksService.filesMax)
 
         // Acquire.
         let keys = try host.keys()

@@ -68,6 +68,15 @@ package enum Lifecycle {
         setrlimit(files, &limit)
     }
 
+    /// What a thread gets whose maker asks for nothing else: those of Swift's pool do not.
+    package static var threadStackBytes: Int {
+        var attributes = pthread_attr_t()
+        guard pthread_attr_init(&attributes) == 0 else { return 8 << 20 }
+        defer { pthread_attr_destroy(&attributes) }
+        var bytes = 0
+        return pthread_attr_getstacksize(&attributes, &bytes) == 0 ? bytes : 8 << 20
+    }
+
     /// Lowers both limits for good: no memory beyond `bytes`, no more than `files` open. What cannot be lowered stays as it was.
     ///
     /// What counts is memory that can be written to (`RLIMIT_DATA`), not address space, of which Swift and glibc reserve far more than they use.
