@@ -11,8 +11,20 @@ final class WebOutsider: Sendable {
     struct Found: Hashable, Sendable {
         var probe: WebProbe
         var status: Int
+        /// It may hold what nobody should get, and the document says that this is enough.
+        var isUndecided = false
+
+        init?(_ outcome: WebClient.Outcome, of probe: WebProbe) {
+            self.probe = probe
+            switch outcome {
+            case .exposed(let status): self.status = status
+            case .undecided(let status) where probe.undecided == .finding: (self.status, isUndecided) = (status, true)
+            default: return nil
+            }
+        }
 
         var sentence: String {
+            if isUndecided { return "probe \"ordinary employee\" got an answer from \(probe.url), status \(status), that does not say whether it holds what it must not" }
             let what = probe.marker == nil ? "an answer" : "what stands for data that it must not get"
             return "probe \"ordinary employee\" got \(what) from \(probe.url), status \(status)"
         }
@@ -76,7 +88,7 @@ final class WebOutsider: Sendable {
             for probe in probes.withLock({ $0 }) where !isStopped.withLock({ $0 }) {
                 let outcome = client.ask(probe, now: Clock.now)
                 note(outcome, of: probe)
-                if case .exposed(let status) = outcome { news.post(Found(probe: probe, status: status)) }
+                if let found = Found(outcome, of: probe) { news.post(found) }
             }
             let next = Clock.now() + WebOutsider.every
             while Clock.now() < next, !isStopped.withLock({ $0 }) { usleep(100_000) }

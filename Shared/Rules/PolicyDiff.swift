@@ -246,7 +246,12 @@ extension PolicyDocument.LeakReaction {
     private func isNoticed(asSoonAs other: PolicyDocument.LeakReaction) -> Bool {
         if let known = other.limit, !(limit?.isWithin(known) ?? false) { return false }
         if let known = other.past, !(past?.isWithin(known) ?? false) { return false }
-        return urls.isSuperset(of: other.urls) && planted.isSuperset(of: other.planted) && (other.planted.isEmpty && other.past == nil || cleared.isSubset(of: other.cleared))
+        let isTried = other.urls.allSatisfy { page in
+            var stricter = page
+            stricter.undecided = .finding
+            return urls.contains(page) || urls.contains(stricter)
+        }
+        return isTried && planted.isSuperset(of: other.planted) && (other.planted.isEmpty && other.past == nil || cleared.isSubset(of: other.cleared))
     }
 
     func closesAsMuch(as other: PolicyDocument.LeakReaction) -> Bool {

@@ -122,7 +122,7 @@ extension PolicyDocument.LeakReaction {
 
 extension WebProbe {
     fileprivate var canonical: CanonicalJSON {
-        .table([("class", .names(classes)), ("marker", marker.map { .string($0) }), ("private", .names(privateHosts)), ("url", .string(url))])
+        .table([("class", .names(classes)), ("marker", marker.map { .string($0) }), ("private", .names(privateHosts)), ("undecided", undecided == .shown ? nil : .string(undecided.rawValue)), ("url", .string(url))])
     }
 }
 

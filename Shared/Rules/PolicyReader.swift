@@ -11,7 +11,7 @@ import Gate
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
 /// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, classes, hours, per; denied: reads, per; drift: events, per);
-///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private)
+///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private, undecided)
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -410,14 +410,15 @@ private struct Reading {
         }
         var all: Set<WebProbe> = []
         for item in reader.items(tree, of: "urls", max: WebProbe.countMax) {
-            guard let fields = reader.fields(item, of: "a URL", required: ["url"], optional: ["marker", "class", "private"]), let url = reader.word(fields["url"], "a URL") else { continue }
+            guard let fields = reader.fields(item, of: "a URL", required: ["url"], optional: ["marker", "class", "private", "undecided"]), let url = reader.word(fields["url"], "a URL") else { continue }
             guard WebProbe.isURL(url.text) else {
                 reader.complain(.expected("http:// or https://, a host, and no user, \(WebProbe.urlBytesMax) bytes at most", found: "'\(url.text.prefix(60))'"), at: url.place)
                 continue
             }
             let marker = reader.foreign(fields["marker"], "a marker", max: 1).first
             let hosts = Set(reader.foreign(fields["private"], "a host").map { $0.lowercased() })
-            all.insert(WebProbe(url: url.text, marker: marker, classes: fields["class"] == nil ? [] : classNames(fields["class"], stored: true), privateHosts: hosts))
+            let undecided = reader.choice(fields["undecided"], "what an undecided answer is", of: WebProbe.Undecided.self) ?? .shown
+            all.insert(WebProbe(url: url.text, marker: marker, classes: fields["class"] == nil ? [] : classNames(fields["class"], stored: true), privateHosts: hosts, undecided: undecided))
         }
         return all
     }

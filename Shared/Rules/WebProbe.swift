@@ -7,12 +7,22 @@ package struct WebProbe: Hashable, Sendable {
     package var classes: Set<String>
     /// Hosts that may be at private addresses, by name. Every other that leads to one is not asked: a redirect must not make policy a way into the company.
     package var privateHosts: Set<String>
+    /// What an answer is that does not say whether anybody gets the page.
+    package var undecided: Undecided
 
-    package init(url: String, marker: String? = nil, classes: Set<String> = [], privateHosts: Set<String> = []) {
+    package enum Undecided: String, Hashable, Sendable, CaseIterable {
+        /// In `sluice status`, and counted.
+        case shown
+        /// As if somebody had got it: for a page that never fails by itself.
+        case finding
+    }
+
+    package init(url: String, marker: String? = nil, classes: Set<String> = [], privateHosts: Set<String> = [], undecided: Undecided = .shown) {
         self.url = url
         self.marker = marker
         self.classes = classes
         self.privateHosts = privateHosts
+        self.undecided = undecided
     }
 
     package static let countMax = 20

@@ -57,6 +57,15 @@ struct WebClientTests {
         for status in [304, 400, 429, 500, 503] { #expect(WebClient.judge(probe, status: status, at: probe.url, body: Data(), isWhole: true) == .undecided(status: status)) }
     }
 
+    @Test func `what is undecided is a finding where the document says so, and a page that does not answer is none`() {
+        let (shown, strict) = (WebProbe(url: "https://wiki.example/"), WebProbe(url: "https://wiki.example/", undecided: .finding))
+        #expect(WebOutsider.Found(.undecided(status: 500), of: shown) == nil && WebOutsider.Found(.undecided(status: 500), of: strict)?.isUndecided == true)
+        for probe in [shown, strict] {
+            #expect(WebOutsider.Found(.exposed(status: 200), of: probe)?.isUndecided == false)
+            for outcome in [WebClient.Outcome.guarded(status: 403), .failed(28), .privateAddress, .tooManyRedirects] { #expect(WebOutsider.Found(outcome, of: probe) == nil) }
+        }
+    }
+
     @Test func `a dead name server holds a probe no longer than its time, and a look-up for each is all that it costs`() throws {
         let dead = DispatchSemaphore(value: 0)
         let asked = Mutex(0)

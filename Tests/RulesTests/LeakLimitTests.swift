@@ -110,6 +110,8 @@ import Testing
         ("{detector: outsider, close: both, of: everything}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, marker: x, class: review, private: [a, b]}]}", false),
         ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}, {url: https://b/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", true),
         ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, marker: x}]}", true),
+        ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, undecided: finding}]}", false),
+        ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/, undecided: finding}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, undecided: shown}]}", true),
     ]) func `who looks back less far, plants fewer or clears more finds less`(before: String, after: String, widens: Bool) throws {
         let (old, new) = (try read(classes + "leaks: [\(before)]\n"), try read(classes + "leaks: [\(after)]\n"))
         let diff = PolicyDiff(from: old, to: new, people: [], at: noon)
@@ -135,6 +137,7 @@ import Testing
         "{detector: canary, close: both, of: everything, urls: [{url: https://a/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: ftp://a/}]}",
         "{detector: outsider, close: both, of: everything, urls: [{url: \"https://me:secret@a/\"}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https:///a}]}",
         "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, class: credential}]}", "{detector: outsider, close: both, of: everything, urls: [{marker: x}]}",
+        "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, undecided: maybe}]}",
     ]) func `a limit that says nothing, or something else, is a mistake`(reaction: String) {
         #expect(!mistakes(classes + "leaks: [\(reaction)]\n").isEmpty)
     }
