@@ -217,13 +217,10 @@ final class ReleaseDecider: Sendable {
     private func whereabouts(of subjects: Set<String>, _ job: ReleaseJob, _ rules: ReadRules) throws -> Whereabouts {
         var whereabouts = Whereabouts(registered: job.registered)
         for subject in subjects { whereabouts.records[subject] = rules.records(of: subject) }
-        guard try vault.peopleCount() > 0 else { return whereabouts }
-        for subject in subjects { whereabouts.directory[subject] = try vault.person(subject)?.person }
+        // As far as it says where they are.
+        for (subject, place) in try vault.places(of: subjects) {
+            whereabouts.directory[subject] = Person(subject, site: place.site.isEmpty ? nil : place.site, team: place.team.isEmpty ? nil : place.team)
+        }
         return whereabouts
     }
-}
-
-extension DirectoryEntry {
-    /// As far as it says where they are.
-    fileprivate var person: Person { Person(subject, site: site.isEmpty ? nil : site, team: team.isEmpty ? nil : team) }
 }

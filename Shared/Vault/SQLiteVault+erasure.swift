@@ -1,5 +1,6 @@
 import GRDB
 package import Gate
+import Synchronization
 
 /// Keys first, then rows: what begins with the keys is over for everybody who holds a copy, however the rest goes.
 extension SQLiteVault {
@@ -16,6 +17,7 @@ extension SQLiteVault {
                 return true
             }
         }
+        knownPlaces.withLock { $0.forget(orders.map(\.subject)) }
         try noteKeys()
     }
 

@@ -16,6 +16,7 @@ package final class SQLiteVault: Vault {
     let commitmentKey: CommitmentKey
     /// As it was last committed.
     let commitment: Mutex<Commitment>
+    let knownPlaces = Mutex(KnownPlaces())
     private let now: @Sendable () -> WallTime
     /// Something was deleted, and the log holds it yet: since when it is tried, nil: nothing.
     private let mustEmptyLog = Mutex<DispatchTime?>(nil)

@@ -218,6 +218,8 @@ package protocol Vault: Sendable {
     func put(_ people: [DirectoryEntry], at: WallTime) throws
     /// Nil: there is none, or its key is gone.
     func person(_ subject: String) throws -> DirectoryEntry?
+    /// Where the directory has these people, by subject, of those whom it lists; empty names where it does not say.
+    func places(of subjects: Set<String>) throws -> [String: Scope]
     /// In one transaction. Whom an incident holds stays.
     ///
     /// - Returns: these.

@@ -84,6 +84,7 @@ final class WatchedVault: Vault {
         try inner.put(people, at: at)
     }
     func person(_ subject: String) throws -> DirectoryEntry? { try inner.person(subject) }
+    func places(of subjects: Set<String>) throws -> [String: Scope] { try inner.places(of: subjects) }
     func removePeople(_ subjects: [String]) throws -> [String] {
         try note("remove \(subjects.count)")
         return try inner.removePeople(subjects)

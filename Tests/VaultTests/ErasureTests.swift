@@ -112,9 +112,11 @@ import Testing
         try vault.put([DirectoryEntry(subject: "E1", name: name), DirectoryEntry(subject: "E2", name: "Bob")], at: november)
         for (file, bytes) in try scene.bytes() { #expect(bytes.range(of: Data(name.utf8)) == nil, "\(file)") }
         #expect(try vault.person("E1")?.name == name)
+        #expect(try vault.places(of: ["E1"])["E1"]?.subject == "E1")
         // Entries that were exchanged, or changed, are not believed.
         try scene.edit("UPDATE person SET body = (SELECT body FROM person WHERE subject = 'E2'), key = (SELECT key FROM person WHERE subject = 'E2') WHERE subject = 'E1'")
         #expect(throws: SegmentUnreadable(row: 0, why: .changed)) { try vault.person("E1") }
+        #expect(throws: SegmentUnreadable(row: 0, why: .changed), "also where it is known from before") { try vault.places(of: ["E1"]) }
     }
 }
 
