@@ -131,7 +131,7 @@ let package = Package(
         tests("GateTests", ["Chance", "Gate"]),
         tests("RulesTests", ["Chance", "Gate", "Rules", "YAML"]),
         tests("ExposureTests", ["Chance", "Exposure", "Gate", "Rules"]),
-        tests("DetectionTests", ["Detection", "Gate", "Rules"]),
+        tests("DetectionTests", ["Detection", "Gate", "Rules", "CZlib"]),
         tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
         tests("TracingTests", ["Chance", "Gate", "Rules", "Tracing", "Wire"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),

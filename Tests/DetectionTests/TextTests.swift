@@ -113,13 +113,13 @@ struct TextTests {
 
     @Test func `many threads scan with one detector`() async throws {
         let detector = Shared.detector
-        let expected = try scanner().findings(in: "card \(Self.card), call 449 4898")
+        let expected = try scanner().findings(in: "card \(Self.card), call 202 555 0142")
         #expect(expected.count == 2)
         try await withThrowingTaskGroup(of: Bool.self) { group in
             for _ in 0..<8 {
                 group.addTask {
                     let scanner = try detector.makeScanner()
-                    return (0..<200).allSatisfy { _ in scanner.findings(in: "card \(TextTests.card), call 449 4898") == expected }
+                    return (0..<200).allSatisfy { _ in scanner.findings(in: "card \(TextTests.card), call 202 555 0142") == expected }
                 }
             }
             for try await isSame in group { #expect(isSame) }
