@@ -4,6 +4,7 @@ import json
 import subprocess
 
 from harness import binaries
+from harness.processes import ROOT
 
 
 def restarted(folder, *more):
@@ -48,3 +49,18 @@ def test_a_larger_history_of_exposure_has_more_rows_and_far_fewer_groups():
     assert [size["subjects"] for size in sizes] == [20, 200, 2000] and [size["versions"] for size in sizes] == [1, 2, 20]
     assert 0 < sizes[0]["rows"] < sizes[1]["rows"] < sizes[2]["rows"] <= 4000
     assert 0 < sizes[2]["groups"] < sizes[2]["rows"] / 3 and sizes[2]["windows"] >= sizes[2]["groups"]
+
+
+def test_reads_are_measured_under_a_policy_that_grants_them(tmp_path):
+    def measured(policy):
+        return subprocess.run(
+            [binaries() / "sluice", "bench", "read", "--subjects", "1", "--segments", "730", "--events", "10", "--rounds", "1", "--runs", "1", "--json", "--folder", tmp_path,
+             "--policy", ROOT / "deploy" / "policy" / policy],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+
+    done = measured("bench-read.yaml")
+    assert done.returncode == 0, done
+    assert all(figure > 0 for figure in json.loads(done.stdout).values()), done
+    # The control: under one that grants nothing there is nothing to measure.
+    done = measured("bench.yaml")
+    assert done.returncode == 77 and "the policy document has no purpose 'bench'" in done.stderr, done

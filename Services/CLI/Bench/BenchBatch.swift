@@ -14,8 +14,8 @@ struct BenchBatch {
 
     /// Cuts recordings into batches of so many events of class activity.
     ///
-    /// - Parameter texts: Of a hundred events so many are written words instead, of 20 to 200 characters: what policy has to look into. The policy document says of
-    ///   which class they are; for this it must be activity.
+    /// - Parameter texts: Of a hundred events so many are written words instead, of 20 to 200 characters: what policy has to look into, and in one of ten of
+    ///   them there is something to find. The policy document says of which class they are; for this it must be activity.
     static func cut(_ paths: [String], events: Int, texts: Int = 0, max: Int = 2_000) throws -> [BenchBatch] {
         var compressor = try ZstdCompressor()
         var words = Words()
@@ -47,7 +47,7 @@ struct BenchBatch {
         return events
     }
 
-    /// The same words in each run, a number or a name among them now and then.
+    /// The same words in each run, a number or a name among them now and then. One text in ten begins with what `bench detection` lets chats hold.
     private struct Words {
         private var state: UInt64 = 1
         private static let all = """
@@ -63,8 +63,9 @@ struct BenchBatch {
         mutating func chance(_ percent: Int) -> Bool { percent > 0 && below(100) < percent }
 
         mutating func text() -> String {
-            let length = 20 + below(181)
-            var text = ""
+            let extra = below(10) == 0 ? ChatText.extras[below(ChatText.extras.count)] : ""
+            let length = max(0, 20 + below(181) - extra.utf8.count)
+            var text = extra
             while text.utf8.count < length { text += (text.isEmpty ? "" : " ") + Self.all[below(Self.all.count)] }
             return text
         }

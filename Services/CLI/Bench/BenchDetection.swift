@@ -253,7 +253,7 @@ private struct SplitMix: RandomNumberGenerator {
 }
 
 /// What people write to each other at work, made from a seed.
-private struct ChatText {
+struct ChatText {
     private(set) var bytes: [UInt8] = []
     private(set) var ends: [Int] = []
 
@@ -265,7 +265,8 @@ private struct ChatText {
         end put home read port large add even land here must big high such follow ask change went need try again near build self ok thanks tomorrow meeting review please \
         deploy branch release customer über später für naïve 好的 спасибо 👍
         """.split(separator: " ")
-    private static let extras = [
+    /// What there is to find in a message, and what looks like it.
+    static let extras = [
         "my number is +49 30 901820", "mail me at ada.lovelace@example.org", "card 4532 0151 1283 0366", "call 555-0147 tomorrow",
         "see https://example.org/docs/getting-started?tab=2#install", "order 20231187 is late", "host 10.1.2.3 is down", "at 12:30 on 2024-05-17", "PR #4521 fixes it",
         "build 8f14e45fceea167a5a36dedd4bea2543 failed",

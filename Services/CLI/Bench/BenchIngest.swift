@@ -24,7 +24,7 @@ struct BenchIngest: ParsableCommand {
     @Option(help: "Seconds of each run, after a second of warming up.") var seconds: Double = 5
     @Option(help: "Runs of each; the median is shown, with the range.") var runs = 3
     @Option(help: "Recordings to cut batches from: a file or a folder.") var data: String?
-    @Option(help: ArgumentHelp("Of a hundred events so many are texts of 20 to 200 characters.", valueName: "percent")) var text = 0
+    @Option(help: ArgumentHelp("Of a hundred events so many are texts of 20 to 200 characters, one in ten of them with something to find.", valueName: "percent")) var text = 0
     @Option(help: ArgumentHelp("Under this policy document. What it leaves of a batch must be of class activity, texts as well, and rest on no consent: deploy/policy/bench.yaml.", valueName: "file"))
     var policy: String?
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
