@@ -9,6 +9,7 @@ import pytest
 from checks import out_of_order, twice
 from harness import Process, Shim, Typist, binaries, missing, on_tmpfs, wait_until
 from harness.tools import fill
+from test_releases import Stream
 
 MEGABYTE = 1 << 20
 
@@ -389,14 +390,14 @@ def fill_more(filler):
             pass
 
 
-def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
-    """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer."""
+def test_no_acknowledgement_and_no_release_leaves_before_its_commit_is_synced(make_suite):
+    """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer. A release costs one."""
     missing("strace")
     suite = make_suite()
     trace, log = suite.folder / "trace", suite.folder / "strace.log"
     # Attached to what we started: if strace is killed, its tracee is still ours to end.
     tracer = suite.adopt(Process([
-        "strace", "-f", "-y", "-e", "trace=fdatasync,fsync,pwrite64,write", "-e", "signal=none", "-o", trace, "-p", suite.services["policy"].id], log))
+        "strace", "-f", "-y", "-ttt", "-e", "trace=fdatasync,fsync,pwrite64,write", "-e", "signal=none", "-o", trace, "-p", suite.services["policy"].id], log))
     wait_until(lambda: "attached" in tracer.said or not tracer.is_running, "strace traces")
     if not tracer.is_running:
         pytest.skip(f"strace may not trace here: {tracer.said.strip()}")
@@ -405,6 +406,13 @@ def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
         agent.type(f"a-{number}")
         wait_until(lambda: suite.vault_count() == number + 1, "it is stored")
         wait_until(lambda: agent.fresh["spoolBatches"] == 0, "it is acknowledged")
+    opened = []
+    for _ in range(6):
+        asked = time.time()
+        stream = Stream(suite, "ops-1", purpose="test")
+        opened.append((asked, time.time()))
+        assert stream.take() and stream.rest().code == 0 and stream.events == 5
+        stream.close()
     suite.kill("policy")
     tracer.wait()
     lines = trace.read_text(errors="replace").splitlines()
@@ -428,6 +436,10 @@ def test_no_acknowledgement_leaves_before_its_commit_is_synced(make_suite):
     assert wakes >= 5 and wrong == 0
     # Control: the same trace without its syncs fails the same check.
     assert woken_while_dirty([line for line in own if "sync" not in line])[0] > 0
+    # Between a request and its answer the log is synced, and once is enough. What policy does besides, with its renewals, may be synced between as well: not six times.
+    synced = [float(line.split()[1]) for line in own if "sync" in line and ("vault.sqlite-wal>" in line or "resumed" in line) and "= 0" in line]
+    between = [sum(asked < at < answered for at in synced) for asked, answered in opened]
+    assert min(between) == 1, between
 
 
 def woken_before_synced(lines, log):
