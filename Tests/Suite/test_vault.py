@@ -15,6 +15,7 @@ import pytest
 from harness import wait_until
 from harness.processes import Process, binaries
 from test_ledgers import expect_cosigned
+from test_releases import apply, document, grant
 
 KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
 SUBJECTS, SEGMENTS = 4, 1500
@@ -511,6 +512,28 @@ def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_
     done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
     with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
         assert "directory.json" not in archive.namelist() and "activity.ndjson" in archive.namelist()
+        assert json.loads(archive.read("records.json")) == {"subject": "E1042"} and json.loads(archive.read("denied.ndjson"))["purpose"] == "subject-access", "what the pause refused"
+        assert "Nothing that is stored of you is missing." in archive.read("README.txt").decode()
+
+    # Who agreed, who was told, what holds it, and who wanted to read and was not let; and a class that the document in force does not have is named.
+    stays = ["content", "conversation", "review"]
+    made = document(grant(role="protection", purpose="subject-access", classes=stays), roles=[{"name": "protection", "members": ["ops-1"]}], classes=("content",))
+    made["classes"] = [one for one in made["classes"] if one["name"] != "activity"]
+    made["rules"], made["purposes"] = made["rules"][1:], [made["purposes"][0], {"name": "subject-access", "basis": "legal-obligation", "classes": stays}]
+    incident = suite.cli("incidents", "--json").json["incidents"][-1]["incident"]
+    suite.approved("hold", "place", "E1042", "--incident", incident)
+    apply(suite, made)
+    suite.approved("consent", "grant", "E1042", "--purpose", "training")
+    suite.approved("consent", "grant", "E1042", "--purpose", "subject-access", "--notice")
+    assert suite.cli("read", "--purpose", "training", "--why", "denied", "--class", "content", "--subject", "E1042", check=False).code == 77
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+        assert json.loads(archive.read("records.json")) == {"subject": "E1042", "consents": ["training"], "notices": ["subject-access"], "holds": [str(incident)]}
+        denied = [json.loads(line) for line in archive.read("denied.ndjson").splitlines()]
+        assert [(one["reader"], one["purpose"], one["justification"]) for one in denied[1:]] == [("ops-1", "training", "denied")]
+        assert "activity.ndjson" not in archive.namelist()
+        assert "MISSING: 3 events of the class 'activity'. The policy in force has no such class" in archive.read("README.txt").decode()
 
 
 def test_what_comes_of_somebody_erased_is_not_stored_and_is_counted(make_suite):

@@ -29,12 +29,16 @@ struct Export: ParsableCommand {
     func run() throws {
         guard isatty(STDOUT_FILENO) == 0 else { throw Complaint("a zip file is no text: sluice export \(subject) > mine.zip") }
         let files = try LedgerFiles(connection.folder)
+        let control = try connection.client()
+        let stored = try classes(control)
+        // Before anything is asked of policy: without it the file would not be whole.
+        let records = try control.query(.records(WireSubjects([subject]))).records.records.first { $0.subject == subject } ?? WireSubjectRecords()
         let client = try connection.client("policy")
         var request = WireReleaseRequest()
         request.id = Nonce.random().bytes
         request.purpose = Export.purpose
         request.justification = why
-        request.classes = try classes()
+        request.classes = stored
         request.subjects = [subject]
         request.credit = UInt32(Limits.releaseCreditMax)
         request.directory = true
@@ -80,9 +84,13 @@ struct Export: ParsableCommand {
             return nil
         }
         guard ended.code == 0 else { throw Complaint("cut off after \(ended.events) events: \(ended.text)") }
-        let reads = try ReadsOfPerson(subject, in: files).all()
+        try zip.begin("records.json")
+        try zip.add(Data((records.jsonString() + "\n").utf8))
+        let (reads, denied) = try ReadsOfPerson(subject, in: files).allAndDenied()
         try zip.begin("reads.ndjson")
         for read in reads { try zip.add(read.json() + Data("\n".utf8)) }
+        try zip.begin("denied.ndjson")
+        for read in denied { try zip.add(read.json() + Data("\n".utf8)) }
         var proven = 0
         for read in reads.suffix(Export.proofsMax) {
             // What is newer than the last cosignature has no proof yet.
@@ -92,15 +100,16 @@ struct Export: ParsableCommand {
             proven += 1
         }
         try zip.begin("README.txt")
-        try zip.add(Data(text(now, release, counts, reads.count, proven).utf8))
+        let left = try ReadsOfPerson(subject, in: files).stored().filter { !stored.contains($0.name) }
+        try zip.add(Data(text(now, release, counts, records, (reads.count, denied.count), proven, left).utf8))
         try zip.finish()
         let summary = "release \(release?.release ?? 0)   \(ended.events) events   \(reads.count) reads on record   complete\n"
         FileHandle.standardError.write(Data(summary.utf8))
     }
 
     /// Those of the policy that is in force: a class that it does not have nobody may read.
-    private func classes() throws -> [String] {
-        let document = try connection.client().query(.policy(WirePolicyQuery())).policy.document
+    private func classes(_ control: Client) throws -> [String] {
+        let document = try control.query(.policy(WirePolicyQuery())).policy.document
         guard !document.isEmpty else { return Classification.standard.stored.map(\.name) }
         return try PolicyFiles.document(canonical: [UInt8](document)).classes.filter { $0.retention != nil }.map(\.name)
     }
@@ -108,15 +117,23 @@ struct Export: ParsableCommand {
     /// Of the newest reads: each is a file of a kilobyte.
     private static let proofsMax = 10_000
 
-    private func text(_ now: WallTime, _ release: WireRelease?, _ counts: [(name: String, events: Int)], _ reads: Int, _ proven: Int) -> String {
-        """
+    private func text(
+        _ now: WallTime, _ release: WireRelease?, _ counts: [(name: String, events: Int)], _ records: WireSubjectRecords, _ reads: (held: Int, denied: Int), _ proven: Int,
+        _ left: [(name: String, events: Int64)]
+    ) -> String {
+        // What is not in the file is said in it.
+        let gap = left.map { "\(Show.number(UInt64(max(0, $0.events)))) events of the class '\($0.name)'" }.joined(separator: ", ")
+        return """
         What is held on \(subject), as of \(Show.time(microseconds: now.microseconds)) UTC.
 
         directory.json   who you are to this system: \(release?.hasPerson == true ? "name, mail, team, site, language" : "nothing is held, and there is no such file")
         \(counts.map { "\($0.name).ndjson   \(Show.number(UInt64($0.events))) events of the class '\($0.name)', one a line, in UTC" }.joined(separator: "\n"))
-        reads.ndjson     \(Show.number(UInt64(reads))) reads that held, or may have held, something of you; the last is the one that made this file
+        records.json     what you agreed to (\(Show.number(UInt64(records.consents.count)))) and were told of (\(Show.number(UInt64(records.notices.count)))), and the incidents for which what there is of you is kept (\(Show.number(UInt64(records.holds.count))))
+        reads.ndjson     \(Show.number(UInt64(reads.held))) reads that held, or may have held, something of you; the last is the one that made this file
+        denied.ndjson    \(Show.number(UInt64(reads.denied))) reads that were asked for and denied, and that would have held, or might have held, something of you
         proofs/          \(Show.number(UInt64(proven))) proofs that these reads are in the ledger, as anybody can check (c2sp.org/tlog-proof); the newest have none yet
 
+        \(gap.isEmpty ? "Nothing that is stored of you is missing." : "MISSING: \(gap). The policy in force has no such class, so nobody may read it, and this file could not either.")
         This was recorded as release \(release?.release ?? 0) before it was made.
 
         """

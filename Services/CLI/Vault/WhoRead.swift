@@ -116,6 +116,18 @@ struct ReadsOfPerson {
 
     func all() throws -> [ReadOfPerson] { try allAndDenied().reads }
 
+    /// Events of the person that are in the vault, by class, whoever may read them.
+    func stored() throws -> [(name: String, events: Int64)] {
+        let (_, database) = try files.open(.reads)
+        defer { try? database.close() }
+        return try SQLiteStore.naming(files.path(.reads)) {
+            try database.read { db in
+                try Row.fetchAll(db, sql: "SELECT class, SUM(count) AS events FROM segment WHERE subject = ? GROUP BY class ORDER BY class", arguments: [subject])
+                    .map { (name: $0["class"], events: $0["events"]) }
+            }
+        }
+    }
+
     func allAndDenied() throws -> (reads: [ReadOfPerson], denied: [DeniedOfPerson]) {
         let (store, database) = try files.open(.reads)
         defer { try? database.close() }
