@@ -160,6 +160,31 @@ def test_without_a_recorded_consent_nothing_is_captured_and_a_withdrawal_has_sto
     assert set(agent.fresh["classes"]) == set(READ)
 
 
+def test_without_a_recorded_notice_nothing_is_captured_and_again_after_it_is_withdrawn(make_suite):
+    suite = governed(make_suite, DOCUMENT.replace("basis: consent", "basis: legitimate-interests"))
+    # That somebody else was told counts for nothing.
+    suite.approved("consent", "grant", "E2", "--purpose", "model-training", "--notice")
+    agent = suite.agent("ann", "E1").run()
+    captured = []
+
+    def chat(*classes):
+        entry = suite.status()["entries"]
+        wait_until(lambda: suite.service_status("policy")["entries"] >= entry, "policy has heard of it")
+        under_rules(agent, *classes).send(text("said", source="chat"), text("written", source="prompt"))
+        agent.expect_drained()
+        captured.append(dict(suite.vault("SELECT class, SUM(count) FROM segment GROUP BY class")))
+
+    chat(*READ)
+    assert suite.cli("consent", "show", "E1").out == "E1   agreed to nothing   was told of nothing\n"
+    suite.approved("consent", "grant", "E1", "--purpose", "model-training", "--notice")
+    chat(*READ, "conversation")
+    assert suite.cli("consent", "show", "E1").out == "E1   agreed to nothing   was told of model-training\n"
+    suite.cli("consent", "withdraw", "E1", "--purpose", "model-training", "--notice")
+    chat(*READ)
+    assert captured == [{"content": 1}, {"content": 2, "conversation": 1}, {"content": 3, "conversation": 1}]
+    assert agent.fresh["refused"] == {"no-record": 2}
+
+
 def test_a_tighter_document_reaches_agents_and_status_shows_which_one_is_kept_to(make_suite):
     suite = governed(make_suite)
     agent = under_rules(suite.agent("ann", "E1").run(), *READ)
