@@ -136,6 +136,29 @@ def test_a_diff_shows_who_gains_and_whether_it_takes_two(example, tmp_path):
     assert "WIDENS" in policy("diff", example, "--from", old)[1]
 
 
+def test_a_diff_shows_what_agents_send_more_of_and_less(example, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text("id,name,site,team\n" + "".join(f"E{number},Ann,lisbon,team-{number % 7}\n" for number in range(1_000)) + "B1,Ben,berlin,search\n")
+    old = example.parent / "old.yaml"
+    shutil.copy(example, old)
+    edit(example, "{kind: key, for: everyone, as: timing}", "{kind: key, for: everyone, as: redact}")
+
+    def agents(new, before):
+        code, out, err = policy("diff", new, "--from", before, "--people", people, "--at", "2026-11-25")
+        assert code == 0, err
+        return [line for line in out.splitlines() if line.startswith("agents")]
+
+    # Of reviews, Berlin has only the number kept, by either document.
+    assert agents(example, old) == [
+        "agents     send MORE of key (activity) of 1,001 people: timing → redact all", "agents     send MORE of key (review) of 1,000 people: timing → redact all"]
+    assert agents(old, example) == [line.replace("MORE", "less").replace("timing → redact all", "redact all → timing") for line in agents(example, old)]
+    shutil.copy(old, example)
+    edit(example, "  - {kind: key, for: everyone, as: timing}\n", "")
+    assert agents(example, old)[0] == "agents     stop sending key (activity) of 1,001 people: timing → drop"
+    assert agents(old, example)[0] == "agents     START sending key (activity) of 1,001 people: drop → timing"
+    assert agents(old, old) == []
+
+
 def test_without_a_suite_a_diff_asks_for_the_policy_before(example, tmp_path):
     code, out, err = policy("diff", example, "--home", tmp_path / "nowhere")
     assert (code, out) == (1, "") and "there is no suite in" in err and "--from FILE" in err
