@@ -64,6 +64,19 @@ struct TypingTests {
         #expect(desk.left().joined() == "pay with BackspaceBackspace please, and thank you so much for thatEnter")
     }
 
+    @Test func `a card number typed in full-width digits, with a correction, leaves no digit`() throws {
+        var desk = try Desk()
+        desk.type("card ４５３２　０１５７⌫１　１２８３　０３６６ please, and thank you so much for that⏎")
+        desk.finish()
+        #expect(desk.digits == [])
+        #expect(desk.types == ["card"])
+        // The control: digits of that width leave where they are no card's.
+        var other = try Desk()
+        other.type("line ４５ please, and thank you so much for that⏎")
+        other.finish()
+        #expect(other.digits.filter { "４５".contains($0) } == ["４", "５", "４", "５"])
+    }
+
     @Test func `without waiting the first digits of that number have left`() throws {
         // The control of the test above: what it looks at can fail.
         var limits = Typing.Limits()

@@ -1,10 +1,12 @@
 """The policy document at work: on workstations before anything is written, and in policy again; by consent, or not at all."""
 
+import json
 import random
 import secrets
 import subprocess
 import time
 
+import yaml
 from harness import wait_until
 from harness.agent import Typist, now_ns, rfc3339, text
 from harness.processes import binaries
@@ -183,6 +185,46 @@ def test_without_a_recorded_notice_nothing_is_captured_and_again_after_it_is_wit
     chat(*READ)
     assert captured == [{"content": 1}, {"content": 2, "conversation": 1}, {"content": 3, "conversation": 1}]
     assert agent.fresh["refused"] == {"no-record": 2}
+
+
+def test_a_document_as_large_as_may_be_is_applied_kept_to_and_read_by_and_a_byte_more_is_refused(make_suite):
+    largest, path = 1 << 20, None
+
+    def write(members, more=0):
+        """Roles with so many members of 200 bytes, and two of whatever length is missing."""
+        made = yaml.safe_load(DOCUMENT)
+        names = [f"M{number:07}".ljust(200, "m") for number in range(members)]
+        made["roles"] += [{"name": f"role-{start}", "members": names[start:start + 2_000]} for start in range(0, members, 2_000)]
+        made["roles"].append({"name": "rest", "members": ["P" * (1 + more // 2), "Q" * (1 + more - more // 2)]})
+        path.write_text(json.dumps(made))
+
+    def bytes_of():
+        """Of its canonical form."""
+        done = subprocess.run([binaries() / "sluice", "policy", "check", path, "--canonical"], capture_output=True, timeout=60)
+        assert done.returncode == 0, done
+        return len(done.stdout)
+
+    suite = make_suite()
+    path = suite.folder / "large.json"
+    # A name, its quotes and a comma.
+    write(5_000)
+    more, rest = divmod(largest - bytes_of(), 203)
+    assert more < 1_000
+    write(5_000 + more, rest)
+    assert bytes_of() == largest
+    suite.approved("policy", "apply", path, "--yes")
+    suite.approved("register", "job", "--reader")
+    agent = under_rules(suite.agent("ann", "E1").run(), *READ)
+    document = suite.service_status("policy")["gauges"]["policy.document"]
+    assert agent.fresh["policy"] == document > 0
+    press(agent, f"{CARD} ok⏎")
+    agent.expect_drained()
+    assert "".join(keys(suite)) == " okEnter", "it is kept to, by the agent and by who reads"
+
+    write(5_000 + more, rest + 1)
+    refused = suite.cli("policy", "apply", path, "--yes", check=False)
+    assert refused.code == 1 and "a policy document has at most 1048576 bytes in its canonical form, not 1048577" in refused.err, (refused.code, refused.err[-500:])
+    assert suite.service_status("policy")["gauges"]["policy.document"] == document
 
 
 def test_a_tighter_document_reaches_agents_and_status_shows_which_one_is_kept_to(make_suite):
