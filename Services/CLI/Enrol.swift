@@ -34,11 +34,7 @@ struct Enrol: ParsableCommand {
         let client = try connection.client()
         let known = try client.query(.serviceKeys(WireServiceKeysQuery())).serviceKeys
         let counting = known.keys.filter { $0.service == SuiteHome.joining }.map(\.key)
-        let ledgers = known.ledgers.map(\.key).filter { LedgerKeys.name(of: $0) == LedgerKeys.name(of: trusted.anchors.control) }
-        // Whoever joins begins with what the token names: never with a key that may have been stolen.
-        guard ledgers.isEmpty || ledgers.contains(trusted.anchors.control) else {
-            throw Complaint("registry.json names a key of control's ledger that does not count any more: take 'control' of its anchors over from registry.json on control's machine")
-        }
+        let ledgerKey = try SuiteHome.beginning(known.ledgers, trusted, home)
         // An older control says nothing of it.
         guard counting.isEmpty || counting.contains(Data(server.bytes)) else {
             throw Complaint("registry.json names a key of the joining process that does not count any more: 'sluice service-key prove join', and 'pin join FILE' here")
@@ -49,7 +45,7 @@ struct Enrol: ParsableCommand {
         let token: JoinToken
         do {
             token = try JoinToken(
-                endpoint: address ?? door, server: server, secret: SecretBytes(.random(32)), ledgerKey: trusted.anchors.control)
+                endpoint: address ?? door, server: server, secret: SecretBytes(.random(32)), ledgerKey: ledgerKey)
         } catch {
             throw Complaint("suite.json has join at \(address ?? door): say with --address where machines reach it; \(error)")
         }

@@ -1,5 +1,6 @@
 import Chassis
 import Foundation
+import Gate
 import Identity
 import Ledger
 import Messaging
@@ -101,8 +102,28 @@ struct SuiteHome {
             vault: Data(vault.raw).base64EncodedString())
     }
 
+    /// The key of control's ledger that a machine begins with which joins now, of those that count by control.
+    ///
+    /// While two do, the older: by its word a machine hears of the newer, and never the other way round, so that either may be given up. Which one is older is control's to
+    /// say, and it is believed of a key that is known here alone.
+    ///
+    /// - Throws: `Complaint` when the registry's counts no more: nobody begins with a key that may have been stolen.
+    static func beginning(_ ledgers: [WireLedgerKey], _ trusted: TrustedNodes, _ home: Home) throws -> String {
+        let registered = trusted.anchors.control
+        let counting = ledgers.map(\.key).filter { LedgerKeys.name(of: $0) == LedgerKeys.name(of: registered) }
+        // An older control says nothing of it.
+        guard let older = counting.first else { return registered }
+        guard counting.contains(registered) else {
+            throw Complaint("registry.json names a key of control's ledger that does not count any more: take 'control' of its anchors over from registry.json on control's machine")
+        }
+        let known = PinnedLedgerKeys.known(in: home, else: try ServiceHost.verifier(registered))
+        return known.contains { "\($0)" == older } ? older : registered
+    }
+
     /// Makes an agent's folder below the home: its key and agent.json.
-    static func makeAgent(_ name: String, in home: Home) throws -> (folder: String, key: CurveKey) {
+    ///
+    /// - Parameter client: of control, which says what counts now.
+    static func makeAgent(_ name: String, in home: Home, _ client: Client) throws -> (folder: String, key: CurveKey) {
         guard !name.contains("/"), !name.hasPrefix("."), !name.isEmpty else { throw Complaint("an agent's name is no path: \(name)") }
         try home.makeFolder("agents/\(name)")
         let folder = home.file("agents/\(name)")
@@ -112,11 +133,14 @@ struct SuiteHome {
         guard let server = trusted.key(of: "ingest") else {
             throw Complaint("registry.json names no key of ingest")
         }
+        var known = (FileManager.default.contents(atPath: folder + "/agent.json").flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any]) ?? [:]
+        let beginning = try SuiteHome.beginning(client.query(.serviceKeys(WireServiceKeysQuery())).serviceKeys.ledgers, trusted, home)
+        // One that has run knows more than where it began, and keeps it.
+        let believed = (known["ledgerKeys"] as? [String: Any])?["keys"] as? [String] ?? []
         let agent: [String: Any] = [
-            "name": name, "ingest": ServiceHost.reachable(settings.ingest), "serverKey": server.z85, "ledgerKey": trusted.anchors.control,
+            "name": name, "ingest": ServiceHost.reachable(settings.ingest), "serverKey": server.z85, "ledgerKey": believed.contains(beginning) ? believed[0] : beginning,
             "leaseMilliseconds": settings.leaseMilliseconds,
         ]
-        var known = (FileManager.default.contents(atPath: folder + "/agent.json").flatMap { try? JSONSerialization.jsonObject(with: $0) } as? [String: Any]) ?? [:]
         known.merge(agent) { _, new in new }
         let data = try JSONSerialization.data(withJSONObject: known, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
         try data.write(to: URL(fileURLWithPath: folder + "/agent.json"), options: .atomic)

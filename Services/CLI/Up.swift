@@ -89,7 +89,7 @@ struct Up: ParsableCommand {
         var folders: [(String, String)] = []
         for number in 1...agents {
             let name = "desk-\(number)"
-            let (folder, key) = try SuiteHome.makeAgent(name, in: suite.home.home)
+            let (folder, key) = try SuiteHome.makeAgent(name, in: suite.home.home, client)
             let (subject, site, team) = Up.people[(number - 1) % Up.people.count]
             let person = number <= Up.people.count ? subject : "E\(1_000 + number)"
             register.nodes.append(SuiteHome.node(name, key: key, subject: person, site: site, team: team))
@@ -205,7 +205,7 @@ struct Register: ParsableCommand {
         if publicKey == nil, reader {
             publicKey = try KeyFile.loadOrMake(connection.folder.key(name)).publicKey
         } else if publicKey == nil {
-            let made = try SuiteHome.makeAgent(name, in: connection.folder)
+            let made = try SuiteHome.makeAgent(name, in: connection.folder, client)
             folder = made.folder
             publicKey = made.key
         }

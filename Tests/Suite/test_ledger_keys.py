@@ -286,18 +286,47 @@ def test_a_token_of_before_the_exchange_is_good_and_the_machine_believes_the_pre
     assert refused.code == 1 and "does not count any more" in refused.err
 
 
-def test_a_machine_that_joins_while_both_keys_sign_and_knows_the_newer_alone_captures(make_suite):
+def both_count(suite):
+    """Control signs with two keys of its own: the older and the newer."""
+    suite.approved("ledger-key", "new", "control.ledger")
+    suite.cli("ledger-key", "use", "control.ledger")
+    wait_until(lambda: all(key["used"] for key in own_keys(suite)), "control signs with both")
+    return [key["key"] for key in own_keys(suite)]
+
+
+def test_who_joins_while_both_keys_sign_begins_with_the_older_and_either_may_be_given_up(make_suite):
     suite = make_suite()
     suite.start("join")
     wait_until(lambda: any(key["service"] == "join" and key.get("used") for key in suite.cli("service-key", "list", "--json").json["keys"]), "the joining process is known")
     suite.agent("ann", "E1").run().expect(capturing=True)
-    suite.approved("ledger-key", "new", "control.ledger")
-    suite.cli("ledger-key", "use", "control.ledger")
-    wait_until(lambda: all(key["used"] for key in own_keys(suite)), "control signs with both")
+    old, new = both_count(suite)
+    # What an operator's home must know of the older is in it as soon as one service has followed.
+    wait_until(lambda: new in (suite.home / "ingest" / "control.ledger-keys").read_text(), "ingest keeps both")
     late = Agent(suite, "late", "E7", "", "")
-    told = joined(late.home, token_for(suite, "E7"))
-    assert told["ledgerKeys"]["keys"][-1] == own_keys(suite)[1]["key"]
-    late.run().expect(capturing=True)
+    assert joined(late.home, token_for(suite, "E7"))["ledgerKeys"]["keys"] == [old, new]
+    registered = suite.agent("ben", "E2")
+    assert believed(registered) == old
+    # The control: who knows the newer alone believes nothing that the older says.
+    naive = suite.agent("eve", "E3")
+    path = naive.home / "agent.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ledgerKey": new}))
+    for agent in (late, registered, naive):
+        agent.run().expect(capturing=True)
+    suite.cli("ledger-key", "retire", "control.ledger", f"--key={new}")
+    for agent in (late, registered):
+        wait_until(lambda: json.loads((agent.home / "agent.json").read_text()).get("ledgerKeys", {}).get("retired") == [new], "it has heard that the newer counts no more")
+    for agent in (late, registered, naive):
+        agent.process.end()
+    # The ledger has grown, under the older alone; from here on nothing is handed out that was signed while both were.
+    suite.approved("register", "fay", "--subject", "E4")
+    expect_cosigned(suite)
+    suite.restart("ingest")
+    for agent in (late, registered):
+        agent.run().expect(capturing=True)
+        assert believed(agent) == old
+    naive.run()
+    wait_until(lambda: "join anew" in naive.process.said, "it says what to do")
+    naive.expect(capturing=False)
 
 
 def test_who_has_the_retired_key_and_controls_place_is_believed_by_nobody_who_knows_the_next(make_suite):

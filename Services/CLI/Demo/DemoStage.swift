@@ -91,7 +91,7 @@ final class DemoStage {
 
     /// Makes an agent's folder; its key is to be registered.
     func makeAgent(_ name: String, _ subject: String, site: String, team: String) throws -> WireNode {
-        SuiteHome.node(name, key: try SuiteHome.makeAgent(name, in: home).key, subject: subject, site: site, team: team)
+        SuiteHome.node(name, key: try SuiteHome.makeAgent(name, in: home, client).key, subject: subject, site: site, team: team)
     }
 
     func makeReader(_ name: String, _ subject: String, site: String, team: String) throws -> WireNode {
