@@ -4,6 +4,7 @@ import Foundation
 import Gate
 import Identity
 import Ledger
+import Logging
 import Messaging
 import SwiftProtobuf
 import Wire
@@ -73,20 +74,23 @@ struct JoinCommand: ParsableCommand {
         let (settings, secret) = (home.file("agent.json"), home.file("agent.secret"))
         let agent = try AgentSettings(home: home.path)
         try home.lock("renew.lock")
-        guard let trust = try? agent.trust, trust.keys.contains(where: { isSame(JoinToken.anchor(of: "\($0)"), token.anchor) }) else {
+        // It says which suite is meant, and no more: what is believed afterwards goes on from what is believed now.
+        guard let trust = try? agent.trust, (trust.keys + trust.retired).contains(where: { isSame(JoinToken.anchor(of: "\($0)"), token.anchor) }) else {
             throw Complaint(
                 "this token is of another suite than \(settings), or the key of its ledger was exchanged while this agent was off: let the agent run until it has met ingest, then say this again; the key stays as it is")
         }
         // Where a run that was cut off has left it: the same key with the same token hears the same again.
         let keys = try KeyFile.loadOrMake(secret + ".new")
-        let known = try JoinedSuite(try ask(token, keys), token: token)
+        let joined = try ask(token, keys)
+        let known = try JoinedSuite(joined, token: token)
         guard known.name == agent.name else {
             // It is registered now, as somebody that nobody is.
             unlink(secret + ".new")
             throw Complaint(
                 "this token was for '\(JoinCommand.safe(known.name))', and this agent is '\(agent.name)': its key stays as it is. Revoke '\(JoinCommand.safe(known.name))', and enrol with --name \(agent.name)")
         }
-        try known.write(to: settings)
+        try JoinedSuite.extend(home.path, by: joined, logger: Lifecycle.logger("agent \(known.name)"))
+        try known.write(to: settings, onlyUnpinned: true)
         guard rename(secret + ".new", secret) == 0 else {
             throw Complaint("\(secret) cannot be replaced: \(String(cString: strerror(errno))); run the same command again")
         }
@@ -174,6 +178,8 @@ struct JoinCommand: ParsableCommand {
 struct JoinedSuite {
     let name: String
     private let settings: [String: Any]
+    /// Of ``settings``, what only a proof changes once it is there.
+    private static let pinned: Set = ["serverKey", "origin", "policyWitness", "ledgerKey", "ledgerKeys"]
 
     /// - Throws: `Complaint` when it cannot be meant for this token.
     init(_ joined: WireJoined, token: JoinToken) throws(Complaint) {
@@ -214,11 +220,24 @@ struct JoinedSuite {
         return isWild ? String(door[..<own] + endpoint[colon...]) : endpoint
     }
 
-    func write(to path: String) throws(Complaint) {
+    /// Of an agent that has joined before: takes which keys count from what a joining process says as from what ingest says, where control's ledger proves it to who
+    /// believes what this agent believes. Nothing that it knows is forgotten.
+    static func extend(_ folder: String, by joined: WireJoined, logger: Logger) throws {
+        // Read now: one that runs may have heard more since it was asked.
+        let agent = try AgentSettings(home: folder)
+        guard let server = CurveKey(z85: agent.serverKey) else { throw Complaint("serverKey in agent.json is no key") }
+        let ledger = LedgerPin(folder: folder, trust: try agent.trust, logger: logger)
+        _ = ledger.take(joined.ledgerKeys)
+        if joined.hasServer { ServerPin(folder: folder, pinned: server, ledger: ledger, logger: logger).take(joined.server) }
+    }
+
+    /// - Parameter onlyUnpinned: the machine has joined before, and keeps what is pinned.
+    func write(to path: String, onlyUnpinned: Bool = false) throws(Complaint) {
         do {
             // What else stands there is this machine's own.
             let there = FileManager.default.contents(atPath: path).flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] } ?? [:]
-            let data = try JSONSerialization.data(withJSONObject: there.merging(settings) { $1 }, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+            let told = settings.filter { !onlyUnpinned || !JoinedSuite.pinned.contains($0.key) }
+            let data = try JSONSerialization.data(withJSONObject: there.merging(told) { $1 }, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
             try data.write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             throw Complaint("this machine is registered as \(name), and \(path) cannot be written: \(TrustedNodes.reason(error)); run the same command again")

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 from harness import Typist, binaries, wait_until
+from test_ledger_keys import both_count
 
 
 def enrolled(suite, agent, name=None):
@@ -85,3 +86,26 @@ def test_a_token_of_another_name_or_of_another_suite_changes_no_key(make_suite):
     renew(agent, enrolled(suite, agent))
     assert key_of(agent) != key and json.loads(path.read_text())["spoolBytesMax"] == 5 << 20
     agent.run().expect(capturing=True)
+
+
+def test_an_agent_that_renews_its_key_while_two_keys_of_the_ledger_count_follows_whichever_is_retired(make_suite):
+    suite = started(make_suite)
+    agent = suite.agent("ann").run().expect(capturing=True)
+    for gone in (1, 0):
+        old, new = both_count(suite)
+        wait_until(lambda: known_keys(agent)["keys"] == [old, new], "the agent believes both")
+        before = known_keys(agent)
+        # As on an operator's machine that no service has: registry.json alone says which key counts, and the token names the newer.
+        for kept in suite.home.glob("*/control.ledger-keys"):
+            kept.unlink()
+        renew(agent, enrolled(suite, agent))
+        assert known_keys(agent) == before, "begun at the token it would know the newer alone, and of none that was retired"
+        retired, left = ((old, new), (new, old))[gone]
+        suite.cli("ledger-key", "retire", "control.ledger", f"--key={retired}")
+        wait_until(lambda: known_keys(agent)["keys"] == [left] and retired in known_keys(agent)["retired"], "it has followed")
+        agent.process.end()
+        agent.run().expect(capturing=True)
+
+
+def known_keys(agent):
+    return json.loads((agent.home / "agent.json").read_text()).get("ledgerKeys", {"keys": []})
