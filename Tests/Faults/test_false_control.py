@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import socket
 import sqlite3
 import threading
 import time
@@ -39,11 +40,12 @@ def root(leaves):
 class Ledger:
     """Entries as control has recorded them, and its key."""
 
-    def __init__(self, entries, key, origin, proof):
-        self.entries, self.key, self.origin, self.proof = list(entries), key, origin, proof
+    def __init__(self, entries, key, origin, proof, unfit):
+        """`proof`: of the entry that announced the vault's key; `unfit`: others that are true, by what they are of."""
+        self.entries, self.key, self.origin, self.proof, self.unfit = list(entries), key, origin, proof, unfit
 
     def but(self, entries):
-        return Ledger(entries, self.key, self.origin, self.proof)
+        return Ledger(entries, self.key, self.origin, self.proof, self.unfit)
 
     def note(self, size, root_hash=None, key=None):
         """A signed checkpoint of the first `size` entries."""
@@ -64,6 +66,8 @@ class Story:
         # What is sent to who has so many entries; and the note beside it.
         self.page = lambda applied: self.ledger.entries[applied:self.shown]
         self.note = lambda: self.ledger.note(self.shown)
+        # What is answered to who asks for the entry that announced the vault's key.
+        self.proof = ledger.proof
 
 
 class FalseControl(threading.Thread):
@@ -73,7 +77,7 @@ class FalseControl(threading.Thread):
         super().__init__(daemon=True)
         self.story = story
         self.renewals, self.stopped = [], []
-        self.heard = self.refused = 0  # Messages, and handshakes that came to nothing.
+        self.heard = self.refused = self.asked = 0  # Messages, handshakes that came to nothing, and questions.
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.curve_server, (self.socket.curve_publickey, self.socket.curve_secretkey) = True, keys
@@ -106,7 +110,8 @@ class FalseControl(threading.Thread):
                     self._say(route, "entries", recorded=sent, last=story.shown, checkpoint=note)
                 self._say(route, "grant", nonce=heard.body.nonce, lease_ms=LEASE_MS, gate={"epoch": 2}, entries=story.shown, checkpoint=note)
             elif heard.kind == "query":
-                self._say(route, "answer", proof=story.ledger.proof)
+                self._say(route, "answer", proof=story.proof)
+                self.asked += 1
         self.socket.disable_monitor()
         self.socket.close(0)
 
@@ -132,18 +137,22 @@ def history(tmp_path_factory):
     folder = tmp_path_factory.mktemp("history")
     suite = Suite(folder, lease_ms=LEASE_MS)
     try:
+        asker = suite.peer("control", suite.keys_of("ingest")).greet()
+        older = asker.ask("query", body("query", vault_key={})).body.proof
+        suite.cli("vault-key", "new")
+        suite.approved("vault-key", "announce")
         desk = suite.enrol("desk")
         suite.cli("pause", "--all", "--reason", "a test")
         suite.resume()
         for name in ("desk-2", "desk-3"):
             suite.enrol(name)
-        asker = suite.peer("control", suite.keys_of("ingest")).greet()
         proof = asker.ask("query", body("query", vault_key={})).body.proof
+        another = asker.ask("query", body("query", proof={"index": wire().Entry.FromString(proof.entry.body).index + 1})).body.proof
         asker.send("query", body("query", journal={"after": 0}))
         recorded = asker.expect("entries", where=lambda h: h.kind == "entries" and len(h.body.recorded) > 8).body.recorded
         asker.close()
         key = load_pem_private_key((suite.home / "keys" / "control.ledger").read_bytes(), None)
-        return suite, desk, Ledger(recorded, key, suite.origin, proof)
+        return suite, desk, Ledger(recorded, key, suite.origin, proof, {"an older announcement": older, "another entry": another})
     finally:
         suite.close()
 
@@ -194,6 +203,21 @@ class Following:
         return self.taken == self.control.story.shown
 
     @property
+    def is_open(self):
+        """Whether it listens."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(self.endpoints[self.name].rpartition(":")[2])), timeout=1):
+            return True
+        return False
+
+    def welcome(self):
+        """Of ingest: what an agent is told that comes now."""
+        peer = Peer(self.endpoints["ingest"], self.suite.public["ingest"], self.desk)
+        try:
+            return peer.greet().welcome
+        finally:
+            peer.close()
+
+    @property
     def taken(self):
         """Of notify: entries that its outbox has."""
         path = self.home / "notify" / "outbox.sqlite"
@@ -208,12 +232,15 @@ class Following:
         assert self.process.is_running, self.process.said
         return self
 
-    def expect_stopped(self, for_leases=2):
-        """From some moment on it allows nothing, for as long as that."""
-        wait_until(lambda: not self.acts(), f"{self.name} stops", within=10)
-        end = time.monotonic() + for_leases * LEASE_MS / 1000
-        while time.monotonic() < end:
-            assert not self.acts()
+    def expect_stopped(self):
+        """Whoever asks a lease and a second after now, or later, is allowed nothing.
+
+        By when they ask: on a slow machine they are heard later, and allowed nothing all the more.
+        """
+        until = time.monotonic() + LEASE_MS * 1.002 / 1000 + 1
+        while (asked := time.monotonic()) < until + LEASE_MS / 1000:
+            assert not self.acts() or asked < until, f"{self.name} goes on for {asked - until:.1f} s more than a lease and a second"
+        assert not self.acts(), f"{self.name} goes on"
         return self
 
     def expect_ended(self, words):
@@ -430,3 +457,37 @@ def test_who_is_granted_an_open_gate_while_the_ledger_has_a_closure_in_force_act
     wait_until(lambda: following.control.counters["gate.contradicted"] >= 1, "it is counted")
     assert following.process.said.count("control grants what its own ledger says is closed") == 1
     assert following.process.is_running
+
+
+def by_a_stranger(proof, ledger):
+    """The same under a checkpoint that somebody else has signed, who says that the key is control's."""
+    above, _, lines = proof.proof.rpartition(b"\n\n")
+    start = f"— {ledger.origin} ".encode()
+    [true] = [line for line in lines.splitlines() if line.startswith(start)]
+    number = base64.b64decode(true.removeprefix(start))[:4]
+    checkpoint = above.rpartition(b"\n\n")[2] + b"\n"
+    ledger.key.public_key().verify(base64.b64decode(true.removeprefix(start))[4:], checkpoint)
+    other = type(proof)()
+    other.CopyFrom(proof)
+    other.proof = proof.proof.replace(true, start + base64.b64encode(number + Ed25519PrivateKey.generate().sign(checkpoint)))
+    return other
+
+
+def test_ingest_hands_no_key_of_the_vault_to_agents_but_the_newest_that_control_has_proven(follow, ledger):
+    """Until it has that it lets nobody in. Agents check it themselves: who hands them another all the same keeps them from capturing."""
+    unfit = {"by a stranger": by_a_stranger(ledger.proof, ledger), **ledger.unfit}
+    assert len({proof.entry.body for proof in unfit.values()}) == 3 and ledger.unfit["another entry"].entry.body in [e.body for e in ledger.entries]
+    stories = {what: Story(ledger, len(ledger.entries)) for what in unfit}
+    for what, proof in unfit.items():
+        stories[what].proof = proof
+    following = follow("ingest", stories["by a stranger"])
+    for what, story in stories.items():
+        following.control.story = story
+        # It has taken the answer in, or not, when it asks again.
+        asked = following.control.asked
+        wait_until(lambda: following.control.asked >= asked + 3 or following.is_open, "it asks again and again")
+        assert not following.is_open, f"it hands out {what}: {following.welcome()}"
+    # The control: the true one.
+    following.control.story = Story(ledger, len(ledger.entries))
+    wait_until(lambda: following.is_open, "it lets agents in")
+    assert following.welcome().vault == ledger.proof and following.process.is_running
