@@ -191,6 +191,13 @@ final class Journal: Sendable {
         guard try naming({ try ledger.root(at: size) }) == fold.frontier.root else {
             throw StoreError.damaged(path: path, "its hashes are not those of its entries")
         }
+        // What policy has cosigned was written down after all the entries that it is of, in this very file.
+        if let note = cosigned.withLock({ $0 }), let checkpoint = try? Checkpoint(parsing: note.text) {
+            guard checkpoint.size <= size else { throw StoreError.damaged(path: path, "there are \(size) entries, and \(checkpoint.size) were cosigned") }
+            guard try naming({ try ledger.root(at: checkpoint.size) }) == checkpoint.root else {
+                throw StoreError.damaged(path: path, "its first \(checkpoint.size) entries are others than those that were cosigned")
+            }
+        }
         durable.withLock { $0 = (size, Data()) }
         guard size > 0 else { return size }
         guard choose(fold.governance.ledgerKeys) else {

@@ -303,7 +303,7 @@ def once(said, *words):
 
 
 @pytest.mark.parametrize("deed, words", [
-    ("edited", "entry 4"), ("deleted", "entry 3"), ("reordered", "entry 3"),
+    ("edited", "entry 4"), ("deleted", "entry 3"), ("reordered", "entry 3"), ("truncated", "there are 4"),
 ])
 def test_control_whose_ledger_was_changed_on_disk_does_not_start_and_says_which_entry(populated, deed, words):
     suite = populated
