@@ -260,7 +260,7 @@ package nonisolated struct WireReleaseEnded: Sendable {
   package init() {}
 }
 
-/// An entry of policy's ledger (draft). Its leaf in the Merkle tree, at number - 1, is 0x01 and SHA-256(salt, body), as in control's.
+/// An entry of policy's ledger. Its leaf in the Merkle tree, at number - 1, is 0x01 and SHA-256(salt, body), as in control's.
 package nonisolated struct WireReadEntry: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
