@@ -1,8 +1,10 @@
 """Processes as their keepers see them: they start or say why not, and end when they are asked to."""
 
+import configparser
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -254,6 +256,43 @@ def refuses(suite, name, *words, env=None, wrapper=()):
     for word in words:
         assert word in lines[0], lines[0]
     return lines[0]
+
+
+def seconds(span):
+    """As systemd reads `500ms`, `1s` and `30s`."""
+    number, unit = re.fullmatch(r"(\d+)(ms|s)", span).groups()
+    return int(number) / {"s": 1, "ms": 1_000}[unit]
+
+
+def why_it_does_not_back_off(text):
+    """What is wrong with how a unit starts a service again that ends; None if nothing is. systemd passes over what stands in another section."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read_string(text)
+    service = unit["Service"]
+    if service.get("Restart") != "on-failure":
+        return "it is not started again"
+    # Five starts in ten seconds are the default, and then never again: nobody would come back by themselves.
+    if unit["Unit"].get("StartLimitIntervalSec") != "0":
+        return "it is given up"
+    first, most, steps = seconds(service.get("RestartSec", "100ms")), seconds(service.get("RestartMaxDelaySec", "0s")), int(service.get("RestartSteps", "0"))
+    if not 0.5 <= first <= 1:
+        return "it comes back at once, or late"
+    # A third of a minute and more between the tries of what fails each time; and no longer than a person waits who has mended it.
+    return None if steps >= 5 and 20 <= most <= 60 else "it does not wait longer each time"
+
+
+def test_a_service_that_ends_at_each_start_is_started_again_for_ever_and_less_and_less_often():
+    units = {path.stem.removeprefix("sluice-"): path.read_text() for path in (ROOT / "deploy" / "systemd").glob("sluice-*.service") if "Type=oneshot" not in path.read_text()}
+    assert sorted(units) == sorted(PROCESSES)
+    for name, text in units.items():
+        assert why_it_does_not_back_off(text) is None, name
+        # The control: each line is needed, and where it stands.
+        for key in ("Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec", "StartLimitIntervalSec"):
+            without, count = re.subn(rf"^{key}=.*\n", "", text, flags=re.M)
+            assert count == 1 and why_it_does_not_back_off(without), (name, key)
+            elsewhere = f"{without}\n[{'Service' if key == 'StartLimitIntervalSec' else 'Unit'}]\n" + re.search(rf"^{key}=.*\n", text, re.M)[0]
+            assert why_it_does_not_back_off(elsewhere), (name, key)
 
 
 @pytest.mark.parametrize("name", SERVICES)
