@@ -113,8 +113,8 @@ def page_flipped(path, chance):
 # Whether the log is there, as a kill leaves it, or was written back, as an orderly end does.
 DEEDS = [(log_deleted, "killed"), (log_truncated, "killed"), (log_flipped, "killed"), (index_garbage, "killed"), (truncated, "ended"),
          *[(page_flipped, "ended")] * 4]
-# What is always tried.
-FEW = {"control/ledger": (log_truncated,), "policy/vault": (log_flipped, page_flipped), "policy/keys": (page_flipped,), "notify/outbox": (page_flipped,)}
+# What is always tried: each deed somewhere.
+FEW = {"control/ledger": (log_deleted, log_truncated, index_garbage), "policy/vault": (log_deleted, log_flipped, index_garbage, truncated, page_flipped), "policy/keys": (page_flipped,), "notify/outbox": (page_flipped,)}
 
 
 class Scene:
