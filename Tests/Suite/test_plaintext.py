@@ -90,6 +90,8 @@ def test_the_search_finds_what_is_there(tmp_path):
 
 def test_a_planted_text_is_read_back_and_lies_in_no_file_and_in_no_memory_of_ingest_or_control(make_suite):
     suite = make_suite()
+    # Whom strangers reach, too.
+    suite.start("join", "hooks")
     agent = suite.agent("ann", "E1").run().expect(capturing=True)
     typed, said = "typed-" + secrets.token_hex(12), "said-" + secrets.token_hex(12)
     agent.send(key(typed), text(said, source="chat"))
@@ -113,7 +115,7 @@ def test_a_planted_text_is_read_back_and_lies_in_no_file_and_in_no_memory_of_ing
     for word in planted:
         assert search(read.out.encode(), word), "the control: readers get it, and the search finds it there"
     assert in_files(suite.home, *planted) == {}
-    for name in ("ingest", "control", "notify"):
+    for name in ("ingest", "control", "notify", "join", "hooks"):
         assert in_memory(suite.services[name].id, *planted) == [], f"{name} holds what only policy may"
     # What ingest does hold of it: that it was of this class. The search sees that.
     assert in_memory(suite.services["ingest"].id, "conversation")
