@@ -6,7 +6,9 @@ import os
 import pytest
 from harness import wait_until
 from harness.agent import key, text
-from test_releases import DENIED, apply, document, entries, grant, peer, read
+from test_releases import DENIED, Stream, apply, document, entries, grant, peer, read, reader
+
+PAUSED = 16
 
 # What an agent sends of these is a review.
 RULES = [{"class": "activity", "kind": ["pointer", "key", "window", "presence"]}, {"class": "review", "source": ["review"]}]
@@ -123,24 +125,43 @@ def test_what_two_have_named_as_open_or_what_few_people_there_are_for_is_no_find
 
 
 def test_who_is_denied_often_is_found_at_the_limit_and_not_before_and_nobody_else_is_closed(reviewed):
+    """Whoever it is reads something else meanwhile, which they may, holds that connection open, and asks on it."""
     suite = reviewed
-    apply(suite, limited(*suite.grants, leaks=[{"detector": "denied", "close": "reading", "of": "reader", "limit": {"reads": 3, "per": "hour"}}]))
-    clerk = peer(suite, "clerk")
+    own = grant("own", role="clerks", classes=["activity"])
+    leaks = [{"detector": "denied", "close": "reading", "of": "reader", "limit": {"reads": 3, "per": "hour"}}]
+    apply(suite, limited(*suite.grants, own, roles=[{"name": "clerks", "members": ["clerk"]}], leaks=leaks))
+    clerk, job = Stream(suite, "clerk"), Stream(suite, "job")
+    assert clerk.take() and job.take(), "a chunk each, and there is more"
 
-    def ask():
-        clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
-        return clerk.expect("refused", of="releaseRequest")[1].code
+    def ask(classes=("review",)):
+        clerk.peer.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=classes, credit=1)
 
-    assert [ask() for _ in range(3)] == [DENIED] * 3
+    def refusal():
+        return clerk.peer.expect("refused", of="releaseRequest")[1].code
+
+    for _ in range(3):
+        ask()
+        assert refusal() == DENIED
     # What is said after the third is said after all that the third caused.
     assert suite.service_status("policy")["counters"].get("findings.denied", 0) == 0 and closed(suite) == [], "one short of it"
-    assert ask() in (DENIED, 16)
+    ask()
+    heard = {}
+    while heard.keys() != {"refused", "releaseEnded"}:
+        what, body, _ = clerk.peer.expect("refused", "releaseEnded", of="releaseRequest")
+        heard[what] = body
+    assert heard["refused"].code in (DENIED, PAUSED)
+    assert (heard["releaseEnded"].release, heard["releaseEnded"].code) == (clerk.release.release, PAUSED), "the stream is cut, and nothing was asked of it"
+    ask(["activity"])
+    assert refusal() == PAUSED, "what they might read before, on the connection that they hold"
+    # The control: another's stream, on the same data, runs to its end.
+    assert job.rest().code == 0 and job.chunks == 2
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector denied", {"readers": ["clerk"]})]
     assert "clerk was denied 4 reads within a hour" in found(suite, "denied")[0]["text"]
     assert read(suite, classes=("review",)).code == 0, "who did nothing reads on"
     suite.agents["ann"].expect(capturing=True)
     clerk.close()
+    job.close()
 
 
 @pytest.mark.parametrize("what", ["subjects", "classes"])
