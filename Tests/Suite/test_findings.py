@@ -305,13 +305,19 @@ def test_policy_killed_between_finding_and_closure_is_closed_after_its_restart(r
     assert len(suite.cli("incidents", "--json").json["incidents"]) == 1
 
 
-def test_control_killed_after_a_finding_is_told_again_and_reads_stay_closed_meanwhile(reviewed):
-    suite = reviewed
+def test_control_killed_after_a_finding_is_told_again_and_reads_stay_closed_meanwhile(make_suite):
+    # Long enough for policy to hold its lease for as long as control is away.
+    suite = begin(make_suite(lease_ms=6000))
     apply(suite, limited(*suite.grants, leaks=[{"detector": "denied", "close": "reading", "of": "everything", "limit": {"reads": 0, "per": "hour"}}]))
+    clerk, job = peer(suite, "clerk"), peer(suite, "job")
+    assert len(list(reader.read(job, ["review"], purpose="training"))) == 1, "the control: with control there, and nothing found"
     suite.kill("control")
-    clerk = peer(suite, "clerk")
     clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
     clerk.expect("refused", of="releaseRequest")
+    with pytest.raises(reader.Refused) as refused:
+        list(reader.read(job, ["review"], purpose="training"))
+    assert refused.value.code == PAUSED, "of policy's own accord, and not for want of a lease"
+    job.close()
     wait_until(lambda: list((suite.home / "policy" / "findings").iterdir()), "it is on the disk")
     suite.start("control", wait=False)
     wait_until(lambda: closed(suite), "control closes")
