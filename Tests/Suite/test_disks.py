@@ -19,6 +19,12 @@ def start_with_ann(suite):
     return suite.agent("ann", "E1").run().expect(capturing=True)
 
 
+def expect_acknowledged(certificate):
+    """Each agent has said that it stopped: no lease had to end."""
+    assert certificate["agents"] and {stop["how"] for stop in certificate["agents"]} == {"STOP_HOW_ACKNOWLEDGED"}, certificate
+    return certificate
+
+
 def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_acts(make_suite):
     suite = make_suite(start=False)
     with on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as disk:
@@ -33,7 +39,7 @@ def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_ac
             wait_until(lambda: agent.fresh["spoolBatches"] >= 2, "batches wait at the agent")
             refused = suite.read(classes=("activity",), check=False)
             assert (refused.code, refused.out) == (1, "") and "full" in refused.err, refused
-            certificate = suite.expect_in_time(suite.pause())
+            certificate = expect_acknowledged(suite.expect_in_time(suite.pause()))
             assert certificate["durable_in"] == ["journal"]
             agent.expect(capturing=False)
             suite.resume()
@@ -54,7 +60,7 @@ def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_ac
 
 
 def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_completes_its_certificate(make_suite):
-    suite = make_suite(start=False)
+    suite = make_suite(lease_ms=2000, start=False)
     with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
         try:
             agent = start_with_ann(suite)
@@ -64,7 +70,7 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
             for number in range(60):
                 (disk / "reserve").unlink(missing_ok=True)
                 fill_more(filler)
-                certificates.append(suite.expect_in_time(suite.pause("--all", reason=f"{number} " + "x" * 1500)))
+                certificates.append(expect_acknowledged(suite.expect_in_time(suite.pause("--all", reason=f"{number} " + "x" * 1500))))
                 # The vault may also have been the faster of the two.
                 if certificates[-1]["durable_in"] == ["vault"] and suite.status().get("journal"):
                     break
@@ -87,6 +93,30 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
             assert suite.cli("certificate", certificates[-1]["epoch"]).code == 0, "what waited has been written"
         finally:
             suite.close()
+
+
+def test_a_pause_does_not_wait_for_a_journal_whose_disk_does_not_answer_and_a_resume_does(make_suite):
+    suite = make_suite(start=False)
+    shim = Shim(suite.folder)
+    suite.start("control", env=shim.env, wait=False)
+    suite.start("policy", "notify", "ingest")
+    agent = suite.agent("ann", "E1").run().expect(capturing=True)
+    assert shim.held == 0
+    shim.hold()
+    certificate = expect_acknowledged(suite.expect_in_time(suite.pause()))
+    assert certificate["durable_in"] == ["vault"] and shim.held > 0, "the journal waits for its disk, and nobody for the journal"
+    agent.expect(capturing=False)
+    shim.hold(False)
+    # The control: the same disk holds up what widens.
+    number = suite.cli("resume", "--all", "--reason", "a test", "--json").json["proposal"]["proposal"]
+    held = shim.held
+    shim.hold()
+    approval = suite.begin("approve", number, "--as", "ops-2")
+    wait_until(lambda: shim.held > held, "its entry waits")
+    agent.expect(capturing=False)
+    shim.hold(False)
+    assert approval.finish()[0] == 0
+    agent.expect(capturing=True)
 
 
 def test_an_agent_revoked_while_the_ledger_cannot_be_written_gets_no_new_session(make_suite):
