@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,11 @@ def test_control_frozen_in_the_middle_of_a_pause_still_certifies_it_in_time(busy
 def test_a_frozen_agent_delays_a_pause_by_its_lease_and_captures_nothing_when_it_wakes(busy):
     ann = busy.agents["ann"]
     ann.freeze()
-    certificate = busy.expect_in_time(busy.pause())
+    said = busy.cli("pause", "--all", "--reason", "a test").out
+    # What an operator is told: how many were silent, by when that did not matter any more, and who.
+    assert re.search(r"^  agents     1/2 +in +[\d.]+ m?s\n  silent     1 +lease ended by [\d.]+ m?s\n +ann\nSTOPPED EVERYWHERE", said, re.M), said
+    wait_until(lambda: re.search(r"^AGENTS  2 connected +1 current +1 silent since \d\d:\d\d:\d\d, lease ended", busy.cli("status").out, re.M), "it is shown as silent")
+    certificate = busy.expect_in_time(busy.cli("certificate", re.search(r"certificate (\d+)$", said, re.M)[1], "--json").json)
     assert of(certificate) == {"ann": "lease_ended", "bob": "acknowledged"}
     start = certificate["closure"]["from_us"] * 1000
     # Its tool goes on and fills its pipe; then it wakes, while the pause is in force.

@@ -303,7 +303,7 @@ def leaves(program):
 # Why they print no JSON: what they take in and give out is lines already, for as long as they run.
 STREAMING = {("sluice-agent", "run"), ("sluice-agent", "replay")}
 # Services: `sluice up` starts them, and what they say is a log.
-SERVICES = ("sluice-control", "sluice-ingest", "sluice-policy", "sluice-notify")
+SERVICES = ("sluice-control", "sluice-ingest", "sluice-policy", "sluice-notify", "sluice-hooks")
 
 
 @pytest.mark.parametrize("program", ["sluice", "sluice-agent"])
@@ -346,7 +346,7 @@ def test_every_command_has_help_with_an_example():
         if "EXAMPLE" not in done.stdout or not re.search(rf"sluice {' '.join(path)}", done.stdout.split("EXAMPLE", 1)[-1]):
             lacking.append(path)
     assert lacking == []
-    for program in ("agent", "control", "ingest", "policy", "notify"):
+    for program in ("agent", "control", "ingest", "policy", "notify", "hooks"):
         done = subprocess.run([binaries() / f"sluice-{program}", "--help"], capture_output=True, text=True)
         assert done.returncode == 0 and ("EXAMPLE" in done.stdout or "SUBCOMMANDS" in done.stdout), program
 
