@@ -1,5 +1,7 @@
 """Disks that are full: nothing is lost, nothing is released unrecorded, and a pause acts all the same."""
 
+import contextlib
+import os
 import re
 import sqlite3
 import subprocess
@@ -8,6 +10,7 @@ import time
 import pytest
 from checks import out_of_order, twice
 from harness import Process, Shim, Typist, binaries, missing, on_tmpfs, wait_until
+from harness.agent import text
 from harness.tools import fill
 from test_releases import Stream
 
@@ -555,6 +558,43 @@ def test_a_service_that_starts_on_a_full_disk_says_that_it_is_full_and_what_to_d
             # The control: with room it serves.
             filler.unlink()
             suite.start()
+        finally:
+            suite.close()
+
+
+def test_an_agent_on_a_full_disk_ends_with_one_line_and_what_it_had_spooled_is_sent_when_there_is_room(make_suite):
+    """While it runs and at its start: it takes no events that it cannot keep."""
+    suite = make_suite()
+    with on_tmpfs(suite.home / "agents" / "ann", 8 * MEGABYTE) as disk:
+        try:
+            agent = suite.agent("ann", "E1").run().expect(capturing=True)
+            # Nothing is acknowledged: what is spooled stays there.
+            suite.stop("policy")
+            agent.type("kept-1", "kept-2")
+            wait_until(lambda: agent.fresh["spoolBatches"], "they are spooled")
+            filler = fill(disk)
+
+            def ended():
+                with contextlib.suppress(BrokenPipeError):
+                    agent.send(text(os.urandom(15_000).hex(), "prompt"))
+                return not agent.process.is_running
+
+            wait_until(ended, "it ends", every=0.1)
+
+            def expect_one_line(begun):
+                said = [line for line in agent.process.said[begun:].splitlines() if " info " not in line]
+                assert agent.process.wait() > 0 and len(said) == 1 and "full" in said[0], (agent.process.popen.returncode, said)
+
+            expect_one_line(0)
+            begun = len(agent.process.said)
+            assert agent.run().process.wait() > 0
+            expect_one_line(begun)
+            # The control: with room it runs, and nothing of what was spooled is lost.
+            filler.unlink()
+            suite.cont("policy")
+            agent.run().expect(capturing=True).type("after")
+            agent.expect_drained()
+            assert suite.keys() == ["kept-1", "kept-2", "after"]
         finally:
             suite.close()
 

@@ -246,8 +246,9 @@ def test_a_command_whose_reader_has_gone_is_not_killed_by_it(make_suite):
 
 
 def refuses(suite, name, *words, env=None, wrapper=()):
-    """Starts a service that must not start: it ends by itself, not with 0, and its last line says why."""
-    command = [*wrapper, str(binaries() / f"sluice-{name}"), "--home", str(suite.home)]
+    """Starts a service, or the agent ann, that must not start: it ends by itself, not with 0, and its last line says why."""
+    where = ["run", "--home", str(suite.agents["ann"].home)] if name == "agent" else ["--home", str(suite.home)]
+    command = [*wrapper, str(binaries() / f"sluice-{name}"), *where]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
     # Beside what it logged on the way there is one line.
     lines = [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
@@ -539,7 +540,7 @@ def test_documents_that_nest_without_end_are_refused_with_little_stack(make_suit
     assert subprocess.run([*small, sys.executable, "-c", follow, tmp_path / "whole.json"], capture_output=True, timeout=60).returncode == -signal.SIGSEGV
 
 
-DATABASES = {"control": "control/ledger.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite"}
+DATABASES = {"control": "control/ledger.sqlite", "policy": "policy/vault.sqlite", "notify": "notify/outbox.sqlite", "agent": "agents/ann/spool.sqlite"}
 
 
 @pytest.fixture(scope="module")
