@@ -1,9 +1,11 @@
 """The exposure of an incident: a widening that two operators approve lets a second reader read; who could and who did comes out to the event."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import re
 import sqlite3
 import threading
 
@@ -188,6 +190,24 @@ def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap
     assert "reads-unknown" in {line["gap"] for line in kind(lines, "gap")} and kind(lines, "release") == []
     out = leaked.cli("exposure", leaked.incident).out
     assert "who did read is not known" in out and "no indication" not in out
+    # What was allowed as well: its last entry is not what was signed, and then it is struck out, where policy has cosigned it.
+    vault.with_suffix(".away").rename(vault)
+
+    def damage(sql):
+        with contextlib.closing(sqlite3.connect(leaked.home / "control" / "ledger.sqlite")) as database, database:
+            assert database.execute(sql).rowcount == 1
+
+    assert "governance-unknown" not in {line["gap"] for line in kind(exposure(leaked), "gap")}, "the control: of control's ledger nothing is missing yet"
+    last = "WHERE number = (SELECT MAX(number) FROM"
+    for sql in (f"UPDATE ledger_body SET body = zeroblob(8) {last} ledger_body)", f"DELETE FROM ledger_leaf {last} ledger_leaf)"):
+        damage(sql)
+        assert "governance-unknown" in {line["gap"] for line in kind(exposure(leaked), "gap")}, sql
+        out = leaked.cli("exposure", leaked.incident).out
+        assert "what was allowed is not known whole" in out and "no indication" not in out, out
+    # Before the incident: there is none in what can be believed, and that is said.
+    damage("UPDATE ledger_body SET body = zeroblob(8) WHERE number = 5")
+    outcome = leaked.cli("exposure", leaked.incident, check=False)
+    assert (outcome.code, outcome.out) == (1, "") and re.search(r"what can be believed of the ledger: entry \d+ cannot be understood", outcome.err), outcome
 
 
 class Curious:
