@@ -1,5 +1,7 @@
 """Drills: the real path on planted subjects, timed and on record; nobody else is stopped, and one that misses a bound is an incident."""
 
+import re
+
 import pytest
 from harness import wait_until
 from harness.agent import key
@@ -67,14 +69,22 @@ def test_a_drill_that_misses_a_bound_is_an_incident_and_is_in_the_trend(planted)
     made = drill(suite, "--site", "berlin", check=False)
     suite.agents["drill-berlin"].thaw()
     assert any("no planted agent of berlin" in line for line in made["ended"]["missed"]), made
+    # A bound in numbers: everything stops as it should, and not as fast as it was to.
+    suite.agents["drill-berlin"].expect(capturing=True)
+    made = drill(suite, "--site", "berlin", "--certificate", "1", "--notice", "60000", "--reads-closed", "5000", check=False)
+    missed = made["ended"]["missed"]
+    assert re.fullmatch(r"the complete certificate took \d+ m?s, and the bound is 1 ms", missed[0]) and made["ended"]["certificate_us"] > 1_000, made
+    slow = suite.cli("incidents", "--json").json["incidents"][-1]
+    assert slow["title"] == f"drill {number + 2} at berlin missed its bounds: {'; '.join(missed)}" and slow["incident"] > opened["incident"], slow
     trend = drills(suite)
-    assert trend["ended"] == len(trend["drills"]) == number + 1 and trend["missed"] >= 2 and trend["medians"]["certificate_us"] > 0
-    assert [d["began"]["drill"] for d in drills(suite, "--last", "1")["drills"]] == [number + 1]
+    assert trend["ended"] == len(trend["drills"]) == number + 2 and trend["missed"] >= 2 and trend["medians"]["certificate_us"] > 0
+    assert [d["began"]["drill"] for d in drills(suite, "--last", "1")["drills"]] == [number + 2]
     said = suite.cli("drills").out
-    assert "MISSED" in said and "medians" in said
+    assert "MISSED" in said and "medians" in said and "and the bound is 1 ms" in said
     assert closures(suite) == [] and suite.cli("ledger", "verify").code == 0
     # Anybody's incident: noted and closed as others are.
-    suite.cli("incident", "close", opened["incident"])
+    for one in (opened, slow):
+        suite.cli("incident", "close", one["incident"])
 
 
 def test_what_is_no_drill_is_refused_and_nothing_begins(planted):
