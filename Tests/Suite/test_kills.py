@@ -1,5 +1,6 @@
 """kill -9 of everything, at any moment: what was acknowledged is in the vault once, and what was closed stays closed."""
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -11,20 +12,35 @@ from harness import Agent, Typist, now_ns, wait_until
 KILLS = int(os.environ.get("SLUICE_KILLS", "12"))
 
 
-def expect_everything_once(suite, *typists, dropped=0):
-    """Given that nobody types any more: what the agents accepted is in the vault, each key once and in order."""
-    accepted = 0
+def expect_everything_once(suite, *typists, dropped=0, killed=()):
+    """Given that nobody types any more: what the agents accepted is in the vault, each key once and in order. See `expect_kept`."""
+    accepted = {}
     stopped = now_ns()
     for typist in typists:
-        status = typist.agent.expect_drained(stopped)
-        accepted += status["accepted"]
+        agent = typist.agent
+        status = agent.expect_drained(stopped)
         assert status["quarantined"] == 0
+        if agent.name in killed:
+            continue
+        accepted[agent.name] = status["accepted"]
         # Silence is never a reason: what was not accepted is counted.
         assert wait_until(
-            lambda: (s := typist.agent.fresh)["accepted"] + sum(s["refused"].values()) == len(typist.sent) and s, "all that was typed is accounted for")
+            lambda: (s := agent.fresh)["accepted"] + sum(s["refused"].values()) == len(typist.sent) and s, "all that was typed is accounted for")  # noqa: B023
+    return expect_kept(suite, accepted, dropped, [typist.agent for typist in typists if typist.agent.name in killed])
+
+
+def expect_kept(suite, accepted, dropped=0, killed=()):
+    """As many keys of each agent as it accepted. Of one that was killed nobody knows how many those were: there it is each batch that its spool has ever held."""
     keys = suite.keys()
     assert twice(keys) == [] and out_of_order(keys) == []
-    assert len(keys) == accepted - dropped
+    found = [key for key in keys if key.rsplit("-", 1)[0] in accepted]
+    assert len(found) == sum(accepted.values()) - dropped, f"lost: {len(found)} keys of {accepted} are there"
+    for agent in killed:
+        with contextlib.closing(sqlite3.connect(f"file:{agent.home / 'spool.sqlite'}?mode=ro", uri=True, timeout=10)) as spool:
+            streams = spool.execute("SELECT id, newest FROM stream").fetchall()
+        for stream, newest in streams:
+            numbers = [number for number, in suite.vault("SELECT sequence FROM segment WHERE stream = ? ORDER BY sequence", stream)]
+            assert numbers == list(range(1, newest + 1)), f"lost: of {newest} batches of {agent.name} {numbers} are there"
     assert suite.vault("SELECT COALESCE(SUM(lost), 0) FROM stream") == [(0,)]
     assert suite.vault("SELECT events FROM total") == [(len(keys),)]
     return keys
@@ -118,11 +134,18 @@ def test_random_kills_lose_nothing_that_was_acknowledged(make_suite):
     rng = random.Random(seed)
     suite = make_suite(lease_ms=600)
     typists = at_work(suite, 3)
+    agents, killed = {typist.agent.name: typist.agent for typist in typists}, set()
     for number in range(KILLS):
-        name = rng.choice(["policy", "policy", "ingest", "ingest", "control", "notify"])
+        # One agent is never killed: of that one every key is accounted for.
+        name = rng.choice(["policy", "policy", "ingest", "ingest", "control", "notify", "bob", "bob", "cid"])
         before = suite.vault_count()
-        suite.kill(name)
-        suite.start(name, wait=False)
+        if name in agents:
+            killed.add(name)
+            agents[name].kill()
+            agents[name].run(None, (), "--drain", "60")
+        else:
+            suite.kill(name)
+            suite.start(name, wait=False)
         # Sometimes the next blow falls before this one is overcome.
         if rng.random() < 0.6:
             wait_until(lambda: suite.vault_count() > before, f"events flow after kill {number}, {name}")
@@ -131,8 +154,21 @@ def test_random_kills_lose_nothing_that_was_acknowledged(make_suite):
     for typist in typists:
         typist.agent.expect(capturing=True)
         typist.stop()
-    keys = expect_everything_once(suite, *typists)
+    keys = expect_everything_once(suite, *typists, killed=killed)
     assert len({key.split("-")[0] for key in keys}) == 3
+
+    # The control: a loss would be seen, of an agent that was killed and of one that was not.
+    accepted = {name: sum(key.startswith(f"{name}-") for key in keys) for name in sorted(agents.keys() - killed)}
+    for name in ("ann", *sorted(killed)[:1]):
+        with contextlib.closing(sqlite3.connect(suite.home / "policy" / "vault.sqlite", timeout=20)) as vault:
+            row = vault.execute("SELECT * FROM segment WHERE subject = ? ORDER BY sequence LIMIT 1 OFFSET 1", (f"E-{name}",)).fetchone()
+            with vault:
+                assert vault.execute("DELETE FROM segment WHERE number = ?", row[:1]).rowcount == 1
+            with pytest.raises(AssertionError, match="lost"):
+                expect_kept(suite, accepted, killed=[agents[one] for one in killed])
+            with vault:
+                vault.execute(f"INSERT INTO segment VALUES ({', '.join('?' * len(row))})", row)
+    assert expect_kept(suite, accepted, killed=[agents[one] for one in killed]) == keys, "what was taken away and put back was all that was missing"
 
 
 @pytest.mark.parametrize("point, at", [
