@@ -4,13 +4,14 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import time
 
 import pytest
-from harness import Typist, now_ns, verify, wait_until
+from harness import Process, Typist, now_ns, verify, wait_until
 from harness.agent import key, text
-from harness.processes import binaries
+from harness.processes import ROOT, binaries
 
 SCOPES = {"ann": ("E1", "berlin", "search"), "bob": ("E2", "berlin", "ads"), "cid": ("E3", "paris", "search")}
 
@@ -277,12 +278,45 @@ def test_the_first_start_says_loudly_whose_keys_it_made(tmp_path):
         assert "MADE THE FIRST TWO OPERATORS, ops-1 and ops-2: what is widened takes both." in said, said
         assert f"Their keys lie in the clear in {suite.home}/keys. Give ops-2.key and ops-2.secret to ANOTHER PERSON" in said
         assert "sluice key protect ops-1" in said
-        # The control: a second start has made nobody.
-        (suite.folder / "up.log").write_text("")
-        suite.up().end()
-        assert "MADE THE FIRST" not in (suite.folder / "up.log").read_text()
+        # The control: a second start has made nobody. It is as a newcomer's: the environment says where, and it brings its own agents.
+        log, here = suite.folder / "again.log", {"SLUICE_HOME": str(suite.home)}
+        again = suite.adopt(Process([binaries() / "sluice", "up", "--port-base", suite.port_base, "--lease", suite.lease_ms], log, here))
+        wait_until(lambda: "In another terminal: sluice status\n" in again.said or not again.is_running, "'sluice up' serves")
+        assert "MADE THE FIRST" not in again.said
+        listed = dict(re.findall(r"^  (\w+) +(\S+) +\w+", again.said, re.M))
+        assert listed.keys() == {*suite.settings.keys() - {"leaseMilliseconds"}, "hooks"}, again.said
+        assert {name: listed[name] for name in suite.settings if name in listed}.items() <= suite.settings.items()
+
+        def status(*more):
+            return subprocess.run([binaries() / "sluice", "status", *more], capture_output=True, text=True, timeout=60, env={**os.environ, **here}).stdout
+
+        def stored():
+            shown = json.loads(status("--json"))
+            return next(s for s in shown["services"] if s["name"] == "policy").get("gauges", {}).get("vault.events", 0) and shown["agents_current"] == 3
+
+        wait_until(stored, "three agents replay, and what they replay is stored")
+        wait_until(lambda: re.search(r"^AGENTS  3 connected   3 current$", status(), re.M), "so it is shown")
+        assert again.end() == 0 and "stopping: agents, " in again.said
     finally:
         suite.close()
+
+
+@pytest.mark.parametrize("script", ["run", "test"])
+def test_without_a_toolchain_the_first_command_says_in_one_line_what_is_missing(tmp_path, script):
+    for name in ("bash", "dirname", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+
+    def started(*words):
+        return subprocess.run([ROOT / "deploy" / script, *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env={"PATH": str(tmp_path)})
+
+    done = started()
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "sluice needs a Swift 6 toolchain on PATH: see swift.org/install\n")
+    # The control: with one that is too old it is that which is said; so it was looked for, and nothing else was amiss.
+    (tmp_path / "swift").write_text("#!/bin/bash\necho Swift version 5.9\n")
+    (tmp_path / "swift").chmod(0o755)
+    old = started()
+    assert old.returncode == 1 and len(old.stderr.splitlines()) == 1 and "6.2 or later" in old.stderr and "is 5.9" in old.stderr, old
+    assert started("--help").returncode == 0
 
 
 # The command line
