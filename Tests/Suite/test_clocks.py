@@ -69,19 +69,24 @@ def test_an_agent_whose_wall_clock_is_set_keeps_its_lease_and_stops_in_time(make
     assert agent.status["accepted"] == before
 
 
-def test_an_ingest_whose_wall_clock_is_set_stops_with_the_pause_as_ever(make_suite, clock):
+def test_an_ingest_and_a_policy_whose_wall_clocks_are_set_stop_with_the_pause_as_ever(make_suite, clock):
     suite = make_suite(start=False)
-    suite.start("control", "policy", "notify", wait=False)
-    suite.start("ingest", env=faked(clock), wait=False)
-    wait_until(lambda: b"closed to unknown keys" in suite.log("ingest").read_bytes(), "ingest serves")
+    suite.start("control", "notify", wait=False)
+    for name in ("policy", "ingest"):
+        suite.start(name, env=faked(clock), wait=False)
+    wait_until(lambda: all(b"closed to unknown keys" in suite.log(name).read_bytes() for name in ("policy", "ingest")), "they serve")
     agent = suite.agent("ann").run().expect(capturing=True)
     for seconds in SHIFTS:
         shift(clock, seconds)
         wait_until(lambda: agent.fresh["classes"], "the agent goes on")
         agent.type(f"a{seconds}")
+        # Policy releases nothing without a lease.
+        wait_until(lambda: suite.read(classes=("activity",), check=False).code == 0, "policy goes on")
     certificate = suite.expect_in_time(suite.pause())
     assert certificate["agents"][0]["how"] == "STOP_HOW_ACKNOWLEDGED"
+    assert {stop["node"]: stop["how"] for stop in certificate["services"]} == dict.fromkeys(("ingest", "policy", "notify"), "STOP_HOW_ACKNOWLEDGED")
     agent.expect(capturing=False)
+    assert suite.read(classes=("activity",), check=False).code == 1
     suite.resume()
     shift(clock, "+0")
     agent.expect(capturing=True)
@@ -126,9 +131,24 @@ def test_a_control_whose_wall_clock_is_set_refuses_what_it_takes_for_old_keeps_e
     agent.expect(capturing=True)
     states = {p["proposal"]: p["state"] for p in suite.cli("proposals", "--all", "--json").json["proposals"]}
     assert states[waiting] == "expired", "what has expired stays so, whatever a clock says later"
+    # As in January 1970, and past the end of 32 bits: nothing that is signed is valid, and every lease goes on.
+    for seconds in SHIFTS[-2:]:
+        at(seconds)
+        before = sum(count for name, count in refused(suite).items() if name.startswith("commands.refused."))
+        assert told("incidents", "--close", "1")[0] != 0
+        assert sum(count for name, count in refused(suite).items() if name.startswith("commands.refused.")) > before
+        expect_leases(suite, agent)
+    at("+0")
     agent.type("after")
     agent.expect_drained()
     assert suite.keys() == ["after"]
+
+
+def expect_leases(suite, agent):
+    """For longer than one lasts the agent holds one: it has been granted another."""
+    begun = now_ns() // 1000
+    while (status := agent.fresh)["atMicroseconds"] < begun + 1_200 * suite.lease_ms:
+        assert status["classes"], status
 
 
 def test_a_pause_acts_after_controls_clock_was_ahead_and_was_set_back(make_suite, clock):
@@ -265,6 +285,21 @@ def test_an_agent_whose_machine_sleeps_wakes_without_a_lease(make_suite, tmp_pat
     agent.expect_drained()
     sleeper.expect_drained()
     assert suite.keys("--subject", agent.subject) == ["awake", "renewed"] and suite.keys("--subject", sleeper.subject) == ["woken"]
+
+
+def test_an_agent_whose_wall_clock_is_set_ahead_keeps_the_lease_that_it_holds(make_suite, tmp_path):
+    """The control counts its lease on the wall clock: it has none any more."""
+    shim = Shim(tmp_path)
+    suite = make_suite(lease_ms=8000)
+    agent, other = (suite.agent(name).run(env=env) for name, env in (("ann", shim.env), ("bob", shim.without("wall"))))
+    agent.expect(capturing=True)
+    other.expect(capturing=True)
+    # Nobody answers from here on.
+    suite.stop("ingest")
+    shim.ahead(wall_seconds=3600)
+    for one in (agent, other):
+        wait_until(lambda: wall_of(one) > now_ns() + 1_800_000_000_000, "its clock has jumped")  # noqa: B023 - asked at once
+    assert agent.status["classes"] != [] and other.status["classes"] == [], (agent.status, other.status)
 
 
 def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothing(make_suite, tmp_path):

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,12 @@
 #include <unistd.h>
 
 // Nanoseconds that CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead, signals taken so far, whether writes to a log wait, how many have had to,
-// whether they find no room, and how many did not, and whether the guard of its ports dies with its next answer, and has: shared with the test.
-static struct { long long boot, monotonic, signals, holding, held, full, refused, dying, died; } *shared;
+// whether they find no room, and how many did not, whether the guard of its ports dies with its next answer, and has, and how far CLOCK_REALTIME is
+// ahead: shared with the test.
+static struct { long long boot, monotonic, signals, holding, held, full, refused, dying, died, wall; } *shared;
 
-// SLUICE_SHIM_WITHOUT: what the program lacks. "boottime": a clock that goes on in suspend; "bound": an end of what waits for a peer; "jitter": chance in
+// SLUICE_SHIM_WITHOUT: what the program lacks. "boottime": a clock that goes on in suspend; "wall": one that nobody
+// sets; "bound": an end of what waits for a peer; "jitter": chance in
 // when who has lost a connection comes back; "enforcement": a port that is closed when it has no guard.
 static const char *without;
 
@@ -27,13 +30,33 @@ static int lacks(const char *what) { return without && !strcmp(without, what); }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     if (clock == CLOCK_BOOTTIME && lacks("boottime")) clock = CLOCK_MONOTONIC;
+    if (clock == CLOCK_BOOTTIME && lacks("wall")) clock = CLOCK_REALTIME;
     long status = syscall(SYS_clock_gettime, clock, time);
     if (status != 0) { errno = (int)-status; return -1; }
-    long long ahead = !shared ? 0 : clock == CLOCK_BOOTTIME ? shared->boot : clock == CLOCK_MONOTONIC ? shared->monotonic : 0;
+    long long ahead = !shared ? 0 : clock == CLOCK_BOOTTIME ? shared->boot : clock == CLOCK_MONOTONIC ? shared->monotonic : clock == CLOCK_REALTIME ? shared->wall : 0;
     long long nanoseconds = time->tv_nsec + ahead % 1000000000;
     time->tv_sec += ahead / 1000000000 + nanoseconds / 1000000000;
     time->tv_nsec = nanoseconds % 1000000000;
     return 0;
+}
+
+// Until an instant of CLOCK_REALTIME, as the kernel waits: whoever sets that clock moves the end of what waits by it.
+int sem_timedwait(sem_t *semaphore, const struct timespec *until) {
+    static int (*real)(sem_t *, const struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "sem_timedwait");
+    if (!shared) return real(semaphore, until);
+    for (;;) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        long long left = (until->tv_sec - now.tv_sec) * 1000000000LL + until->tv_nsec - now.tv_nsec;
+        int isLast = left <= 20000000;
+        syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+        long long nanoseconds = now.tv_nsec + (isLast ? left > 0 ? left : 0 : 20000000);
+        now.tv_sec += nanoseconds / 1000000000;
+        now.tv_nsec = nanoseconds % 1000000000;
+        if (real(semaphore, &now) == 0) return 0;
+        if (errno != ETIMEDOUT || isLast) return -1;
+    }
 }
 
 static int is_log(int file) {

@@ -23,9 +23,9 @@ class Shim:
 
     def __init__(self, folder):
         self.path = Path(folder) / "shim"
-        self.path.write_bytes(bytes(72))
+        self.path.write_bytes(bytes(80))
         with open(self.path, "r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), 72)
+            self._shared = mmap.mmap(file.fileno(), 80)
         self.env = {"SLUICE_SHIM": str(self.path), "LD_PRELOAD": str(_library())}
         self.stormy = {**self.env, "SLUICE_SHIM_STORM": "1"}
 
@@ -33,9 +33,10 @@ class Shim:
         """The environment of a program that lacks what it has against a fault: see `shim.c`. For the controls of tests."""
         return {**self.env, "SLUICE_SHIM_WITHOUT": what}
 
-    def ahead(self, boot_seconds=0, monotonic_seconds=0):
-        """What a suspend does to CLOCK_BOOTTIME alone, and nothing that we know of to CLOCK_MONOTONIC."""
+    def ahead(self, boot_seconds=0, monotonic_seconds=0, wall_seconds=0):
+        """What a suspend does to CLOCK_BOOTTIME alone, and nothing that we know of to CLOCK_MONOTONIC; and what anybody may do to CLOCK_REALTIME."""
         struct.pack_into("qq", self._shared, 0, boot_seconds * 10**9, monotonic_seconds * 10**9)
+        struct.pack_into("q", self._shared, 72, wall_seconds * 10**9)
 
     @property
     def signals(self):
