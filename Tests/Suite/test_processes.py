@@ -18,6 +18,7 @@ import pytest
 import zmq
 from harness import Process, Shim, Typist, binaries, missing, wait_until
 from harness.processes import ROOT
+from harness.suite import program
 from zmq.utils.monitor import recv_monitor_message
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Interop"))
@@ -247,8 +248,7 @@ def test_a_command_whose_reader_has_gone_is_not_killed_by_it(make_suite):
 
 def refuses(suite, name, *words, env=None, wrapper=()):
     """Starts a service, or the agent ann, that must not start: it ends by itself, not with 0, and its last line says why."""
-    where = ["run", "--home", str(suite.agents["ann"].home)] if name == "agent" else ["--home", str(suite.home)]
-    command = [*wrapper, str(binaries() / f"sluice-{name}"), *where]
+    command = [*wrapper, *map(str, [binaries() / "sluice-agent", "run", "--home", suite.agents["ann"].home] if name == "agent" else [*program(name), "--home", suite.home])]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
     # Beside what it logged on the way there is one line.
     lines = [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
@@ -296,14 +296,19 @@ def test_a_service_that_ends_at_each_start_is_started_again_for_ever_and_less_an
             assert why_it_does_not_back_off(elsewhere), (name, key)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_second_instance_is_refused_and_the_first_is_not_disturbed(make_suite, name):
+@pytest.mark.parametrize("names", [("control",), ("policy",), ("notify",), ("ingest", "join", "hooks")], ids="-".join)
+def test_a_second_instance_is_refused_and_the_first_is_not_disturbed(make_suite, names):
     suite = make_suite()
-    refuses(suite, name, "another one runs on this folder already", "--home")
+    if "hooks" in names:
+        suite.start("join", "hooks")
+    for name in names:
+        refuses(suite, name, "another one runs on this folder already", "--home")
     suite.expect_serving()
-    # Control: after the first has ended a second may start.
-    assert suite.terminate(name) == 0
-    suite.start(name)
+    for name in names:
+        assert suite.services[name].is_running
+        # Control: after the first has ended a second may start.
+        assert suite.terminate(name) == 0
+    suite.start(*names)
 
 
 def test_a_second_up_and_a_second_agent_are_refused(make_suite):
@@ -316,26 +321,29 @@ def test_a_second_up_and_a_second_agent_are_refused(make_suite):
     assert third.returncode > 0 and "stop it first" in third.stderr
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_port_that_is_taken_is_named(make_suite, name):
+@pytest.mark.parametrize("names", [("control",), ("policy",), ("notify",), ("ingest", "join", "hooks")], ids="-".join)
+def test_a_port_that_is_taken_is_named(make_suite, names):
     suite = make_suite(start=False)
-    if name == "ingest":
-        # It opens its port when it has heard control.
+    if "ingest" in names:
+        # They open their ports when they have heard control.
         suite.start("control", "policy", wait=False)
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", suite.port(name)))
-        other.listen()
-        if name == "ingest":
-            process = suite.adopt(suite_process(suite, name))
-            assert process.wait(40) > 0
-            assert str(suite.port(name)) in process.said and "another program has this port" in process.said
-        else:
-            refuses(suite, name, str(suite.port(name)), "another program has this port", "suite.json")
+    for name in names:
+        port = suite.port(name) if name != "hooks" else suite.port("ingest") + 6
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            if name in ("ingest", "hooks"):
+                process = suite.adopt(suite_process(suite, name))
+                assert process.wait(40) > 0
+                (said,) = [line for line in process.said.splitlines() if str(port) in line]
+                assert re.search("another program (has|may have) this port", said), said
+            else:
+                refuses(suite, name, str(port), "another program has this port", "suite.json")
 
 
 def suite_process(suite, name):
-    return Process([binaries() / f"sluice-{name}", "--home", suite.home], suite.log(name))
+    return Process([*program(name), "--home", suite.home], suite.log(name))
 
 
 # A01

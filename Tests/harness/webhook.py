@@ -5,8 +5,14 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import secrets
+import socket
+import struct
 import threading
+
+# In `refuse`: the connection is reset when the head of the request is there.
+RESET = 0
 
 
 def verify(secret, headers, body):
@@ -19,7 +25,7 @@ def verify(secret, headers, body):
 
 
 class Receiver:
-    """Listens on 127.0.0.1. Answers 200, or what `refuse` says: status by the number of the request, from 1."""
+    """Listens on 127.0.0.1. Answers 200, or what `refuse` says: status, or RESET, by the number of the request, from 1."""
 
     def __init__(self, refuse=None):
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -29,10 +35,14 @@ class Receiver:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {k.lower(): v for k, v in self.headers.items()}
                 with receiver.lock:
                     status = receiver.refuse.get(len(receiver.requests) + 1, 200)
-                    receiver.requests.append((status, {k.lower(): v for k, v in self.headers.items()}, body))
+                    body = self.rfile.read(int(headers["content-length"])) if status != RESET else b""
+                    receiver.requests.append((status, headers, body))
+                if status == RESET:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return os.close(self.connection.detach())
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
