@@ -135,7 +135,7 @@ let package = Package(
         tests("EnforcementTests", ["Detection", "Enforcement", "Gate", "Rules"]),
         tests("TracingTests", ["Chance", "Gate", "Rules", "Tracing", "Wire"]),
         tests("WireTests", ["Gate", "Rules", "Wire", "CZlib", protobuf]),
-        tests("MessagingTests", ["Messaging", "Wire", "CZMQ"]),
+        tests("MessagingTests", ["Gate", "Messaging", "Wire", "CZMQ"]),
         tests("IdentityTests", ["Gate", "Identity", crypto]),
         tests("SealTests", ["Gate", "Seal", crypto]),
         tests("VaultTests", ["Gate", "Vault", grdb]),

@@ -49,8 +49,8 @@ final class SpoolThread: Sendable {
     private let recorder: Recorder
     private let news: Mailbox<News>
     private let work = Mutex<[Work]>([])
-    private let filled = DispatchSemaphore(value: 0)
-    private let ended = DispatchSemaphore(value: 0)
+    private let filled = SteadySemaphore()
+    private let ended = SteadySemaphore()
     private let settings: AgentSettings
     private let outside = Mutex(Outside())
     private let shownExtent = Mutex(Spool.Extent())
@@ -82,7 +82,7 @@ final class SpoolThread: Sendable {
 
     func stop() {
         put(.stop)
-        _ = ended.wait(timeout: .now() + 4)
+        ended.wait(atMost: .seconds(4))
     }
 
     private func run(_ spool: Spool) {
@@ -95,7 +95,7 @@ final class SpoolThread: Sendable {
             var saved = Instant(nanoseconds: 0)
             var stopping = false
             while !stopping {
-                _ = filled.wait(timeout: .now() + .milliseconds(100))
+                filled.wait(atMost: .milliseconds(100))
                 let items = work.withLock { list in
                     defer { list = [] }
                     return list

@@ -101,8 +101,8 @@ final class Journal: Sendable {
     private let path: String
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
-    private let waiting = DispatchSemaphore(value: 0)
-    private let ended = DispatchSemaphore(value: 0)
+    private let waiting = SteadySemaphore()
+    private let ended = SteadySemaphore()
     private let durable = Mutex<(index: UInt64, checkpoint: Data)>((0, Data()))
     /// The newest checkpoint that policy has cosigned.
     private let cosigned = Mutex<SignedNote?>(nil)
@@ -371,7 +371,7 @@ final class Journal: Sendable {
     /// Writes what waits, then ends the thread.
     func stop() {
         post(.stop)
-        _ = ended.wait(timeout: .now() + 5)
+        ended.wait(atMost: .seconds(5))
     }
 
     private func run() {
@@ -381,7 +381,7 @@ final class Journal: Sendable {
         var keys: LedgerKeys?
         while !stopping || !unwritten.isEmpty {
             // When the disk is full, try again soon; it is not an event that anybody reports.
-            _ = unwritten.isEmpty && isReserved && keys == nil ? waiting.wait(timeout: .distantFuture) : waiting.wait(timeout: .now() + .milliseconds(250))
+            waiting.wait(atMost: unwritten.isEmpty && isReserved && keys == nil ? nil : .milliseconds(250))
             let work = queue.withLock { list in
                 defer { list = [] }
                 return list

@@ -62,7 +62,7 @@ struct HooksService: ParsableCommand {
         // Connect, and run until a signal or a failure.
         intake.start()
         let doors = HooksService.doors(server, at: address, host.logger)
-        let ended = DispatchSemaphore(value: 0)
+        let ended = SteadySemaphore()
         // Awaited below, after the reactor has ended; ended by the group's shutdown.
         Task {
             do { try await doors.run() } catch { news.post(.failed("cannot serve \(settings.hooks): \(error); another program may have this port: stop it, or change suite.json")) }
@@ -71,7 +71,7 @@ struct HooksService: ParsableCommand {
         defer {
             // Ends by itself; nobody waits for it longer than for the doors.
             Task { await doors.triggerGracefulShutdown() }
-            _ = ended.wait(timeout: .now() + 3)
+            ended.wait(atMost: .seconds(3))
             intake.stop()
         }
         try host.run(wakeup) { reactorOf in

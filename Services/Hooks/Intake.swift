@@ -47,8 +47,8 @@ final class Intake: Sendable {
     private let logger: Logger
     private let book: Mutex<RuleBook>
     private let queue = Mutex<(work: [Work], bytes: Int)>(([], 0))
-    private let filled = DispatchSemaphore(value: 0)
-    private let ended = DispatchSemaphore(value: 0)
+    private let filled = SteadySemaphore()
+    private let ended = SteadySemaphore()
 
     static let waitingMax = 256
     static let waitingBytesMax = 32 << 20
@@ -87,7 +87,7 @@ final class Intake: Sendable {
 
     func stop() {
         put(.stop)
-        _ = ended.wait(timeout: .now() + 4)
+        ended.wait(atMost: .seconds(4))
     }
 
     private func put(_ work: Work) {

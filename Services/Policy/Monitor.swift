@@ -38,6 +38,8 @@ final class Monitor {
         var canaries: Int64 = 0
         /// By grant.
         var given: [String: Int64] = [:]
+        /// Its reader knows the number that it has.
+        var isTold = false
     }
 
     private let binder: Binder
@@ -620,7 +622,8 @@ final class Monitor {
         body.code = refusal?.rawValue ?? 0
         body.text = text.isEmpty ? (refusal == .paused ? "reading is paused at epoch \(follower.epoch.number)" : refusal?.word ?? "") : text
         body.epoch = follower.epoch.number
-        binder.send(.releaseEnded, body, to: stream.job.route)
+        // Before its reader has heard of it there is nothing that could end: the request is refused.
+        if stream.isTold { binder.send(.releaseEnded, body, to: stream.job.route) } else { binder.refuse(refusal ?? .paused, body.text, kind: .releaseRequest, to: stream.job.route) }
         if refusal != nil { counters["releases.cut", default: 0] += 1 }
         writer.take(
             .ended(
@@ -945,6 +948,7 @@ final class Monitor {
         body.roles = Set(release.allowed?.uses.map(\.grant.role) ?? []).sorted()
         body.leftOut = decided.leftOut
         guard binder.send(.release, body, to: job.route) == .sent else { return end(number, .unknownNode, "the reader has gone") }
+        streaming[number]?.isTold = true
         releases.begin(job, release)
     }
 

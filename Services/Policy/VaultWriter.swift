@@ -123,7 +123,7 @@ final class VaultWriter: Sendable {
     private let news: Mailbox<News>
     private let arrived = Queue<Arrival>()
     private let work = Queue<Work>()
-    private let ended = DispatchSemaphore(value: 0)
+    private let ended = SteadySemaphore()
     /// Streams whose mark is kept in memory; more are read again.
     private static let streamsMax = 200_000
 
@@ -163,7 +163,7 @@ final class VaultWriter: Sendable {
 
     func stop() {
         arrived.put(.stop)
-        _ = ended.wait(timeout: .now() + 4)
+        ended.wait(atMost: .seconds(4))
     }
 
     func take(_ batch: SealedBatch) { arrived.put(.batch(batch)) }
@@ -594,7 +594,7 @@ final class VaultWriter: Sendable {
 /// A queue between two threads. Its bound is kept by who fills it: policy's reactor answers `Busy`.
 final class Queue<Element: Sendable>: Sendable {
     private let waiting = Mutex<[Element]>([])
-    private let filled = DispatchSemaphore(value: 0)
+    private let filled = SteadySemaphore()
 
     func put(_ element: Element) {
         let first = waiting.withLock { list in
@@ -612,7 +612,7 @@ final class Queue<Element: Sendable>: Sendable {
     ///
     /// - Parameter within: It waits no longer than that; nil: until there is something.
     func take(atMost max: Int, within: Span? = nil) -> [Element] {
-        let deadline = within.map { DispatchTime.now() + .nanoseconds(Int($0.nanoseconds)) }
+        let deadline = within.map { Clock.now() + $0 }
         while true {
             let taken = waiting.withLock { list -> [Element] in
                 if list.count <= max {
@@ -625,7 +625,7 @@ final class Queue<Element: Sendable>: Sendable {
             }
             if !taken.isEmpty { return taken }
             if let deadline {
-                if filled.wait(timeout: deadline) == .timedOut { return [] }
+                if !filled.wait(atMost: deadline - Clock.now()) { return [] }
             } else {
                 filled.wait()
             }

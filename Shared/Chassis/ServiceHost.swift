@@ -101,7 +101,7 @@ package struct ServiceHost: Sendable {
     ) throws {
         let outcome = Mutex<(status: Int32?, failure: String?)>((nil, nil))
         let signalled = Mutex<Bool>(false)
-        let ended = DispatchSemaphore(value: 0)
+        let ended = SteadySemaphore()
         // Used by the reactor's thread alone once it is started.
         nonisolated(unsafe) let build = build
         startThread("reactor") {
@@ -138,7 +138,7 @@ package struct ServiceHost: Sendable {
                 Lifecycle.waitForSignal()
                 if outcome.withLock({ $0.status == nil }) { _exit(4) }
             }
-            if ended.wait(timeout: .now() + 5) == .timedOut { _exit(4) }
+            if !ended.wait(atMost: .seconds(5)) { _exit(4) }
         }
         let (status, failure) = outcome.withLock { $0 }
         if let failure { throw Complaint(failure) }

@@ -302,6 +302,15 @@ def test_an_agent_whose_wall_clock_is_set_ahead_keeps_the_lease_that_it_holds(ma
     assert agent.status["classes"] != [] and other.status["classes"] == [], (agent.status, other.status)
 
 
+def test_an_agent_whose_wall_clock_is_set_back_goes_on_sealing_and_showing_where_it_stands(make_suite, tmp_path):
+    """A wait that ended at a time of the wall clock would end an hour later."""
+    shim = Shim(tmp_path)
+    suite = make_suite(lease_ms=1000)
+    agent = suite.agent("ann").run(env=shim.env).expect(capturing=True)
+    shim.ahead(wall_seconds=-3600)
+    wait_until(lambda: wall_of(agent) < now_ns() - 1_800_000_000_000, "its status is of an hour ago, by its own clock")
+
+
 def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothing(make_suite, tmp_path):
     shim = Shim(tmp_path)
     suite = make_suite(lease_ms=8000, start=False)
