@@ -62,7 +62,7 @@ extension WireIncident: SwiftProtobufJSON {
 extension WireAgents: SwiftProtobufJSON { static var zeros: [String: Any] { ["agents": [Any](), "more": false] } }
 extension WireClosures: SwiftProtobufJSON { static var zeros: [String: Any] { ["closures": [Any]()] } }
 extension WireDeliveries: SwiftProtobufJSON {
-    static var zeros: [String: Any] { ["deliveries": [Any](), "delivered": 0, "waiting": 0, "held": 0, "given_up": 0] }
+    static var zeros: [String: Any] { ["deliveries": [Any](), "delivered": 0, "waiting": 0, "held": 0, "given_up": 0, "doubled": 0] }
 }
 extension WireOutcome: SwiftProtobufJSON {
     static var zeros: [String: Any] { ["epoch": 0, "incident": 0, "lifted": [Any](), "nodes": [Any](), "entry": 0] }

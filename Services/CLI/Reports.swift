@@ -285,9 +285,13 @@ struct Deliveries: ParsableCommand {
     func run() throws {
         let body = try connection.client("notify").query(.deliveries(WireDeliveriesQuery())).deliveries
         if connection.json { return try Show.json(body) }
-        print("\(body.delivered) delivered   \(body.waiting) waiting   \(body.held) held   \(body.givenUp) given up")
+        let doubled = body.doubled > 0 ? "   \(body.doubled) may have come twice" : ""
+        print("\(body.delivered) delivered   \(body.waiting) waiting   \(body.held) held   \(body.givenUp) given up\(doubled)")
         for item in body.deliveries {
-            print("\(item.id)   \(item.type) to \(Terminal.safe(item.channel))   \(item.state), \(item.attempts) attempts   \(Terminal.safe(item.lastError))")
+            let receiver = item.recipient.isEmpty ? item.channel : "\(item.channel) of \(item.recipient)"
+            let next = item.nextUs > 0 ? ", next \(Show.time(microseconds: item.nextUs))" : ""
+            let copies = item.possibleCopies > 0 ? ", \(item.possibleCopies) of them may have arrived" : ""
+            print("\(item.id)   \(item.type) to \(Terminal.safe(receiver))   \(item.state), \(item.attempts) attempts\(copies)\(next)   \(Terminal.safe(item.lastError))")
         }
     }
 }

@@ -12,27 +12,34 @@ final class Delivery: Sendable {
     struct Settings: Sendable {
         var schedule = RetrySchedule.standard
         var client = WebhookClient.Settings()
+        var mail = MailClient.Settings()
+        var rates = Rates()
         /// Read from the outbox at a time.
         var batch = 16
         /// The longest sleep: a wall clock that was set forward is noticed by then.
         var sleepMax = Span.seconds(30)
     }
 
-    private let lanes: [Lane]
+    private let lanes: [any Lane]
 
-    /// Makes the outbox's channels those of the hooks. Blocks on the disk.
+    /// Makes the outbox's channels those of the settings. Blocks on the disk.
     ///
     /// - Parameters:
+    ///   - mail: How mails leave; nil: not at all, and what there is of them is held.
     ///   - now: the wall clock.
     ///   - jitter: draws from 0..<1.
     init(
-        from outbox: Outbox, to hooks: Hooks, settings: Settings = Settings(), now: @escaping @Sendable () -> WallTime,
+        from outbox: Outbox, to hooks: Hooks, mail: MailRoute? = nil, settings: Settings = Settings(), now: @escaping @Sendable () -> WallTime,
         jitter: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) throws(OutboxError) {
-        try outbox.configure(Dictionary(uniqueKeysWithValues: hooks.all.map { ($0.name, $0.fingerprint) }))
-        // With no hooks there is nothing to do, and still a duty: it ends when it is told to.
-        let targets: [Hooks.Hook?] = hooks.all.isEmpty ? [nil] : hooks.all
-        lanes = targets.map { Lane(hook: $0, outbox: outbox, settings: settings, now: now, jitter: jitter) }
+        var addresses = Dictionary(uniqueKeysWithValues: hooks.all.map { ($0.name, $0.fingerprint) })
+        if let mail { addresses[Outbox.mailChannel] = mail.settings.fingerprint }
+        try outbox.configure(addresses)
+        let pace = SharedPace(settings.rates)
+        var lanes: [any Lane] = hooks.all.map { HookLane(hook: $0, outbox: outbox, settings: settings, pace: pace, now: now, jitter: jitter) }
+        if let mail { lanes.append(MailLane(mail, outbox: outbox, settings: settings, pace: pace, now: now, jitter: jitter)) }
+        // With no channel there is nothing to do, and still a duty: it ends when it is told to.
+        self.lanes = lanes.isEmpty ? [IdleLane(sleepMax: settings.sleepMax)] : lanes
     }
 
     /// Looks at the outbox now: something was taken, or a channel enabled.
@@ -68,26 +75,14 @@ enum DeliveryFailed: Error, Hashable, Sendable {
     case client(WebhookClient.Unusable)
 }
 
-/// One hook's deliveries, one after the other, on a thread of their own.
-private final class Lane: Sendable {
-    let bell = Bell()
-    private let hook: Hooks.Hook?
-    private let outbox: Outbox
-    private let settings: Delivery.Settings
-    private let now: @Sendable () -> WallTime
-    private let jitter: @Sendable () -> Double
+/// The deliveries of one channel, on a thread of their own.
+protocol Lane: AnyObject, Sendable {
+    var bell: Bell { get }
+    /// Works until the bell says stop, and returns with nothing in hand.
+    func work() throws(DeliveryFailed)
+}
 
-    init(
-        hook: Hooks.Hook?, outbox: Outbox, settings: Delivery.Settings, now: @escaping @Sendable () -> WallTime,
-        jitter: @escaping @Sendable () -> Double
-    ) {
-        self.hook = hook
-        self.outbox = outbox
-        self.settings = settings
-        self.now = now
-        self.jitter = jitter
-    }
-
+extension Lane {
     func run() async -> DeliveryFailed? {
         await withCheckedContinuation { continuation in
             let thread = Thread { continuation.resume(returning: self.failure()) }
@@ -98,25 +93,65 @@ private final class Lane: Sendable {
         }
     }
 
-    /// Works until it is stopped.
     private func failure() -> DeliveryFailed? {
         do {
             try work()
             return nil
         } catch { return error }
     }
+}
 
-    private func work() throws(DeliveryFailed) {
-        guard let hook else {
-            while !bell.isStopped { bell.wait(atMost: settings.sleepMax) }
-            return
-        }
+private final class IdleLane: Lane {
+    let bell = Bell()
+    private let sleepMax: Span
+
+    init(sleepMax: Span) { self.sleepMax = sleepMax }
+
+    func work() { while !bell.isStopped { bell.wait(atMost: sleepMax) } }
+}
+
+/// The pace of all lanes: several may go to one host.
+final class SharedPace: Sendable {
+    private let pace: Mutex<Pace>
+
+    init(_ rates: Rates) { pace = Mutex(Pace(rates)) }
+
+    /// As ``Pace/take(_:host:at:)``.
+    func take(_ channel: String, host: String?, at now: WallTime) -> Span? { pace.withLock { $0.take(channel, host: host, at: now) } }
+}
+
+/// One hook's deliveries, one after the other.
+private final class HookLane: Lane {
+    let bell = Bell()
+    private let hook: Hooks.Hook
+    private let host: String?
+    private let outbox: Outbox
+    private let settings: Delivery.Settings
+    private let pace: SharedPace
+    private let now: @Sendable () -> WallTime
+    private let jitter: @Sendable () -> Double
+
+    init(
+        hook: Hooks.Hook, outbox: Outbox, settings: Delivery.Settings, pace: SharedPace, now: @escaping @Sendable () -> WallTime,
+        jitter: @escaping @Sendable () -> Double
+    ) {
+        self.hook = hook
+        host = URLComponents(string: hook.url)?.host?.lowercased()
+        self.outbox = outbox
+        self.settings = settings
+        self.pace = pace
+        self.now = now
+        self.jitter = jitter
+    }
+
+    func work() throws(DeliveryFailed) {
         var client: WebhookClient
         do throws(WebhookClient.Unusable) { client = try WebhookClient(settings.client) } catch { throw .client(error) }
         do throws(OutboxError) {
             while !bell.isStopped {
                 let due = try outbox.due(at: now(), limit: settings.batch, on: hook.name)
                 for delivery in due {
+                    awaitTurn()
                     guard !bell.isStopped, try attempt(delivery, on: hook, with: &client) else { break }
                 }
                 guard due.isEmpty else { continue }
@@ -125,6 +160,11 @@ private final class Lane: Sendable {
                 bell.wait(atMost: min(next.map { $0 - time } ?? settings.sleepMax, settings.sleepMax))
             }
         } catch { throw .outbox(error) }
+    }
+
+    /// Returns when the rates allow one more, or at the end.
+    private func awaitTurn() {
+        while !bell.isStopped, let wait = pace.take(hook.name, host: host, at: now()) { bell.wait(atMost: min(wait, settings.sleepMax)) }
     }
 
     /// Sends once and records the answer.
@@ -149,7 +189,7 @@ private final class Lane: Sendable {
 }
 
 /// Wakes one thread. Rings that nobody has heard yet are one ring.
-private final class Bell: Sendable {
+final class Bell: Sendable {
     private let heard = DispatchSemaphore(value: 0)
     private let state = Mutex((rung: false, stopped: false))
 

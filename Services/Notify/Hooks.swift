@@ -46,10 +46,11 @@ struct Hooks: Hashable, Sendable {
         do { file = try JSONDecoder().decode(File.self, from: json) } catch {
             throw .badJSON(path: path, where: Hooks.place(of: error, in: json))
         }
-        guard file.hooks.count <= Hooks.countMax else { throw .tooMany(path: path, count: file.hooks.count, max: Hooks.countMax) }
+        let listed = file.hooks ?? []
+        guard listed.count <= Hooks.countMax else { throw .tooMany(path: path, count: listed.count, max: Hooks.countMax) }
         var names = Set<String>()
         var hooks: [Hook] = []
-        for hook in file.hooks {
+        for hook in listed {
             guard Hooks.isName(hook.name) else { throw .badName(path: path, name: hook.name) }
             guard names.insert(hook.name).inserted else { throw .duplicateName(path: path, name: hook.name) }
             if let why = Hooks.refusal(of: hook.url) { throw .badURL(path: path, hook: hook.name, why: why) }
@@ -71,7 +72,8 @@ struct Hooks: Hashable, Sendable {
             var url: String
             var secrets: [String]
         }
-        var hooks: [Hook]
+        /// May be left out: a file may be about mail alone.
+        var hooks: [Hook]?
     }
 
     private static func isName(_ text: String) -> Bool {
@@ -108,7 +110,7 @@ struct Hooks: Hashable, Sendable {
     }
 
     /// - Returns: nil if there is no such file.
-    private static func contents(of path: String) throws(HooksRefused) -> Data? {
+    static func contents(of path: String) throws(HooksRefused) -> Data? {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else {
             if errno == ENOENT { return nil }
@@ -134,7 +136,7 @@ struct Hooks: Hashable, Sendable {
     }
 
     /// Where in the file, as far as Foundation tells. Never the value found there, which may be a secret.
-    private static func place(of error: any Error, in json: Data) -> String {
+    static func place(of error: any Error, in json: Data) -> String {
         func path(_ keys: [any CodingKey]) -> String {
             let path = keys.reduce(into: "") { $0 += $1.intValue.map { "[\($0)]" } ?? ($0.isEmpty ? $1.stringValue : ".\($1.stringValue)") }
             return path.isEmpty ? "the whole" : path

@@ -11,13 +11,16 @@ import Ledger
 struct LedgerReader {
     private let outbox: Outbox
     private let channels: [String]
+    private let mails: @Sendable (FollowedEntry) -> [Outbox.Mail]
     private var held: [Outbox.Told] = []
     /// The last entry that both have; nil: there is no other history.
     private(set) var fork: UInt64?
 
-    init(into outbox: Outbox, channels: [String]) {
+    /// - Parameter mails: What an entry gives to tell by mail.
+    init(into outbox: Outbox, channels: [String], mails: @escaping @Sendable (FollowedEntry) -> [Outbox.Mail] = { _ in [] }) {
         self.outbox = outbox
         self.channels = channels
+        self.mails = mails
     }
 
     /// What became of some entries.
@@ -36,7 +39,7 @@ struct LedgerReader {
         var outcome = Outcome()
         var next: [Outbox.Told] = []
         for followed in entries {
-            let told = Outbox.Told(index: followed.index, hash: followed.hash, message: Bodies.message(for: followed))
+            let told = Outbox.Told(index: followed.index, hash: followed.hash, message: Bodies.message(for: followed), mails: mails(followed))
             if fork == nil {
                 if let hash = known[followed.index], followed.index <= cursor {
                     guard hash != followed.hash else { continue }

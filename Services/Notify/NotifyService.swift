@@ -7,12 +7,11 @@ import Logging
 import Messaging
 import Wire
 
-@main
 struct NotifyService: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sluice-notify",
+        commandName: "serve",
         abstract: "Tells people and systems: takes incidents, pauses and resumes from control, and delivers them until they arrive.",
-        discussion: "EXAMPLE\n  sluice-notify --home /var/lib/sluice\n\nHooks stand in notify.json in the suite's folder. Normally started by 'sluice up'.")
+        discussion: "EXAMPLE\n  sluice-notify --home /var/lib/sluice\n\nHooks and mail stand in notify.json in the suite's folder. Normally started by 'sluice up'.")
 
     @OptionGroup var options: ServiceOptions
 
@@ -22,6 +21,7 @@ struct NotifyService: ParsableCommand {
         let settings = host.settings
         let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
         let hooks = try Hooks(contentsOf: host.home.file("notify.json"))
+        let (mail, rates) = try NotifyFile.read(host.home.file("notify.json"))
 
         // Acquire.
         let keys = try host.keys()
@@ -32,10 +32,13 @@ struct NotifyService: ParsableCommand {
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let outbox = try Outbox(path: host.folder() + "/outbox.sqlite")
         let cursor = try outbox.cursor()
-        let delivery = try Delivery(from: outbox, to: hooks, now: { Clock.wall() })
+        var deliverySettings = Delivery.Settings()
+        deliverySettings.rates = rates
+        let route = MailRoute(settings: mail, folder: host.folder() + "/mail")
+        let delivery = try Delivery(from: outbox, to: hooks, mail: route, settings: deliverySettings, now: { Clock.wall() })
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
-        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), delivery: delivery, news: news)
+        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mails: OperatorMails(mail), delivery: delivery, news: news)
         let journals = JournalMark(path: host.folder() + "/journal")
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
@@ -43,7 +46,7 @@ struct NotifyService: ParsableCommand {
         let trust = try ledgerPins.load(else: ledgerKey)
         let admission = Admission()
         let context = try host.context(admitting: trusted.admitted(["service", "operator"]), isWhole: false, into: admission)
-        host.logger.info("\(hooks.all.count) hooks; entries up to \(cursor) are taken")
+        host.logger.info("\(hooks.all.count) hooks; mail goes to \(mail.server.map { "\($0.host), for \(mail.operators.count) operators" } ?? "\(route.folder)"); entries up to \(cursor) are taken")
 
         // Connect, and run until a signal or a failure.
         let deliveries = DispatchSemaphore(value: 0)

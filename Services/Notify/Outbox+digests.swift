@@ -8,21 +8,22 @@ import GRDB
 extension Outbox {
     /// The tables whose rows carry one.
     enum Table: String, CaseIterable {
-        case message, delivery, channel, cursor, entry
+        case message, delivery, channel, cursor, entry, mail
 
         /// All columns but the digest, in the order of the digest. Part of the format.
         var columns: [String] {
             switch self {
             case .message: ["id", "type", "body", "created"]
-            case .delivery: ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at"]
+            case .delivery: ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at", "recipient", "incident", "copies"]
             case .channel: ["name", "address", "state", "since", "why", "held_until"]
             case .cursor: ["one", "entry"]
             case .entry: ["number", "hash"]
+            case .mail: ["message", "bytes"]
             }
         }
 
         /// SQL: what the digest of a row must be.
-        var digest: String { "digest('\(rawValue)', \(columns.map { "\(rawValue).\($0)" }.joined(separator: ", ")))" }
+        var digest: String { Outbox.digest(of: rawValue, columns) }
 
         /// SQL: whether a row is as it was written.
         var isWhole: String { "\(rawValue).digest IS \(digest)" }
@@ -35,6 +36,7 @@ extension Outbox {
             case .channel: "'hook ' || name"
             case .cursor: "'up to where entries were taken'"
             case .entry: "'entry ' || number"
+            case .mail: "'the text of ' || message"
             }
         }
     }
@@ -58,6 +60,11 @@ extension Outbox {
             }
         }
         return Data(hash.finalize().prefix(16))
+    }
+
+    /// SQL: what the digest of a row with these columns must be.
+    static func digest(of table: String, _ columns: [String]) -> String {
+        "digest('\(table)', \(columns.map { "\(table).\($0)" }.joined(separator: ", ")))"
     }
 
     /// Gives rows the digest of what stands in them now. In the transaction that wrote them.

@@ -2,7 +2,9 @@ import GRDB
 
 extension Outbox {
     /// Shipped migrations are frozen: a new version adds, and never edits.
-    static var migrator: DatabaseMigrator {
+    ///
+    /// - Parameter path: Named in what they throw.
+    static func migrator(for path: String) -> DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("001-outbox") { db in
             // Times are microseconds since 1970.
@@ -39,13 +41,41 @@ extension Outbox {
             try db.execute(sql: "CREATE TABLE entry (number INTEGER PRIMARY KEY NOT NULL, hash BLOB NOT NULL) STRICT")
         }
         migrator.registerMigration("003-digests") { db in
-            for table in Table.allCases {
-                try db.execute(sql: "ALTER TABLE \(table.rawValue) ADD COLUMN digest BLOB")
-                try stamp(table, db)
+            for (table, columns) in columnsOf003 {
+                try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN digest BLOB")
+                try db.execute(sql: "UPDATE \(table) SET digest = \(digest(of: table, columns))")
             }
+        }
+        migrator.registerMigration("004-mail") { db in
+            // A new digest would make of what the disk has changed what was written.
+            for (table, columns) in columnsOf003 where table == Table.delivery.rawValue {
+                guard try Row.fetchOne(db, sql: "SELECT 1 FROM \(table) WHERE digest IS NOT \(digest(of: table, columns))") == nil else {
+                    throw OutboxError.damaged(path: path, why: "a delivery is not what was written")
+                }
+            }
+            // The recipient of a mail; a hook has none. What is of one incident keeps its order for each of them. How many attempts may have arrived unseen.
+            // The bytes of a mail are a table of their own: they are what there is of a person, and can be erased without the fact that it was sent.
+            try db.execute(
+                sql: """
+                    ALTER TABLE delivery ADD COLUMN recipient TEXT;
+                    ALTER TABLE delivery ADD COLUMN incident INTEGER;
+                    ALTER TABLE delivery ADD COLUMN copies INTEGER NOT NULL DEFAULT 0;
+                    CREATE TABLE mail (message TEXT PRIMARY KEY NOT NULL REFERENCES message (id), bytes BLOB NOT NULL, digest BLOB) STRICT;
+                    CREATE INDEX delivery_order ON delivery (recipient, incident) WHERE state = 'pending' AND incident IS NOT NULL;
+                    """)
+            try stamp(.delivery, db)
         }
         return migrator
     }
+
+    /// What stood in each row, and in its digest, before there was mail.
+    private static let columnsOf003 = [
+        ("message", ["id", "type", "body", "created"]),
+        ("delivery", ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at"]),
+        ("channel", ["name", "address", "state", "since", "why", "held_until"]),
+        ("cursor", ["one", "entry"]),
+        ("entry", ["number", "hash"]),
+    ]
 
     /// SQLite ignores a pragma that it cannot obey. So each is read back.
     ///

@@ -12,9 +12,18 @@ import Darwin
 
 /// What must still be told, to whom, and what became of it. Durable before anything is sent.
 ///
-/// A delivery is one message on one channel: *pending*, then *delivered* or *given up*. A pending one is *waiting*, or *held* while
-/// its channel is disabled (the receiver answered 410) or removed (no longer in the settings). Nothing is deleted and nothing
-/// leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+/// A delivery is one message to one receiver on one channel: a hook, or one recipient of a mail. It is in one of these states, and moves as its attempts end:
+///
+/// | state | means | next |
+/// | --- | --- | --- |
+/// | *waiting* | pending: it is due, or will be at its time | *delivered*, *waiting* again, *given up*, *held* |
+/// | *held* | pending, and its channel is disabled (the receiver answered 410) or removed (no longer in the settings) | *waiting*, when the channel is back |
+/// | *delivered* | the receiver has said that it has it | – |
+/// | *given up* | refused for good (5xx to a mail), or its last attempt after 75 hours has failed; listed for ever | – |
+///
+/// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
+/// receiver may have it twice. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up.
+/// Nothing is deleted and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
     let path: String
@@ -40,7 +49,7 @@ struct Outbox: Sendable {
             // GRDB sets NORMAL in WAL mode after it has prepared the connection: a NORMAL commit does not survive a power cut.
             try queue.inDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
             try queue.read { try Outbox.checkPragmas($0, path) }
-            let migrator = Outbox.migrator
+            let migrator = Outbox.migrator(for: path)
             let unknown = try queue.read { try migrator.appliedIdentifiers($0) }.subtracting(migrator.migrations)
             guard unknown.isEmpty else { throw OutboxError.newer(path: path, unknown: unknown.sorted()) }
             // Before rows of an older version get digests: what is damaged must not be taken for what was written.
@@ -65,6 +74,7 @@ struct Outbox: Sendable {
         for entry in entries {
             guard Int64(exactly: entry.index) != nil else { throw .index(entry.index) }
             if let message = entry.message, !StandardWebhook.isID(message.id) { throw .badID(message.id) }
+            for mail in entry.mails where !StandardWebhook.isID(mail.id) { throw .badID(mail.id) }
         }
         return try writing { db in
             var cursor = try Outbox.cursor(db)
@@ -80,6 +90,7 @@ struct Outbox: Sendable {
                 guard index > cursor else { continue }
                 cursor = index
                 if let message = entry.message, try Outbox.insert(message, channels, now, db) { new += 1 }
+                for mail in entry.mails where try Outbox.insert(mail, now, db) { new += 1 }
             }
             try db.execute(sql: "UPDATE cursor SET entry = ?", arguments: [cursor])
             try Outbox.stamp(.cursor, db)
@@ -155,7 +166,7 @@ struct Outbox: Sendable {
         }
     }
 
-    /// What may be sent now, first that which has been due for longest.
+    /// What may be sent to hooks now, first that which has been due for longest.
     ///
     /// - Parameter channel: nil: on all of them.
     func due(at now: WallTime, limit: Int, on channel: String? = nil) throws(OutboxError) -> [Due] {
@@ -166,7 +177,7 @@ struct Outbox: Sendable {
                     SELECT delivery.message, type, body, created, channel, attempts,
                         \(Table.message.isWhole) AND \(Table.delivery.isWhole) AND \(Table.channel.isWhole) AS whole FROM delivery
                     JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
-                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND (:channel IS NULL OR channel = :channel)
+                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL AND (:channel IS NULL OR channel = :channel)
                         AND NOT (next_at > :now AND next_at <= :horizon)
                         AND NOT (ifnull(held_until, 0) > :now AND ifnull(held_until, 0) <= :horizon)
                     ORDER BY next_at, delivery.rowid LIMIT :limit
@@ -200,38 +211,42 @@ struct Outbox: Sendable {
     }
 
     /// No wait reaches past this. A time beyond it was written before the clock was set back, and counts as come.
-    private static func horizon(_ now: WallTime) -> Int64 { (now + RetrySchedule.waitMax).microseconds }
+    static func horizon(_ now: WallTime) -> Int64 { (now + RetrySchedule.waitMax).microseconds }
 
     /// The receiver has it.
     func delivered(_ id: String, on channel: String, at now: WallTime) throws(OutboxError) {
-        try writing { db in
-            try db.execute(
-                sql: """
-                    UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL
-                    WHERE message = ? AND channel = ? AND state <> 'delivered'
-                    """, arguments: [now.microseconds, id, channel])
-            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
-        }
+        try writing { try Outbox.delivered(id, channel, now, $0) }
+    }
+
+    static func delivered(_ id: String, _ channel: String, _ now: WallTime, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL
+                WHERE message = ? AND channel = ? AND state <> 'delivered'
+                """, arguments: [now.microseconds, id, channel])
+        try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
     }
 
     /// An attempt has failed.
     ///
     /// - Parameters:
     ///   - retryAt: nil: it was the last; the delivery is given up and listed.
-    ///   - hold: until when the whole channel is left alone, because the receiver asked for it.
+    ///   - hold: until when the whole channel is left alone, because the receiver asked for it, or is not there.
     func failed(_ id: String, on channel: String, why: String, retryAt: WallTime?, hold: WallTime? = nil) throws(OutboxError) {
-        try writing { db in
-            try db.execute(
-                sql: """
-                    UPDATE delivery SET state = ?, attempts = attempts + 1, last_error = ?, next_at = ifnull(?, next_at)
-                    WHERE message = ? AND channel = ? AND state = 'pending'
-                    """,
-                arguments: [retryAt == nil ? "given-up" : "pending", why, retryAt?.microseconds, id, channel])
-            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
-            guard let hold else { return }
-            try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
-            try Outbox.stamp(.channel, db, where: "name = ?", [channel])
-        }
+        try writing { try Outbox.failed(id, channel, why, retryAt, hold, mayHaveArrived: false, $0) }
+    }
+
+    static func failed(_ id: String, _ channel: String, _ why: String, _ retryAt: WallTime?, _ hold: WallTime?, mayHaveArrived: Bool, _ db: Database) throws {
+        try db.execute(
+            sql: """
+                UPDATE delivery SET state = ?, attempts = attempts + 1, last_error = ?, next_at = ifnull(?, next_at), copies = copies + ?
+                WHERE message = ? AND channel = ? AND state = 'pending'
+                """,
+            arguments: [retryAt == nil ? "given-up" : "pending", why, retryAt?.microseconds, mayHaveArrived ? 1 : 0, id, channel])
+        try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+        guard let hold else { return }
+        try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
+        try stamp(.channel, db, where: "name = ?", [channel])
     }
 
     /// The receiver wants no more: its channel is disabled, and what is pending on it held, this message included.
@@ -271,13 +286,14 @@ struct Outbox: Sendable {
                         count(*) FILTER (WHERE delivery.state = 'pending' AND channel.state <> 'active') AS held,
                         count(*) FILTER (WHERE delivery.state = 'delivered') AS delivered,
                         count(*) FILTER (WHERE delivery.state = 'given-up') AS given_up,
-                        min(created) FILTER (WHERE delivery.state = 'pending') AS oldest
-                    FROM delivery JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
+                        count(*) FILTER (WHERE copies > 0) AS doubled,
+                        (SELECT min(created) FROM delivery JOIN message ON message.id = delivery.message WHERE delivery.state = 'pending') AS oldest
+                    FROM delivery JOIN channel ON channel.name = delivery.channel
                     """)
             guard let row else { return Counts() }
             let oldest: Int64? = row["oldest"]
             return Counts(
-                waiting: row["waiting"], held: row["held"], delivered: row["delivered"], givenUp: row["given_up"],
+                waiting: row["waiting"], held: row["held"], delivered: row["delivered"], givenUp: row["given_up"], doubled: row["doubled"],
                 oldestWaiting: oldest.map(WallTime.init(microseconds:)))
         }
     }
@@ -304,7 +320,7 @@ struct Outbox: Sendable {
                 db,
                 sql: """
                     SELECT delivery.message, type, created, channel, delivery.state, channel.state <> 'active' AS held, attempts, next_at,
-                        last_error
+                        last_error, recipient, copies
                     FROM delivery JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
                     WHERE delivery.state <> 'delivered' ORDER BY created, delivery.rowid LIMIT ?
                     """, arguments: [limit]
@@ -315,7 +331,7 @@ struct Outbox: Sendable {
                     }
                 return Undelivered(
                     id: row["message"], type: row["type"], created: WallTime(microseconds: row["created"]), channel: row["channel"],
-                    state: state, attempts: row["attempts"], lastError: row["last_error"])
+                    state: state, attempts: row["attempts"], lastError: row["last_error"], recipient: row["recipient"], copies: row["copies"])
             }
         }
     }
@@ -347,6 +363,7 @@ extension Outbox {
         /// Of its leaf.
         var hash: TreeHash
         var message: Message?
+        var mails: [Mail] = []
     }
 
     /// A delivery whose time has come.
@@ -363,6 +380,8 @@ extension Outbox {
         var held = 0
         var delivered = 0
         var givenUp = 0
+        /// Of all of them: those that the receiver may have twice.
+        var doubled = 0
         /// When the oldest message was made that is waiting or held.
         var oldestWaiting: WallTime?
     }
@@ -377,6 +396,10 @@ extension Outbox {
         var state: State
         var attempts: Int
         var lastError: String?
+        /// Of a mail.
+        var recipient: String?
+        /// Attempts that may have arrived.
+        var copies = 0
     }
 
     struct Channel: Hashable, Sendable {
@@ -390,11 +413,11 @@ extension Outbox {
 }
 
 extension Outbox {
-    private func writing<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
+    func writing<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
         try Outbox.translated(path) { try database.write(work) }
     }
 
-    private func reading<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
+    func reading<Value>(_ work: (Database) throws -> Value) throws(OutboxError) -> Value {
         try Outbox.translated(path) { try database.read(work) }
     }
 

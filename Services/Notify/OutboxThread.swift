@@ -29,15 +29,17 @@ final class OutboxThread: Sendable {
 
     private let outbox: Outbox
     private let channels: [String]
+    private let mails: OperatorMails
     private let delivery: Delivery
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
     private let filled = DispatchSemaphore(value: 0)
     private let ended = DispatchSemaphore(value: 0)
 
-    init(outbox: Outbox, channels: [String], delivery: Delivery, news: Mailbox<News>) {
+    init(outbox: Outbox, channels: [String], mails: OperatorMails, delivery: Delivery, news: Mailbox<News>) {
         self.outbox = outbox
         self.channels = channels
+        self.mails = mails
         self.delivery = delivery
         self.news = news
     }
@@ -56,7 +58,7 @@ final class OutboxThread: Sendable {
 
     private func run() {
         defer { ended.signal() }
-        var reader = LedgerReader(into: outbox, channels: channels)
+        var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
         while true {
             filled.wait()
             let items = queue.withLock { list in
@@ -94,13 +96,20 @@ final class OutboxThread: Sendable {
         body.waiting = UInt64(counts.waiting)
         body.held = UInt64(counts.held)
         body.givenUp = UInt64(counts.givenUp)
+        body.doubled = UInt64(counts.doubled)
         guard limit > 0 else { return body }
         body.deliveries = try outbox.undelivered(limit: limit).map { item in
             var delivery = WireDelivery()
             delivery.id = item.id
             delivery.type = item.type
-            delivery.channel = item.channel
-            delivery.state = "\(item.state)"
+            delivery.channel = item.channel == Outbox.mailChannel ? "mail" : item.channel
+            delivery.recipient = item.recipient ?? ""
+            delivery.possibleCopies = UInt32(clamping: item.copies)
+            switch item.state {
+            case .waiting(let until): (delivery.state, delivery.nextUs) = ("waiting", until.microseconds)
+            case .held: delivery.state = "held"
+            case .givenUp: delivery.state = "given-up"
+            }
             delivery.attempts = UInt32(clamping: item.attempts)
             delivery.lastError = item.lastError ?? ""
             delivery.createdUs = item.created.microseconds

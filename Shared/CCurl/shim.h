@@ -28,3 +28,6 @@ static inline CURLcode sluice_curl_get_string(CURL *handle, CURLINFO info, const
 static inline CURLcode sluice_curl_set_open(CURL *handle, curl_socket_t (*value)(void *, curlsocktype, struct curl_sockaddr *)) {
     return curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, value);
 }
+static inline CURLcode sluice_curl_set_debug(CURL *handle, int (*value)(CURL *, curl_infotype, char *, size_t, void *)) {
+    return curl_easy_setopt(handle, CURLOPT_DEBUGFUNCTION, value);
+}

@@ -25,6 +25,7 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `keys/vault/policy.master` | wraps the vault's data keys: 64 hexadecimal digits, 0600 (`.next`: while it is exchanged; `.N`: what it was before) |
 /// | `keys/vault/policy.canary` | what canaries are derived from (`.N`: what they were before): 64 hexadecimal digits, 0600 |
 /// | `control/journal.sqlite`, `policy/vault.sqlite`, `notify/outbox.sqlite`, `hooks/reports.sqlite` | databases |
+/// | `notify.json`, `notify/mail/` | where messages go, 0600; mails, where no server is named: a Maildir |
 /// | `SERVICE/control.keys` | ``PinnedKeys`` |
 /// | `policy/keys.sqlite` | the vault's data keys, wrapped: replicated, never archived |
 /// | `agents/NAME/` | an agent's key, settings, spool |

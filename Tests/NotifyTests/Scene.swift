@@ -85,3 +85,9 @@ struct Scene {
         try await duty.value
     }
 }
+
+extension Outbox.Mail {
+    static func test(_ number: Int, to recipient: String = "ops@example.com", incident: UInt64? = nil, at time: WallTime = WallTime(nanoseconds: 0)) -> Outbox.Mail {
+        Outbox.Mail(id: "mail_\(number)", type: "gate.paused", recipient: recipient, incident: incident, bytes: Data("Subject: \(number)\r\n\r\n.\(number)\r\n".utf8), created: time)
+    }
+}

@@ -152,6 +152,7 @@ def everything(terminal, passphrase):
     run("key", "protect", "ops-2", "--passphrase-file", "/dev/null", code=1)
     terminal.collect()
     approved("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
+    run("notify", "test", "mail")
     for words in (("operator", "list"), ("status",), ("status", "--json"), ("agents",), ("closures",), ("incidents",), ("deliveries",), ("proposals", "--all")):
         run(*words)
 

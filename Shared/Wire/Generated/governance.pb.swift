@@ -3041,6 +3041,15 @@ package nonisolated struct WireDelivery: Sendable {
 
   package var createdUs: Int64 = 0
 
+  /// Of a mail: its address.
+  package var recipient: String = String()
+
+  /// Attempts that the receiver may have taken, though no answer of it came.
+  package var possibleCopies: UInt32 = 0
+
+  /// Waiting: when it is tried again.
+  package var nextUs: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3060,6 +3069,9 @@ package nonisolated struct WireDeliveries: Sendable {
   package var held: UInt64 = 0
 
   package var givenUp: UInt64 = 0
+
+  /// Of all of them: those that the receiver may have twice.
+  package var doubled: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -8964,7 +8976,7 @@ nonisolated extension WireEntryProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Delivery"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}type\0\u{1}channel\0\u{1}state\0\u{1}attempts\0\u{3}last_error\0\u{3}created_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}type\0\u{1}channel\0\u{1}state\0\u{1}attempts\0\u{3}last_error\0\u{3}created_us\0\u{1}recipient\0\u{3}possible_copies\0\u{3}next_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -8979,6 +8991,9 @@ nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.attempts) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.lastError) }()
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.createdUs) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.recipient) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.possibleCopies) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.nextUs) }()
       default: break
       }
     }
@@ -9006,6 +9021,15 @@ nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if self.createdUs != 0 {
       try visitor.visitSingularInt64Field(value: self.createdUs, fieldNumber: 7)
     }
+    if !self.recipient.isEmpty {
+      try visitor.visitSingularStringField(value: self.recipient, fieldNumber: 8)
+    }
+    if self.possibleCopies != 0 {
+      try visitor.visitSingularUInt32Field(value: self.possibleCopies, fieldNumber: 9)
+    }
+    if self.nextUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.nextUs, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9017,6 +9041,9 @@ nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.attempts != rhs.attempts {return false}
     if lhs.lastError != rhs.lastError {return false}
     if lhs.createdUs != rhs.createdUs {return false}
+    if lhs.recipient != rhs.recipient {return false}
+    if lhs.possibleCopies != rhs.possibleCopies {return false}
+    if lhs.nextUs != rhs.nextUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -9024,7 +9051,7 @@ nonisolated extension WireDelivery: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Deliveries"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deliveries\0\u{1}delivered\0\u{1}waiting\0\u{1}held\0\u{3}given_up\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deliveries\0\u{1}delivered\0\u{1}waiting\0\u{1}held\0\u{3}given_up\0\u{1}doubled\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9037,6 +9064,7 @@ nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.waiting) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.held) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.givenUp) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.doubled) }()
       default: break
       }
     }
@@ -9058,6 +9086,9 @@ nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.givenUp != 0 {
       try visitor.visitSingularUInt64Field(value: self.givenUp, fieldNumber: 5)
     }
+    if self.doubled != 0 {
+      try visitor.visitSingularUInt64Field(value: self.doubled, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9067,6 +9098,7 @@ nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.waiting != rhs.waiting {return false}
     if lhs.held != rhs.held {return false}
     if lhs.givenUp != rhs.givenUp {return false}
+    if lhs.doubled != rhs.doubled {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

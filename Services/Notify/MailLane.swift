@@ -1,0 +1,183 @@
+import Dispatch
+import Foundation
+import Gate
+import Mail
+import Synchronization
+
+/// How mails leave, and from whom.
+struct MailRoute: Sendable {
+    var settings: MailSettings
+    /// Where they are kept when there is no server.
+    var folder: String
+}
+
+/// Sends mails over several connections, each with a thread of its own, and records what became of them.
+///
+/// A connection has one mail in hand, and gets the next when the outcome of that one is durable: so a kill leaves as many mails whose answer is not recorded as there
+/// are connections, and those go out again with the same `Message-ID`. Outcomes that come while the disk is busy are recorded together.
+final class MailLane: Lane {
+    let bell = Bell()
+    private let route: MailRoute
+    private let outbox: Outbox
+    private let settings: Delivery.Settings
+    private let pace: SharedPace
+    private let now: @Sendable () -> WallTime
+    private let jitter: @Sendable () -> Double
+    private let returned = Mutex<[Return]>([])
+
+    /// What a connection hands back.
+    private enum Return: Sendable {
+        case outcome(Int, Outbox.MailOutcome)
+        case failure(Int, DeliveryFailed)
+    }
+
+    init(
+        _ route: MailRoute, outbox: Outbox, settings: Delivery.Settings, pace: SharedPace, now: @escaping @Sendable () -> WallTime,
+        jitter: @escaping @Sendable () -> Double
+    ) {
+        self.route = route
+        self.outbox = outbox
+        self.settings = settings
+        self.pace = pace
+        self.now = now
+        self.jitter = jitter
+    }
+
+    func work() throws(DeliveryFailed) {
+        let connections = (0..<route.settings.connections).map { Connection($0) }
+        for connection in connections { start(connection) }
+        defer {
+            for connection in connections { connection.give(nil) }
+            for connection in connections { connection.ended.wait() }
+        }
+        var idle = connections.map(\.number)
+        // By connection.
+        var inHand: [Int: String] = [:]
+        var failure: DeliveryFailed?
+        do throws(OutboxError) {
+            while true {
+                try takeBack(&idle, &inHand, &failure)
+                if bell.isStopped || failure != nil {
+                    // Each ends within its total time, and what it says is recorded.
+                    if inHand.isEmpty { break }
+                    bell.wait(atMost: settings.sleepMax)
+                    continue
+                }
+                let time = now()
+                let due = idle.isEmpty ? [] : try outbox.dueMails(at: time, limit: idle.count, besides: Set(inHand.values))
+                var pause: Span?
+                for mail in due {
+                    pause = pace.take(Outbox.mailChannel, host: route.settings.server?.host.lowercased(), at: time)
+                    guard pause == nil, let number = idle.popLast() else { break }
+                    inHand[number] = mail.id
+                    connections[number].give(mail)
+                }
+                // With nobody idle, the next thing that happens rings the bell.
+                if pause == nil, !idle.isEmpty { pause = try outbox.nextDueMail(at: time, besides: Set(inHand.values)).map { $0 - time } }
+                bell.wait(atMost: min(pause ?? settings.sleepMax, settings.sleepMax))
+            }
+        } catch { throw .outbox(error) }
+        if let failure { throw failure }
+    }
+
+    private func takeBack(_ idle: inout [Int], _ inHand: inout [Int: String], _ failure: inout DeliveryFailed?) throws(OutboxError) {
+        let back = returned.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        var outcomes: [Outbox.MailOutcome] = []
+        for item in back {
+            switch item {
+            case .outcome(let number, let outcome):
+                outcomes.append(outcome)
+                idle.append(number)
+                inHand[number] = nil
+            case .failure(let number, let why):
+                // Of the mail that it had nothing is known: that stays due.
+                failure = failure ?? why
+                inHand[number] = nil
+            }
+        }
+        if !outcomes.isEmpty { try outbox.record(outcomes) }
+    }
+
+    /// One thread, and the mail that it has been given.
+    private final class Connection: Sendable {
+        let number: Int
+        let ended = DispatchSemaphore(value: 0)
+        private let given = DispatchSemaphore(value: 0)
+        private let mail = Mutex<Outbox.DueMail?>(nil)
+
+        init(_ number: Int) { self.number = number }
+
+        /// - Parameter next: nil: the end.
+        func give(_ next: Outbox.DueMail?) {
+            mail.withLock { $0 = next }
+            given.signal()
+        }
+
+        func take() -> Outbox.DueMail? {
+            given.wait()
+            return mail.withLock { $0 }
+        }
+    }
+
+    private func start(_ connection: Connection) {
+        let thread = Thread {
+            defer { connection.ended.signal() }
+            do throws(DeliveryFailed) { try self.carry(connection) } catch { self.hand(back: .failure(connection.number, error)) }
+        }
+        thread.name = "mail"
+        // Resolving a name and TLS go deep; the default of a Foundation thread is 512 KiB.
+        thread.stackSize = 1 << 20
+        thread.start()
+    }
+
+    private func hand(back item: Return) {
+        returned.withLock { $0.append(item) }
+        bell.ring()
+    }
+
+    private func carry(_ connection: Connection) throws(DeliveryFailed) {
+        let carrier: Carrier
+        if let server = route.settings.server {
+            do throws(WebhookClient.Unusable) { carrier = .client(try MailClient(server, settings.mail), from: route.settings.from.address) } catch { throw .client(error) }
+        } else {
+            carrier = .folder(route.folder)
+        }
+        var maildir: Maildir?
+        while let mail = connection.take() {
+            let bytes: Data
+            do throws(OutboxError) { bytes = try outbox.bytes(of: mail.id) } catch { throw .outbox(error) }
+            let answer = carrier.send(mail, bytes, &maildir)
+            let (time, attempt) = (now(), mail.attempts + 1)
+            var outcome = Outbox.MailOutcome(
+                id: mail.id, verdict: settings.schedule.verdict(on: answer, attempt: attempt, at: time, jitter: jitter()), at: time,
+                hold: settings.schedule.hold(on: answer, attempt: attempt, at: time))
+            if case .unknown = answer { outcome.mayHaveArrived = true }
+            hand(back: .outcome(connection.number, outcome))
+        }
+    }
+
+    /// Where a connection leads.
+    private enum Carrier {
+        case client(MailClient, from: MailAddress)
+        case folder(String)
+
+        /// - Parameter maildir: made when it is first needed: on a full disk that is later.
+        func send(_ mail: Outbox.DueMail, _ bytes: Data, _ maildir: inout Maildir?) -> MailAnswer {
+            switch self {
+            case .client(let client, let from):
+                // It was checked when it was put in.
+                do throws(MailAddressRefused) { return client.send(bytes, from: from, to: try MailAddress(mail.recipient)) } catch { return .refused("\(mail.recipient.debugDescription) is no mail address: \(error.words)") }
+            case .folder(let path):
+                do throws(MaildirFailed) {
+                    let open = if let maildir { maildir } else { try Maildir(path) }
+                    maildir = open
+                    try open.keep(mail.id, bytes, isRetry: mail.attempts > 0)
+                    return .taken
+                } catch { return .unavailable("\(error)") }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import GRDB
+import Gate
+import Webhooks
+
+/// Mails: one row for each recipient and event.
+extension Outbox {
+    /// The channel of all mails. No hook can be called so.
+    static let mailChannel = "@mail"
+
+    /// A mail to one recipient, in the bytes that are sent: nothing is made anew for a second attempt.
+    struct Mail: Hashable, Sendable {
+        /// Names this event to this recipient, on every attempt and after every restart.
+        var id: String
+        var type: String
+        /// `local@domain`, as ``MailAddress`` gives it.
+        var recipient: String
+        /// Mails of one incident reach a recipient in the order in which they were put. Nil: no order.
+        var incident: UInt64?
+        /// What goes after `DATA`.
+        var bytes: Data
+        var created: WallTime
+    }
+
+    /// A mail whose time has come. Its bytes are read when it is sent, so that memory does not grow with what waits.
+    struct DueMail: Hashable, Sendable {
+        var id: String
+        var recipient: String
+        /// Made before this one.
+        var attempts: Int
+    }
+
+    /// What became of an attempt to send a mail.
+    struct MailOutcome: Hashable, Sendable {
+        var id: String
+        var verdict: RetrySchedule.Verdict
+        var at: WallTime
+        /// All was handed over, and no answer came.
+        var mayHaveArrived = false
+        /// Until when the server is left alone.
+        var hold: WallTime?
+    }
+
+    /// Puts mails in, all of them or none: 10,000 at once are one transaction. Each is taken from the sequence when its turn comes.
+    ///
+    /// - Parameter now: our own clock, from which the first attempt counts.
+    /// - Returns: those that are new. One whose id is known has been sent, or is being sent.
+    @discardableResult
+    func put(mails: some Sequence<Mail>, at now: WallTime) throws(OutboxError) -> Int {
+        try writing { db in
+            var new = 0
+            for mail in mails {
+                guard StandardWebhook.isID(mail.id) else { throw OutboxError.badID(mail.id) }
+                if try Outbox.insert(mail, now, db) { new += 1 }
+            }
+            return new
+        }
+    }
+
+    /// - Returns: false: it is there already.
+    static func insert(_ mail: Mail, _ now: WallTime, _ db: Database) throws -> Bool {
+        // Each row with its digest at once: ten thousand times three statements more would be felt.
+        func insert(_ table: Table, _ values: [(column: String, value: (any DatabaseValueConvertible)?)], _ conflict: String = "") throws {
+            let names = values.map(\.column)
+            let marks = table.columns.map { names.contains($0) ? ":\($0)" : "NULL" }
+            let statement = try db.cachedStatement(
+                sql: "INSERT INTO \(table.rawValue) (\(table.columns.joined(separator: ", ")), digest) VALUES (\(marks.joined(separator: ", ")), digest('\(table.rawValue)', \(marks.joined(separator: ", ")))) \(conflict)")
+            try statement.execute(arguments: StatementArguments(Dictionary(uniqueKeysWithValues: values.map { ($0.column, $0.value) })))
+        }
+        try insert(.message, [("id", mail.id), ("type", mail.type), ("body", Data("mail".utf8)), ("created", mail.created.microseconds)], "ON CONFLICT (id) DO NOTHING")
+        guard db.changesCount > 0 else { return false }
+        try insert(.mail, [("message", mail.id), ("bytes", mail.bytes)])
+        try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [mailChannel])
+        if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [mailChannel]) }
+        try insert(
+            .delivery,
+            [
+                ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", now.microseconds), ("recipient", mail.recipient),
+                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0),
+            ])
+        return true
+    }
+
+    /// What may be sent now, first that which has been due for longest; of one incident, for each recipient the first alone.
+    ///
+    /// - Parameter besides: in hand: due as well, until what becomes of them is recorded.
+    func dueMails(at now: WallTime, limit: Int, besides: Set<String> = []) throws(OutboxError) -> [DueMail] {
+        try reading { db in
+            guard let hold = try holdOfMails(db, at: now), hold <= now else { return [] }
+            // In the order of the index, so that what is not due costs no sorting, and what is not returned no digest.
+            return try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT message, recipient, attempts, \(Table.delivery.isWhole) AS whole FROM delivery
+                    WHERE \(Outbox.isNext(besides)) AND NOT (next_at > :now AND next_at <= :horizon) ORDER BY next_at, rowid LIMIT :limit
+                    """, arguments: Outbox.arguments(besides) + ["now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit]
+            ).map { row in
+                guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) by mail is not what was written") }
+                return DueMail(id: row["message"], recipient: row["recipient"], attempts: row["attempts"])
+            }
+        }
+    }
+
+    /// When a mail becomes due; in the past: one is. Nil: none is waiting.
+    func nextDueMail(at now: WallTime, besides: Set<String> = []) throws(OutboxError) -> WallTime? {
+        try reading { db in
+            guard let hold = try holdOfMails(db, at: now) else { return nil }
+            let sql = "SELECT next_at FROM delivery WHERE \(Outbox.isNext(besides)) ORDER BY next_at LIMIT 1"
+            guard let next = try Int64.fetchOne(db, sql: sql, arguments: Outbox.arguments(besides)) else { return nil }
+            return max(hold, next > Outbox.horizon(now) ? now : WallTime(microseconds: next))
+        }
+    }
+
+    /// Until when the server is left alone; in the past: it is not. Nil: nothing is sent by mail at all.
+    private func holdOfMails(_ db: Database, at now: WallTime) throws -> WallTime? {
+        guard let channel = try Row.fetchOne(db, sql: "SELECT state, held_until, \(Table.channel.isWhole) AS whole FROM channel WHERE name = ?", arguments: [Outbox.mailChannel]) else { return nil }
+        guard channel["whole"] else { throw OutboxError.damaged(path: path, why: "the channel of mails is not what was written") }
+        guard channel["state"] == "active" else { return nil }
+        let held: Int64? = channel["held_until"]
+        guard let until = held, until <= Outbox.horizon(now) else { return .distantPast }
+        return WallTime(microseconds: until)
+    }
+
+    /// SQL: a mail that is pending, with no earlier one of its incident pending for its recipient.
+    private static func isNext(_ besides: Set<String>) -> String {
+        """
+        state = 'pending' AND channel = :channel AND recipient IS NOT NULL AND message NOT IN (\(besides.indices.enumerated().map { ":besides\($0.offset)" }.joined(separator: ", ")))
+        AND (incident IS NULL OR NOT EXISTS (
+            SELECT 1 FROM delivery AS earlier WHERE earlier.state = 'pending' AND earlier.incident IS NOT NULL
+                AND earlier.recipient = delivery.recipient AND earlier.incident = delivery.incident AND earlier.rowid < delivery.rowid))
+        """
+    }
+
+    private static func arguments(_ besides: Set<String>) -> StatementArguments {
+        var arguments: StatementArguments = ["channel": mailChannel]
+        for (place, id) in besides.enumerated() { arguments += ["besides\(place)": id] }
+        return arguments
+    }
+
+    /// What is sent of a mail.
+    func bytes(of id: String) throws(OutboxError) -> Data {
+        try reading { db in
+            guard let row = try Row.fetchOne(db, sql: "SELECT bytes, \(Table.mail.isWhole) AS whole FROM mail WHERE message = ?", arguments: [id]), row["whole"] else {
+                throw OutboxError.damaged(path: path, why: "the text of \(id) is not what was written")
+            }
+            return row["bytes"]
+        }
+    }
+
+    /// Records what became of attempts, in one transaction.
+    func record(_ outcomes: [MailOutcome]) throws(OutboxError) {
+        try writing { db in
+            for outcome in outcomes {
+                switch outcome.verdict {
+                case .delivered: try Outbox.delivered(outcome.id, Outbox.mailChannel, outcome.at, db)
+                case .retry(let at, let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, at, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
+                case .giveUp(let why), .disable(let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, nil, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
+                }
+            }
+        }
+    }
+}
