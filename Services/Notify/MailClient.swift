@@ -89,7 +89,7 @@ final class MailClient {
         let recipients = curl_slist_append(nil, "<\(to)>")
         defer { curl_slist_free_all(recipients) }
         fault[0] = 0
-        var conversation = Conversation()
+        var conversation = MailConversation()
         let code = bytes.withUnsafeBytes { bytes in
             conversation.body = bytes
             return withUnsafeMutablePointer(to: &conversation) { conversation in
@@ -133,7 +133,7 @@ final class MailClient {
 
     /// Gives libcurl the next part of the mail. Dots at the beginning of lines are its business.
     private static let read: Transfer = { buffer, size, count, context in
-        guard let buffer, let conversation = context?.assumingMemoryBound(to: Conversation.self) else { return Int(CURL_READFUNC_ABORT) }
+        guard let buffer, let conversation = context?.assumingMemoryBound(to: MailConversation.self) else { return Int(CURL_READFUNC_ABORT) }
         return conversation.pointee.read(into: UnsafeMutableRawBufferPointer(start: buffer, count: size * count))
     }
 
@@ -141,7 +141,7 @@ final class MailClient {
     private static let ignore: Transfer = { _, size, count, _ in size * count }
 
     private static let watch: @convention(c) (UnsafeMutableRawPointer?, curl_infotype, UnsafeMutablePointer<CChar>?, Int, UnsafeMutableRawPointer?) -> Int32 = { _, kind, text, count, context in
-        guard let text, let conversation = context?.assumingMemoryBound(to: Conversation.self) else { return 0 }
+        guard let text, let conversation = context?.assumingMemoryBound(to: MailConversation.self) else { return 0 }
         let bytes = UnsafeRawBufferPointer(start: text, count: count)
         switch kind {
         case CURLINFO_HEADER_OUT: conversation.pointee.said(bytes)
@@ -152,8 +152,8 @@ final class MailClient {
     }
 }
 
-/// How far the conversation about one mail has come.
-private struct Conversation {
+/// How far the conversation about one mail has come, as libcurl shows it, and what its end means.
+struct MailConversation {
     /// What was said last.
     private enum Step { case greeting, mail, recipient, data }
 

@@ -109,4 +109,61 @@ struct MailLaneTests {
         #expect(reply("550 " + String(repeating: "x", count: 9_000))?.text.utf8.count == MailReply.textMax)
         for text in ["", "55", "OK then", "5x0 a"] { #expect(reply(text) == nil) }
     }
+
+    /// What a conversation that failed comes to: `C:` was said, `S:` was heard, `body` was handed over so far.
+    private func answer(_ lines: [String], isTLS: Bool = true) -> MailAnswer {
+        let body = Array("a mail".utf8)
+        return body.withUnsafeBytes { bytes in
+            var conversation = MailConversation()
+            conversation.body = bytes
+            for line in lines {
+                if let count = Int(line) {
+                    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 1)
+                    defer { room.deallocate() }
+                    _ = conversation.read(into: room)
+                } else if line.hasPrefix("C:") {
+                    Array((line.dropFirst(2) + "\r\n").utf8).withUnsafeBytes { conversation.said($0) }
+                } else {
+                    Array((line.dropFirst(2) + "\r\n").utf8).withUnsafeBytes { conversation.heard($0) }
+                }
+            }
+            return conversation.answer("why", isTLS: isTLS)
+        }
+    }
+
+    private static let greeted = ["S:220 hello", "C:EHLO me", "S:250-SIZE", "S:250 AUTH PLAIN"]
+    private static let begun = greeted + ["C:MAIL FROM:<a@b>", "S:250 ok", "C:RCPT TO:<c@d>"]
+    private static let sent = begun + ["S:250 ok", "C:DATA", "S:354 go on"]
+
+    private static func row(_ begun: [String], _ more: [String], _ meaning: MailAnswer) -> (lines: [String], meaning: MailAnswer) { (begun + more, meaning) }
+    static let failures: [(lines: [String], meaning: MailAnswer)] = [
+        row([], [], .unavailable("why")),
+        row([], ["S:554 no service"], .unavailable("why: 554 no service")),
+        row(greeted, ["C:AUTH PLAIN c2VjcmV0", "S:535 no"], .unavailable("why: 535 no")),
+        row(greeted, ["C:MAIL FROM:<a@b>", "S:550 who are you"], .unavailable("550 who are you")),
+        row(greeted, ["C:MAIL FROM:<a@b>", "S:452 full"], .unavailable("452 full")),
+        row(greeted, ["C:MAIL FROM:<a@b> SIZE=9", "S:552 too large"], .refused("552 too large")),
+        row(begun, ["S:550-5.1.1 no", "S:550 5.1.1 such user"], .refused("550 5.1.1 such user")),
+        row(begun, ["S:450 busy", "C:QUIT", "S:221 bye"], .later("450 busy")),
+        row(begun, ["S:550 no", "C:QUIT", "S:421 bye"], .refused("550 no")),
+        row(begun, ["S:421 closing"], .unavailable("421 closing")),
+        row(begun, ["S:530 log in"], .unavailable("530 log in")),
+        row(begun, [], .unavailable("why")),
+        row(begun, ["S:250 ok", "C:DATA", "S:554 no"], .refused("554 no")),
+        row(sent, [], .unavailable("why")),
+        row(sent, ["5"], .unavailable("why")),
+        row(sent, ["6"], .unknown("all was handed over, and then: why")),
+        row(sent, ["5", "5"], .unknown("all was handed over, and then: why")),
+        row(sent, ["6", "S:451 scanner is away"], .later("451 scanner is away")),
+        row(sent, ["6", "S:554 a virus"], .refused("554 a virus")),
+        row(sent, ["6", "S:421 closing"], .unavailable("421 closing")),
+    ]
+
+    @Test(arguments: failures) func `what a failure means stands in where the conversation was`(_ failure: (lines: [String], meaning: MailAnswer)) {
+        #expect(answer(failure.lines) == failure.meaning)
+    }
+
+    @Test func `without TLS it is the server's fault, whatever it has said`() {
+        #expect(answer(Self.greeted + ["S:550 no"], isTLS: false) == .unavailable("why"))
+    }
 }

@@ -33,7 +33,7 @@ struct OperatorMailsTests {
         #expect(mails.mails(for: entry(opened("seen outside"), leaf: "another"))[0].id != made[0].id)
         #expect(made.allSatisfy { $0.incident == 7 && $0.type == "incident.opened" && $0.created == at })
         let text = String(decoding: made[0].bytes, as: UTF8.self)
-        for part in ["Subject: [Sluice] incident 7: seen outside\r\n", "\r\nTo: <ops@example.com>\r\n", "Message-ID:\r\n <\(made[0].id)@example.com>\r\n", "Auto-Submitted: auto-generated\r\n", "sluice incident show 7"] {
+        for part in ["Subject: [Sluice] incident 7: seen outside\r\n", "\r\nTo: <ops@example.com>\r\n", "Message-ID: <\(made[0].id)@example.com>\r\n", "Auto-Submitted: auto-generated\r\n", "sluice incident show 7"] {
             #expect(text.contains(part), "\(part) is not in \(text)")
         }
         #expect(!text.contains("sec@example.com"))
