@@ -78,10 +78,15 @@ extension PolicyCommand {
                 PolicyCommand.tell(mistakes)
                 throw ExitCode(1)
             }
+            let bytes = document.canonical
+            // Control would refuse it, after everybody has read a difference of that size.
+            guard bytes.count <= Limits.policyBytesMax else {
+                throw Complaint("a policy document has at most \(Limits.policyBytesMax) bytes in its canonical form, not \(bytes.count)")
+            }
             let client = try connection.client()
             // The index first: what comes after it makes the command stale, and not something that was not shown.
             let index = try client.query(.operators(WireOperatorsQuery())).operators.last
-            let change = try PolicyChange(to: document.canonical, over: Set(overLimit).sorted(), client: client)
+            let change = try PolicyChange(to: bytes, over: Set(overLimit).sorted(), client: client)
             if people != nil {
                 let unnamed = try change.diff(people: people).exceeded.filter { !overLimit.contains($0) }
                 guard unnamed.isEmpty else {
