@@ -121,7 +121,7 @@ let package = Package(
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CCurl", grdb, crypto, protobuf]),
-        service("sluice-notify", folder: "Notify", ["Gate", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Vault", "Webhooks", "CCurl", grdb, crypto]),
+        service("sluice-notify", folder: "Notify", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Vault", "Webhooks", "CCurl", grdb, crypto]),
         service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),

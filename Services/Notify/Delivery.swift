@@ -2,7 +2,6 @@ import Dispatch
 import Foundation
 import Gate
 import Synchronization
-import Webhooks
 
 /// Sends what is due, and records what became of it. One thread for each hook: a receiver that hangs holds up nobody else.
 ///
@@ -146,7 +145,7 @@ private final class HookLane: Lane {
 
     func work() throws(DeliveryFailed) {
         var client: WebhookClient
-        do throws(WebhookClient.Unusable) { client = try WebhookClient(settings.client) } catch { throw .client(error) }
+        do throws(WebhookClient.Unusable) { client = try WebhookClient(settings.client.of(hook)) } catch { throw .client(error) }
         do throws(OutboxError) {
             while !bell.isStopped {
                 let due = try outbox.due(at: now(), limit: settings.batch, on: hook.name)
@@ -172,8 +171,7 @@ private final class HookLane: Lane {
     /// - Returns: whether the channel goes on: it was neither disabled nor held.
     private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient) throws(OutboxError) -> Bool {
         let message = due.message
-        let headers = StandardWebhook.headers(id: message.id, at: now(), body: message.body, secrets: hook.secrets)
-        let answer = client.post(message.body, to: hook.url, headers: headers)
+        let answer = client.post(message, to: hook, at: now())
         let time = now()
         let hold = settings.schedule.hold(on: answer, at: time)
         switch settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter()) {

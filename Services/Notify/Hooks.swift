@@ -15,12 +15,15 @@ import Darwin
 /// | --- | --- | --- |
 /// | `hooks[].name` | text | 1 to 64 of `a-z A-Z 0-9 - _`; the channel's name for good, in outbox and reports |
 /// | `hooks[].url` | text | `http` or `https`, no user and password in it |
-/// | `hooks[].secrets` | list of text | `whsec_…`; every attempt is signed with each, so that they can be rotated |
+/// | `hooks[].secrets` | list of text | `whsec_…` or `whsk_…`; every attempt is signed with each, so that they can be rotated |
+/// | `hooks[].allow_private` | truth | its host, by name, may be at an address that is not the internet's. Default: no |
 struct Hooks: Hashable, Sendable {
     struct Hook: Hashable, Sendable {
         let name: String
         let url: String
-        let secrets: [StandardWebhook.Secret]
+        let signers: [StandardWebhook.Signer]
+        /// Such an address is refused where it is connected to, whatever the name was a moment before: who can write a name's records is not who writes this file.
+        let mayBePrivate: Bool
 
         /// Tells one address from another without keeping it: a path may be as good as a password.
         var fingerprint: String { Data(SHA256.hash(data: Data(url.utf8)).prefix(9)).base64EncodedString() }
@@ -55,13 +58,14 @@ struct Hooks: Hashable, Sendable {
             guard names.insert(hook.name).inserted else { throw .duplicateName(path: path, name: hook.name) }
             if let why = Hooks.refusal(of: hook.url) { throw .badURL(path: path, hook: hook.name, why: why) }
             guard !hook.secrets.isEmpty else { throw .noSecret(path: path, hook: hook.name) }
-            var secrets: [StandardWebhook.Secret] = []
+            guard hook.secrets.count <= StandardWebhook.signaturesMax else { throw .tooManySecrets(path: path, hook: hook.name) }
+            var signers: [StandardWebhook.Signer] = []
             for (position, text) in hook.secrets.enumerated() {
-                do throws(StandardWebhook.SecretRefused) { secrets.append(try StandardWebhook.Secret(text)) } catch {
+                do throws(StandardWebhook.SecretRefused) { signers.append(try StandardWebhook.Signer(text)) } catch {
                     throw .badSecret(path: path, hook: hook.name, position: position, why: error)
                 }
             }
-            hooks.append(Hook(name: hook.name, url: hook.url, secrets: secrets))
+            hooks.append(Hook(name: hook.name, url: hook.url, signers: signers, mayBePrivate: hook.allowPrivate ?? false))
         }
         all = hooks
     }
@@ -71,25 +75,25 @@ struct Hooks: Hashable, Sendable {
             var name: String
             var url: String
             var secrets: [String]
+            var allowPrivate: Bool?
+
+            enum CodingKeys: String, CodingKey { case name, url, secrets, allowPrivate = "allow_private" }
         }
         /// May be left out: a file may be about mail alone.
         var hooks: [Hook]?
     }
 
-    private static func isName(_ text: String) -> Bool {
-        1...64 ~= text.utf8.count
-            && text.utf8.allSatisfy {
-                switch $0 {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-                    UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    true
-                default: false
-                }
-            }
+    private static func isName(_ text: String) -> Bool { 1...64 ~= text.utf8.count && text.utf8.allSatisfy(isNameByte) }
+
+    static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+        default: false
+        }
     }
 
     /// Why a URL will not do; nil: it will. Asks libcurl, because libcurl will read it again when it sends.
-    private static func refusal(of url: String) -> String? {
+    static func refusal(of url: String) -> String? {
         guard url.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return "only visible ASCII characters may be in it" }
         // libcurl takes http:/a and http:///a for http://a: what was forgotten between them is not for it to guess.
         guard let mark = url.range(of: "://"), !url[mark.upperBound...].hasPrefix("/") else { return "it is not scheme://host…" }
@@ -172,6 +176,7 @@ enum HooksRefused: Error, Hashable, Sendable {
     case duplicateName(path: String, name: String)
     case badURL(path: String, hook: String, why: String)
     case noSecret(path: String, hook: String)
+    case tooManySecrets(path: String, hook: String)
     case badSecret(path: String, hook: String, position: Int, why: StandardWebhook.SecretRefused)
 }
 
@@ -189,13 +194,15 @@ extension HooksRefused: CustomStringConvertible {
         case .duplicateName(let path, let name): "\(path) names \(name) twice"
         case .badURL(let path, let hook, let why): "\(path): the url of \(hook) cannot be used: \(why)"
         case .noSecret(let path, let hook): "\(path): \(hook) has no secret; give it one made by: echo whsec_$(openssl rand -base64 32)"
+        case .tooManySecrets(let path, let hook): "\(path): \(hook) has more than \(StandardWebhook.signaturesMax) secrets: a receiver need not look at more signatures"
         case .badSecret(let path, let hook, let position, let why):
             "\(path): secret \(position + 1) of \(hook) "
                 + {
                     switch why {
-                    case .noPrefix: "does not begin with whsec_"
-                    case .notBase64: "is not base64 after whsec_"
-                    case .length(let bytes): "has \(bytes) bytes, not 24 to 64"
+                    case .noPrefix: "begins with neither whsec_ nor whsk_"
+                    case .notBase64: "is not base64 after its prefix"
+                    case .length(let bytes): "has \(bytes) bytes, not 24 to 64, or, after whsk_, 32 or 64"
+                    case .otherPublicKey: "holds a public key that is not its own"
                     }
                 }()
         }

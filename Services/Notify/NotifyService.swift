@@ -34,6 +34,7 @@ struct NotifyService: ParsableCommand {
         let cursor = try outbox.cursor()
         var deliverySettings = Delivery.Settings()
         deliverySettings.rates = rates
+        deliverySettings.client.ownPorts = settings.ports
         let route = MailRoute(settings: mail, folder: host.folder() + "/mail")
         let delivery = try Delivery(from: outbox, to: hooks, mail: route, settings: deliverySettings, now: { Clock.wall() })
         let wakeup = try Wakeup()

@@ -1,12 +1,20 @@
 import CCurl
 import Foundation
 import Gate
+import Rules
 import Webhooks
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 
 /// Posts to one receiver at a time. Belongs to the thread that made it: it blocks until there is an answer.
 ///
 /// Redirects are not followed, certificates are checked, the environment's proxies are ignored, and an answer's body is read up
-/// to a limit and forgotten.
+/// to a limit and forgotten. An address that is not the internet's is refused where libcurl connects, unless it was asked for: a name that leads elsewhere a
+/// moment later leads nowhere.
 struct WebhookClient: ~Copyable {
     struct Settings: Hashable, Sendable {
         /// To resolve the name and to connect, TLS included.
@@ -17,6 +25,17 @@ struct WebhookClient: ~Copyable {
         var bytesMax = 64 << 10
         /// A PEM file of certificate authorities to trust. Nil: the machine's.
         var authorities: String?
+        /// Whether an address is taken that is not the internet's.
+        var mayBePrivate = false
+        /// Where the suite's own services listen: at a private address none of these is told anything.
+        var ownPorts: Set<UInt16> = []
+
+        func of(_ hook: Hooks.Hook) -> Settings {
+            var settings = self
+            settings.mayBePrivate = hook.mayBePrivate
+            return settings
+        }
+
     }
 
     /// libcurl would not give a handle, or knows not an option that we rely on.
@@ -59,6 +78,7 @@ struct WebhookClient: ~Copyable {
             sluice_curl_set_long(handle, CURLOPT_POST, 1),
             sluice_curl_set_write(handle, CURLOPT_HEADERFUNCTION, WebhookClient.header),
             sluice_curl_set_write(handle, CURLOPT_WRITEFUNCTION, WebhookClient.body),
+            sluice_curl_set_open(handle, WebhookClient.open),
         ]
         if let authorities = settings.authorities { codes.append(sluice_curl_set_string(handle, CURLOPT_CAINFO, authorities)) }
         guard let refused = codes.first(where: { $0 != CURLE_OK }) else { return handle }
@@ -69,13 +89,15 @@ struct WebhookClient: ~Copyable {
     /// Sends one attempt and waits for its answer, at most the total time.
     ///
     /// The status counts as soon as the headers are complete: a receiver that drips its body has answered.
-    mutating func post(_ body: Data, to url: String, headers: StandardWebhook.Headers) -> RetrySchedule.Answer {
+    ///
+    /// - Parameter lines: headers, `name: value` each.
+    mutating func post(_ body: Data, to url: String, lines: [String]) -> RetrySchedule.Answer {
         // No "Expect": it would cost a second with receivers that ignore it.
         var list: UnsafeMutablePointer<curl_slist>?
-        for line in headers.lines + ["content-type: application/json", "expect:"] { list = curl_slist_append(list, line) }
+        for line in lines + ["expect:"] { list = curl_slist_append(list, line) }
         defer { curl_slist_free_all(list) }
 
-        var reading = Reading(bytesLeft: settings.bytesMax)
+        var reading = Reading(bytesLeft: settings.bytesMax, mayBePrivate: settings.mayBePrivate, ownPorts: settings.ownPorts)
         let code = body.withUnsafeBytes { bytes in
             withUnsafeMutablePointer(to: &reading) { reading in
                 let codes = [
@@ -85,16 +107,18 @@ struct WebhookClient: ~Copyable {
                     sluice_curl_set_pointer(handle, CURLOPT_POSTFIELDS, bytes.baseAddress),
                     sluice_curl_set_pointer(handle, CURLOPT_HEADERDATA, reading),
                     sluice_curl_set_pointer(handle, CURLOPT_WRITEDATA, reading),
+                    sluice_curl_set_pointer(handle, CURLOPT_OPENSOCKETDATA, reading),
                 ]
                 let code = codes.first { $0 != CURLE_OK } ?? curl_easy_perform(handle)
                 // What these point to ends here.
-                for option in [CURLOPT_HTTPHEADER, CURLOPT_POSTFIELDS, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA] {
+                for option in [CURLOPT_HTTPHEADER, CURLOPT_POSTFIELDS, CURLOPT_HEADERDATA, CURLOPT_WRITEDATA, CURLOPT_OPENSOCKETDATA] {
                     _ = sluice_curl_set_pointer(handle, option, nil)
                 }
                 return code
             }
         }
         guard code == CURLE_OK || reading.headersComplete else {
+            if let refused = reading.refused { return .none(refused.rawValue) }
             // libcurl's own words: they name neither the URL nor anything that the receiver sent.
             return .none("\(String(cString: curl_easy_strerror(code))) (libcurl \(code.rawValue))")
         }
@@ -108,12 +132,28 @@ struct WebhookClient: ~Copyable {
         return .status(status, retryAfter: knowsWait ? min(.seconds(min(Int64(wait), 1 << 30)), RetrySchedule.retryAfterMax) : nil)
     }
 
+    /// Sends one attempt of a message in the hook's own form, signed with all that it signs with.
+    mutating func post(_ message: Message, to hook: Hooks.Hook, at now: WallTime) -> RetrySchedule.Answer {
+        let headers = StandardWebhook.headers(id: message.id, at: now, body: message.body, signers: hook.signers)
+        return post(message.body, to: hook.url, lines: headers.lines + ["content-type: application/json"])
+    }
+
     /// How far an answer has been read.
     private struct Reading {
         var bytesLeft: Int
         var headersComplete = false
         /// The headers under way are those of a 1xx, which is not the answer yet.
         var isInterim = false
+        let mayBePrivate: Bool
+        let ownPorts: Set<UInt16>
+        /// Why an address was not connected to.
+        var refused: AddressRefused?
+    }
+
+    /// Why nothing was sent to an address. In words for operators.
+    private enum AddressRefused: String {
+        case isPrivate = "its address is not the internet's, and notify.json has no \"allow_private\": true beside the url"
+        case isOwn = "it leads to a port of this suite's own services"
     }
 
     private typealias Callback = @convention(c) (UnsafeMutablePointer<CChar>?, Int, Int, UnsafeMutableRawPointer?) -> Int
@@ -130,6 +170,35 @@ struct WebhookClient: ~Copyable {
         let isEnd = bytes.elementsEqual("\r\n".utf8) || bytes.elementsEqual("\n".utf8)
         if isEnd { reading.pointee.headersComplete = !reading.pointee.isInterim }
         return bytes.count
+    }
+
+    private static let open: @convention(c) (UnsafeMutableRawPointer?, curlsocktype, UnsafeMutablePointer<curl_sockaddr>?) -> curl_socket_t = { context, _, address in
+        guard let reading = context?.assumingMemoryBound(to: Reading.self), let address, let offset = MemoryLayout<curl_sockaddr>.offset(of: \.addr) else { return -1 }
+        let (family, kind, number) = (address.pointee.family, address.pointee.socktype, address.pointee.protocol)
+        // The whole address lies there, longer than its declared type: an IPv6 one is.
+        let bytes = UnsafeRawBufferPointer(start: UnsafeRawPointer(address) + offset, count: Int(address.pointee.addrlen))
+        if let refused = WebhookClient.refusal(of: bytes, family: family, for: reading.pointee) {
+            reading.pointee.refused = refused
+            return -1
+        }
+        #if os(Linux)
+        return socket(family, kind | Int32(SOCK_CLOEXEC.rawValue), number)
+        #else
+        return socket(family, kind, number)
+        #endif
+    }
+
+    /// - Parameter bytes: a `sockaddr`: after the family, the port in the network's order.
+    private static func refusal(of bytes: UnsafeRawBufferPointer, family: Int32, for reading: Reading) -> AddressRefused? {
+        let isPublic =
+            switch family {
+            case AF_INET where bytes.count >= 8: InternetAddress.isPublic(bytes[4..<8])
+            case AF_INET6 where bytes.count >= 24: InternetAddress.isPublic(bytes[8..<24])
+            default: false
+            }
+        guard !isPublic else { return nil }
+        guard reading.mayBePrivate, bytes.count >= 4 else { return .isPrivate }
+        return reading.ownPorts.contains(UInt16(bytes[2]) << 8 | UInt16(bytes[3])) ? .isOwn : nil
     }
 
     private static let body: Callback = { _, size, count, context in

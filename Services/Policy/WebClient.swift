@@ -246,30 +246,9 @@ struct WebClient: ~Copyable {
 
     private static func isPublic(_ socket: UnsafeRawBufferPointer, family: Int32) -> Bool {
         switch family {
-        case AF_INET where socket.count >= 8: isPublic(version4: [UInt8](socket[4..<8]))
-        case AF_INET6 where socket.count >= 24: isPublic(version6: [UInt8](socket[8..<24]))
+        case AF_INET where socket.count >= 8: InternetAddress.isPublic(socket[4..<8])
+        case AF_INET6 where socket.count >= 24: InternetAddress.isPublic(socket[8..<24])
         default: false
         }
-    }
-
-    /// Reachable from the internet, by IANA's registries of special addresses: what is not known to be is not.
-    static func isPublic(version4 bytes: [UInt8]) -> Bool {
-        guard bytes.count == 4 else { return false }
-        switch (bytes[0], bytes[1], bytes[2]) {
-        case (0, _, _), (10, _, _), (127, _, _), (224..., _, _), (100, 64..<128, _), (169, 254, _), (172, 16..<32, _), (192, 168, _), (192, 0, 0), (192, 0, 2), (192, 88, 99), (198, 18..<20, _),
-            (198, 51, 100), (203, 0, 113):
-            return false
-        default: return true
-        }
-    }
-
-    /// 2000::/3 without what is another network in its clothes (Teredo, 6to4) or for documents.
-    static func isPublic(version6 bytes: [UInt8]) -> Bool {
-        guard bytes.count == 16 else { return false }
-        if bytes[..<12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF] { return isPublic(version4: [UInt8](bytes[12...])) }
-        guard bytes[0] & 0xE0 == 0x20 else { return false }
-        if bytes[0] == 0x20, bytes[1] == 0x02 { return false }
-        if bytes[0] == 0x20, bytes[1] == 0x01 { return !(bytes[2] < 2 || (bytes[2] == 0x0D && bytes[3] == 0xB8)) }
-        return !(bytes[0] == 0x3F && bytes[1] == 0xFF)
     }
 }

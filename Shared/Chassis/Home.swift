@@ -176,6 +176,9 @@ package struct SuiteSettings: Codable, Sendable {
         return port + distance
     }
 
+    /// All that services of this suite listen at.
+    package var ports: Set<UInt16> { Set([control, ingest, policy, notify, join, joinNext, hooks].compactMap { SuiteSettings.port(of: $0, and: 0) }) }
+
     package init(portBase: Int) {
         control = "tcp://127.0.0.1:\(portBase + 3)"
         ingest = "tcp://127.0.0.1:\(portBase + 1)"

@@ -5,15 +5,15 @@ package import Gate
 /// Signatures that a receiver can check with any Standard Webhooks library: notify makes them, and where reports come in they are checked.
 ///
 /// The bytes that are signed are `id.timestamp.body`, so an id holds no dot. Source: Standard Webhooks 1.0.0
-/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>), scheme `v1` only.
+/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>): `v1`, HMAC-SHA256 under a secret that both have, and
+/// `v1a`, Ed25519, where the receiver has nothing that it could sign with.
 package enum StandardWebhook {
     /// A key that a receiver and we share: 24 to 64 bytes, written `whsec_` and base64. Never printed.
     package struct Secret: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
-        fileprivate let key: SymmetricKey
+        let key: SymmetricKey
 
         package init(_ text: String) throws(SecretRefused) {
-            guard text.hasPrefix(Secret.prefix) else { throw .noPrefix }
-            guard let bytes = Data(base64Encoded: String(text.dropFirst(Secret.prefix.count))) else { throw .notBase64 }
+            let bytes = try StandardWebhook.bytes(of: text, after: Secret.prefix)
             guard Secret.lengths.contains(bytes.count) else { throw .length(bytes.count) }
             key = SymmetricKey(data: bytes)
         }
@@ -27,15 +27,19 @@ package enum StandardWebhook {
         package var customMirror: Mirror { Mirror(self, children: []) }
     }
 
-    /// Why a text is no secret. Says nothing of its content.
-    package enum SecretRefused: Error, Hashable, Sendable { case noPrefix, notBase64, length(Int) }
+    /// Why a text is no secret, or no key. Says nothing of its content.
+    package enum SecretRefused: Error, Hashable, Sendable {
+        case noPrefix, notBase64, length(Int)
+        /// The public half that stands in a secret key is not that of its seed.
+        case otherPublicKey
+    }
 
     /// What goes with a body: the id stays the same on every attempt, timestamp and signature are the attempt's own.
     package struct Headers: Hashable, Sendable {
         package var id: String
         /// Seconds since 1970.
         package var timestamp: Int64
-        /// One signature for each secret, space-separated.
+        /// One signature for each secret or key, space-separated.
         package var signature: String
 
         package init(id: String, timestamp: Int64, signature: String) {
@@ -54,12 +58,16 @@ package enum StandardWebhook {
         1...128 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7E ~= $0 && $0 != UInt8(ascii: ".") }
     }
 
-    /// Signs one attempt with every secret, so that a receiver may be on the old or on the new one.
-    package static func headers(id: String, at now: WallTime, body: Data, secrets: [Secret]) -> Headers {
+    /// Signs one attempt with everything that signs, so that a receiver may be on the old or on the new one, or take one scheme and not the other.
+    package static func headers(id: String, at now: WallTime, body: Data, signers: [Signer]) -> Headers {
         precondition(isID(id), "an outbox takes no other id")
         let timestamp = now.nanoseconds / 1_000_000_000
-        let signatures = secrets.map { "v1," + Data(code(id, timestamp, body, $0)).base64EncodedString() }
-        return Headers(id: id, timestamp: timestamp, signature: signatures.joined(separator: " "))
+        let message = signed(id, timestamp, body)
+        return Headers(id: id, timestamp: timestamp, signature: signers.map { $0.signature(of: message) }.joined(separator: " "))
+    }
+
+    package static func headers(id: String, at now: WallTime, body: Data, secrets: [Secret]) -> Headers {
+        headers(id: id, at: now, body: body, signers: secrets.map(Signer.secret))
     }
 
     /// Why a receiver does not take a message.
@@ -72,18 +80,17 @@ package enum StandardWebhook {
         case unsigned
     }
 
-    /// What a receiver does: the attempt is at most five minutes away, and some signature is right for one of the secrets that count.
-    package static func check(_ headers: Headers, body: Data, secrets: [Secret], at now: WallTime) throws(Refused) {
+    /// What a receiver does: the attempt is at most five minutes away, and some signature is right for one of the secrets and keys that count.
+    package static func check(_ headers: Headers, body: Data, verifiers: [Verifier], at now: WallTime) throws(Refused) {
         guard isID(headers.id) else { throw .badID }
         guard isPresent(headers.timestamp, at: now) else { throw .expired((now.nanoseconds / 1_000_000_000).subtractingReportingOverflow(headers.timestamp).partialValue) }
         let message = signed(headers.id, headers.timestamp, body)
-        let codes = headers.signature.split(separator: " ").prefix(signaturesMax).compactMap { $0.hasPrefix("v1,") ? Data(base64Encoded: String($0.dropFirst(3))) : nil }
-        guard !codes.isEmpty else { throw .unsigned }
-        // As much work as the body is long, once for each secret, however many signatures there are. The library compares in constant time.
-        guard secrets.contains(where: { secret in
-            let code = HMAC<SHA256>.authenticationCode(for: message, using: secret.key)
-            return codes.contains { code == $0 }
-        }) else { throw .unsigned }
+        let signatures = headers.signature.split(separator: " ").prefix(signaturesMax).compactMap { Signature($0) }
+        guard verifiers.contains(where: { $0.takes(oneOf: signatures, of: message) }) else { throw .unsigned }
+    }
+
+    package static func check(_ headers: Headers, body: Data, secrets: [Secret], at now: WallTime) throws(Refused) {
+        try check(headers, body: body, verifiers: secrets.map(Verifier.secret), at: now)
     }
 
     package static func verifies(_ headers: Headers, body: Data, secret: Secret, at now: WallTime) -> Bool {
@@ -108,10 +115,6 @@ package enum StandardWebhook {
     package static let signaturesMax = 8
     /// Seconds, from the specification.
     package static let tolerance: Int64 = 300
-
-    private static func code(_ id: String, _ timestamp: Int64, _ body: Data, _ secret: Secret) -> HMAC<SHA256>.MAC {
-        HMAC<SHA256>.authenticationCode(for: signed(id, timestamp, body), using: secret.key)
-    }
 
     private static func signed(_ id: String, _ timestamp: Int64, _ body: Data) -> Data { Data("\(id).\(timestamp).".utf8) + body }
 }

@@ -24,7 +24,8 @@ struct HooksTests {
         let hooks = try Hooks(contentsOf: path)
         #expect(hooks.all.map(\.name) == ["oncall", "audit"])
         #expect(hooks.all.map(\.url) == ["http://127.0.0.1:9000/", "https://hooks.example.com/x?y=1"])
-        #expect(hooks.all[0].secrets == [try StandardWebhook.Secret(secretText)])
+        #expect(hooks.all[0].signers == [.secret(try StandardWebhook.Secret(secretText))])
+        #expect(hooks.all.map(\.mayBePrivate) == [false, false], "nobody has said so")
         #expect(hooks.all[0].fingerprint.count == 12)
         #expect(hooks.all[0].fingerprint != hooks.all[1].fingerprint)
     }
@@ -72,6 +73,16 @@ struct HooksTests {
         guard case .badURL(_, hook: "oncall", _) = error else { Issue.record("\(String(describing: error))"); return }
     }
 
+    @Test func `secrets of both kinds sign, and a private host is one that is allowed`() throws {
+        let key = "whsk_" + Data(repeating: 3, count: 32).base64EncodedString()
+        let json = #"{"hooks":[{"name":"a","url":"http://a/","secrets":["\#(secretText)","\#(key)"],"allow_private":true}]}"#
+        let hook = try #require(try Hooks(json: Data(json.utf8), path: "p").all.first)
+        #expect(hook.signers == [try .init(secretText), try .init(key)])
+        #expect(hook.mayBePrivate)
+        let many = Array(repeating: "\"\(secretText)\"", count: 9).joined(separator: ",")
+        #expect(throws: HooksRefused.tooManySecrets(path: "p", hook: "oncall")) { try Hooks(json: Data(#"{"hooks":[\#(self.hook(secrets: many))]}"#.utf8), path: "p") }
+    }
+
     @Test func `a hook without a good secret is refused, and the text of it is not repeated`() throws {
         #expect(throws: HooksRefused.noSecret(path: "p", hook: "oncall")) {
             try Hooks(json: Data(#"{"hooks":[\#(hook(secrets: ""))]}"#.utf8), path: "p")
@@ -79,6 +90,6 @@ struct HooksTests {
         let error = #expect(throws: HooksRefused.badSecret(path: "p", hook: "oncall", position: 1, why: .length(3))) {
             try Hooks(json: Data(#"{"hooks":[\#(hook(secrets: "\"\(secretText)\",\"whsec_c2Vj\""))]}"#.utf8), path: "p")
         }
-        #expect(error.map { "\($0)" } == "p: secret 2 of oncall has 3 bytes, not 24 to 64")
+        #expect(error.map { "\($0)" } == "p: secret 2 of oncall has 3 bytes, not 24 to 64, or, after whsk_, 32 or 64")
     }
 }

@@ -41,10 +41,14 @@ final class Receiver: Sendable {
     /// Bytes that went out after the headers.
     var flooded: Int { sent.withLock { $0 } }
 
+    /// Accepted, whatever came of them.
+    var connections: Int { accepted.withLock { $0 } }
+
     private let listener: Int32
     private let arrived: AsyncStream<Request>.Continuation
     private let reply: @Sendable (Request) -> Reply
     private let sent = Mutex(0)
+    private let accepted = Mutex(0)
 
     init(reply: @escaping @Sendable (Request) -> Reply = { _ in .status(200) }) {
         // A test sends a few dozen at most.
@@ -68,6 +72,7 @@ final class Receiver: Sendable {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
                 guard let self else { close(connection); return }
+                self.accepted.withLock { $0 += 1 }
                 Thread {
                     self.serve(connection)
                     close(connection)

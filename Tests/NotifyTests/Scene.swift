@@ -29,7 +29,7 @@ final class Folder: Sendable {
 extension Hooks {
     /// Hooks by name and URL, all with the same secrets.
     static func to(_ urls: KeyValuePairs<String, String>, secrets: [String] = [secretText]) throws -> Hooks {
-        let hooks = urls.map { ["name": $0.key, "url": $0.value, "secrets": secrets] as [String: Any] }
+        let hooks = urls.map { ["name": $0.key, "url": $0.value, "secrets": secrets, "allow_private": true] as [String: Any] }
         return try Hooks(json: JSONSerialization.data(withJSONObject: ["hooks": hooks]), path: "test")
     }
 }

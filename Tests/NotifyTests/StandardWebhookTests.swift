@@ -29,6 +29,54 @@ struct StandardWebhookTests {
         #expect(StandardWebhook.verifies(headers, body: body, secret: new, at: time))
     }
 
+    /// Made by pyca/cryptography from the seed 00…1f; the specification has no vector for `v1a`.
+    let keyText = "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    let publicKeyText = "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+    let keySignature = "v1a,yoUrgEkc12aGqm0n4Sydmdz55xJfTz4AsAgieHFjmkR7LJtqVCZOQYzvvHjI5kAey+r4iaBGxTFRrl2iBQxtDQ=="
+
+    @Test func `a key signs what another program would, and its public half takes it`() throws {
+        let headers = StandardWebhook.headers(id: id, at: time, body: body, signers: [try .init(keyText)])
+        #expect(headers.signature == keySignature)
+        let verifier = try StandardWebhook.Verifier(publicKeyText)
+        try StandardWebhook.check(headers, body: body, verifiers: [verifier], at: time)
+        #expect(try StandardWebhook.Signer(keyText).verifier == verifier)
+        #expect(try StandardWebhook.SecretKey(keyText).publicKey.description == publicKeyText)
+        #expect(throws: StandardWebhook.Refused.unsigned) { try StandardWebhook.check(headers, body: body + Data(" ".utf8), verifiers: [verifier], at: time) }
+        let other = try StandardWebhook.SecretKey("whsk_" + Data(repeating: 9, count: 32).base64EncodedString()).publicKey
+        #expect(throws: StandardWebhook.Refused.unsigned) { try StandardWebhook.check(headers, body: body, verifiers: [.key(other)], at: time) }
+    }
+
+    @Test func `a secret and a key sign side by side, each for its own receivers, and a signature counts under its own scheme alone`() throws {
+        let headers = StandardWebhook.headers(id: id, at: time, body: body, signers: [try .init(secretText), try .init(keyText)])
+        #expect(headers.signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= " + keySignature)
+        for text in [secretText, publicKeyText] { try StandardWebhook.check(headers, body: body, verifiers: [try .init(text)], at: time) }
+        var swapped = headers
+        swapped.signature = "v1a,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1," + keySignature.dropFirst(4)
+        for text in [secretText, publicKeyText] {
+            #expect(throws: StandardWebhook.Refused.unsigned) { try StandardWebhook.check(swapped, body: body, verifiers: [try .init(text)], at: time) }
+        }
+        // What nobody here knows hinders none of the others.
+        var more = headers
+        more.signature = "v2,AAAA v1a,??? v1a v1, " + headers.signature
+        try StandardWebhook.check(more, body: body, verifiers: [try .init(publicKeyText)], at: time)
+        more.signature = String(repeating: "v1,AAAA ", count: StandardWebhook.signaturesMax) + headers.signature
+        #expect(throws: StandardWebhook.Refused.unsigned) { try StandardWebhook.check(more, body: body, verifiers: [try .init(secretText)], at: time) }
+    }
+
+    @Test func `a key has 32 bytes, or 64 with the public half that is its own`() throws {
+        let seed = Data(0..<32)
+        let whole = seed + Data(base64Encoded: String(publicKeyText.dropFirst(5)))!
+        func text(_ bytes: Data) -> String { "whsk_" + bytes.base64EncodedString() }
+        #expect(try StandardWebhook.SecretKey(text(whole)) == StandardWebhook.SecretKey(keyText))
+        #expect(throws: StandardWebhook.SecretRefused.otherPublicKey) { try StandardWebhook.Signer(text(seed + seed)) }
+        #expect(throws: StandardWebhook.SecretRefused.length(31)) { try StandardWebhook.Signer(text(seed.dropLast())) }
+        #expect(throws: StandardWebhook.SecretRefused.length(33)) { try StandardWebhook.Verifier("whpk_" + (seed + Data([0])).base64EncodedString()) }
+        #expect(throws: StandardWebhook.SecretRefused.notBase64) { try StandardWebhook.Signer("whsk_???") }
+        // What checks does not sign, and what signs is given to nobody to check with.
+        #expect(throws: StandardWebhook.SecretRefused.noPrefix) { try StandardWebhook.Signer(publicKeyText) }
+        #expect(throws: StandardWebhook.SecretRefused.noPrefix) { try StandardWebhook.Verifier(keyText) }
+    }
+
     @Test func `another body, id, time or secret does not verify`() throws {
         let secret = try StandardWebhook.Secret(secretText)
         let headers = StandardWebhook.headers(id: id, at: time, body: body, secrets: [secret])
@@ -57,12 +105,12 @@ struct StandardWebhookTests {
     }
 
     @Test func `a secret never prints itself`() throws {
-        let secret = try StandardWebhook.Secret(secretText)
+        let (secret, key) = (try StandardWebhook.Secret(secretText), try StandardWebhook.SecretKey(keyText))
         var dumped = ""
-        dump(try Hooks.to(["a": "http://127.0.0.1/"]), to: &dumped)
-        for text in ["\(secret)", String(reflecting: secret), dumped] {
+        dump(try Hooks.to(["a": "http://127.0.0.1/"], secrets: [secretText, keyText]), to: &dumped)
+        for text in ["\(secret)", String(reflecting: secret), "\(key)", String(reflecting: key), dumped] {
             #expect(text.contains("hidden"))
-            #expect(!text.contains("MfKQ"))
+            #expect(!text.contains("MfKQ") && !text.contains("AAECAw"))
         }
     }
 }

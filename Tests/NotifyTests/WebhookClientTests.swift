@@ -1,17 +1,15 @@
 import Foundation
 import Gate
 import Testing
-import Webhooks
 
 @testable import sluice_notify
 
 @Suite(.timeLimit(.minutes(1)))
 struct WebhookClientTests {
     /// Posts once, on this thread: each of these answers within a second or so.
-    func post(_ url: String, total: Span = .seconds(5), authorities: String? = nil) throws -> RetrySchedule.Answer {
-        var client = try WebhookClient(.init(connect: .milliseconds(500), total: total, authorities: authorities))
-        let headers = StandardWebhook.headers(id: "msg_1", at: WallTime(nanoseconds: 0), body: Data(), secrets: [try .init(secretText)])
-        return client.post(Data("{}".utf8), to: url, headers: headers)
+    func post(_ url: String, total: Span = .seconds(5), authorities: String? = nil, mayBePrivate: Bool = true, ownPorts: Set<UInt16> = []) throws -> RetrySchedule.Answer {
+        var client = try WebhookClient(.init(connect: .milliseconds(500), total: total, authorities: authorities, mayBePrivate: mayBePrivate, ownPorts: ownPorts))
+        return client.post(Data("{}".utf8), to: url, lines: ["content-type: application/json"])
     }
 
     func isNone(_ answer: RetrySchedule.Answer, libcurl code: Int) -> Bool {
@@ -41,6 +39,31 @@ struct WebhookClientTests {
         let endless = Receiver(script: [.floodHeaders])
         #expect(isNone(try post(endless.url), libcurl: 23))
         #expect(endless.flooded < 32 << 20)
+    }
+
+    /// H01 of the faults that Sluice must bear. Each is tried at a port where somebody answers, and would if it were asked.
+    @Test(arguments: [
+        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "localhost", "localhost.", "[::1]", "[::ffff:127.0.0.1]", "[::]",
+        "169.254.169.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "[64:ff9b::7f00:1]",
+    ]) func `an address that is not the internet's is not connected to, however it is written, unless it was asked for`(host: String) throws {
+        let receiver = Receiver()
+        let url = "http://\(host):\(receiver.port)/hook"
+        guard case .none(let why) = try post(url, mayBePrivate: false) else { Issue.record("\(host) has answered"); return }
+        // Not every resolver knows the name with a dot, and not every machine version 6.
+        #expect(why.contains("allow_private") || (host.hasSuffix(".") || host.hasPrefix("[")) && why.hasSuffix("(libcurl 6)"), "\(why)")
+        #expect(receiver.connections == 0)
+        // The control: some of these lead to the receiver.
+        guard ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "localhost"].contains(host) else { return }
+        #expect(try post(url) == .status(200))
+        #expect(receiver.connections == 1)
+    }
+
+    @Test func `no hook leads to where the suite itself listens`() throws {
+        let receiver = Receiver()
+        guard case .none(let why) = try post(receiver.url, ownPorts: [receiver.port]) else { Issue.record("it has answered"); return }
+        #expect(why.contains("own services"), "\(why)")
+        #expect(receiver.connections == 0)
+        #expect(try post(receiver.url, ownPorts: [receiver.port &+ 1]) == .status(200))
     }
 
     @Test func `nobody there is a failure, and so is a scheme that is not http`() throws {

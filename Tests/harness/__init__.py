@@ -6,9 +6,9 @@ from .shim import Shim
 from .suite import Outcome, Suite
 from .tools import missing, on_tmpfs
 from .waiting import wait_until
-from .webhook import Receiver, verify
+from .webhook import Receiver, verify, verify_key
 
 __all__ = [
     "Agent", "Outcome", "Process", "Receiver", "Shim", "Suite", "Typist", "binaries", "free_port_base", "missing", "now_ns", "on_tmpfs",
-    "rfc3339", "verify", "wait_until",
+    "rfc3339", "verify", "verify_key", "wait_until",
 ]

@@ -11,6 +11,9 @@ import socket
 import struct
 import threading
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 # In `refuse`: the connection is reset when the head of the request is there.
 RESET = 0
 
@@ -24,11 +27,25 @@ def verify(secret, headers, body):
     return any(version == "v1" and hmac.compare_digest(value, expected) for version, value in given)
 
 
+def verify_key(key, headers, body):
+    """Whether the body is signed with the key, as Standard Webhooks 1.0.0 says of `v1a`; `key`: the public half."""
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    for version, value in (part.split(",", 1) for part in headers["webhook-signature"].split(" ")):
+        if version == "v1a":
+            try:
+                key.verify(base64.b64decode(value), signed)
+                return True
+            except InvalidSignature:
+                pass
+    return False
+
+
 class Receiver:
     """Listens on 127.0.0.1. Answers 200, or what `refuse` says: status, or RESET, by the number of the request, from 1."""
 
     def __init__(self, refuse=None):
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        self.key = Ed25519PrivateKey.generate()
         self.requests = []  # (status answered, headers, body)
         self.refuse = refuse or {}
         receiver = self
@@ -61,7 +78,7 @@ class Receiver:
 
     @property
     def hook(self):
-        return {"name": "test", "url": self.url, "secrets": [self.secret]}
+        return {"name": "test", "url": self.url, "secrets": [self.secret, "whsk_" + base64.b64encode(self.key.private_bytes_raw()).decode()], "allow_private": True}
 
     def delivered(self, kind=None):
         """What was answered with 200: (id, content)."""
