@@ -65,14 +65,27 @@ enum Bodies {
         }
     }
 
+    /// Of no entry: of the time that has gone by since one.
+    static func message(for reminder: Reminder) -> Message {
+        let left = max(0, Reminders.clock.milliseconds / 3_600_000 - reminder.hours)
+        let data = Reminded(
+            incident: reminder.incident, title: reminder.title, dataClass: reminder.dataClass.isEmpty ? nil : reminder.dataClass, found: reminder.found.rfc3339, hours: reminder.hours,
+            hoursLeft: left, reportUntil: (reminder.found + Reminders.clock).rfc3339)
+        return message("incident.reminder", id: reminder.id, at: reminder.at, data)
+    }
+
     private static func message(_ type: String, _ followed: FollowedEntry, _ data: some Encodable) -> Message {
+        message(type, id: id(of: followed.hash), at: followed.entry.at, data)
+    }
+
+    private static func message(_ type: String, id: String, at: WallTime, _ data: some Encodable) -> Message {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        let envelope = Envelope(type: type, timestamp: followed.entry.at.rfc3339, data: data)
+        let envelope = Envelope(type: type, timestamp: at.rfc3339, data: data)
         // These types hold strings and integers alone, which always encode.
         guard let body = try? encoder.encode(envelope) else { preconditionFailure("\(type) holds a value that is not JSON") }
-        return Message(id: id(of: followed.hash), type: type, body: body, created: followed.entry.at)
+        return Message(id: id, type: type, body: body, created: at)
     }
 }
 
@@ -103,6 +116,17 @@ private struct Found: Encodable {
     var dataClass: String?
     var isLeak: Bool
     var author: String
+}
+
+/// So many hours of the 72 are over since it was found, and nobody has said that it was told.
+private struct Reminded: Encodable {
+    var incident: UInt64
+    var title: String
+    var dataClass: String?
+    var found: String
+    var hours: Int64
+    var hoursLeft: Int64
+    var reportUntil: String
 }
 
 /// What a drill came to. Times are of its own path; what is missing did not come about.

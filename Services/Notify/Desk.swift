@@ -12,6 +12,10 @@ final class Desk {
     private let follower: Follower
     private let hooks: Hooks
     private let outbox: OutboxThread
+    private let alerts: AlertSender?
+    private var reminders = Reminders()
+    /// When incidents were last looked at.
+    private var looked: Instant?
     private let journals: JournalMark
     private let admission: Admission
     private let trusted: TrustedNodes
@@ -34,13 +38,14 @@ final class Desk {
     private var refusals: UInt64 = 0
 
     init(
-        binder: Binder, follower: Follower, hooks: Hooks, outbox: OutboxThread, journals: JournalMark, admission: Admission, trusted: TrustedNodes,
+        binder: Binder, follower: Follower, hooks: Hooks, outbox: OutboxThread, alerts: AlertSender?, journals: JournalMark, admission: Admission, trusted: TrustedNodes,
         cursor: UInt64, lease: Span, logger: Logger
     ) {
         self.binder = binder
         self.follower = follower
         self.hooks = hooks
         self.outbox = outbox
+        self.alerts = alerts
         self.journals = journals
         self.admission = admission
         self.trusted = trusted
@@ -76,6 +81,12 @@ final class Desk {
             report.gauges["drill.us"] = drill?.made.microseconds ?? 0
             report.gauges["drill.told.us"] = drill?.told?.microseconds ?? 0
             report.gauges["hooks"] = Int64(self.hooks.all.count)
+            if let told = self.alerts?.counts {
+                report.counters["alerts.sent"] = told.sent
+                report.counters["alerts.failed"] = told.failed
+                report.gauges["alerts.firing"] = Int64(told.firing)
+                report.gauges["alerts.failing"] = Int64(told.failing?.attempts ?? 0)
+            }
             return report
         }
     }
@@ -145,6 +156,7 @@ final class Desk {
         case .deliveries(let route, let body):
             var answer = WireAnswer()
             answer.deliveries = body
+            if let told = alerts?.counts, let failing = told.failing { answer.deliveries.deliveries.append(.init(failing, of: told.firing)) }
             binder.send(.answer, answer, to: route)
         case .counts(let body, let newest): (counts, drill) = (body, newest)
         case .read(let index):
@@ -165,11 +177,38 @@ final class Desk {
         follower.tick(at: now)
         if follower.isCaughtUp { admission.open() }
         refusalLog.tick(admission, binder.refusals, at: now)
+        look(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
+    }
+
+    /// Looks at the incidents, each second: of what lasts Alertmanager is told, and of what takes too long operators are.
+    ///
+    /// While control is away it goes on by what was heard last. While this node catches up, or does not believe the ledger, by nothing.
+    private func look(at now: Instant) {
+        guard looked.map({ now - $0 >= .seconds(1) }) ?? true, follower.isCaughtUp, read == follower.applied, fork == nil, trouble.isEmpty else { return }
+        looked = now
+        let (incidents, time) = (follower.fold.governance.incidents.values, Clock.wall())
+        alerts?.use(Alerts.concerned(incidents, at: time))
+        let due = reminders.next(incidents, at: time)
+        if !due.isEmpty { outbox.put(.remind(due)) }
     }
 
     /// Everybody who has said `Hello`.
     var routes: [Route] { peers.all.map(\.0) }
 
     func stop() { outbox.stop() }
+}
+
+extension WireDelivery {
+    /// What Alertmanager has not taken, as one more that waits.
+    fileprivate init(_ failing: AlertSender.Failing, of firing: Int) {
+        self.init()
+        id = "alerts-\(firing)"
+        type = "incidents"
+        channel = Alertmanager.name
+        state = "waiting"
+        attempts = UInt32(clamping: failing.attempts)
+        lastError = failing.why
+        createdUs = failing.since.microseconds
+    }
 }

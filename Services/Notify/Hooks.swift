@@ -17,6 +17,7 @@ import Darwin
 /// | `hooks[].url` | text | `http` or `https`, no user and password in it |
 /// | `hooks[].secrets` | list of text | `whsec_…` or `whsk_…`; every attempt is signed with each, so that they can be rotated |
 /// | `hooks[].allow_private` | truth | its host, by name, may be at an address that is not the internet's. Default: no |
+/// | `alertmanager` | ``Alertmanager`` | where incidents go as alerts |
 struct Hooks: Hashable, Sendable {
     struct Hook: Hashable, Sendable {
         let name: String
@@ -30,13 +31,14 @@ struct Hooks: Hashable, Sendable {
     }
 
     let all: [Hook]
+    let alertmanager: Alertmanager?
 
     /// Each hook has a thread and a connection of its own.
     static let countMax = 32
     static let bytesMax = 1 << 20
 
     static let none = Hooks()
-    private init() { all = [] }
+    private init() { (all, alertmanager) = ([], nil) }
 
     /// - Throws: every case of ``HooksRefused``; a file that is not there is no error.
     init(contentsOf path: String) throws(HooksRefused) {
@@ -68,6 +70,7 @@ struct Hooks: Hashable, Sendable {
             hooks.append(Hook(name: hook.name, url: hook.url, signers: signers, mayBePrivate: hook.allowPrivate ?? false))
         }
         all = hooks
+        if let other = file.alertmanager { alertmanager = try Alertmanager(other, path: path) } else { alertmanager = nil }
     }
 
     private struct File: Decodable {
@@ -81,6 +84,7 @@ struct Hooks: Hashable, Sendable {
         }
         /// May be left out: a file may be about mail alone.
         var hooks: [Hook]?
+        var alertmanager: Alertmanager.File?
     }
 
     private static func isName(_ text: String) -> Bool { 1...64 ~= text.utf8.count && text.utf8.allSatisfy(isNameByte) }
@@ -175,6 +179,7 @@ enum HooksRefused: Error, Hashable, Sendable {
     case badName(path: String, name: String)
     case duplicateName(path: String, name: String)
     case badURL(path: String, hook: String, why: String)
+    case badAlertmanager(path: String, why: String)
     case noSecret(path: String, hook: String)
     case tooManySecrets(path: String, hook: String)
     case badSecret(path: String, hook: String, position: Int, why: StandardWebhook.SecretRefused)
@@ -193,6 +198,7 @@ extension HooksRefused: CustomStringConvertible {
         case .badName(let path, let name): "\(path): the name \(name.debugDescription) is not 1 to 64 letters, digits, - and _"
         case .duplicateName(let path, let name): "\(path) names \(name) twice"
         case .badURL(let path, let hook, let why): "\(path): the url of \(hook) cannot be used: \(why)"
+        case .badAlertmanager(let path, let why): "\(path): alertmanager cannot be told: \(why)"
         case .noSecret(let path, let hook): "\(path): \(hook) has no secret; give it one made by: echo whsec_$(openssl rand -base64 32)"
         case .tooManySecrets(let path, let hook): "\(path): \(hook) has more than \(StandardWebhook.signaturesMax) secrets: a receiver need not look at more signatures"
         case .badSecret(let path, let hook, let position, let why):

@@ -37,6 +37,9 @@ struct NotifyService: ParsableCommand {
         deliverySettings.client.ownPorts = settings.ports
         let route = MailRoute(settings: mail, folder: host.folder() + "/mail")
         let delivery = try Delivery(from: outbox, to: hooks, mail: route, settings: deliverySettings, now: { Clock.wall() })
+        var alertSettings = AlertSender.Settings()
+        alertSettings.client.ownPorts = settings.ports
+        let alerts = hooks.alertmanager.map { AlertSender(to: $0, settings: alertSettings, now: { Clock.wall() }) }
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
         let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mails: OperatorMails(mail), delivery: delivery, news: news)
@@ -52,6 +55,8 @@ struct NotifyService: ParsableCommand {
         // Connect, and run until a signal or a failure.
         let deliveries = DispatchSemaphore(value: 0)
         taker.start()
+        alerts?.start()
+        defer { alerts?.stop() }
         // Awaited below, after the reactor has ended; ended by delivery.stop().
         Task {
             do { try await delivery.run() } catch { news.post(.failed("\(error)")) }
@@ -78,7 +83,7 @@ struct NotifyService: ParsableCommand {
             follower.contradicted = { host.logger.critical("control grants what its own ledger says is closed since epoch \($0.number): nothing is allowed before they agree") }
             follower.missed = { host.logger.warning("entry \($0) of control's ledger has not come, and later ones have: nothing is allowed before it is here") }
             let desk = Desk(
-                binder: binder, follower: follower, hooks: hooks, outbox: taker, journals: journals, admission: admission, trusted: trusted, cursor: cursor,
+                binder: binder, follower: follower, hooks: hooks, outbox: taker, alerts: alerts, journals: journals, admission: admission, trusted: trusted, cursor: cursor,
                 lease: lease, logger: host.logger)
             let ring = KeyRing(host, keys: keys, endpoint: settings.notify, trusted: trusted, links: ["control": control], pins: pins, context: context) {
                 follower.isCaughtUp ? follower.fold.governance : Governance()

@@ -98,6 +98,15 @@ struct Outbox: Sendable {
         }
     }
 
+    /// Takes messages that come from no entry. One whose id is known has been told, or is being told.
+    ///
+    /// - Returns: those that are new.
+    @discardableResult
+    func put(_ messages: [Message], channels: [String], at now: WallTime) throws(OutboxError) -> Int {
+        for message in messages where !StandardWebhook.isID(message.id) { throw .badID(message.id) }
+        return try writing { db in try messages.count { try Outbox.insert($0, channels, now, db) } }
+    }
+
     /// - Returns: false: it is there already.
     private static func insert(_ message: Message, _ channels: [String], _ now: WallTime, _ db: Database) throws -> Bool {
         try db.execute(

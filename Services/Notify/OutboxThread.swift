@@ -22,6 +22,8 @@ final class OutboxThread: Sendable {
 
     enum Work: Sendable {
         case take([FollowedEntry])
+        /// Of no entry, but of the time.
+        case remind([Reminder])
         case deliveries(Route)
         case count
         case stop
@@ -69,6 +71,7 @@ final class OutboxThread: Sendable {
                 for item in items {
                     switch item {
                     case .take(let entries): try take(entries, with: &reader)
+                    case .remind(let due): if try outbox.put(due.map(Bodies.message(for:)), channels: channels, at: Clock.wall()) > 0 { delivery.wake() }
                     case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
                     case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                     case .stop: return

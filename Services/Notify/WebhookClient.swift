@@ -36,6 +36,11 @@ struct WebhookClient: ~Copyable {
             return settings
         }
 
+        func of(_ target: Alertmanager) -> Settings {
+            var settings = self
+            (settings.mayBePrivate, settings.authorities) = (target.mayBePrivate, target.authorities)
+            return settings
+        }
     }
 
     /// libcurl would not give a handle, or knows not an option that we rely on.

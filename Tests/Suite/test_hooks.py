@@ -13,7 +13,7 @@ import time
 
 import pytest
 import standardwebhooks
-from harness import wait_until
+from harness import free_port_base, wait_until
 from harness.processes import Process
 
 OLD, TOKEN = "an-old-token-that-was-rotated-out", "the-token-of-this-very-test-run"
@@ -395,19 +395,23 @@ def test_a_real_alertmanager_reports_and_the_suite_stops(make_suite, tmp_path):
         pytest.skip("needs the Debian package prometheus-alertmanager")
     suite = make_suite(start=False)
     write(suite)
+    # Its own would be a port of the suite's, where nobody is told anything.
+    own = free_port_base() + 1
+    suite.write_hooks([], alertmanager={"url": f"http://127.0.0.1:{own}", "allow_private": True, "labels": {"site": "berlin"}})
     suite.start()
     suite.start("hooks")
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "alertmanager.yml").write_text(f"""
-route: {{receiver: sluice, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1m}}
+route:
+  {{receiver: sluice, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1m, routes: [{{receiver: nobody, matchers: [alertname="SluiceIncident"]}}]}}
 receivers:
+  - name: nobody
   - name: sluice
     webhook_configs:
       - url: http://127.0.0.1:{port(suite)}/hooks/alertmanager
         send_resolved: true
         http_config: {{authorization: {{credentials_file: {tmp_path}/token}}}}
 """)
-    own = suite.port_base + 6
     manager = suite.adopt(Process(
         [program, f"--config.file={tmp_path}/alertmanager.yml", f"--storage.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{own}", "--cluster.listen-address="], tmp_path / "alertmanager.log"))
 
@@ -430,3 +434,31 @@ receivers:
     assert told("2026-11-26T10:00:01Z")
     wait_until(lambda: counts(suite).get("resolved") == 3, "that they are over is counted")
     assert len(incidents(suite)) == 1 and len(closed(suite)) == 1, "and opens nothing"
+
+    # And out: the incident is an alert there, for as long as it lasts.
+    def shown():
+        connection = http.client.HTTPConnection("127.0.0.1", own, timeout=10)
+        try:
+            connection.request("GET", "/api/v2/alerts?filter=alertname%3D%22SluiceIncident%22")
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    first, = wait_until(shown, "Alertmanager has the incident")
+    number = incidents(suite)[0]["incident"]
+    assert first["labels"] == {"alertname": "SluiceIncident", "incident": str(number), "severity": "critical", "class": "review", "site": "berlin"}
+    assert first["status"]["state"] == "active" and first["annotations"]["summary"] == incidents(suite)[0]["title"]
+    suite.restart("notify")
+    again, = wait_until(lambda: [a for a in shown() if a["updatedAt"] != first["updatedAt"]], "it is told again after a kill, by the ledger alone")
+    assert {k: again[k] for k in ("labels", "startsAt", "fingerprint")} == {k: first[k] for k in ("labels", "startsAt", "fingerprint")}
+    suite.resume()
+    assert shown(), "what is open again is not over yet"
+    suite.cli("incidents", "--close", number)
+    wait_until(lambda: not shown(), "it is over with the incident")
+    assert not suite.cli("deliveries", "--json").json.get("deliveries"), "nothing waits"
+    # Away, it is shown as a hook would be.
+    manager.end()
+    suite.pause("--class", "content")
+    failing = wait_until(lambda: suite.cli("deliveries", "--json").json.get("deliveries"), "what it has not taken is listed")
+    assert [(d["channel"], d["state"]) for d in failing] == [("alertmanager", "waiting")] and failing[0]["last_error"]
+    wait_until(lambda: "ALERTS" in suite.cli("status").out, "and status says so")

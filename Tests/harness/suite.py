@@ -88,9 +88,9 @@ class Suite:
         if hooks is not None:
             self.write_hooks(hooks)
 
-    def write_hooks(self, hooks):
+    def write_hooks(self, hooks, **more):
         path = self.home / "notify.json"
-        path.write_text(json.dumps({"hooks": hooks}))
+        path.write_text(json.dumps({"hooks": hooks, **more}))
         path.chmod(0o600)
 
     def port(self, name):
