@@ -50,6 +50,12 @@ enum Alerts {
         return Alert(labels: labels.merging(more) { ours, _ in ours }, annotations: annotations, startsAt: min(incident.opened, ends).rfc3339, endsAt: ends.rfc3339)
     }
 
+    /// Of nothing that has happened. It ends by itself.
+    static func test(labels: [String: String], at now: WallTime) -> Alert {
+        let own = ["alertname": "SluiceTest", "severity": "none"]
+        return Alert(labels: own.merging(labels) { ours, _ in ours }, annotations: ["summary": "Somebody tries whether Sluice's alerts arrive."], startsAt: now.rfc3339, endsAt: (now + .seconds(60)).rfc3339)
+    }
+
     static func body(_ alerts: [Alert]) -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -74,6 +74,9 @@ enum Bodies {
         return message("incident.reminder", id: reminder.id, at: reminder.at, data)
     }
 
+    /// Of nothing that has happened: somebody tries a channel.
+    static func test(id: String, at now: WallTime) -> Message { message("notify.test", id: id, at: now, Tried()) }
+
     private static func message(_ type: String, _ followed: FollowedEntry, _ data: some Encodable) -> Message {
         message(type, id: id(of: followed.hash), at: followed.entry.at, data)
     }
@@ -116,6 +119,10 @@ private struct Found: Encodable {
     var dataClass: String?
     var isLeak: Bool
     var author: String
+}
+
+private struct Tried: Encodable {
+    var note = "Somebody tries whether this channel works. It does, and nothing else has happened."
 }
 
 /// So many hours of the 72 are over since it was found, and nobody has said that it was told.

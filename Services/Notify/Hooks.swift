@@ -15,7 +15,8 @@ import Darwin
 /// | --- | --- | --- |
 /// | `hooks[].name` | text | 1 to 64 of `a-z A-Z 0-9 - _`; the channel's name for good, in outbox and reports |
 /// | `hooks[].url` | text | `http` or `https`, no user and password in it |
-/// | `hooks[].secrets` | list of text | `whsec_…` or `whsk_…`; every attempt is signed with each, so that they can be rotated |
+/// | `hooks[].secrets` | list of text | `whsec_…` or `whsk_…`; every attempt is signed with each, so that they can be rotated. Of the formats `slack` and `teams` none need be |
+/// | `hooks[].format` | text | ``Format``: `standard` (default), `cloudevents`, `slack` or `teams` |
 /// | `hooks[].allow_private` | truth | its host, by name, may be at an address that is not the internet's. Default: no |
 /// | `alertmanager` | ``Alertmanager`` | where incidents go as alerts |
 struct Hooks: Hashable, Sendable {
@@ -23,6 +24,7 @@ struct Hooks: Hashable, Sendable {
         let name: String
         let url: String
         let signers: [StandardWebhook.Signer]
+        let format: Format
         /// Such an address is refused where it is connected to, whatever the name was a moment before: who can write a name's records is not who writes this file.
         let mayBePrivate: Bool
 
@@ -59,15 +61,17 @@ struct Hooks: Hashable, Sendable {
             guard Hooks.isName(hook.name) else { throw .badName(path: path, name: hook.name) }
             guard names.insert(hook.name).inserted else { throw .duplicateName(path: path, name: hook.name) }
             if let why = Hooks.refusal(of: hook.url) { throw .badURL(path: path, hook: hook.name, why: why) }
-            guard !hook.secrets.isEmpty else { throw .noSecret(path: path, hook: hook.name) }
-            guard hook.secrets.count <= StandardWebhook.signaturesMax else { throw .tooManySecrets(path: path, hook: hook.name) }
+            guard let format = Format(rawValue: hook.format ?? Format.standard.rawValue) else { throw .badFormat(path: path, hook: hook.name, format: hook.format ?? "") }
+            let texts = hook.secrets ?? []
+            guard !texts.isEmpty || !format.needsSecret else { throw .noSecret(path: path, hook: hook.name) }
+            guard texts.count <= StandardWebhook.signaturesMax else { throw .tooManySecrets(path: path, hook: hook.name) }
             var signers: [StandardWebhook.Signer] = []
-            for (position, text) in hook.secrets.enumerated() {
+            for (position, text) in texts.enumerated() {
                 do throws(StandardWebhook.SecretRefused) { signers.append(try StandardWebhook.Signer(text)) } catch {
                     throw .badSecret(path: path, hook: hook.name, position: position, why: error)
                 }
             }
-            hooks.append(Hook(name: hook.name, url: hook.url, signers: signers, mayBePrivate: hook.allowPrivate ?? false))
+            hooks.append(Hook(name: hook.name, url: hook.url, signers: signers, format: format, mayBePrivate: hook.allowPrivate ?? false))
         }
         all = hooks
         if let other = file.alertmanager { alertmanager = try Alertmanager(other, path: path) } else { alertmanager = nil }
@@ -77,10 +81,11 @@ struct Hooks: Hashable, Sendable {
         struct Hook: Decodable {
             var name: String
             var url: String
-            var secrets: [String]
+            var secrets: [String]?
+            var format: String?
             var allowPrivate: Bool?
 
-            enum CodingKeys: String, CodingKey { case name, url, secrets, allowPrivate = "allow_private" }
+            enum CodingKeys: String, CodingKey { case name, url, secrets, format, allowPrivate = "allow_private" }
         }
         /// May be left out: a file may be about mail alone.
         var hooks: [Hook]?
@@ -181,6 +186,7 @@ enum HooksRefused: Error, Hashable, Sendable {
     case badURL(path: String, hook: String, why: String)
     case badAlertmanager(path: String, why: String)
     case noSecret(path: String, hook: String)
+    case badFormat(path: String, hook: String, format: String)
     case tooManySecrets(path: String, hook: String)
     case badSecret(path: String, hook: String, position: Int, why: StandardWebhook.SecretRefused)
 }
@@ -200,6 +206,8 @@ extension HooksRefused: CustomStringConvertible {
         case .badURL(let path, let hook, let why): "\(path): the url of \(hook) cannot be used: \(why)"
         case .badAlertmanager(let path, let why): "\(path): alertmanager cannot be told: \(why)"
         case .noSecret(let path, let hook): "\(path): \(hook) has no secret; give it one made by: echo whsec_$(openssl rand -base64 32)"
+        case .badFormat(let path, let hook, let format):
+            "\(path): the format of \(hook) is \(format.debugDescription), none of \(Format.allCases.map(\.rawValue).joined(separator: ", "))"
         case .tooManySecrets(let path, let hook): "\(path): \(hook) has more than \(StandardWebhook.signaturesMax) secrets: a receiver need not look at more signatures"
         case .badSecret(let path, let hook, let position, let why):
             "\(path): secret \(position + 1) of \(hook) "

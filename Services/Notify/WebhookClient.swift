@@ -139,8 +139,9 @@ struct WebhookClient: ~Copyable {
 
     /// Sends one attempt of a message in the hook's own form, signed with all that it signs with.
     mutating func post(_ message: Message, to hook: Hooks.Hook, at now: WallTime) -> RetrySchedule.Answer {
-        let headers = StandardWebhook.headers(id: message.id, at: now, body: message.body, signers: hook.signers)
-        return post(message.body, to: hook.url, lines: headers.lines + ["content-type: application/json"])
+        let body = hook.format.body(of: message)
+        let headers = hook.signers.isEmpty ? [] : StandardWebhook.headers(id: message.id, at: now, body: body, signers: hook.signers).lines
+        return post(body, to: hook.url, lines: headers + ["content-type: \(hook.format.contentType)"])
     }
 
     /// How far an answer has been read.

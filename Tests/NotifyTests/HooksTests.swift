@@ -83,6 +83,16 @@ struct HooksTests {
         #expect(throws: HooksRefused.tooManySecrets(path: "p", hook: "oncall")) { try Hooks(json: Data(#"{"hooks":[\#(self.hook(secrets: many))]}"#.utf8), path: "p") }
     }
 
+    @Test func `a chat needs no secret, what is to be checked does, and a format that nobody knows is refused`() throws {
+        func parsed(_ format: String, secrets: String = "") throws -> Hooks.Hook? {
+            try Hooks(json: Data(#"{"hooks":[{"name":"a","url":"http://a/","format":"\#(format)"\#(secrets)}]}"#.utf8), path: "p").all.first
+        }
+        for format in ["slack", "teams"] { #expect(try parsed(format)?.signers == []) }
+        for format in ["standard", "cloudevents"] { #expect(throws: HooksRefused.noSecret(path: "p", hook: "a")) { try parsed(format) } }
+        #expect(try parsed("cloudevents", secrets: #","secrets":["\#(secretText)"]"#)?.format == .cloudevents)
+        #expect(throws: HooksRefused.badFormat(path: "p", hook: "a", format: "Slack")) { try parsed("Slack") }
+    }
+
     @Test func `a hook without a good secret is refused, and the text of it is not repeated`() throws {
         #expect(throws: HooksRefused.noSecret(path: "p", hook: "oncall")) {
             try Hooks(json: Data(#"{"hooks":[\#(hook(secrets: ""))]}"#.utf8), path: "p")

@@ -11,8 +11,11 @@ import socket
 import struct
 import threading
 
+import jsonschema
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from . import schemas
 
 # In `refuse`: the connection is reset when the head of the request is there.
 RESET = 0
@@ -46,6 +49,7 @@ class Receiver:
     def __init__(self, refuse=None):
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self.key = Ed25519PrivateKey.generate()
+        self.wrong = []  # Bodies that their schemas do not allow.
         self.requests = []  # (status answered, headers, body)
         self.refuse = refuse or {}
         receiver = self
@@ -60,6 +64,10 @@ class Receiver:
                 if status == RESET:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return os.close(self.connection.detach())
+                try:
+                    schemas.check(json.loads(body))
+                except (jsonschema.ValidationError, KeyError, AssertionError, ValueError) as error:
+                    receiver.wrong.append((body, error))
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -82,6 +90,7 @@ class Receiver:
 
     def delivered(self, kind=None):
         """What was answered with 200: (id, content)."""
+        assert self.wrong == []
         with self.lock:
             taken = [(h["webhook-id"], json.loads(b)) for s, h, b in self.requests if s == 200]
         return [(i, c) for i, c in taken if kind is None or c["type"] == kind]
