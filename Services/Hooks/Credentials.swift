@@ -8,13 +8,13 @@ import Webhooks
 /// | file | a line | |
 /// | --- | --- | --- |
 /// | `alertmanager.tokens` | 24 to 512 visible ASCII characters | a bearer token, or the password of whichever user |
-/// | `standard.secrets` | `whsec_…` | what messages are signed with |
+/// | `standard.secrets` | `whsec_…` or `whpk_…` | what messages are signed with, or the public half of it: who holds that alone can sign nothing |
 ///
 /// No file: nobody may. It is read again when it changes.
 struct Credentials: Sendable {
     /// Hashes: compared in constant time whatever the lengths are, and a copy of this memory gives no token away.
     var tokens: [SHA256.Digest] = []
-    var secrets: [StandardWebhook.Secret] = []
+    var secrets: [StandardWebhook.Verifier] = []
 
     /// Why a file was not taken. Says nothing of what is in it.
     enum Refused: Error, Hashable, Sendable, CustomStringConvertible {
@@ -41,9 +41,9 @@ struct Credentials: Sendable {
         }
     }
 
-    static func secrets(of path: String) throws -> [StandardWebhook.Secret] {
+    static func secrets(of path: String) throws -> [StandardWebhook.Verifier] {
         try lines(of: path).enumerated().map { number, line in
-            do throws(StandardWebhook.SecretRefused) { return try StandardWebhook.Secret(line) } catch { throw Refused.badSecret(path: path, line: number + 1, error) }
+            do throws(StandardWebhook.SecretRefused) { return try StandardWebhook.Verifier(line) } catch { throw Refused.badSecret(path: path, line: number + 1, error) }
         }
     }
 

@@ -167,7 +167,7 @@ final class HookServer: Sendable {
         try limit(.unproven, network)
         let body = try await read(&unread)
         do throws(StandardWebhook.Refused) {
-            try StandardWebhook.check(.init(id: id, timestamp: timestamp, signature: signature), body: body, secrets: secrets, at: wall())
+            try StandardWebhook.check(.init(id: id, timestamp: timestamp, signature: signature), body: body, verifiers: secrets, at: wall())
         } catch {
             var answer = refuse(.unauthenticated, .unauthorized, error == .unsigned ? "no signature is right for a secret that counts" : "the timestamp is more than five minutes away")
             answer.isEarly = false

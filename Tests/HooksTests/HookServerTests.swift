@@ -52,6 +52,17 @@ struct HookServerTests {
         #expect(answer.status == .unauthorized && reads.count == 0)
     }
 
+    @Test func `who signs with a key is believed by its public half, and who signs with another is not`() async throws {
+        let believed = await doors.send("msg-1", by: Doors.key)
+        #expect(believed.status == .accepted)
+        let other = await doors.send("msg-2", by: "whsk_" + Data(repeating: 4, count: 32).base64EncodedString())
+        #expect(other.status == .unauthorized)
+        // The public half as a secret: who knows it alone signs nothing with it.
+        let half = try StandardWebhook.SecretKey(Doors.key).publicKey.description.dropFirst(StandardWebhook.PublicKey.prefix.count)
+        let forged = await doors.send("msg-3", by: "whsec_" + half)
+        #expect(forged.status == .unauthorized)
+    }
+
     @Test func `what its headers do not say is read`() async {
         let reads = Reads()
         let answer = await doors.send(.init(id: "msg", timestamp: Doors.seconds - 299, signature: "v1,AA== v2,AA=="), reads.body)
@@ -81,13 +92,14 @@ private final class Doors: Sendable {
 
     static let secret = "whsec_" + Data(repeating: 1, count: 32).base64EncodedString()
     static let other = "whsec_" + Data(repeating: 2, count: 32).base64EncodedString()
+    static let key = "whsk_" + Data(repeating: 3, count: 32).base64EncodedString()
     static let now = wall(0)
     static let seconds = now.nanoseconds / 1_000_000_000
 
     init() throws {
         folder = try Folder()
         intake = Intake(try ReportStore(path: folder["reports.sqlite"]), rules: RuleBook.none, news: Mailbox(wakeup: try Wakeup()), logger: Logger(label: "hooks"))
-        let credentials = Credentials(secrets: [try StandardWebhook.Secret(Doors.secret)])
+        let credentials = Credentials(secrets: [try .init(Doors.secret), .key(try StandardWebhook.SecretKey(Doors.key).publicKey)])
         server = HookServer(intake, credentials: credentials, counts: counts, now: { Instant(nanoseconds: 0) }, wall: { Doors.now })
         intake.start()
     }
@@ -98,8 +110,8 @@ private final class Doors: Sendable {
     func send(_ id: String, by secret: String = Doors.secret, from address: String = "192.0.2.1") async -> HookServer.Answer {
         let body = Data("{}".utf8)
         // The tests' own secrets are secrets.
-        guard let secret = try? StandardWebhook.Secret(secret) else { preconditionFailure("\(secret) is no secret") }
-        return await send(StandardWebhook.headers(id: id, at: Doors.now, body: body, secrets: [secret]), RequestBody(buffer: ByteBuffer(bytes: body)), from: address)
+        guard let signer = try? StandardWebhook.Signer(secret) else { preconditionFailure("\(secret) is no secret") }
+        return await send(StandardWebhook.headers(id: id, at: Doors.now, body: body, signers: [signer]), RequestBody(buffer: ByteBuffer(bytes: body)), from: address)
     }
 
     func send(_ headers: StandardWebhook.Headers, _ body: RequestBody, from address: String = "192.0.2.1") async -> HookServer.Answer {

@@ -147,5 +147,8 @@ struct CredentialsTests {
         #expect(throws: Credentials.Refused.tooMany(path: folder["three"], 3)) { try Credentials.tokens(of: folder.write("\(new)\n\(old)\n\(new)2", to: "three")) }
         #expect(throws: Credentials.Refused.badSecret(path: folder["bad"], line: 1, .noPrefix)) { try Credentials.secrets(of: folder.write(new, to: "bad")) }
         #expect(try Credentials.secrets(of: folder.write("\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", to: "good")).count == 1)
+        #expect(try Credentials.secrets(of: folder.write("whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", to: "both")).count == 2)
+        // A key that signs is not to lie where it is only checked.
+        #expect(throws: Credentials.Refused.badSecret(path: folder["signs"], line: 1, .noPrefix)) { try Credentials.secrets(of: folder.write("whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", to: "signs")) }
     }
 }
