@@ -8,7 +8,7 @@ struct NotifyCommand: ParsableCommand {
 
     struct Test: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "test", abstract: "Try the settings in notify.json: says in one line what happened.", discussion: "EXAMPLE\n  sluice notify test mail", subcommands: [NotifyMailTest.self])
+            commandName: "test", abstract: "Try the settings in notify.json: says in one line what happened.", discussion: "EXAMPLE\n  sluice notify test mail", subcommands: [NotifyMailTest.self, NotifyWebhookTest.self, NotifyAlertmanagerTest.self])
     }
 
     /// Becomes sluice-notify, which lies beside this program: it reads `notify.json`, and has what it takes to send.

@@ -67,10 +67,9 @@ enum Bodies {
 
     /// Of no entry: of the time that has gone by since one.
     static func message(for reminder: Reminder) -> Message {
-        let left = max(0, Reminders.clock.milliseconds / 3_600_000 - reminder.hours)
         let data = Reminded(
             incident: reminder.incident, title: reminder.title, dataClass: reminder.dataClass.isEmpty ? nil : reminder.dataClass, found: reminder.found.rfc3339, hours: reminder.hours,
-            hoursLeft: left, reportUntil: (reminder.found + Reminders.clock).rfc3339)
+            hoursLeft: reminder.left, reportUntil: reminder.reportUntil.rfc3339)
         return message("incident.reminder", id: reminder.id, at: reminder.at, data)
     }
 

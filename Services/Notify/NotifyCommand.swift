@@ -12,5 +12,5 @@ struct NotifyCommand: ParsableCommand {
 /// Tries the settings as they stand in `notify.json` now, beside a service that runs or does not.
 struct NotifyTest: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "test", abstract: "Try the settings: says in one line what happened.", discussion: "EXAMPLE\n  sluice-notify test mail --home /var/lib/sluice", subcommands: [MailTest.self])
+        commandName: "test", abstract: "Try the settings: says in one line what happened.", discussion: "EXAMPLE\n  sluice-notify test mail --home /var/lib/sluice", subcommands: [MailTest.self, WebhookTest.self, AlertmanagerTest.self])
 }

@@ -71,7 +71,7 @@ final class OutboxThread: Sendable {
                 for item in items {
                     switch item {
                     case .take(let entries): try take(entries, with: &reader)
-                    case .remind(let due): if try outbox.put(due.map(Bodies.message(for:)), channels: channels, at: Clock.wall()) > 0 { delivery.wake() }
+                    case .remind(let due): try remind(due)
                     case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
                     case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                     case .stop: return
@@ -90,6 +90,13 @@ final class OutboxThread: Sendable {
         if let fork = reader.fork, before == nil || outcome.restored != nil { news.post(.forked(after: fork, taken: try outbox.cursor())) }
         if let last = entries.last { news.post(.read(last.index)) }
         if outcome.new > 0 { delivery.wake() }
+    }
+
+    /// A kill between the two leaves what is missing to the next run: each is known by its id.
+    private func remind(_ due: [Reminder]) throws {
+        let now = Clock.wall()
+        let new = try outbox.put(due.map(Bodies.message(for:)), channels: channels, at: now) + outbox.put(mails: mails.mails(for: due), at: now)
+        if new > 0 { delivery.wake() }
     }
 
     private func list(limit: Int) throws -> WireDeliveries {

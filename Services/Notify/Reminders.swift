@@ -37,6 +37,10 @@ struct Reminder: Hashable, Sendable {
 
     var at: WallTime { found + .seconds(hours * 3_600) }
 
-    /// Of the incident and its beginning: when a ledger was put back, its numbers are given out a second time.
-    var id: String { Bodies.id(of: TreeHash(leaf: Array("incident.reminder\n\(incident)\n\(found.nanoseconds)\n\(hours)".utf8))) }
+    /// What it is named after, as an entry's message after its leaf: the incident and its beginning, because a ledger that was put back gives its numbers out a second time.
+    var hash: TreeHash { TreeHash(leaf: Array("incident.reminder\n\(incident)\n\(found.nanoseconds)\n\(hours)".utf8)) }
+    var id: String { Bodies.id(of: hash) }
+    /// Of the 72, in hours.
+    var left: Int64 { max(0, Reminders.clock.milliseconds / 3_600_000 - hours) }
+    var reportUntil: WallTime { found + Reminders.clock }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Mail
 import Testing
 
 @testable import sluice_notify
@@ -49,10 +50,17 @@ struct RemindersTests {
         #expect(try tell(at: 10) == [], "set back")
         #expect(try tell(at: 50) == [], "and forward again")
         #expect(try tell(at: 1_000) == [66])
+        // By mail too, to each operator, under an id of its own for good.
+        var settings = try MailSettings.folder()
+        settings.operators.append(try MailAddress("dpo@example.com"))
+        let mails = OperatorMails(settings)
+        let due = Reminders.due(cases.incidents[0], at: Cases.start + hours(1_000))
+        #expect(try outbox.put(mails: mails.mails(for: due), at: Cases.start) == 6)
+        #expect(try outbox.put(mails: mails.mails(for: due), at: Cases.start) == 0)
         // Another run knows nothing of it but the outbox.
         reminders = Reminders()
         #expect(try tell(at: 1_000) == [])
-        #expect(try outbox.counts().waiting == 3)
+        #expect(try outbox.counts().waiting == 9)
     }
 
     @Test(arguments: [IncidentState.notified, .closed]) func `nobody is reminded of what was told or is over`(state: IncidentState) {

@@ -456,6 +456,7 @@ receivers:
     suite.cli("incidents", "--close", number)
     wait_until(lambda: not shown(), "it is over with the incident")
     assert not suite.cli("deliveries", "--json").json.get("deliveries"), "nothing waits"
+    assert suite.cli("notify", "test", "alertmanager").out == "alertmanager has taken it: HTTP 200\n"
     # Away, it is shown as a hook would be.
     manager.end()
     suite.pause("--class", "content")

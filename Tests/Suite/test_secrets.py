@@ -153,6 +153,8 @@ def everything(terminal, passphrase):
     terminal.collect()
     approved("operator", "add", "ops-3", "--key", suite.home / "keys" / "ops-3.pub")
     run("notify", "test", "mail")
+    run("notify", "test", "webhook", "test")
+    run("notify", "test", "alertmanager", code=1)
     for words in (("operator", "list"), ("status",), ("status", "--json"), ("agents",), ("closures",), ("incidents",), ("deliveries",), ("proposals", "--all")):
         run(*words)
 

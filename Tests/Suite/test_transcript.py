@@ -1,5 +1,6 @@
 """What an operator types, and what comes back."""
 
+import base64
 import json
 import os
 import pty
@@ -526,6 +527,12 @@ def test_a_leak_report_stops_its_class_opens_an_incident_and_reaches_the_hook_on
     for status, of in refused:
         wait_until(lambda: asked(of)[-1][0] == 200, "it comes again")  # noqa: B023 - asked at once
         assert [s for s, _ in asked(of) if s == 200] == [200] and len({b for s, b in asked(of) if s != RESET}) == 1, asked(of)
+    # Who tries the hook hears what it says, and tells it nothing else.
+    key, said = suite.cli("notify", "test", "webhook", "test").out.splitlines()
+    assert said == "test has taken it: HTTP 200" and key.endswith("whpk_" + base64.b64encode(receiver.key.public_key().public_bytes_raw()).decode())
+    assert len(receiver.delivered("notify.test")) == 1
+    missing = suite.cli("notify", "test", "webhook", "tset", check=False)
+    assert missing.code and "it names test" in missing.err
     # And nothing that was taken comes twice, also after a restart: when notify has that on its disk. A kill before it has sends again.
     wait_until(lambda: suite.cli("deliveries", "--json").json.get("delivered", 0) >= len(kinds), "what was taken is on record")
     suite.restart("notify")
