@@ -1,6 +1,6 @@
-import Dispatch
 import Foundation
 import Gate
+import Messaging
 import Synchronization
 
 /// Sends what is due, and records what became of it. One thread for each hook: a receiver that hangs holds up nobody else.
@@ -188,7 +188,7 @@ private final class HookLane: Lane {
 
 /// Wakes one thread. Rings that nobody has heard yet are one ring.
 final class Bell: Sendable {
-    private let heard = DispatchSemaphore(value: 0)
+    private let heard = SteadySemaphore()
     private let state = Mutex((rung: false, stopped: false))
 
     var isStopped: Bool { state.withLock { $0.stopped } }
@@ -206,7 +206,7 @@ final class Bell: Sendable {
     /// Blocks until a ring, one that came before included, or until the time is over.
     func wait(atMost span: Span) {
         // At least a millisecond, so that a time that is all but come makes no busy loop.
-        guard heard.wait(timeout: .now() + .nanoseconds(Int(max(span.nanoseconds, 1_000_000)))) == .success else { return }
+        guard heard.wait(atMost: max(span, .milliseconds(1))) else { return }
         state.withLock { $0.rung = false }
     }
 }

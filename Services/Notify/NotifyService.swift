@@ -53,7 +53,7 @@ struct NotifyService: ParsableCommand {
         host.logger.info("\(hooks.all.count) hooks; mail goes to \(mail.server.map { "\($0.host), for \(mail.operators.count) operators" } ?? "\(route.folder)"); entries up to \(cursor) are taken")
 
         // Connect, and run until a signal or a failure.
-        let deliveries = DispatchSemaphore(value: 0)
+        let deliveries = SteadySemaphore()
         taker.start()
         alerts?.start()
         defer { alerts?.stop() }
@@ -64,7 +64,7 @@ struct NotifyService: ParsableCommand {
         }
         defer {
             delivery.stop()
-            _ = deliveries.wait(timeout: .now() + 4)
+            deliveries.wait(atMost: .seconds(4))
         }
         try host.run(wakeup) { reactorOf in
             let binder = try Binder(settings.notify, keys: keys, limits: SocketLimits(), in: context)

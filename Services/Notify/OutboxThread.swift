@@ -35,8 +35,8 @@ final class OutboxThread: Sendable {
     private let delivery: Delivery
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
-    private let filled = DispatchSemaphore(value: 0)
-    private let ended = DispatchSemaphore(value: 0)
+    private let filled = SteadySemaphore()
+    private let ended = SteadySemaphore()
 
     init(outbox: Outbox, channels: [String], mails: OperatorMails, delivery: Delivery, news: Mailbox<News>) {
         self.outbox = outbox
@@ -55,7 +55,7 @@ final class OutboxThread: Sendable {
 
     func stop() {
         put(.stop)
-        _ = ended.wait(timeout: .now() + 4)
+        ended.wait(atMost: .seconds(4))
     }
 
     private func run() {

@@ -221,6 +221,7 @@ def everything(terminal, passphrase):
     run("incident", "assess", 1)
     run("incident", "report", 1)
     run("exposure", 1)
+    run("notices", "preview", 1)
     run("incident", "close", 1)
     run("forget", "E1", "--yes", "--wait", 0, code=None)
     approved("readmit", "E1")
