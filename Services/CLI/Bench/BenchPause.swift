@@ -51,6 +51,8 @@ struct BenchPause: ParsableCommand {
         var overBound: Int?
         var ingestBytesAnAgent: Int?
         var readCutOff: [Double]?
+        /// Milliseconds of processor a round, of each service: the pause, the resume, and what renewals cost meanwhile. Nil where ingest was killed.
+        var cpu: [String: Double]?
     }
 
     func run() throws {
@@ -66,14 +68,15 @@ struct BenchPause: ParsableCommand {
             encoder.outputFormatting = [.sortedKeys]
             return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
         }
-        var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "reader cut off p50/max", "certificate max", "incomplete", "ingest")
+        var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "reader cut off p50/max", "certificate max", "incomplete", "ingest", "CPU ms a round")
         for row in rows {
             table.add(
                 Figures.number(Double(row.agents), decimals: 0), row.what, "\(Figures.number(row.lastAgent[0])) (\(Figures.number(row.lastAgent[2]))–\(Figures.number(row.lastAgent[3])))",
                 Figures.number(row.lastAgent[1]), row.services.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
                 row.reading.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
                 row.readCutOff.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "", row.complete.map { Figures.number($0[3]) } ?? "",
-                row.incomplete.map { "\($0) of \(row.rounds)" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "")
+                row.incomplete.map { "\($0) of \(row.rounds)" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "",
+                row.cpu.map { cpu in Suite.order.compactMap { name in cpu[name].map { "\(name) \(Figures.number($0))" } }.joined(separator: ", ") } ?? "")
         }
         print(table.formatted())
         if faults, rows.contains(where: { ($0.incomplete ?? 0) + ($0.overBound ?? 0) > 0 }) { throw ExitCode(1) }
@@ -127,6 +130,7 @@ struct BenchPause: ParsableCommand {
         var incomplete = 0
         var overBound = 0
         let bound = Double(bench.made.settings.leaseMilliseconds) + 1_000
+        let before = bench.usage()
         for round in 1...rounds {
             if let frozen { kill(frozen.id, SIGSTOP) }
             var killer: Thread?
@@ -168,11 +172,13 @@ struct BenchPause: ParsableCommand {
             try bench.resume()
             _ = try bench.waitUntilHeld(faults ? steady + [outputs[0]] : steady, since: resumed, seconds: 120)
         }
+        var cpu: [String: Double] = [:]
+        for (name, after) in bench.usage() { if let first = before[name] { cpu[name] = (after.cpu - first.cpu) * 1e3 / Double(rounds) } }
         return Row(
             agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
             services: BenchPause.list(services), reading: BenchPause.list(readingStopped), complete: BenchPause.list(complete), rounds: rounds,
             incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent,
-            readCutOff: cutOff.isEmpty ? nil : BenchPause.list(cutOff))
+            readCutOff: cutOff.isEmpty ? nil : BenchPause.list(cutOff), cpu: faults ? nil : cpu)
     }
 
     private func note(
@@ -231,6 +237,8 @@ struct BenchRestart: ParsableCommand {
         progress("first: \(Figures.number(Double(held - begun) / 1e6)) s")
         var seconds: [Double] = []
         var stops: [Stop] = []
+        let before = bench.usage()
+        var ingestCPU = 0.0
         for _ in 1...rounds {
             guard let ingest = bench.suite.id(of: "ingest") else { continue }
             let killed = Clock.wall().microseconds
@@ -239,18 +247,23 @@ struct BenchRestart: ParsableCommand {
             // A lease may outlive ingest: only what was granted after the new one counts.
             let all = try bench.waitUntilHeld(outputs, since: max(killed + 500_000, pause ? Clock.wall().microseconds : 0), seconds: 180)
             seconds.append(Double(all - killed) / 1e6)
+            // Of the one that was started: it ends with the next round.
+            ingestCPU += bench.usage()["ingest"]?.cpu ?? 0
             progress("\(Figures.number(seconds.last ?? 0)) s")
         }
         let figures = Figures(seconds)
+        var cpu = ["ingest": ingestCPU / Double(rounds)]
+        for (name, after) in bench.usage() where name != "ingest" { if let first = before[name] { cpu[name] = (after.cpu - first.cpu) / Double(rounds) } }
         let late = stops.filter { !$0.complete || $0.certificateMs > Double(bench.made.settings.leaseMilliseconds) * 1.002 + 1_000 }
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys]
-            let told = Told(agents: agents, rounds: rounds, medianS: figures.median, minS: figures.min, maxS: figures.max, stops: stops, late: late.count)
+            let told = Told(agents: agents, rounds: rounds, medianS: figures.median, minS: figures.min, maxS: figures.max, stops: stops, late: late.count, cpuS: cpu)
             encoder.keyEncodingStrategy = .convertToSnakeCase
             print(String(decoding: try encoder.encode(told), as: UTF8.self))
         } else {
             print("\(agents) agents hold a permit again after \(figures.formatted()) s, \(rounds) restarts")
+            print("processor time a restart: \(Suite.order.compactMap { name in cpu[name].map { "\(name) \(Figures.number($0)) s" } }.joined(separator: ", "))")
             if pause {
                 let complete = Figures(stops.map(\.certificateMs))
                 print("paused with \(stops.map { "\($0.connected)" }.joined(separator: ", ")) agents back: certificates complete after \(complete.formatted()) ms; late or incomplete: \(late.count)")
@@ -277,6 +290,8 @@ struct BenchRestart: ParsableCommand {
         var maxS: Double
         var stops: [Stop]
         var late: Int
+        /// Seconds of processor a restart, of each service.
+        var cpuS: [String: Double]
     }
 
     /// Waits until half of the agents are back with the new ingest, pauses everything, and resumes.
