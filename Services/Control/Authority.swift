@@ -271,6 +271,7 @@ final class Authority {
         let entry = index
         // Pushed before anything is written, and before anything is counted that grows with the agents: neither a disk that is full, or
         // slow, nor ten thousand names delay anybody's stop. No answer can come in before this call returns.
+        FaultPoint.pass("after-closure-before-push")
         pushNarrower(governance.gate)
         flush()
         stops.begin(closure, entry: entry, agents: agents(in: closure), asker: order.route, at: now)
@@ -318,6 +319,7 @@ final class Authority {
         issue(closure.epoch)
         narrow(.found(finding, incident: closure.incident, closes: closure), finding.author, wall)
         let entry = index
+        FaultPoint.pass("after-closure-before-push")
         pushNarrower(governance.gate)
         flush()
         stops.begin(closure, entry: entry, agents: agents(in: closure), asker: nil, at: now)

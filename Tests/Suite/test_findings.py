@@ -305,6 +305,28 @@ def test_policy_killed_between_finding_and_closure_is_closed_after_its_restart(r
     assert len(suite.cli("incidents", "--json").json["incidents"]) == 1
 
 
+def test_control_killed_between_closure_and_broadcast_is_closed_after_its_restart(reviewed):
+    suite = reviewed
+    leaks = [{"detector": "denied", "close": "both", "of": "everything", "limit": {"reads": 0, "per": "hour"}}]
+    apply(suite, limited(*suite.grants, leaks=leaks))
+    suite.restart("control", env={"SLUICE_FAULT": "after-closure-before-push:1"})
+    wait_until(lambda: not suite.status()["gate"].get("sealed"), "control has heard everybody")
+    wait_until(lambda: suite.service_status("policy").get("entries", 0) == suite.status()["entries"], "policy has followed")
+    assert closed(suite) == []
+    clerk = peer(suite, "clerk")
+    clerk.send("releaseRequest", id=os.urandom(16), purpose="training", justification="curious", classes=["review"], credit=1)
+    wait_until(lambda: not suite.services["control"].is_running, "control is killed with the closure in its memory alone")
+    clerk.close()
+    # Nobody was told to stop, so each stops when its lease ends.
+    suite.agents["ann"].expect(capturing=False)
+    suite.start("control", wait=False)
+    wait_until(lambda: closed(suite), "what was found is closed")
+    assert [author for author, _ in closed(suite)] == ["detector denied"]
+    assert len(suite.cli("incidents", "--json").json["incidents"]) == 1 and len(found(suite, "denied")) == 1
+    assert read(suite, classes=("review",), check=False).code != 0
+    suite.agents["ann"].expect(capturing=False)
+
+
 def test_control_killed_after_a_finding_is_told_again_and_reads_stay_closed_meanwhile(make_suite):
     # Long enough for policy to hold its lease for as long as control is away.
     suite = begin(make_suite(lease_ms=6000))
