@@ -20,7 +20,7 @@ extension NoticeFacts {
             "period": .text(hull.map(words.period) ?? ""), "hasPeriod": .flag(hull != nil), "howMuch": .text(howMuch),
             "kindNames": .text(words.list(kinds.map { clean(words.words(of: $0.dataClass).name) })),
             "couldPeople": .text(words.people(totals.people)), "couldKeys": .text(words.number(totals.keys)),
-            "wasRead": .flag(totals.releases > 0), "mayHaveBeenRead": .flag(totals.releases > 0 && least == 0), "didReaders": .text(words.readers(totals.readers)),
+            "wasRead": .flag(totals.releases > 0), "readsUnknown": .flag(readsAreUnknown), "mayHaveBeenRead": .flag(totals.releases > 0 && least == 0), "didReaders": .text(words.readers(totals.readers)),
             "didEntries": .text(words.entries(least...most)), "didOccasions": .text(words.occasions(totals.releases)),
             "namesReaders": .flag(settings.readers == .person), "namesRoles": .flag(settings.readers == .role), "countsReaders": .flag(settings.readers == .count),
             "kinds": .list(kinds.map(fields)),
@@ -33,6 +33,9 @@ extension NoticeFacts {
         ]
     }
 
+    /// Then nobody may say that nobody did.
+    private var readsAreUnknown: Bool { gaps.contains { if case .reads = $0 { true } else { false } } }
+
     private func fields(_ kind: Kind) -> NoticeValue.Fields {
         let words = language.words(of: kind.dataClass)
         let (waysLeft, readsLeft) = (kind.ways.count - NoticeFacts.waysMax, kind.reads.count - NoticeFacts.readsMax)
@@ -41,7 +44,7 @@ extension NoticeFacts {
             "entries": .text(entries(kind.events)), "examples": .text(language.list(words.fields)),
             "people": .text(language.people(kind.people)), "keys": .text(language.number(kind.keys)),
             "ways": .list(kind.ways.prefix(NoticeFacts.waysMax).map(fields)), "hasMoreWays": .flag(waysLeft > 0), "moreWays": .text(language.number(max(0, waysLeft))),
-            "kindWasRead": .flag(!kind.reads.isEmpty), "readEntries": .text(language.entries(kind.readEvents)),
+            "kindWasRead": .flag(!kind.reads.isEmpty), "readsUnknown": .flag(readsAreUnknown), "readEntries": .text(language.entries(kind.readEvents)),
             "reads": .list(kind.reads.prefix(NoticeFacts.readsMax).map(fields)), "hasMoreReads": .flag(readsLeft > 0), "moreReads": .text(language.number(max(0, readsLeft))),
         ]
     }

@@ -146,7 +146,7 @@ extension NoticeFacts.Kind {
             guard let period = one.period?.overlap(window.period) else { return nil }
             let audience = part.audiences[window.audience]
             return .init(
-                period: period, role: window.role, purpose: window.purpose, people: audience.people, keys: audience.keys.count,
+                period: period, role: naming == .count ? "" : window.role, purpose: window.purpose, people: audience.people, keys: audience.keys.count,
                 names: naming == .person ? audience.keys.map { NoticeFacts.name($0.name, $0.person) } : [])
         }
         reads = one.did.map { did in
