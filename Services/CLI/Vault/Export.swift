@@ -123,6 +123,8 @@ struct Export: ParsableCommand {
     ) -> String {
         // What is not in the file is said in it.
         let gap = left.map { "\(Show.number(UInt64(max(0, $0.events)))) events of the class '\($0.name)'" }.joined(separator: ", ")
+        // Of somebody who was captured in two places the policy may allow one alone.
+        let denied = (release?.leftOut ?? []).map(\.why).sorted().joined(separator: ", ")
         return """
         What is held on \(subject), as of \(Show.time(microseconds: now.microseconds)) UTC.
 
@@ -133,7 +135,7 @@ struct Export: ParsableCommand {
         denied.ndjson    \(Show.number(UInt64(reads.denied))) reads that were asked for and denied, and that would have held, or might have held, something of you
         proofs/          \(Show.number(UInt64(proven))) proofs that these reads are in the ledger, as anybody can check (c2sp.org/tlog-proof); the newest have none yet
 
-        \(gap.isEmpty ? "Nothing that is stored of you is missing." : "MISSING: \(gap). The policy in force has no such class, so nobody may read it, and this file could not either.")
+        \(denied.isEmpty ? "" : "MISSING: a part of what is stored of you, which the policy in force does not let this reader have (\(denied)).\n")\(gap.isEmpty ? denied.isEmpty ? "Nothing that is stored of you is missing." : "" : "MISSING: \(gap). The policy in force has no such class, so nobody may read it, and this file could not either.")
         This was recorded as release \(release?.release ?? 0) before it was made.
 
         """
