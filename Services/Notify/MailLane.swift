@@ -24,6 +24,7 @@ final class MailLane: Lane {
     private let now: @Sendable () -> WallTime
     private let jitter: @Sendable () -> Double
     private let returned = Mutex<[Return]>([])
+    private let outage = Mutex(Outage())
 
     /// What a connection hands back.
     private enum Return: Sendable {
@@ -150,12 +151,31 @@ final class MailLane: Lane {
             let bytes: Data
             do throws(OutboxError) { bytes = try outbox.bytes(of: mail.id) } catch { throw .outbox(error) }
             let answer = carrier.send(mail, bytes, &maildir)
-            let (time, attempt) = (now(), mail.attempts + 1)
+            let time = now()
             var outcome = Outbox.MailOutcome(
-                id: mail.id, verdict: settings.schedule.verdict(on: answer, attempt: attempt, at: time, jitter: jitter()), at: time,
-                hold: settings.schedule.hold(on: answer, attempt: attempt, at: time))
+                id: mail.id, verdict: settings.schedule.verdict(on: answer, attempt: mail.attempts + 1, at: time, jitter: jitter()), at: time)
             if case .unknown = answer { outcome.mayHaveArrived = true }
+            if case .unavailable = answer {
+                outcome.isAttempt = false
+                outcome.hold = outage.withLock { $0.found(at: time) { settings.schedule.hold(on: answer, failures: $0, at: time) } }
+            } else { outage.withLock { $0 = Outage() } }
             hand(back: .outcome(connection.number, outcome))
+        }
+    }
+
+    /// The server has not been there since some answers.
+    private struct Outage {
+        private var failures = 0
+        private var until = WallTime.distantPast
+
+        /// - Parameter hold: from how often in a row it was not there.
+        /// - Returns: until when it is left alone. Connections that find out together have found out once.
+        mutating func found(at now: WallTime, _ hold: (Int) -> WallTime?) -> WallTime? {
+            if failures == 0 || now >= until {
+                failures += 1
+                until = hold(failures) ?? now
+            }
+            return until
         }
     }
 

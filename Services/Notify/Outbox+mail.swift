@@ -37,6 +37,8 @@ extension Outbox {
         var at: WallTime
         /// All was handed over, and no answer came.
         var mayHaveArrived = false
+        /// False: it never came to this recipient.
+        var isAttempt = true
         /// Until when the server is left alone.
         var hold: WallTime?
     }
@@ -153,7 +155,7 @@ extension Outbox {
             for outcome in outcomes {
                 switch outcome.verdict {
                 case .delivered: try Outbox.delivered(outcome.id, Outbox.mailChannel, outcome.at, db)
-                case .retry(let at, let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, at, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
+                case .retry(let at, let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, at, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, isAttempt: outcome.isAttempt, db)
                 case .giveUp(let why), .disable(let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, nil, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
                 }
             }

@@ -245,13 +245,13 @@ struct Outbox: Sendable {
         try writing { try Outbox.failed(id, channel, why, retryAt, hold, mayHaveArrived: false, $0) }
     }
 
-    static func failed(_ id: String, _ channel: String, _ why: String, _ retryAt: WallTime?, _ hold: WallTime?, mayHaveArrived: Bool, _ db: Database) throws {
+    static func failed(_ id: String, _ channel: String, _ why: String, _ retryAt: WallTime?, _ hold: WallTime?, mayHaveArrived: Bool, isAttempt: Bool = true, _ db: Database) throws {
         try db.execute(
             sql: """
-                UPDATE delivery SET state = ?, attempts = attempts + 1, last_error = ?, next_at = ifnull(?, next_at), copies = copies + ?
+                UPDATE delivery SET state = ?, attempts = attempts + ?, last_error = ?, next_at = ifnull(?, next_at), copies = copies + ?
                 WHERE message = ? AND channel = ? AND state = 'pending'
                 """,
-            arguments: [retryAt == nil ? "given-up" : "pending", why, retryAt?.microseconds, mayHaveArrived ? 1 : 0, id, channel])
+            arguments: [retryAt == nil ? "given-up" : "pending", isAttempt ? 1 : 0, why, retryAt?.microseconds, mayHaveArrived ? 1 : 0, id, channel])
         try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
         guard let hold else { return }
         try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])

@@ -66,20 +66,22 @@ extension RetrySchedule {
     /// The longest that a server which is not there is left alone: mails that come meanwhile wait no longer for its return.
     static let unavailableMax = Span.seconds(60)
 
-    /// What follows from an attempt to send a mail. A refusal of this recipient is final; whatever is about the server is no reason to give anybody up before the schedule ends.
+    /// What follows from an attempt to send a mail. A refusal of this recipient is final. What is about the server is no attempt at a recipient: nobody is given up for it, nobody's next
+    /// attempt lies hours away when it is back, and the mail is due again as soon as the server is not left alone any more.
     func verdict(on answer: MailAnswer, attempt: Int, at now: WallTime, jitter: Double) -> Verdict {
         switch answer {
         case .taken: .delivered
         case .refused(let why): .giveUp(why: why)
-        case .later(let why), .unavailable(let why), .unknown(let why): verdict(on: .none(why), attempt: attempt, at: now, jitter: jitter)
+        case .unavailable(let why): .retry(at: now, why: why)
+        case .later(let why), .unknown(let why): verdict(on: .none(why), attempt: attempt, at: now, jitter: jitter)
         }
     }
 
     /// Until when the server is left alone: ten thousand mails need not each find out that it is not there.
     ///
-    /// - Parameter attempt: of the mail that found out, from 1.
-    func hold(on answer: MailAnswer, attempt: Int, at now: WallTime) -> WallTime? {
+    /// - Parameter failures: how often in a row the server was not there, this time included.
+    func hold(on answer: MailAnswer, failures: Int, at now: WallTime) -> WallTime? {
         guard case .unavailable = answer else { return nil }
-        return now + min(waits.indices.contains(attempt) ? waits[attempt] : RetrySchedule.unavailableMax, RetrySchedule.unavailableMax)
+        return now + min(waits.indices.contains(failures) ? waits[failures] : RetrySchedule.unavailableMax, RetrySchedule.unavailableMax)
     }
 }

@@ -31,26 +31,27 @@ struct MailLaneTests {
     }
 
     @Test(arguments: [1, 4]) func `each mail is kept once, as it was put in`(connections: Int) async throws {
-        try outbox.put(mails: (1...40).map { .test($0) }, at: clock.now)
-        try await deliver(connections: connections) { try outbox.counts().delivered == 40 }
-        #expect(Set(names) == Set((1...40).map { "mail_\($0).sluice" }))
+        try outbox.put(mails: (1...12).map { .test($0) }, at: clock.now)
+        try await deliver(connections: connections) { try outbox.counts().delivered == 12 }
+        #expect(Set(names) == Set((1...12).map { "mail_\($0).sluice" }))
         #expect(try String(contentsOfFile: folder["mail/new/mail_7.sluice"], encoding: .utf8) == "Subject: 7\n\n.7\n")
         #expect(try outbox.undelivered(limit: 1) == [])
     }
 
     @Test func `mails of an incident leave in order over many connections`() async throws {
         // What is later has the earlier name, so that the order is not that of the ids.
-        try outbox.put(mails: (1...30).map { .test(31 - $0, incident: 7) }, at: clock.now)
-        try await deliver(connections: 4) { try outbox.counts().delivered == 30 }
-        let times = try (1...30).map { try FileManager.default.attributesOfItem(atPath: folder["mail/new/mail_\(31 - $0).sluice"])[.modificationDate] as? Date ?? .distantPast }
+        try outbox.put(mails: (1...10).map { .test(11 - $0, incident: 7) }, at: clock.now)
+        try await deliver(connections: 4) { try outbox.counts().delivered == 10 }
+        let times = try (1...10).map { try FileManager.default.attributesOfItem(atPath: folder["mail/new/mail_\(11 - $0).sluice"])[.modificationDate] as? Date ?? .distantPast }
         #expect(times == times.sorted())
     }
 
     @Test func `a place where nothing can be kept is tried again at its time, and shown`() async throws {
         try Data().write(to: URL(fileURLWithPath: folder["file"]))
         try outbox.put(mails: [.test(1), .test(2)], at: clock.now)
-        try await deliver(to: "file/mail") { try outbox.undelivered(limit: 1).first?.attempts == 1 }
-        #expect(try outbox.undelivered(limit: 9).map(\.attempts) == [1, 0], "the second need not find it out as well")
+        try await deliver(to: "file/mail") { try outbox.undelivered(limit: 1).first?.lastError != nil }
+        #expect(try outbox.undelivered(limit: 9).map(\.attempts) == [0, 0], "nobody's attempt is used up")
+        #expect(try outbox.undelivered(limit: 9).map { $0.lastError != nil } == [true, false], "the second need not find it out as well")
         #expect(try outbox.undelivered(limit: 1).first?.lastError?.contains("cannot be written: Not a directory") == true)
         #expect(try outbox.nextDueMail(at: clock.now) == clock.now + .seconds(5))
         clock.advance(by: .seconds(5))

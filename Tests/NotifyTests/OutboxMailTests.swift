@@ -126,18 +126,19 @@ struct MailScheduleTests {
     @Test func `a 5xx to a recipient is final, and nothing else is before the schedule ends`() {
         #expect(verdict(.taken) == .delivered)
         #expect(verdict(.refused("550 no")) == .giveUp(why: "550 no"))
-        for answer in [MailAnswer.later("451"), .unavailable("no TLS"), .unknown("lost")] {
+        for answer in [MailAnswer.later("451"), .unknown("lost")] {
             guard case .retry(let at, _) = verdict(answer, attempt: 9) else { Issue.record("\(answer)"); continue }
             #expect(at - now == .seconds(24 * 3_600))
             guard case .giveUp = verdict(answer, attempt: 10) else { Issue.record("\(answer)"); continue }
         }
+        for attempt in [1, 9, 10, 1_000] { #expect(verdict(.unavailable("no TLS"), attempt: attempt) == .retry(at: now, why: "no TLS"), "it is about the server, and nobody's time goes on") }
     }
 
     @Test func `what is about the server holds all mails, for a minute at most`() {
         let schedule = RetrySchedule.standard
-        #expect(schedule.hold(on: .unavailable("x"), attempt: 1, at: now) == now + .seconds(5))
-        for attempt in [2, 9, 10] { #expect(schedule.hold(on: .unavailable("x"), attempt: attempt, at: now) == now + .seconds(60)) }
-        for answer in [MailAnswer.taken, .refused("550"), .later("451"), .unknown("lost")] { #expect(schedule.hold(on: answer, attempt: 2, at: now) == nil) }
+        #expect(schedule.hold(on: .unavailable("x"), failures: 1, at: now) == now + .seconds(5))
+        for failures in [2, 9, 10] { #expect(schedule.hold(on: .unavailable("x"), failures: failures, at: now) == now + .seconds(60)) }
+        for answer in [MailAnswer.taken, .refused("550"), .later("451"), .unknown("lost")] { #expect(schedule.hold(on: answer, failures: 2, at: now) == nil) }
     }
 }
 

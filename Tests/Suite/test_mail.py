@@ -230,7 +230,9 @@ def test_without_tls_mail_waits_and_is_shown_and_without_a_server_it_is_kept_in_
     settle(suite, place, bare)
     suite.restart("notify")
     suite.pause("--all", reason="no way out")
-    shown = wait_until(lambda: [d for d in deliveries(suite)["deliveries"] if d["state"] == "waiting" and d.get("attempts")], "it was tried")
+    shown = wait_until(lambda: [d for d in deliveries(suite)["deliveries"] if d["state"] == "waiting" and d.get("last_error")], "it was tried")
+    # The server was tried, and no recipient.
+    assert {d.get("attempts", 0) for d in shown} == {0}
     assert {d["last_error"] for d in shown} == {"the server offers no STARTTLS, and nothing is sent in clear text"}
     assert bare.clear == [] and bare.seen == []
     path = suite.home / "notify.json"
