@@ -20,7 +20,7 @@ enum Alerts {
     static let every = Span.seconds(60)
     /// Alertmanager's own five minutes (`resolve_timeout`) are for who names no end.
     static let lasts = Span.seconds(1_800)
-    /// Told at a time, the newest first. More incidents at once are one story.
+    /// Told at a time. Of more, leaks that last come first, then what lasts, then what is over, the newest of each: what is told no more is over for whoever hears it.
     static let countMax = 1_000
 
     /// Those that there is something to say of, oldest first, without what happened in them: a storm of findings is no news of its own.
@@ -34,7 +34,9 @@ enum Alerts {
 
     /// - Parameter labels: those of the settings.
     static func told(of incidents: [Incident], labels: [String: String], at now: WallTime) -> [Alert] {
-        incidents.suffix(countMax).flatMap { incident -> [Alert] in
+        func rank(_ incident: Incident) -> Int { incident.state == .closed ? 2 : incident.isLeak ? 0 : 1 }
+        let told = incidents.count <= countMax ? incidents : Array(incidents.sorted { (rank($0), $1.number) < (rank($1), $0.number) }.prefix(countMax)).sorted { $0.number < $1.number }
+        return told.flatMap { incident -> [Alert] in
             let isOver = incident.state == .closed
             let alert = self.alert(of: incident, isLeak: incident.isLeak, ends: isOver ? min(incident.moved, now) : now + lasts, labels)
             // What became a leak was told as something less before: that is over.

@@ -83,12 +83,16 @@ struct AlertsTests {
         #expect(after.last?.endsAt == Cases.start.rfc3339)
     }
 
-    @Test func `more incidents than are told at a time are the newest`() {
+    @Test func `of more incidents than are told at a time leaks that last come first, then the newest`() {
         var cases = Cases()
-        for number in 1...1_200 { cases.open(UInt64(number), isLeak: false) }
+        for number in 2...1_201 { cases.open(UInt64(number), isLeak: false) }
+        #expect(told(cases, after: .zero).first?.labels["incident"] == "202")
+        cases = Cases()
+        cases.open(1, isLeak: true)
+        for number in 2...1_200 { cases.open(UInt64(number), isLeak: false) }
         let alerts = told(cases, after: .zero)
-        #expect(alerts.count == Alerts.countMax)
-        #expect(alerts.first?.labels["incident"] == "201")
+        #expect(alerts.count == Alerts.countMax + 1, "the leak is two")
+        #expect(alerts.first?.labels["incident"] == "1" && alerts.dropFirst(2).first?.labels["incident"] == "202")
         #expect(Alerts.body(alerts).count < 1 << 20)
     }
 }
