@@ -38,18 +38,19 @@ struct LedgerReader {
         var known = first.index <= cursor ? try outbox.hashes(first.index...last.index) : [:]
         var outcome = Outcome()
         var next: [Outbox.Told] = []
+        // Of what was taken before, as all is at a start, nothing is made again.
+        func told(_ followed: FollowedEntry) -> Outbox.Told { Outbox.Told(index: followed.index, hash: followed.hash, message: Bodies.message(for: followed), mails: mails(followed)) }
         for followed in entries {
-            let told = Outbox.Told(index: followed.index, hash: followed.hash, message: Bodies.message(for: followed), mails: mails(followed))
             if fork == nil {
                 if let hash = known[followed.index], followed.index <= cursor {
                     guard hash != followed.hash else { continue }
                     fork = followed.index - 1
                 } else {
-                    next.append(told)
+                    next.append(told(followed))
                     continue
                 }
             }
-            held.append(told)
+            held.append(told(followed))
             guard let fork, try givesUp(followed.entry, what: cursor, after: fork) else { continue }
             outcome.new += try outbox.take(held, from: fork, channels: channels, at: now)
             outcome.restored = (fork, cursor)
