@@ -75,7 +75,8 @@ extension StandardWebhook {
 
         /// A signature counts under its own scheme alone: what was made as an HMAC is no signature, nor the other way round.
         ///
-        /// As much work as the body is long, once for a secret, however many signatures there are; for a key once for each.
+        /// As much work as the body is long, once for a secret, however many signatures there are; for a key once for each of two, as many as there are while keys are
+        /// exchanged: who has no key makes us do no more.
         func takes(oneOf signatures: [Signature], of message: Data) -> Bool {
             switch self {
             case .secret(let secret):
@@ -86,7 +87,7 @@ extension StandardWebhook {
                 return given.contains { code == $0.bytes }
             case .key(let key):
                 guard let key = try? Curve25519.Signing.PublicKey(rawRepresentation: key.bytes) else { return false }
-                return signatures.contains { $0.scheme == .v1a && key.isValidSignature($0.bytes, for: message) }
+                return signatures.lazy.filter { $0.scheme == .v1a }.prefix(2).contains { key.isValidSignature($0.bytes, for: message) }
             }
         }
     }
