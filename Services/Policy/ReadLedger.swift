@@ -105,12 +105,14 @@ struct ReadLedger: Sendable {
             if isOlder { break }
         }
         var tally = ReadTally()
+        var lastSeen = WallTime.distantPast
         while start < size {
             let page = start..<min(size, start + 256)
             start = page.upperBound
             for recorded in try naming({ try store.entries(page) }) {
                 guard let body = recorded.entry?.body else { continue }
                 let wire = try WireReadEntry(serializedBytes: body)
+                lastSeen = max(lastSeen, WallTime(microseconds: wire.atUs))
                 switch wire.what {
                 case .opened(let read): tally.opened(read.release, by: read.reader, read.parts, of: Set(read.classes.map { DataClass($0) }), at: WallTime(microseconds: wire.atUs), readAt: now)
                 case .ended(let read):
@@ -120,7 +122,7 @@ struct ReadLedger: Sendable {
                 }
             }
         }
-        tally.allEnded(at: now)
+        tally.allEnded(at: now, lastSeen: min(lastSeen, now))
         return tally
     }
 

@@ -92,9 +92,11 @@ package struct ReadTally: Sendable {
 
     /// Whoever streamed these has ended without a word: now, for all that is known. What is older than the longest stretch ended at an earlier start; or it
     /// would be taken anew at each.
-    package mutating func allEnded(at now: WallTime) {
-        // In which hours they streamed is not known but for the first: while nobody served there was nothing to read.
-        for (reader, parts, _, at) in running.values where at > now - ReadTally.reach {
+    ///
+    /// - Parameter lastSeen: When the newest entry was written: until then they were served, and of what came after nothing is known.
+    package mutating func allEnded(at now: WallTime, lastSeen: WallTime? = nil) {
+        for (reader, parts, classes, at) in running.values where at > now - ReadTally.reach {
+            if let lastSeen { spread.note(reader, classes, from: at, to: lastSeen) }
             for part in parts { note(Key(reader: reader, grant: part.grant), part.events, part.subjects, part.uncounted, at: now) }
         }
         running = [:]

@@ -67,6 +67,9 @@ import Testing
         tally.opened(4, by: "b", [part], at: midnight)
         tally.allEnded(at: midnight + .seconds(10 * 3_600))
         #expect(excess("b", after: 600) == nil)
+        tally.opened(6, by: "d", [part], at: midnight)
+        tally.allEnded(at: midnight + .seconds(10 * 3_600), lastSeen: midnight + .seconds(5 * 3_600))
+        #expect(excess("d", after: 600) == "in 7 hours of a day, and the limit is 3", "as long as entries were written it was served: hours 0 to 5, and this one")
         // A clock that leaps makes no set without end.
         tally.opened(5, by: "c", [part], at: WallTime(nanoseconds: 0))
         tally.ended(5, by: "c", given: [:], at: midnight)
