@@ -7,8 +7,8 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct WebhookClientTests {
     /// Posts once, on this thread: each of these answers within a second or so.
-    func post(_ url: String, total: Span = .seconds(20), authorities: String? = nil, mayBePrivate: Bool = true, ownPorts: Set<UInt16> = []) throws -> RetrySchedule.Answer {
-        var client = try WebhookClient(.init(connect: .seconds(10), total: total, authorities: authorities, mayBePrivate: mayBePrivate, ownPorts: ownPorts))
+    func post(_ url: String, total: Span = .seconds(120), authorities: String? = nil, mayBePrivate: Bool = true, ownPorts: Set<UInt16> = []) throws -> RetrySchedule.Answer {
+        var client = try WebhookClient(.init(connect: .seconds(60), total: total, authorities: authorities, mayBePrivate: mayBePrivate, ownPorts: ownPorts))
         return client.post(Data("{}".utf8), to: url, lines: ["content-type: application/json"])
     }
 

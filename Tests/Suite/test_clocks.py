@@ -70,7 +70,8 @@ def test_an_agent_whose_wall_clock_is_set_keeps_its_lease_and_stops_in_time(make
 
 
 def test_an_ingest_and_a_policy_whose_wall_clocks_are_set_stop_with_the_pause_as_ever(make_suite, clock):
-    suite = make_suite(start=False)
+    # A lease that a machine which dawdles does not outsleep: that each acknowledges is asked for.
+    suite = make_suite(start=False, lease_ms=3000)
     suite.start("control", "notify", wait=False)
     for name in ("policy", "ingest"):
         suite.start(name, env=faked(clock), wait=False)
@@ -94,7 +95,7 @@ def test_an_ingest_and_a_policy_whose_wall_clocks_are_set_stop_with_the_pause_as
 
 
 def test_a_control_whose_wall_clock_is_set_refuses_what_it_takes_for_old_keeps_every_lease_and_brings_nothing_back(make_suite, clock):
-    suite = make_suite(start=False)
+    suite = make_suite(start=False, lease_ms=2000)
     suite.start("control", env=faked(clock), wait=False)
     suite.start("policy", "notify", "ingest")
     agent = suite.agent("ann").run().expect(capturing=True)

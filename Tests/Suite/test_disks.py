@@ -29,7 +29,7 @@ def expect_acknowledged(certificate):
 
 
 def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_acts(make_suite):
-    suite = make_suite(start=False)
+    suite = make_suite(start=False, lease_ms=3000)
     with on_tmpfs(suite.home / "policy", 6 * MEGABYTE) as disk:
         try:
             agent = start_with_ann(suite)
@@ -99,7 +99,7 @@ def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_complete
 
 
 def test_a_pause_does_not_wait_for_a_journal_whose_disk_does_not_answer_and_a_resume_does(make_suite):
-    suite = make_suite(start=False)
+    suite = make_suite(start=False, lease_ms=3000)
     shim = Shim(suite.folder)
     suite.start("control", env=shim.env, wait=False)
     suite.start("policy", "notify", "ingest")
@@ -427,7 +427,8 @@ def fill_more(filler):
 def test_no_acknowledgement_and_no_release_leaves_before_its_commit_is_synced(make_suite):
     """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer. A release costs one."""
     missing("strace")
-    suite = make_suite()
+    # Renewals, after which the log is synced as well, come seldom.
+    suite = make_suite(lease_ms=6000)
     trace, log = suite.folder / "trace", suite.folder / "strace.log"
     # Attached to what we started: if strace is killed, its tracee is still ours to end.
     tracer = suite.adopt(Process([
