@@ -270,6 +270,22 @@ def test_the_example_lets_a_person_have_what_is_held_on_them_and_nobody_else_by_
     with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
         assert [json.loads(line)["text"] for line in archive.read("content.ndjson").splitlines()] == ["words of hers"]
         assert json.loads(archive.read("reads.ndjson").splitlines()[-1])["grants"] == ["subject-access"]
+        assert "Nothing that is stored of you is missing." in archive.read("README.txt").decode()
+    # Captured in a second place, of which the document lets nobody read: the file says that it is not whole.
+    agent = suite.agent("bob", "E1042", team="sales").run()
+    wait_until(lambda: (s := agent.fresh)["policy"] and s["classes"], "it captures by the example")
+    agent.send(text("words elsewhere", "document"))
+    agent.expect_drained()
+    narrower = tmp_path / "narrower.yaml"
+    narrower.write_text((EXAMPLE / "policy.yaml").read_text().replace("purpose: subject-access\n", "purpose: subject-access\n    except: {team: sales}\n"))
+    suite.cli("policy", "apply", narrower, "--yes")
+    wait_until(lambda: suite.service_status("policy").get("entries", 0) == suite.status()["entries"], "policy has followed")
+    done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+        assert [json.loads(line)["text"] for line in archive.read("content.ndjson").splitlines()] == ["words of hers"]
+        said = archive.read("README.txt").decode()
+        assert "MISSING: a part of what is stored of you" in said and "Nothing that is stored of you is missing" not in said, said
     # The control: it is the purpose that is granted, not the reader.
     refused = suite.cli("read", "--purpose", "model-training", "--why", "a test", "--class", "content", check=False)
     assert refused.code == 77
