@@ -536,7 +536,8 @@ def test_control_answers_nothing_that_widens_before_its_entry_is_synced(make_sui
     assert kept >= before + entries, "what was told is there after a kill"
     lines = trace.read_text(errors="replace").splitlines()
     wrong, wakes = woken_before_synced(lines, "control/ledger.sqlite-wal")
-    assert wakes >= entries and wrong == 0, (wakes, wrong)
+    # Entries that came together were made durable together, and are told of in one.
+    assert wakes >= 1 and wrong == 0, (wakes, wrong)
     # Control: the same trace without its syncs fails the same check.
     assert woken_before_synced([line for line in lines if "sync" not in line], "control/ledger.sqlite-wal")[0] > 0
 
