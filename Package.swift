@@ -124,7 +124,7 @@ let package = Package(
         service("sluice-notify", folder: "Notify", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Vault", "Webhooks", "CCurl", grdb, crypto]),
         service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
-        service("sluice", folder: "CLI", ["Detection", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
+        service("sluice", folder: "CLI", ["Detection", "Enforcement", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
 
         // What several folders of tests need.
         .target(name: "Chance", path: "Tests/Chance", swiftSettings: strict),

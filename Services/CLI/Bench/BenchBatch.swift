@@ -1,5 +1,7 @@
 import CZlib
 import Chassis
+import Detection
+import Enforcement
 import Foundation
 import Gate
 import Rules
@@ -16,16 +18,28 @@ struct BenchBatch {
     ///
     /// - Parameter texts: Of a hundred events so many are written words instead, of 20 to 200 characters: what policy has to look into, and in one of ten of
     ///   them there is something to find. The policy document says of which class they are; for this it must be activity.
-    static func cut(_ paths: [String], events: Int, texts: Int = 0, max: Int = 2_000) throws -> [BenchBatch] {
+    /// - Parameter document: What the agent goes by: of each event that is left which an agent would leave. Nil: all as it was recorded.
+    static func cut(_ paths: [String], events: Int, texts: Int = 0, by document: PolicyDocument? = nil, max: Int = 2_000) throws -> [BenchBatch] {
         var compressor = try ZstdCompressor()
         var words = Words()
         var batches: [BenchBatch] = []
         for path in paths {
             var waiting: [Event] = []
+            var enforcer = try document.map { try agent(by: $0) }
+            var number = 0
             try read(path) { event in
                 guard batches.count < max, classify(event) == .activity else { return }
                 var event = event
                 if words.chance(texts) { event.detail = .text(Event.Text(words.text(), source: .prompt)) }
+                number += 1
+                guard enforcer != nil else { return try add(event) }
+                for decided in enforcer!.take(event, id: number, at: Instant(nanoseconds: event.at.nanoseconds)) {
+                    if case .kept(.activity, let left) = decided.verdict.left { try add(left) }
+                }
+            }
+
+            func add(_ event: Event) throws {
+                guard batches.count < max else { return }
                 waiting.append(event)
                 guard waiting.count == events else { return }
                 let columns = try ColumnsCodec.encode(waiting)
@@ -38,6 +52,13 @@ struct BenchBatch {
         }
         guard !batches.isEmpty else { throw Complaint("the recordings hold no \(events) events: name others with --data") }
         return batches
+    }
+
+    /// What enforces a document on a workstation whose subject was told of everything and agreed to it.
+    private static func agent(by document: PolicyDocument) throws -> Enforcer {
+        let all = Set(document.purposes.map(\.name))
+        let rulings = AgentRules(Policy(document), of: Person("E1", site: "", team: ""), records: Records(notices: all, consents: all)).rulings
+        return try Enforcer(rulings, detector: rulings.isScanning ? Detector() : nil)
     }
 
     /// All events of recordings, in their order.

@@ -27,6 +27,7 @@ struct BenchIngest: ParsableCommand {
     @Option(help: ArgumentHelp("Of a hundred events so many are texts of 20 to 200 characters, one in ten of them with something to find.", valueName: "percent")) var text = 0
     @Option(help: ArgumentHelp("Under this policy document. What it leaves of a batch must be of class activity, texts as well, and rest on no consent: deploy/policy/bench.yaml.", valueName: "file"))
     var policy: String?
+    @Flag(help: "With --policy: send all as it was recorded, as no honest agent does, so that policy makes each batch anew.") var raw = false
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "On the disk that is measured.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(inversion: .prefixedNo, help: "Measure the references, too.") var references = true
@@ -63,7 +64,8 @@ struct BenchIngest: ParsableCommand {
 
     func run() throws {
         #if os(Linux)
-        let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events, texts: text)
+        let document = try raw ? nil : policy.map { try PolicyFiles.document($0) }
+        let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events, texts: text, by: document)
         let bytes = batches.map(\.payload.count).reduce(0, +) / batches.count
         progress("\(Machine.description); load \(Machine.load) before; \(batches.count) batches of \(events) events, \(bytes) bytes packed (\(String(format: "%.2f", Double(bytes) / Double(events))) an event)")
         var rows: [Row] = []
