@@ -142,15 +142,7 @@ final class Suite {
 
     private func isListening(_ endpoint: String) -> Bool {
         guard let port = endpoint.split(separator: ":").last.flatMap({ UInt16($0) }) else { return true }
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
-        }
+        return LoopbackPort.isListening(port)
     }
 }
 #endif
