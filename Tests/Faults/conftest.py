@@ -1,34 +1,8 @@
 """Fixtures, and a limit: nothing may hang."""
 
-import signal
-
 import pytest
-from hostile import Suite, binaries
-
-TIMEOUT = 150
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "limit(seconds): the test fails after so long; default 150")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item, nextitem):
-    marker = item.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else TIMEOUT
-
-    def late(*_):
-        # Fixtures get their time to tidy up.
-        signal.alarm(60)
-        raise TimeoutError(f"{item.name} took longer than {seconds} s")
-
-    old = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        return (yield)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
+from hostile import Suite, binaries  # isort: skip - it puts the harness on the path
+from harness.limit import *  # noqa: F403
 
 
 def _making(folder_for):

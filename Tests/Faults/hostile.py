@@ -21,7 +21,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -37,11 +36,12 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import asking  # noqa: E402
 from harness.agent import is_drained  # noqa: E402
+from harness.processes import Process, binaries, free_port_base, with_our_death  # noqa: E402
 from harness.signing import Operator  # noqa: E402
+from harness.waiting import PATIENCE, wait_until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("control", "ingest", "policy", "notify")
-PATIENCE = 60.0
 MiB = 1 << 20
 
 # The default run is short. SLUICE_HOSTILE_FACTOR=100 multiplies the numbers of random inputs; the seed can be given as well.
@@ -53,21 +53,6 @@ def seeded(name):
     """A source of randomness that can be had again: the seed is shown when the test fails."""
     print(f"seed: SLUICE_HOSTILE_SEED={SEED} ({name})")
     return random.Random(f"{SEED}-{name}")
-
-
-def wait_until(condition, what="the condition", within=PATIENCE, every=0.05):
-    """Polls until `condition` returns something true, and returns that; AssertionError means not yet."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            seen = condition()
-            if seen:
-                return seen
-        except AssertionError as error:
-            seen = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {within} s; last seen: {seen!r}")
-        time.sleep(every)
 
 
 def at_once(work, places):
@@ -106,79 +91,6 @@ def at_each_port(test):
 
 
 # Processes
-
-
-def binaries():
-    return Path(os.environ.get("SLUICE_BIN") or ROOT / ".build" / "debug").resolve()
-
-
-def free_port_base():
-    """A number after which seven ports are free, below those that the kernel gives away by itself."""
-    for _ in range(200):
-        base = random.SystemRandom().randrange(10_000, 32_000, 8)
-        probes = []
-        try:
-            for port in range(base + 1, base + 8):
-                probe = socket.socket()
-                probes.append(probe)
-                probe.bind(("0.0.0.0", port))
-            return base
-        except OSError:
-            continue
-        finally:
-            for probe in probes:
-                probe.close()
-    raise RuntimeError("no free ports were found")
-
-
-def with_our_death(arguments):
-    """Ends what was started when the tests are killed outright."""
-    setpriv = shutil.which("setpriv")
-    return ([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []) + [str(a) for a in arguments]
-
-
-class Process:
-    """One process, signalled by its id and by nothing else."""
-
-    def __init__(self, arguments, log, env=None, stdin=subprocess.DEVNULL, **more):
-        self.log = Path(log)
-        with open(self.log, "ab") as sink:
-            self.popen = subprocess.Popen(
-                with_our_death(arguments), stdin=stdin, stdout=more.pop("stdout", sink), stderr=more.pop("stderr", sink),
-                env={**os.environ, **(env or {})}, start_new_session=True, **more)
-
-    @property
-    def id(self):
-        return self.popen.pid
-
-    @property
-    def is_running(self):
-        return self.popen.poll() is None
-
-    @property
-    def said(self):
-        return self.log.read_text(errors="replace")
-
-    def signal(self, number):
-        self.popen.send_signal(number)
-
-    def kill(self):
-        self.signal(signal.SIGKILL)
-        return self.popen.wait(30)
-
-    def end(self, within=10):
-        if self.is_running:
-            self.signal(signal.SIGCONT)
-            self.signal(signal.SIGTERM)
-            try:
-                self.popen.wait(within)
-            except subprocess.TimeoutExpired:
-                self.popen.kill()
-                self.popen.wait()
-        if self.popen.stdin:
-            with contextlib.suppress(OSError):
-                self.popen.stdin.close()
-        return self.popen.returncode
 
 
 def children(parent):

@@ -17,15 +17,15 @@ def binaries():
 
 
 def free_port_base():
-    """A number after which seven ports are free. Below the range from which the kernel gives ports away by itself."""
+    """A number after which seven ports are free, on every address. Below the range from which the kernel gives ports away by itself."""
     for _ in range(200):
-        base = random.randrange(10_000, 32_000, 8)
+        base = random.SystemRandom().randrange(10_000, 32_000, 8)
         sockets = []
         try:
             for port in range(base + 1, base + 8):
                 probe = socket.socket()
                 sockets.append(probe)
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("0.0.0.0", port))
             return base
         except OSError:
             continue
@@ -38,7 +38,7 @@ def free_port_base():
 def with_our_death(arguments):
     """If the tests are killed outright nobody is left to end their processes: then the kernel does."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] + arguments if setpriv else arguments
+    return ([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []) + [str(a) for a in arguments]
 
 
 class Process:
