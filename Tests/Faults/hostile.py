@@ -36,7 +36,7 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import asking  # noqa: E402
 from harness.agent import is_drained  # noqa: E402
-from harness.processes import Process, binaries, free_port_base, with_our_death  # noqa: E402
+from harness.processes import Process, binaries, free_port_base, give_back_port_base, with_our_death  # noqa: E402
 from harness.signing import Operator  # noqa: E402
 from harness.waiting import PATIENCE, wait_until  # noqa: E402
 
@@ -594,6 +594,7 @@ class Suite:
             self.healthy.finish()
         for process in reversed(self.processes):
             process.end()
+        give_back_port_base(self.port_base)
 
     # Keys and peers
 
@@ -955,6 +956,26 @@ class Agent:
     def expect_judged(self, lines, within=PATIENCE):
         """Every line that was given is accounted for."""
         return self.expect(lambda s: s["accepted"] + sum(s["refused"].values()) == lines, f"{lines} lines accounted for", within)
+
+    def accept(self, *names):
+        """Types them, and each again until it is taken: on a slow machine a lease may end now and then, and this is not about that."""
+        for name in names:
+            before = self.expect(lambda s: s["classes"], "may capture")
+            self.type(name)
+            while (now := self._judged(before))["accepted"] == before["accepted"]:
+                before = self.expect(lambda s: s["classes"], "may capture again")
+                self.type(name)
+        return now
+
+    @property
+    def judged(self):
+        """Lines that its last status accounts for."""
+        return self.status["accepted"] + sum(self.status["refused"].values())
+
+    def _judged(self, before):
+        """A status that knows of one line more."""
+        lines = before["accepted"] + sum(before["refused"].values())
+        return self.expect(lambda s: s["accepted"] + sum(s["refused"].values()) > lines, "it is judged")
 
     def expect_drained(self, within=PATIENCE):
         """What it had accepted before is sealed, sent and acknowledged."""

@@ -98,7 +98,7 @@ def stored_batches(suite, before, number, events):
         assert found == {"batches": number, "events": events, "batches.lost": 0, "unsealable": 0}, found
         return True
 
-    wait_until(counted, "policy has counted them", within=LEASE_MS / 1000)
+    wait_until(counted, "policy has counted them")
 
 
 def test_a_session_has_256_unanswered_and_the_next_is_pushed_back_alone(suite):

@@ -62,8 +62,7 @@ def test_an_agent_on_a_connection_that_is_dead_makes_another_and_who_only_waits_
         suite.agent_peer(keys).close()
         waiter = Peer(lines["waiter"].endpoint, suite.public["ingest"], keys).greet()
         assert waiter.renew().lease_ms, "the control: its line carries"
-        agent.type("before")
-        agent.expect_judged(1)
+        agent.accept("before")
         for line in lines.values():
             line.break_()
         # What was under way before.
@@ -78,7 +77,7 @@ def test_an_agent_on_a_connection_that_is_dead_makes_another_and_who_only_waits_
             return lines["agent"].connections > lines["agent"].dead and agent.status["classes"]
 
         wait_until(is_back, "the agent is back", every=0.2)
-        agent.type("after")
+        agent.accept("after")
         agent.expect_drained()
         assert [line["event"]["key"] for line in suite.read("activity") if line["subject"] == agent.subject] == ["before", "after"]
         waiter.silence(0.1)

@@ -63,7 +63,7 @@ def test_with_the_vaults_disk_full_batches_wait_reads_are_refused_and_a_pause_ac
 
 
 def test_with_the_journals_disk_full_a_pause_acts_at_once_and_the_vault_completes_its_certificate(make_suite):
-    suite = make_suite(lease_ms=2000, start=False)
+    suite = make_suite(lease_ms=3000, start=False)
     with on_tmpfs(suite.home / "control", 12 * MEGABYTE) as disk:
         try:
             agent = start_with_ann(suite)
@@ -273,7 +273,8 @@ def test_with_both_disks_full_a_pause_is_in_force_and_says_that_it_is_recorded_n
 
 def test_a_pause_that_nobody_could_record_exits_with_1_and_names_who_was_silent_and_what_is_not_confirmed(make_suite, tmp_path):
     """Control cannot write, and policy, which could, is not there to be asked."""
-    suite = make_suite(start=False)
+    # That the two others acknowledge is asked for.
+    suite = make_suite(start=False, lease_ms=2000)
     shim = Shim(tmp_path)
     suite.start("control", env=shim.env, wait=False)
     suite.start("policy", "notify", "ingest")

@@ -341,9 +341,9 @@ def test_a_storm_is_one_incident_and_counted_whole_and_the_suite_answers_meanwhi
         if request % (REQUESTS // 10) == 0:
             assert suite.cli("status", "--json", within=20).code == 0
             asked += 1
-    took = time.monotonic() - began
     connection.close()
     wait_until(lambda: counts(suite)["matched"] - before.get("matched", 0) == REQUESTS * EACH and counts(suite)["waiting"] == 0, "all of it is counted, and control has it")
+    took = time.monotonic() - began
     assert asked == 10 and len(closed(suite)) == 1
     assert len(incidents(suite)) == known + 1, "one incident"
     steps = suite.cli("incident", "show", known + 1, "--json").json["steps"]

@@ -140,7 +140,8 @@ def test_another_vault_key_than_was_announced_opens_nothing_and_is_named(make_su
     # The control: the right one is taken up while it runs.
     rewritten(path, honest)
     agent.expect_drained()
-    assert suite.keys() == ["first", "second"] and "KEY MISSING" not in suite.cli("status").out
+    assert suite.keys() == ["first", "second"]
+    wait_until(lambda: "KEY MISSING" not in suite.cli("status").out, "none is missing any more")
 
 
 # The same by `sluice up`, which makes keys where there are none

@@ -624,7 +624,8 @@ def test_a_journal_with_a_flipped_page_is_not_served(rested):
 def test_a_thousand_signals_a_second_to_every_thread_end_nothing_and_lose_nothing(make_suite, tmp_path):
     """Each interrupts whatever call waits, in the services and in an agent: EINTR is no end and no loss."""
     shim = Shim(tmp_path)
-    suite = make_suite(start=False)
+    # That the agent acknowledges is asked for, in a storm: it takes its time.
+    suite = make_suite(start=False, lease_ms=3000)
     suite.start(env=shim.stormy)
     ann = suite.agent("ann").run(env=shim.stormy).expect(capturing=True)
     typist = Typist(ann, 0.005).start()

@@ -274,7 +274,7 @@ class Scene:
             wrong = less(self.before[owner], served(suite, owner))
             return f"served otherwise: {wrong}" if wrong else "served"
 
-        return wait_until(judged, f"something becomes of {which}", within=20)
+        return wait_until(judged, f"something becomes of {which}")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def stored(make_module_suite):
     assert len(suite.sent) == suite.count, "what is a person's own is all of it, and nothing else"
     for name in ("left", "right"):
         suite.approved("register", name, "--reader")
-    return suite
+    return suite.expect_followed()
 
 
 def exported(suite, person):

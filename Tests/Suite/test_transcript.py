@@ -27,7 +27,8 @@ def key_or_review(name, at):
 @pytest.fixture(scope="module")
 def busy(make_module_suite):
     """A suite with three people at work, who never stop."""
-    suite = make_module_suite(lease_ms=1000)
+    # That each acknowledges is asked for: a slow machine must not outsleep it.
+    suite = make_module_suite(lease_ms=2000)
     for name, (subject, site, team) in SCOPES.items():
         suite.agent(name, subject, site, team).run()
     for agent in suite.agents.values():
@@ -62,17 +63,17 @@ def test_status_shows_gate_agents_flow_and_vault(suite):
     # Reports come with renewals, three in a lease.
     wait_until(lambda: suite.status().get("agents_current") == 3, "status counts three agents")
     wait_until(lambda: suite.service_status("policy")["gauges"]["vault.events"] > 0, "status counts events")
-    lines = suite.cli("status").out.splitlines()
-    assert re.match(r"GATE    open     epoch \d+     lease 1\.0 s     control up ", lines[0]), lines
-    assert re.match(r"AGENTS  3 connected   3 current$", lines[1]), lines
+    # On a slow machine one of them may be late with a renewal at the moment.
+    lines = wait_until(lambda: (shown := suite.cli("status").out.splitlines()) and re.match(r"AGENTS  3 connected   3 current$", shown[1]) and shown, "it shows three")
+    assert re.match(r"GATE    open     epoch \d+     lease 2\.0 s     control up ", lines[0]), lines
     assert re.match(r"FLOW    [\d,]+ events/s in   [\d,]+ refused   ack p50 .*  p99 .*", lines[2]), lines
     assert re.match(r"VAULT   [\d,.]+( M)? events   .*iB   oldest ", lines[3]), lines
 
 
 def test_status_as_json_has_the_same_facts(suite):
     status = suite.status()
-    assert status["lease_ms"] == 1000
-    assert {s["name"] for s in status["services"] if s["connected"]} == {"ingest", "policy", "notify"}
+    assert status["lease_ms"] == 2000
+    wait_until(lambda: {s["name"] for s in suite.status()["services"] if s.get("connected")} == {"ingest", "policy", "notify"}, "all three hold leases")
     assert status["agents_registered"] == 3
     wait_until(lambda: suite.service_status("policy")["gauges"]["vault.events"] >= 100, "status counts events")
     gauge = suite.service_status("policy")["gauges"]["vault.events"]
@@ -199,7 +200,7 @@ def test_a_scope_that_does_not_exist_stops_nothing_and_is_refused_in_one_line(su
 
 
 def test_agents_lists_who_holds_a_lease_and_can_be_narrowed(suite):
-    assert suite.agent_states() == {name: "current" for name in SCOPES}
+    wait_until(lambda: suite.agent_states() == {name: "current" for name in SCOPES}, "all of them, and nobody else")
     assert re.search(r"^ann   current   subject E1   site berlin   team search$", suite.cli("agents", "--site", "berlin").out, re.M)
     narrowed = suite.cli("agents", "--site", "berlin", "--team", "ads", "--json").json["agents"]
     assert [a["node"]["name"] for a in narrowed] == ["bob"]

@@ -100,7 +100,8 @@ def test_an_erasure_that_is_killed_anywhere_has_not_begun_or_is_finished_by_the_
     everyone = {f"B{n}": SEGMENTS for n in range(SUBJECTS)}
     others = {name: count for name, count in everyone.items() if name != "B0"}
     found = {"not begun": 0, "begun": 0, "done": 0}
-    for _ in range(KILLS):
+    # How long it takes differs from run to run: until some fell where it matters.
+    while sum(found.values()) < KILLS or found["begun"] < max(1, KILLS // 10) and sum(found.values()) < 5 * KILLS:
         fresh()
         # Half of them into the first moments, where it begins.
         said = killed(vault(filled, "forget"), tmp_path / "out", source.uniform(0, whole if source.random() < 0.5 else whole / 20))
@@ -326,8 +327,9 @@ def test_a_master_key_that_is_being_exchanged_when_the_power_goes_is_the_old_or_
     begun = time.monotonic()
     subprocess.run([str(w) for w in new], check=True, timeout=60, capture_output=True)
     whole = time.monotonic() - begun
-    interrupted = 0
-    for _ in range(KILLS):
+    rounds = interrupted = 0
+    while rounds < KILLS or not interrupted and rounds < 5 * KILLS:
+        rounds += 1
         process = Process(new, tmp_path / "out", appending=False)
         time.sleep(source.uniform(0, whole * 1.2))
         if process.is_running:

@@ -16,23 +16,36 @@ def binaries():
     return Path(os.environ.get("SLUICE_BIN") or ROOT / ".build" / "debug").resolve()
 
 
+# By the base: what says that its ports are somebody's, also while nobody listens there.
+_held = {}
+
+
 def free_port_base():
-    """A number after which seven ports are free, on every address. Below the range from which the kernel gives ports away by itself."""
+    """A number after which seven ports are free, on every address. Below the range from which the kernel gives ports away by itself.
+
+    Port 0 of the eight is held until the base is given back: tests that run beside these, in another process, do not take ports whose service is killed at the moment.
+    """
     for _ in range(200):
         base = random.SystemRandom().randrange(10_000, 32_000, 8)
-        sockets = []
+        probes = []
         try:
-            for port in range(base + 1, base + 8):
+            for port in range(base, base + 8):
                 probe = socket.socket()
-                sockets.append(probe)
-                probe.bind(("0.0.0.0", port))
+                probes.append(probe)
+                probe.bind(("127.0.0.1" if port == base else "0.0.0.0", port))
+            _held[base] = probes.pop(0)
             return base
         except OSError:
             continue
         finally:
-            for probe in sockets:
+            for probe in probes:
                 probe.close()
     raise RuntimeError("no free ports were found")
+
+
+def give_back_port_base(base):
+    if (held := _held.pop(base, None)) is not None:
+        held.close()
 
 
 def with_our_death(arguments):

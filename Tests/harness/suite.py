@@ -10,6 +10,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from . import asking
 from .agent import Agent
-from .processes import Process, binaries, free_port_base, with_our_death
+from .processes import Process, binaries, free_port_base, give_back_port_base, with_our_death
 from .waiting import wait_until
 
 SERVICES = ("control", "policy", "notify", "ingest")
@@ -186,6 +187,7 @@ class Suite:
             process.signal(signal.SIGKILL)
         for process in self.processes:
             process.end(within=1)
+        give_back_port_base(self.port_base)
 
     def terminate_all(self):
         """In order: agents, ingest, policy, notify, control. Returns the exit statuses of the services."""
@@ -201,12 +203,22 @@ class Suite:
 
     def cli(self, *arguments, check=True, within=60, env=None):
         """Runs a command. `check`: it must end with 0."""
+        outcome = self._run(arguments, within, env)
+        if check and arguments[0] == "read" and self._is_behind(outcome):
+            outcome = wait_until(lambda: not self._is_behind(again := self._run(arguments, within, env)) and again, "policy has heard of the resume")
+        assert not check or outcome.code == 0, f"sluice {' '.join(str(a) for a in arguments)}: {outcome}"
+        return outcome
+
+    def _is_behind(self, outcome):
+        """Whether policy has refused a read as of an epoch before control's: of a resume it hears a moment after whoever commanded it."""
+        found = re.search(r"reading is paused at epoch (\d+)", outcome.err)
+        return found is not None and int(found[1]) < self.epoch()
+
+    def _run(self, arguments, within, env):
         done = subprocess.run(
             with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within,
             env={**os.environ, **(env or {})})
-        outcome = Outcome(done.returncode, done.stdout, done.stderr)
-        assert not check or outcome.code == 0, f"sluice {' '.join(str(a) for a in arguments)}: {outcome}"
-        return outcome
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *arguments, output="command.log"):
         """Starts a command and does not wait for it."""
@@ -217,6 +229,12 @@ class Suite:
 
     def service_status(self, name):
         return next(s for s in self.status()["services"] if s["name"] == name)
+
+    def expect_followed(self, name="policy"):
+        """Waits until a service has said that it has all entries of control's ledger: what was registered or applied it goes by."""
+        entries = self.status()["entries"]
+        wait_until(lambda: self.service_status(name)["entries"] >= entries, f"{name} has followed")
+        return self
 
     def epoch(self):
         return int(self.status()["gate"].get("epoch", 0))
