@@ -650,8 +650,12 @@ class Suite:
         return [str(binaries() / "sluice"), *(str(a) for a in arguments), "--home", str(self.home)]
 
     def cli(self, *arguments, check=True, within=60):
-        done = subprocess.run(
+        ran = lambda: subprocess.run(  # noqa: E731
             with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within)
+        done = ran()
+        if check and arguments[0] == "read" and "reading is paused" in done.stderr:
+            # Policy hears of a resume a moment after whoever commanded it.
+            done = wait_until(lambda: "reading is paused" not in (again := ran()).stderr and again, "policy has heard of the resume")
         assert not check or done.returncode == 0, f"sluice {' '.join(map(str, arguments))}: {done}"
         return done
 

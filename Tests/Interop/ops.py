@@ -3,33 +3,18 @@
 import json
 import os
 import signal
-import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import reader
 import wire
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness.processes import free_port_base, give_back_port_base  # noqa: E402
+
 BIN = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / ".build" / "debug").absolute()
-
-
-def free_port_base():
-    """Five free ports after the base, outside the range that the system gives to clients."""
-    for base in range(20_000 + os.getpid() % 1000 * 10, 32_000, 10):
-        sockets = []
-        try:
-            for port in range(base + 1, base + 6):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    raise RuntimeError("no free ports")
 
 
 # What a slow machine is given, however little a test would do with.
@@ -79,8 +64,15 @@ class Suite:
 
     def run(self, *words, check=True, seconds=PATIENCE):
         command, *options = words
-        done = subprocess.run([BIN / "sluice", command, "--home", self.home, *options],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+
+        def ran():
+            return subprocess.run([BIN / "sluice", command, "--home", self.home, *options],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+
+        done = ran()
+        if check and command == "read" and "reading is paused" in done.stderr:
+            # Policy hears of a resume a moment after whoever commanded it.
+            done = until(lambda: "reading is paused" not in (again := ran()).stderr and again, seconds, "policy has heard of the resume")
         if check and done.returncode:
             raise AssertionError(f"sluice {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -141,3 +133,4 @@ class Suite:
                 self.up.kill()
                 self.up.wait(5)
         self.log.close()
+        give_back_port_base(self.base)
