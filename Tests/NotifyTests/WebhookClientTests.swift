@@ -22,7 +22,7 @@ struct WebhookClientTests {
             let receiver = Receiver(script: [reply])
             let start = ContinuousClock.now
             #expect(isNone(try post(receiver.url, total: .milliseconds(400)), libcurl: 28))
-            #expect(ContinuousClock.now - start < .seconds(2))
+            #expect(ContinuousClock.now - start < .seconds(20))
         }
     }
 
