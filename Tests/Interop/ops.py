@@ -12,7 +12,7 @@ import reader
 import wire
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.processes import free_port_base, give_back_port_base  # noqa: E402
+from harness.processes import free_port_base  # noqa: E402
 
 BIN = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / ".build" / "debug").absolute()
 
@@ -133,4 +133,3 @@ class Suite:
                 self.up.kill()
                 self.up.wait(5)
         self.log.close()
-        give_back_port_base(self.base)
