@@ -88,8 +88,9 @@ def test_a_pause_commanded_while_control_is_frozen_is_in_force_when_it_wakes_and
     for agent in busy.agents.values():
         agent.expect(capturing=False)
     silent = now_ns()
-    refused = busy.read(classes=("activity",), check=False)
-    assert refused.code == 1 and refused.out == "", "policy releases nothing without a lease"
+    # Its own lease is another, and may end later than what ingest had to give.
+    refused = wait_until(lambda: (asked := busy.read(classes=("activity",), check=False)).code == 1 and asked, "policy releases nothing without a lease")
+    assert refused.out == "" and "lease" in refused.err, refused
     busy.cont("control")
     code, out, err = command.finish()
     # It may have given up waiting, and then says so; the pause may be in force all the same.
