@@ -514,7 +514,7 @@ class Healthy(threading.Thread):
 
     def _hear(self, name, peer, *kinds):
         try:
-            heard = peer.expect(*kinds, within=20)
+            heard = peer.expect(*kinds)
         except AssertionError as error:
             self.trouble.append(f"{name}: {error}")
             return None
