@@ -43,6 +43,9 @@ package enum Kind: UInt8, Sendable, CaseIterable {
     case releaseEnded = 52
     case directory = 53
     case directoryStored = 54
+    // Notices to people.
+    case notices = 64
+    case noticesHeld = 65
 }
 
 /// Why something was not done. Part of the contract, like ``Kind``.

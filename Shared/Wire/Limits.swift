@@ -76,6 +76,16 @@ package enum Limits {
     /// Entries of the directory in a message: each is a few hundred bytes, and a commit holds the writer up for as long.
     package static let peoplePerMessageMax = 1_000
 
+    /// People who are told of one incident: more than any company has, and what notify has to be able to count on its disk.
+    package static let noticesMax = 1_000_000
+    /// One person's notice with its attachments, whose mail is a third larger.
+    package static let noticeBytesMax = 1024 * 1024
+    /// A batch is one commit of notify's, and what an interruption sends a second time.
+    package static let noticesPerBatchMax = 1_000
+    package static let noticeBatchBytesMax = 4 * 1024 * 1024
+    /// Of those who were not reached, in one answer: each with its reason.
+    package static let unreachedPerAnswerMax = 1_000
+
     /// Chunks of a release that may be under way: what a pause cannot call back any more.
     package static let releaseCreditMax = 16
 
@@ -106,6 +116,7 @@ package enum Limits {
         precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of more than 1 MiB")
         precondition(4 * policyBytesMax < entryBytesMax, "an entry may hold a document that was signed and the document itself")
         precondition(rulesBytesMax < payloadBytesMax, "the rules of an agent fit into a message, whatever they compress to")
+        precondition(noticeBytesMax <= noticeBatchBytesMax && noticeBatchBytesMax + 64 * 1024 < bodyBytesMax, "each notice fits into a batch, and a batch into a frame")
         precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")
     }
 }

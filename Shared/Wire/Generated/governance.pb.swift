@@ -417,6 +417,22 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     set {_uniqueStorage()._deed = .incidentAssessed(newValue)}
   }
 
+  package var noticesDecided: WireNoticesDecided {
+    get {
+      if case .noticesDecided(let v)? = _storage._deed {return v}
+      return WireNoticesDecided()
+    }
+    set {_uniqueStorage()._deed = .noticesDecided(newValue)}
+  }
+
+  package var incidentNotified: WireIncidentNotified {
+    get {
+      if case .incidentNotified(let v)? = _storage._deed {return v}
+      return WireIncidentNotified()
+    }
+    set {_uniqueStorage()._deed = .incidentNotified(newValue)}
+  }
+
   package var drillBegan: WireDrillBegan {
     get {
       if case .drillBegan(let v)? = _storage._deed {return v}
@@ -465,6 +481,8 @@ package nonisolated struct WireEntry: @unchecked Sendable {
     case found(WireFound)
     case incidentNoted(WireIncidentNote)
     case incidentAssessed(WireIncidentAssessment)
+    case noticesDecided(WireNoticesDecided)
+    case incidentNotified(WireIncidentNotified)
     case drillBegan(WireDrillBegan)
     case drillEnded(WireDrillEnded)
 
@@ -881,6 +899,47 @@ package nonisolated struct WireIncidentAssessment: Sendable {
   package var exposure: Data = Data()
 
   package var summary: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What two operators have signed is exactly what goes out: SPEC.md, section 26. Also the body of the command.
+package nonisolated struct WireNoticesDecided: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// Notices, 1 or more: one for each person.
+  package var count: UInt64 = 0
+
+  /// Root of the Merkle tree of their bytes, in the order of their subjects' bytes, 32 bytes.
+  package var digest: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Of the newest decision about an incident everybody has their notice, or is on the list of those who were not reached. Also the body of the command.
+package nonisolated struct WireIncidentNotified: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// The entry.
+  package var decision: UInt64 = 0
+
+  /// As notify said,
+  package var delivered: UInt64 = 0
+
+  /// which with this is the decision's count.
+  package var unreachable: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1311,6 +1370,22 @@ package nonisolated struct WireCommand: Sendable {
     set {deed = .assessIncident(newValue)}
   }
 
+  package var sendNotices: WireNoticesDecided {
+    get {
+      if case .sendNotices(let v)? = deed {return v}
+      return WireNoticesDecided()
+    }
+    set {deed = .sendNotices(newValue)}
+  }
+
+  package var incidentNotified: WireIncidentNotified {
+    get {
+      if case .incidentNotified(let v)? = deed {return v}
+      return WireIncidentNotified()
+    }
+    set {deed = .incidentNotified(newValue)}
+  }
+
   package var drill: WireStartDrill {
     get {
       if case .drill(let v)? = deed {return v}
@@ -1346,6 +1421,8 @@ package nonisolated struct WireCommand: Sendable {
     case reopenIncident(WireCloseIncident)
     case noteIncident(WireIncidentNote)
     case assessIncident(WireIncidentAssessment)
+    case sendNotices(WireNoticesDecided)
+    case incidentNotified(WireIncidentNotified)
     case drill(WireStartDrill)
 
   }
@@ -1922,6 +1999,15 @@ package nonisolated struct WireQuery: Sendable {
     set {about = .drills(newValue)}
   }
 
+  /// To notify.
+  package var notices: WireNoticesQuery {
+    get {
+      if case .notices(let v)? = about {return v}
+      return WireNoticesQuery()
+    }
+    set {about = .notices(newValue)}
+  }
+
   /// Also to policy, which knows who is reading.
   package var pause: WirePauseQuery {
     get {
@@ -1955,6 +2041,8 @@ package nonisolated struct WireQuery: Sendable {
     /// The certificate of this epoch as a file that anybody can check: SPEC.md, section 16.
     case certificateFile(UInt64)
     case drills(WireDrillsQuery)
+    /// To notify.
+    case notices(WireNoticesQuery)
     /// Also to policy, which knows who is reading.
     case pause(WirePauseQuery)
 
@@ -1994,6 +2082,25 @@ package nonisolated struct WireDrillsQuery: Sendable {
   // methods supported on all messages.
 
   package var newest: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// How the notices of an incident stand, and one person's.
+package nonisolated struct WireNoticesQuery: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// Not empty: also what they were sent.
+  package var subject: String = String()
+
+  /// Of those who were not reached, the ones whose subjects come after it.
+  package var after: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2602,6 +2709,14 @@ package nonisolated struct WireAnswer: Sendable {
     set {about = .drills(newValue)}
   }
 
+  package var notices: WireNoticesStanding {
+    get {
+      if case .notices(let v)? = about {return v}
+      return WireNoticesStanding()
+    }
+    set {about = .notices(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_About: Equatable, Sendable {
@@ -2622,6 +2737,7 @@ package nonisolated struct WireAnswer: Sendable {
     case erasures(WireErasures)
     case rehearsal(WireRehearsal)
     case drills(WireDrills)
+    case notices(WireNoticesStanding)
 
   }
 
@@ -3078,6 +3194,225 @@ package nonisolated struct WireDeliveries: Sendable {
   package init() {}
 }
 
+/// One person's notice, as it goes out. Serialised once: these bytes are a leaf of what was signed, and nobody writes them again.
+package nonisolated struct WireNotice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Whom it is about and for.
+  package var subject: String = String()
+
+  /// Of mail. Empty: there is none that counts.
+  package var address: String = String()
+
+  /// Why, in a few words for operators.
+  package var unaddressed: String = String()
+
+  /// en, de
+  package var language: String = String()
+
+  /// The mail's subject.
+  package var title: String = String()
+
+  package var text: String = String()
+
+  package var html: String = String()
+
+  package var attachments: [WireNoticeAttachment] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireNoticeAttachment: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Of a file: no path.
+  package var name: String = String()
+
+  package var body: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Some of a decision's notices, in its order.
+package nonisolated struct WireNoticeBatch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The entry.
+  package var decision: UInt64 = 0
+
+  /// The number of the first in here, from 0.
+  package var first: UInt64 = 0
+
+  /// `Notice`. None: it asks how many are held.
+  package var notices: [Data] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What notify has of a decision on its disk.
+package nonisolated struct WireNoticesHeld: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var decision: UInt64 = 0
+
+  /// The next batch begins with this one.
+  package var held: UInt64 = 0
+
+  /// All are there, they are those that were signed for, and each goes out.
+  package var taken: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireNoticesStanding: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var incident: UInt64 = 0
+
+  /// The oldest first; those that notify has something of.
+  package var rounds: [WireNoticeRound] = []
+
+  /// The subject's, the oldest round first.
+  package var sent: [WireSentNotice] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// How the notices of one decision stand. Of one that is taken `waiting`, `retrying`, `delivered` and `unreachable` are `count` together.
+package nonisolated struct WireNoticeRound: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var decision: UInt64 = 0
+
+  package var count: UInt64 = 0
+
+  package var held: UInt64 = 0
+
+  package var taken: Bool = false
+
+  package var takenUs: Int64 = 0
+
+  /// Not tried yet.
+  package var waiting: UInt64 = 0
+
+  package var retrying: UInt64 = 0
+
+  /// When the next of those is tried; 0: there is none.
+  package var nextUs: Int64 = 0
+
+  /// A mail server has taken it, or it is in the Maildir. Whether anybody read it that does not say.
+  package var delivered: UInt64 = 0
+
+  /// Of the delivered: they have said so.
+  package var opened: UInt64 = 0
+
+  package var unreachable: UInt64 = 0
+
+  /// The first 1,000 by subject.
+  package var unreached: [WireUnreachedSubject] = []
+
+  /// There are others.
+  package var more: Bool = false
+
+  /// Who was told of them: addresses.
+  package var escalatedTo: [String] = []
+
+  package var escalatedUs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireUnreachedSubject: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var subject: String = String()
+
+  package var why: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// One person's notice, and what became of it.
+package nonisolated struct WireSentNotice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var decision: UInt64 = 0
+
+  /// `Notice`.
+  package var notice: Data = Data()
+
+  /// mail, maildir; empty: none
+  package var channel: String = String()
+
+  /// `Message-ID` of its mail, the same in each attempt.
+  package var id: String = String()
+
+  /// waiting, retrying, delivered, unreachable
+  package var state: String = String()
+
+  /// Unreachable: in a few words for operators.
+  package var why: String = String()
+
+  package var nextUs: Int64 = 0
+
+  /// 0: they have not said that they did.
+  package var openedUs: Int64 = 0
+
+  package var attempts: [WireNoticeAttempt] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireNoticeAttempt: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var atUs: Int64 = 0
+
+  /// SMTP's; 0: there was no answer.
+  package var code: UInt32 = 0
+
+  /// Or what went wrong.
+  package var answer: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "sluice.wire.v1"
@@ -3152,7 +3487,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Entry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0\u{1}found\0\u{3}incident_noted\0\u{3}incident_assessed\0\u{4}\u{6}drill_began\0\u{3}drill_ended\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{3}at_us\0\u{1}author\0\u{1}registered\0\u{1}removed\0\u{1}paused\0\u{1}resumed\0\u{3}incident_opened\0\u{3}incident_moved\0\u{1}certified\0\u{1}unsealed\0\u{1}began\0\u{3}operators_changed\0\u{3}vault_key_announced\0\u{1}proposed\0\u{1}approved\0\u{1}withdrawn\0\u{3}enrolment_opened\0\u{2}\u{2}signed\0\u{1}proposal\0\u{3}reads_restored\0\u{3}service_key_announced\0\u{3}service_key_retired\0\u{3}policy_applied\0\u{3}records_changed\0\u{1}erased\0\u{1}readmitted\0\u{1}held\0\u{3}hold_lifted\0\u{4}\u{a}ledger_key_announced\0\u{3}ledger_key_retired\0\u{1}found\0\u{3}incident_noted\0\u{3}incident_assessed\0\u{3}notices_decided\0\u{3}incident_notified\0\u{4}\u{4}drill_began\0\u{3}drill_ended\0")
 
   fileprivate class _StorageClass {
     var _index: UInt64 = 0
@@ -3577,6 +3912,32 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
             _storage._deed = .incidentAssessed(v)
           }
         }()
+        case 45: try {
+          var v: WireNoticesDecided?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .noticesDecided(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .noticesDecided(v)
+          }
+        }()
+        case 46: try {
+          var v: WireIncidentNotified?
+          var hadOneofValue = false
+          if let current = _storage._deed {
+            hadOneofValue = true
+            if case .incidentNotified(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._deed = .incidentNotified(v)
+          }
+        }()
         case 50: try {
           var v: WireDrillBegan?
           var hadOneofValue = false
@@ -3749,6 +4110,14 @@ nonisolated extension WireEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case .incidentAssessed?: try {
         guard case .incidentAssessed(let v)? = _storage._deed else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
+      }()
+      case .noticesDecided?: try {
+        guard case .noticesDecided(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 45)
+      }()
+      case .incidentNotified?: try {
+        guard case .incidentNotified(let v)? = _storage._deed else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 46)
       }()
       case .drillBegan?: try {
         guard case .drillBegan(let v)? = _storage._deed else { preconditionFailure() }
@@ -4702,6 +5071,91 @@ nonisolated extension WireIncidentAssessment: SwiftProtobuf.Message, SwiftProtob
   }
 }
 
+nonisolated extension WireNoticesDecided: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticesDecided"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}count\0\u{1}digest\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 2)
+    }
+    if !self.digest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticesDecided, rhs: WireNoticesDecided) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.digest != rhs.digest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireIncidentNotified: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".IncidentNotified"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}decision\0\u{1}delivered\0\u{1}unreachable\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.delivered) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unreachable) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if self.decision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.decision, fieldNumber: 2)
+    }
+    if self.delivered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.delivered, fieldNumber: 3)
+    }
+    if self.unreachable != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unreachable, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireIncidentNotified, rhs: WireIncidentNotified) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.decision != rhs.decision {return false}
+    if lhs.delivered != rhs.delivered {return false}
+    if lhs.unreachable != rhs.unreachable {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireDrillBounds: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DrillBounds"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}reads_closed_us\0\u{3}certificate_us\0\u{3}notice_us\0")
@@ -5168,7 +5622,7 @@ nonisolated extension WireEntries: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{3}reopen_incident\0\u{3}note_incident\0\u{3}assess_incident\0\u{2}\u{6}drill\0\u{c}\u{1}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}pause\0\u{1}resume\0\u{1}leak\0\u{1}register\0\u{1}remove\0\u{3}close_incident\0\u{3}change_operators\0\u{3}announce_vault_key\0\u{1}enrol\0\u{1}withdraw\0\u{4}\u{4}restore_reads\0\u{3}announce_service_key\0\u{3}retire_service_key\0\u{3}apply_policy\0\u{3}change_records\0\u{1}erase\0\u{1}readmit\0\u{1}hold\0\u{3}lift_hold\0\u{4}\u{11}announce_ledger_key\0\u{3}retire_ledger_key\0\u{3}reopen_incident\0\u{3}note_incident\0\u{3}assess_incident\0\u{3}send_notices\0\u{3}incident_notified\0\u{2}\u{4}drill\0\u{c}\u{1}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5488,6 +5942,32 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.deed = .assessIncident(v)
         }
       }()
+      case 45: try {
+        var v: WireNoticesDecided?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .sendNotices(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .sendNotices(v)
+        }
+      }()
+      case 46: try {
+        var v: WireIncidentNotified?
+        var hadOneofValue = false
+        if let current = self.deed {
+          hadOneofValue = true
+          if case .incidentNotified(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.deed = .incidentNotified(v)
+        }
+      }()
       case 50: try {
         var v: WireStartDrill?
         var hadOneofValue = false
@@ -5607,6 +6087,14 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
     case .assessIncident?: try {
       guard case .assessIncident(let v)? = self.deed else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
+    }()
+    case .sendNotices?: try {
+      guard case .sendNotices(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 45)
+    }()
+    case .incidentNotified?: try {
+      guard case .incidentNotified(let v)? = self.deed else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 46)
     }()
     case .drill?: try {
       guard case .drill(let v)? = self.deed else { preconditionFailure() }
@@ -6509,7 +6997,7 @@ nonisolated extension WireProgress: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Query"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}pause\0\u{1}drills\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{1}journal\0\u{1}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{3}vault_key\0\u{4}\u{4}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}pause\0\u{1}drills\0\u{1}notices\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6754,6 +7242,19 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.about = .drills(v)
         }
       }()
+      case 42: try {
+        var v: WireNoticesQuery?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .notices(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .notices(v)
+        }
+      }()
       default: break
       }
     }
@@ -6841,6 +7342,10 @@ nonisolated extension WireQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .drills(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
     }()
+    case .notices?: try {
+      guard case .notices(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 42)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -6917,6 +7422,46 @@ nonisolated extension WireDrillsQuery: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
   package static func ==(lhs: WireDrillsQuery, rhs: WireDrillsQuery) -> Bool {
     if lhs.newest != rhs.newest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticesQuery: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticesQuery"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}subject\0\u{1}after\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.after) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.after.isEmpty {
+      try visitor.visitSingularStringField(value: self.after, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticesQuery, rhs: WireNoticesQuery) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.after != rhs.after {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -7851,7 +8396,7 @@ nonisolated extension WireClosures: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Answer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}rehearsal\0\u{1}drills\0\u{c}\u{6}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}status\0\u{1}certificate\0\u{1}incidents\0\u{1}agents\0\u{1}closures\0\u{2}\u{2}deliveries\0\u{1}proposals\0\u{1}operators\0\u{1}proof\0\u{4}\u{5}certificate_file\0\u{3}service_keys\0\u{2}\u{9}policy\0\u{1}records\0\u{1}holds\0\u{1}erasures\0\u{2}\u{c}rehearsal\0\u{1}drills\0\u{1}notices\0\u{c}\u{6}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -8075,6 +8620,19 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.about = .drills(v)
         }
       }()
+      case 42: try {
+        var v: WireNoticesStanding?
+        var hadOneofValue = false
+        if let current = self.about {
+          hadOneofValue = true
+          if case .notices(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.about = .notices(v)
+        }
+      }()
       default: break
       }
     }
@@ -8153,6 +8711,10 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     case .drills?: try {
       guard case .drills(let v)? = self.about else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+    }()
+    case .notices?: try {
+      guard case .notices(let v)? = self.about else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 42)
     }()
     case nil: break
     }
@@ -9099,6 +9661,471 @@ nonisolated extension WireDeliveries: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.held != rhs.held {return false}
     if lhs.givenUp != rhs.givenUp {return false}
     if lhs.doubled != rhs.doubled {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNotice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Notice"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}address\0\u{1}unaddressed\0\u{1}language\0\u{1}title\0\u{1}text\0\u{1}html\0\u{1}attachments\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.unaddressed) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.language) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.html) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.attachments) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 2)
+    }
+    if !self.unaddressed.isEmpty {
+      try visitor.visitSingularStringField(value: self.unaddressed, fieldNumber: 3)
+    }
+    if !self.language.isEmpty {
+      try visitor.visitSingularStringField(value: self.language, fieldNumber: 4)
+    }
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 5)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 6)
+    }
+    if !self.html.isEmpty {
+      try visitor.visitSingularStringField(value: self.html, fieldNumber: 7)
+    }
+    if !self.attachments.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.attachments, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNotice, rhs: WireNotice) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.unaddressed != rhs.unaddressed {return false}
+    if lhs.language != rhs.language {return false}
+    if lhs.title != rhs.title {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.html != rhs.html {return false}
+    if lhs.attachments != rhs.attachments {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticeAttachment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticeAttachment"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}body\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticeAttachment, rhs: WireNoticeAttachment) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.body != rhs.body {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticeBatch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}first\0\u{1}notices\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
+      case 3: try { try decoder.decodeRepeatedBytesField(value: &self.notices) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.decision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.decision, fieldNumber: 1)
+    }
+    if self.first != 0 {
+      try visitor.visitSingularUInt64Field(value: self.first, fieldNumber: 2)
+    }
+    if !self.notices.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.notices, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticeBatch, rhs: WireNoticeBatch) -> Bool {
+    if lhs.decision != rhs.decision {return false}
+    if lhs.first != rhs.first {return false}
+    if lhs.notices != rhs.notices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticesHeld: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticesHeld"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}held\0\u{1}taken\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.held) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.taken) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.decision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.decision, fieldNumber: 1)
+    }
+    if self.held != 0 {
+      try visitor.visitSingularUInt64Field(value: self.held, fieldNumber: 2)
+    }
+    if self.taken != false {
+      try visitor.visitSingularBoolField(value: self.taken, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticesHeld, rhs: WireNoticesHeld) -> Bool {
+    if lhs.decision != rhs.decision {return false}
+    if lhs.held != rhs.held {return false}
+    if lhs.taken != rhs.taken {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticesStanding: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticesStanding"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incident\0\u{1}rounds\0\u{1}sent\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.incident) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.rounds) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.sent) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.incident != 0 {
+      try visitor.visitSingularUInt64Field(value: self.incident, fieldNumber: 1)
+    }
+    if !self.rounds.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rounds, fieldNumber: 2)
+    }
+    if !self.sent.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sent, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticesStanding, rhs: WireNoticesStanding) -> Bool {
+    if lhs.incident != rhs.incident {return false}
+    if lhs.rounds != rhs.rounds {return false}
+    if lhs.sent != rhs.sent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticeRound: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticeRound"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}count\0\u{1}held\0\u{1}taken\0\u{3}taken_us\0\u{1}waiting\0\u{1}retrying\0\u{3}next_us\0\u{1}delivered\0\u{1}opened\0\u{1}unreachable\0\u{1}unreached\0\u{1}more\0\u{3}escalated_to\0\u{3}escalated_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.held) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.taken) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.takenUs) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.waiting) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.retrying) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.nextUs) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.delivered) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.opened) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.unreachable) }()
+      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.unreached) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.more) }()
+      case 14: try { try decoder.decodeRepeatedStringField(value: &self.escalatedTo) }()
+      case 15: try { try decoder.decodeSingularInt64Field(value: &self.escalatedUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.decision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.decision, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 2)
+    }
+    if self.held != 0 {
+      try visitor.visitSingularUInt64Field(value: self.held, fieldNumber: 3)
+    }
+    if self.taken != false {
+      try visitor.visitSingularBoolField(value: self.taken, fieldNumber: 4)
+    }
+    if self.takenUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.takenUs, fieldNumber: 5)
+    }
+    if self.waiting != 0 {
+      try visitor.visitSingularUInt64Field(value: self.waiting, fieldNumber: 6)
+    }
+    if self.retrying != 0 {
+      try visitor.visitSingularUInt64Field(value: self.retrying, fieldNumber: 7)
+    }
+    if self.nextUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.nextUs, fieldNumber: 8)
+    }
+    if self.delivered != 0 {
+      try visitor.visitSingularUInt64Field(value: self.delivered, fieldNumber: 9)
+    }
+    if self.opened != 0 {
+      try visitor.visitSingularUInt64Field(value: self.opened, fieldNumber: 10)
+    }
+    if self.unreachable != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unreachable, fieldNumber: 11)
+    }
+    if !self.unreached.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.unreached, fieldNumber: 12)
+    }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 13)
+    }
+    if !self.escalatedTo.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.escalatedTo, fieldNumber: 14)
+    }
+    if self.escalatedUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.escalatedUs, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticeRound, rhs: WireNoticeRound) -> Bool {
+    if lhs.decision != rhs.decision {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.held != rhs.held {return false}
+    if lhs.taken != rhs.taken {return false}
+    if lhs.takenUs != rhs.takenUs {return false}
+    if lhs.waiting != rhs.waiting {return false}
+    if lhs.retrying != rhs.retrying {return false}
+    if lhs.nextUs != rhs.nextUs {return false}
+    if lhs.delivered != rhs.delivered {return false}
+    if lhs.opened != rhs.opened {return false}
+    if lhs.unreachable != rhs.unreachable {return false}
+    if lhs.unreached != rhs.unreached {return false}
+    if lhs.more != rhs.more {return false}
+    if lhs.escalatedTo != rhs.escalatedTo {return false}
+    if lhs.escalatedUs != rhs.escalatedUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireUnreachedSubject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UnreachedSubject"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}why\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireUnreachedSubject, rhs: WireUnreachedSubject) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.why != rhs.why {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSentNotice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SentNotice"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}notice\0\u{1}channel\0\u{1}id\0\u{1}state\0\u{1}why\0\u{3}next_us\0\u{3}opened_us\0\u{1}attempts\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.notice) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.channel) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.nextUs) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.openedUs) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.attempts) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.decision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.decision, fieldNumber: 1)
+    }
+    if !self.notice.isEmpty {
+      try visitor.visitSingularBytesField(value: self.notice, fieldNumber: 2)
+    }
+    if !self.channel.isEmpty {
+      try visitor.visitSingularStringField(value: self.channel, fieldNumber: 3)
+    }
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 4)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 5)
+    }
+    if !self.why.isEmpty {
+      try visitor.visitSingularStringField(value: self.why, fieldNumber: 6)
+    }
+    if self.nextUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.nextUs, fieldNumber: 7)
+    }
+    if self.openedUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.openedUs, fieldNumber: 8)
+    }
+    if !self.attempts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.attempts, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireSentNotice, rhs: WireSentNotice) -> Bool {
+    if lhs.decision != rhs.decision {return false}
+    if lhs.notice != rhs.notice {return false}
+    if lhs.channel != rhs.channel {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.why != rhs.why {return false}
+    if lhs.nextUs != rhs.nextUs {return false}
+    if lhs.openedUs != rhs.openedUs {return false}
+    if lhs.attempts != rhs.attempts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNoticeAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".NoticeAttempt"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}at_us\0\u{1}code\0\u{1}answer\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.atUs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.code) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.answer) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.atUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atUs, fieldNumber: 1)
+    }
+    if self.code != 0 {
+      try visitor.visitSingularUInt32Field(value: self.code, fieldNumber: 2)
+    }
+    if !self.answer.isEmpty {
+      try visitor.visitSingularStringField(value: self.answer, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireNoticeAttempt, rhs: WireNoticeAttempt) -> Bool {
+    if lhs.atUs != rhs.atUs {return false}
+    if lhs.code != rhs.code {return false}
+    if lhs.answer != rhs.answer {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
