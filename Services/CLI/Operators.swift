@@ -67,6 +67,8 @@ enum ProposalView {
         case .reopenIncident(let number): "open incident \(number) again"
         case .noteIncident(let number, let text): "note on incident \(number): \"\(text)\""
         case .assessIncident(let number, _, let summary): "assess incident \(number): \"\(summary)\""
+        case .sendNotices(let number, let count, let digest): "send \(count) people the notices of incident \(number) with the digest \(hex(digest))"
+        case .incidentNotified(let number, _, let delivered, let unreachable): "incident \(number) notified: \(delivered) delivered, \(unreachable) unreachable"
         case .withdraw(let number): "withdraw \(number)"
         case .applyPolicy(let document, let over): "apply the policy \(PolicyText.hash(document).prefix(12))…\(over.isEmpty ? "" : ", over the audience limit of \(list(over))")"
         case .changeRecords(let subjects, let purpose, let kind, let given): "\(given ? "record" : "withdraw") the \(kind.rawValue) of \(list(subjects)) for \(purpose)"
@@ -77,6 +79,8 @@ enum ProposalView {
         case .drill(let sites, _): "drill at \(list(sites.sorted()))"
         }
     }
+
+    static func hex(_ bytes: [UInt8]) -> String { bytes.map { String(format: "%02x", $0) }.joined() }
 
     private static func list(_ names: [String]) -> String { names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "") }
 

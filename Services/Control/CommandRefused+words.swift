@@ -118,6 +118,23 @@ extension Refused {
     }
 }
 
+extension Refused {
+    init(_ error: NoticesRefused, _ number: UInt64) {
+        switch error {
+        case .unknownIncident: self.init(.notFound, "there is no incident \(number): 'sluice incidents' lists them")
+        case .notAssessed(.closed), .closed: self.init(.invalid, "incident \(number) is closed: open it again first")
+        case .notAssessed(let state): self.init(.invalid, "incident \(number) is \(state.rawValue): people are told what it came to, 'sluice incident assess \(number)' first")
+        case .badCount(let count): self.init(.invalid, "\(count) notices: there are 1 to \(DecidedNotices.countMax) in one decision")
+        case .badDigest(let bytes): self.init(.invalid, "the digest of notices has \(DecidedNotices.digestBytes) bytes, not \(bytes)")
+        case .alreadyDecided(let index): self.init(.invalid, "exactly these notices go out by entry \(index) already: 'sluice notices send \(number)' hands them over")
+        case .notTheNewest(nil): self.init(.invalid, "nothing was sent to the people of incident \(number): 'sluice notices send \(number)' first")
+        case .notTheNewest(let index?): self.init(.invalid, "the newest notices of incident \(number) are those of entry \(index): 'sluice notices \(number)' shows how they stand")
+        case .someAreMissing(let count): self.init(.invalid, "that is not everybody: \(count) have a notice, and each is delivered or unreachable when incident \(number) is notified")
+        }
+        name = Refused.name(of: error)
+    }
+}
+
 extension Powers.Gain {
     /// One line, for whoever is to approve it.
     var line: String {
@@ -138,6 +155,7 @@ extension Powers.Gain {
         case .records(let kind, let purpose, let subjects): "records the \(kind.rawValue) of \(subjects.shown) for \(purpose): what rests on it is captured, and may be read"
         case .readmits(let subjects): "stores what is captured of \(subjects.shown) again, who are erased"
         case .holds(let incident, let subjects): "keeps what there is of \(subjects.shown) for as long as incident \(incident) lasts, past its retention and past an erasure"
+        case .notifies(let incident, let count, let digest): "tells \(count) people of incident \(incident) what has the digest \(digest.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()): 'sluice notices preview \(incident)' computes it, and a mail cannot be called back"
         }
     }
 }
@@ -153,6 +171,7 @@ extension Command {
         case .reopenIncident(let number): "incident \(number) opened again"
         case .noteIncident(let number, _): "a note on incident \(number)"
         case .assessIncident(let number, _, _): "incident \(number) assessed"
+        case .incidentNotified(let number, _, let delivered, let unreachable): "incident \(number) notified: \(delivered) have their notice, \(unreachable) were not reached"
         case .pause(_, _, let reason), .leak(_, let reason, _): "paused: \(reason)"
         case .register(let nodes): "agent \(nodes.map(\.name).shown) registered"
         case .retireServiceKey(_, let service): "a key of \(service) retired"
@@ -162,7 +181,7 @@ extension Command {
         case .erase(let subjects): "\(subjects.shown) forgotten"
         case .liftHold(let incident, let subjects): "the hold of incident \(incident) on \(subjects.shown) lifted"
         case .drill(let sites, _): "a drill at \(sites.sorted().shown) begun"
-        case .resume, .announceVaultKey, .announceServiceKey, .announceLedgerKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold: "nothing left to do"
+        case .resume, .announceVaultKey, .announceServiceKey, .announceLedgerKey, .enrol, .restoreReads, .changeRecords, .readmit, .hold, .sendNotices: "nothing left to do"
         }
     }
 }

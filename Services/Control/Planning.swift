@@ -68,6 +68,13 @@ struct Planning {
             guard try incident(number).state != .closed else { throw Refused(.invalid, "incident \(number) is closed: open it again first") }
             try Planning.check(reason: summary)
             return [.incidentAssessed(number: number, exposure: exposure, summary: summary)]
+        case .sendNotices(let number, let count, let digest):
+            do throws(NoticesRefused) { try planned.check(decidingNotices: number, count: count, digest: digest) } catch { throw Refused(error, number) }
+            return [.noticesDecided(incident: number, count: count, digest: digest)]
+        case .incidentNotified(let number, let decision, let delivered, let unreachable):
+            do throws(NoticesRefused) { try planned.check(notified: number, by: decision, delivered: delivered, unreachable: unreachable) } catch { throw Refused(error, number) }
+            if planned.incidents[number]?.state == .notified, planned.incidents[number]?.steps.contains(where: { $0.what == .notified(delivered: delivered, unreachable: unreachable) && $0.index > decision }) == true { return [] }
+            return [.incidentNotified(number: number, decision: decision, delivered: delivered, unreachable: unreachable)]
         case .changeOperators(let removing, let adding):
             guard !removing.isEmpty || !adding.isEmpty else { throw Refused(.invalid, "name an operator to add or to remove") }
             for new in adding {

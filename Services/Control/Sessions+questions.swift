@@ -230,6 +230,8 @@ extension WireIncidentStep {
         case .resumed(let epoch): (what, text) = ("resumed", "epoch \(epoch.number) lifted")
         case .noted(let said): (what, text) = ("noted", said)
         case .assessed(let computed, let summary): (what, exposure, text) = ("assessed", Data(computed), summary)
+        case .noticesDecided(let count): (what, text) = ("decided", "\(count) people are told")
+        case .notified(let delivered, let unreachable): (what, text) = ("notified", "\(delivered) have their notice, \(unreachable) were not reached")
         }
     }
 }

@@ -60,7 +60,7 @@ enum Bodies {
             message(
                 certificate.closure.author == "detector \(Drill.detector)" ? "drill.certified" : certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
                 Certified(entry: entry.index, certificate: certificate))
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .unsealed, .readsRestored,
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .noticesDecided, .incidentNotified, .unsealed, .readsRestored,
             .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted, .drillBegan: nil
         }
     }

@@ -113,7 +113,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed, .drillBegan: throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed, .incidentNotified, .drillBegan: throw .unsigned(index)
             case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
                 guard entry.proposal != nil else { throw .unsigned(index) }
                 return nil
@@ -207,6 +207,11 @@ package struct GovernanceFold: Sendable {
             guard state == .open ? was == .closed : was.map({ $0 < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }
         case .incidentNoted, .incidentAssessed:
             guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+        case .noticesDecided(let number, let count, let digest):
+            do throws(NoticesRefused) { try governance.check(decidingNotices: number, count: count, digest: digest) } catch { throw .refused(index, "\(error)") }
+        case .incidentNotified(let number, let decision, let delivered, let unreachable):
+            guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
+            do throws(NoticesRefused) { try governance.check(notified: number, by: decision, delivered: delivered, unreachable: unreachable) } catch { throw .refused(index, "\(error)") }
         case .drillBegan(let drill):
             guard command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) == true else { throw .otherThanSigned(index) }
             guard governance.drillUnderWay == nil, drill.number == governance.nextDrill else { throw .refused(index, "drill \(drill.number) is under way, or is not the next") }

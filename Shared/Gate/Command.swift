@@ -15,6 +15,10 @@ package enum Command: Hashable, Sendable {
     case noteIncident(UInt64, String)
     /// - Parameter exposure: SHA-256 of the exposure that was computed, 32 bytes.
     case assessIncident(UInt64, exposure: [UInt8], summary: String)
+    /// - Parameter digest: ``DecidedNotices/digest``.
+    case sendNotices(incident: UInt64, count: UInt64, digest: [UInt8])
+    /// - Parameter decision: the entry; the numbers are those that notify has said.
+    case incidentNotified(UInt64, decision: UInt64, delivered: UInt64, unreachable: UInt64)
     case changeOperators(removing: [String], adding: [Operator])
     case announceVaultKey([UInt8])
     /// - Parameter beside: the key that counts now, so that who approves sees what is exchanged for what.
@@ -106,6 +110,9 @@ extension Command {
         case (.noteIncident(let asked, let text), .incidentNoted(let number, let said)): return asked == number && text == said
         case (.assessIncident(let asked, let exposure, let summary), .incidentAssessed(let number, let computed, let said)):
             return asked == number && exposure == computed && summary == said
+        case (.sendNotices(let asked, let count, let digest), .noticesDecided(let number, let many, let root)): return asked == number && count == many && digest == root
+        case (.incidentNotified(let asked, let decision, let delivered, let unreachable), .incidentNotified(let number, let named, let had, let missed)):
+            return asked == number && decision == named && delivered == had && unreachable == missed
         case (.enrol(let asked, let seconds), .enrolmentOpened(let made)):
             return asked.name == made.name && asked.scope == made.scope && asked.token == made.token
                 && made.until <= at + .seconds(Int64(seconds))

@@ -48,6 +48,8 @@ package struct IncidentStep: Hashable, Sendable {
         case noted(String)
         /// - Parameter exposure: SHA-256 of the exposure as it was computed.
         case assessed(exposure: [UInt8], summary: String)
+        case noticesDecided(count: UInt64)
+        case notified(delivered: UInt64, unreachable: UInt64)
     }
 
     package var index: UInt64

@@ -78,6 +78,10 @@ package struct Entry: Hashable, Sendable {
         case incidentNoted(number: UInt64, String)
         /// - Parameter exposure: SHA-256 of the exposure as it was computed: whoever has the ledgers computes the same.
         case incidentAssessed(number: UInt64, exposure: [UInt8], summary: String)
+        /// - Parameter digest: ``DecidedNotices/digest``.
+        case noticesDecided(incident: UInt64, count: UInt64, digest: [UInt8])
+        /// An operator's, who answers for it: of this decision everybody has their notice or is on the list of those who were not reached.
+        case incidentNotified(number: UInt64, decision: UInt64, delivered: UInt64, unreachable: UInt64)
         case certified(Certificate)
         /// An operator's: policy finds what it is about.
         case drillBegan(Drill)
@@ -133,6 +137,8 @@ package struct Governance: Sendable {
     /// Of agents that were registered anew under their name: the ordinal that they had first.
     private var lines: [UInt32: UInt32] = [:]
     package private(set) var incidents: [UInt64: Incident] = [:]
+    /// What people are to be told, by incident, oldest first.
+    package private(set) var notices: [UInt64: [DecidedNotices]] = [:]
     /// What detectors have found, by id: the entry.
     package private(set) var found: [[UInt8]: (entry: UInt64, incident: UInt64)] = [:]
     /// By number.
@@ -268,6 +274,12 @@ package struct Governance: Sendable {
             incidents[number]?.note(entry, .assessed(exposure: exposure, summary: summary))
             // Assessed again, it stands where it stood.
             if let state = incidents[number]?.state, state < .assessed { move(number, .assessed, entry) }
+        case .noticesDecided(let number, let count, let digest):
+            notices[number, default: []].append(DecidedNotices(index: entry.index, at: entry.at, count: count, digest: digest))
+            incidents[number]?.note(entry, .noticesDecided(count: count))
+        case .incidentNotified(let number, _, let delivered, let unreachable):
+            incidents[number]?.note(entry, .notified(delivered: delivered, unreachable: unreachable))
+            if let state = incidents[number]?.state, state < .notified { move(number, .notified, entry) }
         case .certified(let certificate):
             certified[certificate.epoch] = certificate.isComplete
             incidents[certificate.closure.incident]?.note(entry, .certified(certificate.epoch, isComplete: certificate.isComplete))
@@ -401,7 +413,7 @@ extension Entry {
     /// Whether it may change what anybody may do. A command that widens must have been written after the last such entry.
     package var changesPowers: Bool {
         switch deed {
-        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .certified, .drillBegan: false
+        case .proposed, .approved, .withdrawn, .incidentOpened, .incidentMoved, .incidentNoted, .incidentAssessed, .noticesDecided, .incidentNotified, .certified, .drillBegan: false
         // Whoever joins by a token was invited by two: a company that enrols all day must not make every other command stale.
         case .registered(_, let enrolment): enrolment == nil
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .enrolmentOpened, .removed, .paused, .resumed, .unsealed, .readsRestored, .policyApplied,

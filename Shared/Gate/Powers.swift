@@ -24,11 +24,14 @@ package struct Powers: Hashable, Sendable {
     package var erased: BySubject<ErasedSubject>
     /// By incident.
     package var holds: [UInt64: Set<String>]
+    /// By incident: what goes out to people.
+    package var notices: [UInt64: [DecidedNotices]]
 
     package init(
         gate: GateState = GateState(), nodes: [UInt32: Node] = [:], operators: [String: Operator] = [:], vaultKey: [UInt8] = [],
         serviceKeys: [String: [[UInt8]]] = [:], ledgerKeys: [String: [String]] = [:], enrolments: [UInt64: Enrolment] = [:], readsRestored: [[UInt8]: [UInt8]] = [:],
-        policy: PolicyText? = nil, records: BySubject<SubjectRecords> = .init(), erased: BySubject<ErasedSubject> = .init(), holds: [UInt64: Set<String>] = [:]
+        policy: PolicyText? = nil, records: BySubject<SubjectRecords> = .init(), erased: BySubject<ErasedSubject> = .init(), holds: [UInt64: Set<String>] = [:],
+        notices: [UInt64: [DecidedNotices]] = [:]
     ) {
         self.gate = gate
         self.nodes = nodes
@@ -42,13 +45,14 @@ package struct Powers: Hashable, Sendable {
         self.records = records
         self.erased = erased
         self.holds = holds
+        self.notices = notices
     }
 
     package init(_ governance: Governance) {
         self.init(
             gate: governance.gate, nodes: governance.nodes, operators: governance.operators.current, vaultKey: governance.vaultKey,
             serviceKeys: governance.serviceKeys.current, ledgerKeys: governance.ledgerKeys.current, enrolments: governance.enrolments, readsRestored: governance.readsRestored, policy: governance.policy,
-            records: governance.records, erased: governance.erased, holds: governance.holds)
+            records: governance.records, erased: governance.erased, holds: governance.holds, notices: governance.notices)
     }
 
     /// One thing that is allowed after and was not before.
@@ -82,6 +86,8 @@ package struct Powers: Hashable, Sendable {
         case readmits([String])
         /// What there is of them is kept for as long as the incident lasts. Sorted.
         case holds(incident: UInt64, [String])
+        /// So many people are told exactly what has this digest. Nothing calls a mail back.
+        case notifies(incident: UInt64, count: UInt64, digest: [UInt8])
     }
 
     /// What a command would do to what is allowed.
@@ -114,6 +120,12 @@ package struct Powers: Hashable, Sendable {
         gains += policyGains(of: after, compare)
         gains += (after.policy?.over ?? []).subtracting(policy?.over ?? []).sorted().map(Gain.exceedsAudience)
         gains += subjectGains(of: after)
+        if after.notices != notices {
+            for (incident, decided) in after.notices.sorted(by: { $0.key < $1.key }) {
+                let known = notices[incident] ?? []
+                gains += decided.filter { !known.contains($0) }.map { .notifies(incident: incident, count: $0.count, digest: $0.digest) }
+            }
+        }
         return gains.isEmpty ? .narrows : .widens(gains)
     }
 

@@ -76,8 +76,6 @@ package enum Limits {
     /// Entries of the directory in a message: each is a few hundred bytes, and a commit holds the writer up for as long.
     package static let peoplePerMessageMax = 1_000
 
-    /// People who are told of one incident: more than any company has, and what notify has to be able to count on its disk.
-    package static let noticesMax = 1_000_000
     /// One person's notice with its attachments, whose mail is a third larger.
     package static let noticeBytesMax = 1024 * 1024
     /// A batch is one commit of notify's, and what an interruption sends a second time.

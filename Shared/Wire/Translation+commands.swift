@@ -121,6 +121,23 @@ extension WireIncidentAssessment {
     }
 }
 
+extension WireNoticesDecided {
+    package init(_ number: UInt64, _ count: UInt64, _ digest: [UInt8]) {
+        incident = number
+        self.count = count
+        self.digest = Data(digest)
+    }
+}
+
+extension WireIncidentNotified {
+    package init(_ number: UInt64, _ decision: UInt64, _ delivered: UInt64, _ unreachable: UInt64) {
+        incident = number
+        self.decision = decision
+        self.delivered = delivered
+        self.unreachable = unreachable
+    }
+}
+
 extension WireSubjects {
     package init(_ subjects: [String]) { self.subjects = subjects }
 }
@@ -177,6 +194,8 @@ extension WireCommand {
             reopenIncident.incident = number
         case .noteIncident(let number, let text): noteIncident = WireIncidentNote(number, text)
         case .assessIncident(let number, let exposure, let summary): assessIncident = WireIncidentAssessment(number, exposure, summary)
+        case .sendNotices(let number, let count, let digest): sendNotices = WireNoticesDecided(number, count, digest)
+        case .incidentNotified(let number, let decision, let delivered, let unreachable): incidentNotified = WireIncidentNotified(number, decision, delivered, unreachable)
         case .changeOperators(let removed, let added):
             changeOperators = WireChangeOperators()
             changeOperators.remove = removed
@@ -245,6 +264,8 @@ extension WireCommand {
         case .reopenIncident(let body): return .reopenIncident(body.incident)
         case .noteIncident(let body): return .noteIncident(body.incident, body.text)
         case .assessIncident(let body): return body.exposure.count == 32 ? .assessIncident(body.incident, exposure: [UInt8](body.exposure), summary: body.summary) : nil
+        case .sendNotices(let body): return .sendNotices(incident: body.incident, count: body.count, digest: [UInt8](body.digest))
+        case .incidentNotified(let body): return .incidentNotified(body.incident, decision: body.decision, delivered: body.delivered, unreachable: body.unreachable)
         case .changeOperators(let body):
             let added = body.add.compactMap(\.value)
             return added.count == body.add.count ? .changeOperators(removing: body.remove, adding: added) : nil

@@ -272,6 +272,8 @@ extension WireEntry {
         case .drillEnded(let number, let epoch, let outcome): drillEnded = WireDrillEnded(number, epoch, outcome)
         case .incidentNoted(let number, let text): incidentNoted = WireIncidentNote(number, text)
         case .incidentAssessed(let number, let exposure, let summary): incidentAssessed = WireIncidentAssessment(number, exposure, summary)
+        case .noticesDecided(let number, let count, let digest): noticesDecided = WireNoticesDecided(number, count, digest)
+        case .incidentNotified(let number, let decision, let delivered, let unreachable): incidentNotified = WireIncidentNotified(number, decision, delivered, unreachable)
         case .certified(let certificate):
             certified = WireCertificate(certificate)
         case .readsRestored(let abandons, let adopts, let reason):
@@ -345,6 +347,10 @@ extension WireEntry {
         case .incidentAssessed(let body):
             guard body.exposure.count == 32 else { return nil }
             deed = .incidentAssessed(number: body.incident, exposure: [UInt8](body.exposure), summary: body.summary)
+        case .noticesDecided(let body):
+            guard body.digest.count == DecidedNotices.digestBytes else { return nil }
+            deed = .noticesDecided(incident: body.incident, count: body.count, digest: [UInt8](body.digest))
+        case .incidentNotified(let body): deed = .incidentNotified(number: body.incident, decision: body.decision, delivered: body.delivered, unreachable: body.unreachable)
         case .certified(let body): deed = .certified(body.value)
         case .unsealed(let body):
             deed = .unsealed(Epoch(body.epoch), dropped: body.dropped.map { Epoch($0) }, reason: body.reason, abandons: [UInt8](body.abandons))

@@ -122,6 +122,8 @@ struct GovernanceRecord {
         case .found(let finding, let number, let closure): note(number, entry, "found\(closure.map { ", and closed at epoch \($0.epoch.number)" } ?? "")   \"\(finding.sentence)\"")
         case .incidentNoted(let number, let text): note(number, entry, "noted   \"\(text)\"")
         case .incidentAssessed(let number, _, let summary): note(number, entry, "assessed   \"\(summary)\"")
+        case .noticesDecided(let number, let count, _): note(number, entry, "decided that \(count) people are told")
+        case .incidentNotified(let number, _, let delivered, let unreachable): note(number, entry, "notified: \(delivered) have their notice, \(unreachable) were not reached")
         case .incidentOpened(let number, let title, _, _, let isLeak): note(number, entry, "opened\(isLeak ? " as a leak" : "")   \"\(title)\"")
         case .incidentMoved(let number, let state): note(number, entry, state.rawValue)
         case .held(let number, let subjects): note(number, entry, "what there is of \(subjects.count) people is kept")

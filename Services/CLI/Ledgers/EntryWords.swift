@@ -35,6 +35,8 @@ enum EntryWords {
             "finds, for incident \(number)\(closure.map { ", and closes \(Show.selector(WireClosure($0))) at epoch \($0.epoch.number)" } ?? ", closed already")   \"\(finding.sentence)\""
         case .incidentNoted(let number, let text): "notes on incident \(number)   \"\(text)\""
         case .incidentAssessed(let number, let exposure, let summary): "assesses incident \(number), exposure \(hex(exposure).prefix(12))…   \"\(summary)\""
+        case .noticesDecided(let number, let count, let digest): "tells \(count) people of incident \(number) what has the digest \(ProposalView.hex(digest))"
+        case .incidentNotified(let number, let decision, let delivered, let unreachable): "incident \(number) is notified: by the notices of entry \(decision) \(delivered) were told, \(unreachable) not reached"
         case .drillBegan(let drill): "begins drill \(drill.number) on the planted subjects of \(list(drill.sites.sorted()))"
         case .drillEnded(let number, let epoch, let outcome): "drill \(number) is over\(epoch == .none ? "" : ", what it closed is open again at epoch \(epoch.number)")\(outcome.missed.isEmpty ? ", within its bounds" : "   MISSED: \(outcome.missed.joined(separator: "; "))")"
         case .certified(let certificate): "certificate \(certificate.epoch.number), \(certificate.isComplete ? "complete" : "not complete"): \(certificate.services.count) services, \(certificate.agents.count) agents"
