@@ -110,7 +110,7 @@ let package = Package(
         shared("Mail", ["Gate", "Rules", "CIDN2"]),
         // What somebody is told of an incident, in their own words; the pages are part of the program.
         .target(
-            name: "Notices", dependencies: ["Exposure", "Gate", "Mail", "Rules", mustache], path: "Shared/Notices",
+            name: "Notices", dependencies: ["Exposure", "Gate", "Ledger", "Mail", "Rules", "Wire", mustache, protobuf], path: "Shared/Notices",
             resources: ["notice-en-html", "notice-en-text", "notice-de-html", "notice-de-text", "style-html", "subject-de", "subject-en"].map { .embedInCode("Templates/\($0).mustache") },
             swiftSettings: strict),
         shared("Vault", ["Gate", grdb, crypto]),
@@ -143,7 +143,7 @@ let package = Package(
         tests("IngestTests", ["sluice-ingest", "Chassis", "Gate", "Rules", "Wire", protobuf]),
         tests("PolicyTests", ["sluice-policy", "Chassis", "Detection", "Enforcement", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Seal", "Tracing", "Vault", "Wire", crypto, grdb, protobuf]),
         tests("MailTests", ["Gate", "Mail"]),
-        tests("NoticesTests", ["Exposure", "Gate", "Mail", "Notices", "Rules"]),
+        tests("NoticesTests", ["Exposure", "Gate", "Ledger", "Mail", "Notices", "Rules", "Wire", crypto, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
         tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Mail", "Webhooks", grdb]),

@@ -8,7 +8,7 @@ struct IncidentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "incident", abstract: "One incident: what happened, notes, and where it stands.",
         discussion: "EXAMPLE\n  sluice incident show 7\n  sluice incident note 7 --text \"ACL of the export restored at 10:40\"",
-        subcommands: [One.self, Assess.self, Report.self, Note.self, Reopen.self, Close.self], defaultSubcommand: One.self)
+        subcommands: [One.self, Assess.self, Notified.self, Report.self, Note.self, Reopen.self, Close.self], defaultSubcommand: One.self)
 
     /// From the discovery to the report, GDPR Article 33.
     static let clockUs: Int64 = 72 * 3_600 * 1_000_000

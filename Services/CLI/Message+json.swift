@@ -47,6 +47,9 @@ extension WireStatus: SwiftProtobufJSON {
         ]
     }
 }
+extension WireNoticesStanding: SwiftProtobufJSON {
+    static var zeros: [String: Any] { ["incident": 0, "rounds": [Any](), "sent": [Any]()] }
+}
 extension WireCertificate: SwiftProtobufJSON {
     static var zeros: [String: Any] {
         [

@@ -130,12 +130,22 @@ struct Approve: ParsableCommand {
               sluice approve 12 --as ops-2
 
             Shows what would be allowed that is not now, and, on a terminal, asks. What is signed is the hash of exactly what was proposed. Of a policy it shows the whole difference: for the people of a
-            directory, if one is given.
+            directory, if one is given. With a directory it computes an incident's notices too, and refuses others than these.
             """)
     @OptionGroup var connection: Connection
     @Argument(help: "The proposal's number; 'sluice proposals' lists them.") var number: UInt64
     @Flag(help: "Do not ask.") var yes = false
     @Option(name: .customLong("directory"), help: ArgumentHelp("Show a policy's difference for these people: CSV or JSON with id, site and team.", valueName: "file")) var people: String?
+
+    /// What would go out, computed here.
+    private func compare(_ incident: UInt64, _ digest: [UInt8]) throws -> String {
+        guard let people else { return "not compared: --directory FILE computes them here; 'sluice notices preview \(incident) --people FILE' prints the digest" }
+        var options = try NoticeOptions.parse([])
+        options.scope.people = people
+        let computed = try IncidentNotices(incident, options, in: connection.folder).digest()
+        guard Array(computed.bytes) == digest else { throw Complaint("not approved: what this home's files, notices.json and \(people) come to has another digest, \(computed.hex)") }
+        return "the same digest, computed here"
+    }
 
     func run() throws {
         let client = try connection.client()
@@ -151,8 +161,11 @@ struct Approve: ParsableCommand {
         // Of what was shown, and not of what control says that it is.
         guard let hash = ProposalHash(Array(SHA256.hash(data: proposal.signed.statement))) else { return }
         let terminal = Terminal()
+        var compared: String?
+        if case .sendNotices(let incident, _, let digest)? = proposal.signed.command?.value { compared = try compare(incident, digest) }
         if !connection.json {
             print("proposal \(number): \(ProposalView.summary(proposal))")
+            if let compared { print("  \(compared)") }
             if case .applyPolicy(let document, let over)? = proposal.signed.command?.value {
                 try PolicyChange(to: document, over: over, client: client).show(people: people)
             }

@@ -113,7 +113,7 @@ package struct GovernanceFold: Sendable {
         let index = entry.index
         guard wire.hasSigned else {
             switch entry.deed {
-            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentNoted, .incidentAssessed, .incidentNotified, .drillBegan: throw .unsigned(index)
+            case .paused, .removed, .serviceKeyRetired, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .incidentMoved(_, to: .closed), .incidentMoved(_, to: .open), .incidentMoved(_, to: .notified), .incidentNoted, .incidentAssessed, .incidentNotified, .drillBegan: throw .unsigned(index)
             case .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted:
                 guard entry.proposal != nil else { throw .unsigned(index) }
                 return nil
@@ -201,7 +201,7 @@ package struct GovernanceFold: Sendable {
             guard entry.proposal != nil || command(in: verified)?.isCarriedOut(by: .resumed(to: .none, closures: closures, reason: reason), at: entry.at) == true
             else { throw .otherThanSigned(index) }
         case .incidentMoved(let number, let state):
-            if state == .closed || state == .open, command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) != true { throw .otherThanSigned(index) }
+            if state == .closed || state == .open || state == .notified, command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) != true { throw .otherThanSigned(index) }
             // What people were told of it is not taken back: control moves it by itself. Whoever opens a closed one again says so.
             let was = governance.incidents[number]?.state
             guard state == .open ? was == .closed : was.map({ $0 < state }) ?? true else { throw .refused(index, "incident \(number) would go back to \(state.rawValue)") }

@@ -15,6 +15,7 @@ package struct Complaint: Error, Hashable, Sendable, CustomStringConvertible {
 /// | `registry.json` | ``TrustedNodes`` |
 /// | `hooks.yaml` | ``HookRules``: what is closed for what other systems report |
 /// | `notices.json` | `NoticeSettings`: who writes to those who were exposed, whom they can ask |
+/// | `notices/N.checkpoint` | of the ledger of reads: the proof files of incident N's notices are under it |
 /// | `hooks/alertmanager.tokens`, `hooks/standard.secrets` | who may report, 0600 |
 /// | `keys/NAME.secret` | CURVE keys, 0600 |
 /// | `SERVICE/key.secret` | the same, of a service that has taken up another key since; `key.next` is to be taken up, `key.before` was before |

@@ -233,7 +233,7 @@ import Wire
     }
 
     @Test func `an incident never goes back, whoever moves it`() throws {
-        for state in [IncidentState.contained, .assessed, .notified] {
+        for state in [IncidentState.contained, .assessed] {
             var back = try everything()
             try back.write(.incidentMoved(number: 1, to: state), by: "control")
             #expect(try back.fault() == .refused(back.index, "incident 1 would go back to \(state.rawValue)"))
@@ -244,8 +244,11 @@ import Wire
         // The control: forwards control moves it by itself.
         var forwards = try everything()
         try forwards.write(.incidentOpened(number: 2, title: "another", closure: Epoch(1), dataClass: "", isLeak: false), by: "ops-1")
-        for state in [IncidentState.contained, .notified] { try forwards.write(.incidentMoved(number: 2, to: state), by: "control") }
-        #expect(try forwards.fold().governance.incidents[2]?.state == .notified)
+        for state in [IncidentState.contained, .assessed] { try forwards.write(.incidentMoved(number: 2, to: state), by: "control") }
+        #expect(try forwards.fold().governance.incidents[2]?.state == .assessed)
+        // That people were told somebody answers for.
+        try forwards.write(.incidentMoved(number: 2, to: .notified), by: "control")
+        #expect(try forwards.fault() == .unsigned(forwards.index))
     }
 
     @Test func `an unsealing gives up exactly what two operators have signed`() throws {

@@ -140,6 +140,24 @@ extension AuthorityTests {
         #expect(scene.refusals.isEmpty)
     }
 
+    @Test func `one operator proposes what people are told, another approves exactly that, and nobody both`() throws {
+        let digest = [UInt8](repeating: 7, count: 32)
+        try scene.perform(.leak(dataClass: "", reason: "seen", source: "a test"), by: "ops-1")
+        try scene.perform(.assessIncident(1, exposure: digest, summary: "3 people"), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        let signed = try scene.perform(.sendNotices(incident: 1, count: 3, digest: digest), by: "ops-1")
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.notices.isEmpty, "the control: it waits for another")
+        let proposal = try #require(scene.answers.last?.proposal)
+        #expect(proposal.gains.contains { $0.contains(String(repeating: "07", count: 32)) && $0.contains("3 people") }, "who approves sees what")
+        #expect(throws: Refused.self) { try scene.approve(proposal.proposal, of: signed, by: "ops-1") }
+        #expect(scene.authority.governance.notices.isEmpty)
+        try scene.approve(proposal.proposal, of: signed, by: "ops-2")
+        scene.authority.becameDurable(scene.recorded)
+        #expect(scene.authority.governance.notices[1]?.map(\.digest) == [digest])
+        #expect(throws: Refused.self, "a second time") { try scene.perform(.sendNotices(incident: 1, count: 3, digest: digest), by: "ops-1") }
+    }
+
     @Test func `a finding closes at once, is answered when it is durable, and is one incident however often it comes`() throws {
         func finding(_ id: UInt8, _ selector: Selector = Selector(classes: [DataClass("review")])) -> Finding {
             Finding(id: .init(repeating: id, count: 16), detector: "outsider", sentence: "seen", direction: .both, selector: selector, at: scene.scribe.now)

@@ -96,6 +96,35 @@ import Wire
         #expect(try taken(.changeRecords(["E1", "E9"], purpose: "operation", .consent, given: false)) == 1 && taken(.readmit(["E2"])) == 1 && taken(.liftHold(incident: 1, ["E1"])) == 1)
     }
 
+    @Test func `notices are decided of an assessed incident, once, by a digest of 32 bytes, and it is notified when that is everybody`() throws {
+        var governance = Governance()
+        let digest = [UInt8](repeating: 7, count: 32)
+        let deeds: [Entry.Deed] = [
+            .incidentOpened(number: 1, title: "", closure: .none, dataClass: "", isLeak: true), .incidentAssessed(number: 1, exposure: digest, summary: ""),
+            .incidentOpened(number: 2, title: "", closure: .none, dataClass: "", isLeak: true), .noticesDecided(incident: 1, count: 3, digest: digest),
+        ]
+        for (number, deed) in deeds.enumerated() { governance.apply(Entry(index: UInt64(number + 1), at: wall, author: "ops-1", deed: deed)) }
+        func taken(_ command: Command) throws -> [Entry.Deed] { try planning(governance).deeds(of: command, by: "ops-1", at: wall) }
+        let other = [UInt8](repeating: 8, count: 32)
+        let correction = try taken(.sendNotices(incident: 1, count: 2, digest: other))
+        #expect(correction == [.noticesDecided(incident: 1, count: 2, digest: other)])
+        #expect(planning(governance).consequence(of: correction, by: "ops-1", at: wall) == .widens([.notifies(incident: 1, count: 2, digest: other)]))
+        for (command, expected) in [
+            (Command.sendNotices(incident: 1, count: 3, digest: digest), Refusal.invalid), (.sendNotices(incident: 2, count: 3, digest: digest), .invalid), (.sendNotices(incident: 9, count: 3, digest: other), .notFound),
+            (.sendNotices(incident: 1, count: 0, digest: other), .invalid), (.sendNotices(incident: 1, count: 3, digest: Array(other.dropLast())), .invalid),
+            (.incidentNotified(1, decision: 4, delivered: 2, unreachable: 0), .invalid), (.incidentNotified(1, decision: 3, delivered: 2, unreachable: 1), .invalid),
+            (.incidentNotified(2, decision: 4, delivered: 2, unreachable: 1), .invalid), (.incidentNotified(9, decision: 4, delivered: 2, unreachable: 1), .notFound),
+        ] {
+            let refused = #expect(throws: Refused.self, "\(command)") { try taken(command) }
+            #expect(refused?.refusal == expected, "\(command): \(refused?.text ?? "")")
+        }
+        let notified = try taken(.incidentNotified(1, decision: 4, delivered: 2, unreachable: 1))
+        #expect(notified == [.incidentNotified(number: 1, decision: 4, delivered: 2, unreachable: 1)] && planning(governance).consequence(of: notified, by: "ops-1", at: wall) == .narrows)
+        governance.apply(Entry(index: 5, at: wall, author: "ops-1", deed: notified[0]))
+        #expect(try taken(.incidentNotified(1, decision: 4, delivered: 2, unreachable: 1)).isEmpty, "the same again changes nothing")
+        #expect(try taken(.incidentNotified(1, decision: 4, delivered: 3, unreachable: 0)).count == 1, "one more was reached")
+    }
+
     @Test func `a class of the document in force can be paused, and one that there is not is told`() throws {
         func pause(_ name: String, _ governance: Governance) throws -> Int {
             try planning(governance).deeds(of: .pause(Selector(classes: [DataClass(name)]), .both, reason: "a test"), by: "ops-1", at: wall).count

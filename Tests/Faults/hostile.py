@@ -157,13 +157,14 @@ class Numbers(dict):
 Kind = Numbers(
     hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
     storedGroup=19, vaultKey=20, serverKey=21, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, finding=39, releaseRequest=48, release=49,
-    chunk=50, credit=51, releaseEnded=52, directory=53, directoryStored=54)
+    chunk=50, credit=51, releaseEnded=52, directory=53, directoryStored=54, notices=64, noticesHeld=65)
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
     nudge="Nudge", goodbye="Goodbye", batch="Batch", vaultKey="VaultKey", serverKey="ServerKey", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
     joined="Joined", entries="Entries",
     command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer", finding="Finding",
-    releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded", directory="Directory", directoryStored="DirectoryStored")
+    releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded", directory="Directory", directoryStored="DirectoryStored",
+    notices="NoticeBatch", noticesHeld="NoticesHeld")
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
     noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, quarantined=23, storeFull=32, sealed=33, notFound=34, invalid=35,

@@ -298,6 +298,10 @@ def captured(suite):
     record.widens("resume of a leak", resume={"reason": "x", "closures": [kept.closure.epoch]})
     record.narrows("note incident", note_incident={"incident": kept.incident, "text": "a test"})
     record.narrows("assess incident", assess_incident={"incident": kept.incident, "exposure": bytes(32), "summary": "a test"})
+    record.widens("send notices", send_notices={"incident": kept.incident, "count": 3, "digest": os.urandom(32)})
+    (incident,) = record.ask("incidents", incidents={"incident": kept.incident}).incidents
+    (decided,) = [step.entry for step in incident.steps if step.what == "decided"]
+    record.narrows("incident notified", incident_notified={"incident": kept.incident, "decision": decided, "delivered": 2, "unreachable": 1})
     record.narrows("close incident", close_incident={"incident": kept.incident})
     record.narrows("reopen incident", reopen_incident={"incident": kept.incident})
     record.narrows("close incident again", close_incident={"incident": kept.incident})

@@ -4,7 +4,7 @@ import ledger
 import wire
 
 OPEN, APPLIED, EXPIRED, WITHDRAWN = "open", "applied", "expired", "withdrawn"
-KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "incident_noted", "incident_assessed", "certified", "drill_began"}
+KEEPS_POWERS = {"proposed", "approved", "withdrawn", "incident_opened", "incident_moved", "incident_noted", "incident_assessed", "notices_decided", "incident_notified", "certified", "drill_began"}
 
 
 class Fold:
@@ -20,7 +20,7 @@ class Fold:
         self.nodes, self.names, self.lines, self.revoked = {}, {}, {}, set()
         self.closures, self.lifted = {}, []
         self.incidents, self.certified, self.found = {}, {}, {}
-        self.drills = {}
+        self.drills, self.notices = {}, {}
         self.dropped, self.abandoned, self.restored = set(), set(), {}
         self.policy, self.told, self.agreed, self.erased, self.holds = None, {}, {}, {}, {}
 
@@ -170,6 +170,18 @@ class Fold:
         assert entry.HasField("signed")
         if self.incidents[deed.incident]["state"] in ("open", "contained"):
             self.incidents[deed.incident].update(state="assessed", moved=now)
+
+    def notices_decided_(self, entry, deed, now):
+        assert self.incidents[deed.incident]["state"] in ("assessed", "notified") and deed.count and len(deed.digest) == 32
+        decided = self.notices.setdefault(deed.incident, [])
+        assert deed.digest not in [digest for _, _, digest in decided]
+        decided.append((entry.index, deed.count, deed.digest))
+
+    def incident_notified_(self, entry, deed, now):
+        index, count, _ = self.notices[deed.incident][-1]
+        assert deed.decision == index and deed.delivered + deed.unreachable == count
+        if self.incidents[deed.incident]["state"] in ("open", "contained", "assessed"):
+            self.incidents[deed.incident].update(state="notified", moved=now)
 
     def certified_(self, entry, deed, now):
         self.certified[deed.epoch] = deed.complete

@@ -118,6 +118,22 @@ def found_and_assessed(suite, machine):
     with suite.peer("control") as peer:
         peer.send("command", **Operator(suite.home).command(command.SerializeToString()))
         assert peer.expect("outcome", of="command")
+    return incident
+
+
+def told(suite, incident):
+    """Two operators decide what its people are told, and one answers for it that they were: notify is not asked here."""
+    decided = wire.governance.NoticesDecided(incident=incident, count=3, digest=os.urandom(32))
+    with suite.peer("control") as peer:
+        index = ask(suite, "operators", wire.governance.OperatorsQuery()).last
+        peer.send("command", **Operator(suite.home).command(wire.governance.Command(send_notices=decided).SerializeToString(), index=index))
+        proposal = peer.expect("outcome", of="command")[1].proposal.proposal
+    run(suite, "approve", proposal, "--as", "ops-2")
+    index = next(e.index for one in entries(suite) if (e := wire.governance.Entry.FromString(one.body)).WhichOneof("deed") == "notices_decided")
+    notified = wire.governance.IncidentNotified(incident=incident, decision=index, delivered=2, unreachable=1)
+    with suite.peer("control") as peer:
+        peer.send("command", **Operator(suite.home).command(wire.governance.Command(incident_notified=notified).SerializeToString()))
+        assert peer.expect("outcome", of="command")
 
 
 def happen(suite, machine):
@@ -170,7 +186,7 @@ def happen(suite, machine):
     run(suite, "hold", "lift", "S-4", "--incident", "2")
     drilled(suite)
     put_back_and_restored(suite, machine / "vault.sqlite")
-    found_and_assessed(suite, machine)
+    told(suite, found_and_assessed(suite, machine))
     # The last of those that move the epoch.
     sealed_and_opened(suite)
     proposed(suite, "resume", "--all", "--reason", "is left open")
@@ -287,7 +303,7 @@ def test_the_fold_that_the_contract_describes_is_what_control_says(suite):
     assert len(fold.retired) == 1 and len(fold.restored) == 1 and state["epoch"] > 1 << 20
 
 
-@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed", "policy_applied", "records_changed", "erased", "readmitted", "held", "hold_lifted", "unsealed", "service_key_retired", "ledger_key_retired", "found", "incident_assessed", "drill_ended"])
+@pytest.mark.parametrize("deed", ["paused", "resumed", "registered", "removed", "approved", "incident_moved", "certified", "vault_key_announced", "operators_changed", "policy_applied", "records_changed", "erased", "readmitted", "held", "hold_lifted", "unsealed", "service_key_retired", "ledger_key_retired", "found", "incident_assessed", "notices_decided", "incident_notified", "drill_ended"])
 def test_a_fold_that_passes_one_kind_of_entry_over_comes_to_something_else(suite, deed, monkeypatch):
     monkeypatch.setattr(Fold, deed + "_", lambda self, entry, body, now: None)
     with pytest.raises((AssertionError, KeyError)):

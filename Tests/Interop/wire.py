@@ -45,6 +45,7 @@ KINDS = {
     38: ("answer", governance.Answer), 48: ("releaseRequest", release.ReleaseRequest), 49: ("release", release.Release),
     50: ("chunk", release.Chunk), 51: ("credit", release.Credit), 52: ("releaseEnded", release.ReleaseEnded),
     53: ("directory", release.Directory), 54: ("directoryStored", release.DirectoryStored),
+    64: ("notices", governance.NoticeBatch), 65: ("noticesHeld", governance.NoticesHeld),
 }
 NUMBERS = {name: number for number, (name, _) in KINDS.items()}
 BODIES = {name: body for name, body in KINDS.values()}

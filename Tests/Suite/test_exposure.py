@@ -1,7 +1,11 @@
 """The exposure of an incident: a widening that two operators approve lets a second reader read; who could and who did comes out to the event."""
 
+import base64
 import contextlib
 import csv
+import email
+import email.policy
+import hashlib
 import io
 import json
 import os
@@ -166,6 +170,81 @@ def test_an_incident_is_shown_with_its_steps_and_the_draft_has_its_numbers(leake
     draft = leaked.cli("incident", "report", leaked.incident).out
     assert "| review | 3 | 10 |" in draft and "| clerk | 1 | 7 |" in draft and "33(3)(d)" in draft
     assert leaked.cli("exposure", "999", check=False).code == 1
+
+
+def root(leaves):
+    """RFC 6962, section 2.1."""
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\0" + leaves[0]).digest()
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + root(leaves[:half]) + root(leaves[half:])).digest()
+
+
+def mails(suite):
+    """The notices in the Maildir, by whom they are to."""
+    found = {}
+    for folder in ("new", "cur"):
+        for path in (suite.home / "notify" / "mail" / folder).glob("*"):
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            found.setdefault(str(mail["to"]), []).append(mail)
+    return found
+
+
+def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_have_signed_for(leaked, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text("id,name,mail,site,team,locale\nE1,Ann Ash,ann@example.org,berlin,search,de-DE\nE2,Bob Birch,bob@example.org,berlin,search,en\nE3,Cleo Cox,,berlin,search,fr\nE9,Dan Dow,dan@example.org,berlin,search,en\n")
+    (leaked.home / "notices.json").write_text(json.dumps({"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}))
+    words = (leaked.incident, "--people", people)
+    early = leaked.cli("notices", "send", *words, check=False)
+    assert early.code == 1 and "assess" in early.err, "the control: people are told what it came to"
+    leaked.cli("incident", "assess", leaked.incident)
+    proposal = leaked.cli("notices", "send", *words, "--json").json["proposal"]
+    digest = leaked.cli("notices", "preview", *words, "--json").json["digest"]
+    assert len(digest) == 64 and any(digest in line and "3 people" in line for line in proposal["gains"]), proposal
+    number = proposal["proposal"]
+    assert leaked.cli("notices", "send", *words, "--json").json["proposal"]["proposal"] == number, "it waits, and is not proposed twice"
+    assert leaked.cli("approve", number, "--yes", check=False).code == 1, "who proposes does not approve"
+    # Whoever is to approve computes it, and another directory comes to something else.
+    other = tmp_path / "other.csv"
+    other.write_text(people.read_text().replace("bob@example.org", "eve@example.org"))
+    refused = leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", other, check=False)
+    assert refused.code == 1 and "another digest" in refused.err, refused
+    approved = leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", people)
+    assert digest in approved.out and "the same digest" in approved.out
+    assert not mails(leaked), "decided, and not handed over"
+
+    handed = leaked.cli("notices", "send", *words, "--json").json
+    assert (handed["count"], handed["held"], handed["taken"], handed["digest"]) == (3, 3, True, digest)
+
+    def standing():
+        (one,) = leaked.cli("notices", leaked.incident, "--json").json["rounds"]
+        return int(one.get("delivered", 0)) + int(one.get("unreachable", 0)) == 3 and one
+
+    told = wait_until(standing, "each is delivered or unreachable")
+    assert (int(told["delivered"]), [one["subject"] for one in told["unreached"]]) == (2, ["E3"]), told
+    assert leaked.cli("notices", "send", *words, "--json").json == handed, "the same again changes nothing"
+    have = mails(leaked)
+    assert {to: len(copies) for to, copies in have.items() if "@example.org" in to} == {"ann@example.org": 1, "bob@example.org": 1}
+    leaves = []
+    for subject in REVIEWS:
+        (sent,) = leaked.cli("notice", "show", leaked.incident, subject, "--json").json["sent"]
+        leaves.append(base64.b64decode(sent["notice"]))
+        shown = leaked.cli("notice", "preview", leaked.incident, subject, "--people", people, "--json").json
+        own = kind(exposure(leaked, "--people", people, "--subject", subject), "exposure")[0]
+        assert (sent["text"], sent["html"], shown["exposed_events"], own["exposed_events"]) == (shown["text"], shown["html"], REVIEWS[subject], REVIEWS[subject])
+        assert sent["files"] == [f"read-{one['entry']}.tlog-proof" for one in kind(exposure(leaked, "--subject", subject), "release")]
+        if sent["address"]:
+            (mail,) = have[sent["address"]]
+            assert mail.get_body(("plain",)).get_content().split() == sent["text"].split() and str(REVIEWS[subject]) in sent["text"]
+            assert [part.get_filename() for part in mail.iter_attachments()] == sent["files"] and sent["attempts"]
+            # A proof shows that it is on record, and neither what nor of whom else.
+            for part in mail.iter_attachments():
+                extra = base64.b64decode(part.get_content().split(b"extra ")[1].split(b"\n")[0])
+                assert len(extra) == 33 and extra[0] == 1
+    assert root(leaves).hex() == digest, "what went out is what was signed"
+    assert "delivered 2" in leaked.cli("notices", leaked.incident).out and "ann@example.org" in leaked.cli("notices", "--open").out
+    leaked.cli("incident", "notified", leaked.incident)
+    assert leaked.cli("incident", "show", leaked.incident, "--json").json["state"] == "notified"
 
 
 def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap(leaked):

@@ -76,6 +76,9 @@ import Wire
         of(WireStatusQuery.self), of(WireStopped.self), of(WireStored.self), of(WireStoredGroup.self), of(WireSubjectRecords.self),
         of(WireSubjects.self), of(WireUnsealed.self), of(WireVaultKey.self), of(WireVaultKeyAnnounced.self), of(WireVaultKeyQuery.self),
         of(WireWelcome.self), of(WireWithdraw.self), of(WireWithdrawn.self),
+        of(WireIncidentNotified.self), of(WireNotice.self), of(WireNoticeAttachment.self), of(WireNoticeAttempt.self), of(WireNoticeBatch.self),
+        of(WireNoticeRound.self), of(WireNoticesDecided.self), of(WireNoticesHeld.self), of(WireNoticesQuery.self), of(WireNoticesStanding.self),
+        of(WireSentNotice.self), of(WireUnreachedSubject.self),
     ]
 
     /// Protobuf's grammar, without the schema: small field numbers, every wire type, nested to a depth, and now and then not quite.

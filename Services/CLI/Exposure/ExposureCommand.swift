@@ -10,20 +10,26 @@ import Wire
 struct ExposureOptions: ParsableArguments {
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
     @Argument(help: "The incident's number.") var incident: UInt64
+    @OptionGroup var scope: ExposureScope
+
+    func files() throws -> ExposureFiles { try scope.files(incident, in: Home.resolve(home, environment: ProcessInfo.processInfo.environment)) }
+}
+
+/// What of an incident is looked at.
+struct ExposureScope: ParsableArguments {
     @Option(help: ArgumentHelp("Since when, in UTC: 2026-11-23T09:55:02Z. Default: the last policy before the incident that took two operators.", valueName: "time")) var since: String?
     @Option(help: ArgumentHelp("Until when. Default: when reading stopped by the incident's closure.", valueName: "time")) var until: String?
     @Option(name: .customLong("class"), help: ArgumentHelp("Only this class; may be repeated. Default: those that the incident closed.", valueName: "class")) var dataClass: [String] = []
     @Option(help: ArgumentHelp("The directory as it was: CSV or JSON with id, site and team. Without it people who had a right and no key are a gap.", valueName: "file")) var people: String?
 
-    func files() throws -> ExposureFiles {
+    func files(_ incident: UInt64, in home: Home) throws -> ExposureFiles {
         func time(_ text: String?) throws -> WallTime? {
             try text.map { text in
                 guard let time = WallTime(rfc3339: text) else { throw Complaint("'\(text)' is no time in UTC: 2026-11-23T09:55:02Z") }
                 return time
             }
         }
-        let files = try LedgerFiles(Home.resolve(home, environment: ProcessInfo.processInfo.environment))
-        return try ExposureFiles(.init(incident: incident, since: time(since), until: time(until), classes: dataClass, people: people), in: files, at: Clock.wall())
+        return try ExposureFiles(.init(incident: incident, since: time(since), until: time(until), classes: dataClass, people: people), in: LedgerFiles(home), at: Clock.wall())
     }
 }
 

@@ -93,7 +93,8 @@ struct LedgerFiles {
         return texts.compactMap { try? VerifierKey(parsing: $0) }
     }
 
-    private func kept(_ name: LedgerName, _ bytes: [UInt8], in place: String, isNote: Bool) throws -> Kept {
+    /// One of them, from its bytes.
+    func kept(_ name: LedgerName, _ bytes: [UInt8], in place: String, isNote: Bool) throws -> Kept {
         let keys = try keys(name)
         do {
             let note = isNote ? try SignedNote(parsing: bytes) : nil

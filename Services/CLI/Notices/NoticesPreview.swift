@@ -3,9 +3,9 @@ import Chassis
 import Exposure
 import Foundation
 import Gate
+import Ledger
 import Mail
 import Notices
-import Rules
 
 struct NoticesPreview: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,16 +16,16 @@ struct NoticesPreview: ParsableCommand {
               sluice notices preview 7 E1042 --people people.csv
               sluice notices preview 7 E1042 --people people.csv --html > notice.html
 
-            Computed from the home's files as 'sluice exposure' is, with the same numbers; nothing is sent and nothing recorded. Names, addresses and languages are of the
+            Computed from the home's files as 'sluice exposure' is, with the same numbers; nothing is sent and nothing recorded. The digest is what two operators sign: of
+            exactly the bytes that go out, so whoever is to approve computes it here and compares. Names, addresses and languages are of the
             file of people (id, site, team, name, mail, locale): the directory itself is kept by policy alone. Who writes, whom to ask and how readers are told of is in
             notices.json in the suite's folder: organisation, contactName, contactPoint, readers (person, role or count; role), measures ({"en": […], "de": […]}).
             """)
 
-    @OptionGroup var options: ExposureOptions
+    @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
+    @Argument(help: "The incident's number.") var incident: UInt64
     @Argument(help: "This person's page alone.") var subject: String?
-    @Option(help: ArgumentHelp("Whom to ask, instead of notices.json's.", valueName: "name")) var contactName: String?
-    @Option(help: ArgumentHelp("How to reach them, instead of notices.json's.", valueName: "address")) var contactPoint: String?
-    @Option(help: ArgumentHelp("How readers are told of, instead of notices.json's: person, role or count.", valueName: "how")) var readers: NoticeSettings.ReaderNaming?
+    @OptionGroup var options: NoticeOptions
     @Flag(help: "Print the page of HTML.") var html = false
     @Flag(help: "Print JSON.") var json = false
 
@@ -35,57 +35,36 @@ struct NoticesPreview: ParsableCommand {
     }
 
     func run() throws {
-        let files = try options.files()
-        let directory = try options.people.map { try PeopleFile.entries($0) } ?? []
-        let people = directory.map { NoticePerson($0.person.id, name: $0.name, mail: $0.mail, locale: $0.locale) }
-        let byID = Dictionary(people.map { ($0.subject, $0) }) { first, _ in first }
-        guard let subject else { return try show(NoticePreview(files, NoticeRecipients(files.assessment, byID), hasDirectory: options.people != nil)) }
-        let facts = try facts(subject, files, byID[subject] ?? NoticePerson(subject))
-        let page: NoticePage
-        do throws(TemplateRefused) { page = try NoticeTemplates().page(of: facts) } catch { throw Complaint("a template cannot be used: \(error.words)") }
+        let notices = try IncidentNotices(incident, options, in: Home.resolve(home, environment: ProcessInfo.processInfo.environment))
+        guard let subject else {
+            let preview = try NoticePreview(notices)
+            if json { return try NoticePreview.show(preview.object) }
+            for line in preview.lines { print(Terminal.safe(line)) }
+            return
+        }
+        let facts = try notices.facts(of: subject)
+        let page = notices.round.page(of: facts)
         if json { return try NoticePreview.show(facts, page) }
         print(html ? page.html : "Subject: \(page.subject)\n\n\(page.text)", terminator: "")
     }
-
-    private func show(_ preview: NoticePreview) throws {
-        if json { return try NoticePreview.show(preview.object) }
-        for line in preview.lines { print(Terminal.safe(line)) }
-    }
-
-    private func facts(_ subject: String, _ files: ExposureFiles, _ person: NoticePerson) throws -> NoticeFacts {
-        let (incident, settings) = (files.incident, try settings(files))
-        let told = NoticeIncident(
-            incident.number, found: incident.opened, closure: files.record.closures.first { $0.epoch == incident.closure }, certificate: files.record.certificates[incident.closure])
-        do throws(NoticeRefused) { return try NoticeFacts(files.assessment.part(of: subject), of: told, to: person, settings) } catch {
-            switch error {
-            case .notExposed: throw Complaint("nothing of \(subject) was exposed in incident \(incident.number): they get no notice")
-            case .noContact: throw Complaint("a notice names whom to ask: contactName and contactPoint in \(files.home.notices), or --contact-name and --contact-point")
-            }
-        }
-    }
-
-    private func settings(_ files: ExposureFiles) throws -> NoticeSettings {
-        var settings = NoticeSettings()
-        if let data = FileManager.default.contents(atPath: files.home.notices) {
-            do throws(Mistakes) { settings = try NoticeSettings(json: data) } catch { throw Complaint(error.all.first?.line(in: files.home.notices) ?? "\(files.home.notices) cannot be read") }
-        }
-        settings.contactName = contactName ?? settings.contactName
-        settings.contactPoint = contactPoint ?? settings.contactPoint
-        settings.readers = readers ?? settings.readers
-        return settings
-    }
 }
-
-extension NoticeSettings.ReaderNaming: ExpressibleByArgument {}
 
 /// What a round of notices would be.
 struct NoticePreview {
     private let files: ExposureFiles
     private let recipients: NoticeRecipients
     private let hasDirectory: Bool
+    /// What would be signed for; nil: nothing can be, and why.
+    private let digest: TreeHash?
+    private let undigested: String
 
-    init(_ files: ExposureFiles, _ recipients: NoticeRecipients, hasDirectory: Bool) {
-        (self.files, self.recipients, self.hasDirectory) = (files, recipients, hasDirectory)
+    /// - Parameter known: the digest, where it was computed.
+    init(_ notices: IncidentNotices, _ known: TreeHash? = nil) throws {
+        (files, recipients, hasDirectory) = (notices.files, notices.recipients, notices.hasDirectory)
+        // Without the directory nobody could be reached, and without somebody to ask nobody is told.
+        let hasContact = !notices.settings.contactName.isEmpty && !notices.settings.contactPoint.isEmpty
+        digest = hasDirectory && hasContact && notices.unstable == nil && recipients.count > 0 ? try known ?? notices.digest() : nil
+        undigested = !hasContact ? "a notice names whom to ask: contactName and contactPoint in \(files.home.notices)" : notices.unstable ?? ""
     }
 
     private func unreachable(_ isSo: (NoticeRecipients.Unreachable.Why) -> Bool) -> [String] { recipients.unreachable.filter { isSo($0.why) }.map(\.person.subject) }
@@ -110,12 +89,14 @@ struct NoticePreview {
         if !withoutAddress.isEmpty { lines.append("             \(Show.number(withoutAddress.count)) without an address: \(some(withoutAddress))") }
         if !notInDirectory.isEmpty { lines.append("             \(Show.number(notInDirectory.count)) not in the file of people: \(some(notInDirectory))") }
         for one in refused { lines.append("             \(one.subject)'s address is none: \(one.words)") }
+        lines.append("digest       \(digest?.hex ?? "none yet: \(undigested)")")
         return lines + ["             nothing is sent: this is a preview"]
     }
 
     var object: [String: Any] {
         let totals = files.assessment.totals
         return [
+            "digest": digest?.hex ?? "",
             "incident": files.incident.number, "subjects": recipients.count, "exposed_subjects": totals.subjects, "exposed_events": totals.events,
             "did_subjects": [totals.readSubjects.lowerBound, totals.readSubjects.upperBound], "languages": Dictionary(uniqueKeysWithValues: languages.map { ($0.name, $0.count) }),
             "reachable": recipients.reachable.map(\.person.subject), "without_address": withoutAddress, "not_in_directory": notInDirectory,
@@ -143,7 +124,7 @@ struct NoticePreview {
     }
 }
 
-extension Home {
-    /// ``NoticeSettings``.
-    var notices: String { file("notices.json") }
+extension TreeHash {
+    /// As it stands in what is approved.
+    var hex: String { ProposalView.hex(Array(bytes)) }
 }

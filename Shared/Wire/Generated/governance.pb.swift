@@ -2521,7 +2521,7 @@ package nonisolated struct WireIncidentStep: Sendable {
 
   package var author: String = String()
 
-  /// opened, found, moved, certified, resumed, noted, assessed
+  /// opened, found, moved, certified, resumed, noted, assessed, decided, notified
   package var what: String = String()
 
   /// The finding's sentence, the state, the note, the summary, the epoch.

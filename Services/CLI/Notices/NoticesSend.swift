@@ -1,0 +1,116 @@
+import ArgumentParser
+import Chassis
+import Foundation
+import Gate
+import Ledger
+import Messaging
+import Notices
+import Wire
+
+struct NoticesSend: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "send", abstract: "Propose an incident's notices; once another operator has approved, hand them over to notify.",
+        discussion: """
+            EXAMPLE
+              sluice notices send 7 --people people.csv              proposes exactly these pages, by their digest
+              sluice notices preview 7 --people people.csv           the other operator: the same digest?
+              sluice approve 31 --as ops-2
+              sluice notices send 7 --people people.csv              hands them over: from there on they go out by themselves
+
+            What goes out is what was signed, byte for byte: notify compares. Where it is interrupted, the same again goes on.
+            """)
+    @OptionGroup var connection: Connection
+    @Argument(help: "The incident's number.") var incident: UInt64
+    @OptionGroup var options: NoticeOptions
+
+    func validate() throws {
+        if options.scope.people == nil { throw ValidationError("--people FILE names the directory: where notices go to, and in which language") }
+    }
+
+    func run() throws {
+        let notices = try IncidentNotices(incident, options, in: connection.folder, keeping: true)
+        guard notices.round.count > 0 else { throw Complaint("nobody's data was exposed in incident \(incident): nobody is told") }
+        if let why = notices.unstable { throw Complaint("whoever is to approve would not come to the same digest: \(why)") }
+        let digest = try notices.digest()
+        let known = notices.files.record.governance.notices[incident] ?? []
+        if let decided = known.first(where: { $0.digest == Array(digest.bytes) }) {
+            return try NoticeHandover(notices, decided, digest, connection).run()
+        }
+        if !connection.json {
+            for line in try NoticePreview(notices, digest).lines.dropLast() { print(Terminal.safe(line)) }
+        }
+        if let open = try proposal(for: digest) {
+            if connection.json {
+                var outcome = WireOutcome()
+                outcome.proposal = open
+                return try Show.json(outcome)
+            }
+            return ProposalView.show(open, home: connection.home)
+        }
+        try connection.propose(.sendNotices(WireNoticesDecided(incident, UInt64(notices.round.count), Array(digest.bytes))))
+    }
+
+    /// One that waits for another operator already.
+    private func proposal(for digest: TreeHash) throws -> WireProposal? {
+        try connection.client().query(.proposals(WireProposalsQuery())).proposals.proposals.first { proposal in
+            guard case .sendNotices(incident, _, let proposed)? = proposal.signed.command?.value else { return false }
+            return proposed == Array(digest.bytes)
+        }
+    }
+}
+
+/// Brings what was decided to notify, from where it stopped.
+struct NoticeHandover {
+    private let notices: IncidentNotices
+    private let decided: DecidedNotices
+    private let digest: TreeHash
+    private let connection: Connection
+
+    init(_ notices: IncidentNotices, _ decided: DecidedNotices, _ digest: TreeHash, _ connection: Connection) {
+        (self.notices, self.decided, self.digest, self.connection) = (notices, decided, digest, connection)
+    }
+
+    /// For notify to hear of the entry: a few leases, should it have just been started.
+    private static let patience = Span.seconds(15)
+
+    func run() throws {
+        let client = try connection.client("notify")
+        let terminal = Terminal()
+        let isWatched = terminal.isTerminal && !connection.json
+        var held = try begin(client)
+        while !held.taken {
+            guard let first = Int(exactly: held.held), first < notices.round.count else { throw Complaint("notify holds \(held.held) of \(notices.round.count) and does not take them: 'sluice notices \(notices.files.incident.number)' shows how they stand") }
+            let next = try send(notices.batch(from: first), from: held.held, client)
+            guard next.taken || next.held > held.held else { throw Complaint("notify does not take more than \(next.held) of \(notices.round.count)") }
+            held = next
+            if isWatched { terminal.write("\r\u{1B}[K\(Show.number(held.held)) of \(Show.number(notices.round.count)) handed over") }
+        }
+        if isWatched { terminal.write("\r\u{1B}[K") }
+        let incident = notices.files.incident.number
+        if connection.json { return try NoticePreview.show(["incident": incident, "decision": decided.index, "count": decided.count, "digest": digest.hex, "held": held.held, "taken": held.taken]) }
+        print("\(terminal.green("HANDED OVER"))   \(Show.number(decided.count)) notices of incident \(incident), entry \(decided.index): notify has them all, and they go out by themselves")
+        print("'sluice notices \(incident)' shows how they stand")
+    }
+
+    private func begin(_ client: Client) throws -> WireNoticesHeld {
+        let end = Clock.now() + NoticeHandover.patience
+        while true {
+            do { return try send([], from: 0, client) } catch ClientError.refused(.notFound, let text) {
+                guard Clock.now() < end else { throw ClientError.refused(.notFound, text) }
+                usleep(200_000)
+            }
+        }
+    }
+
+    private func send(_ batch: [Data], from first: UInt64, _ client: Client) throws -> WireNoticesHeld {
+        var body = WireNoticeBatch()
+        body.decision = decided.index
+        body.first = first
+        body.notices = batch
+        return try client.ask(.notices, body, silence: Limits.commandPatience) { message in
+            guard message.kind == .noticesHeld else { return nil }
+            let held = try message.body(WireNoticesHeld.self)
+            return held.decision == decided.index ? held : nil
+        }
+    }
+}
