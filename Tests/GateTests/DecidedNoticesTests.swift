@@ -13,7 +13,7 @@ import Testing
         return governance
     }
 
-    private func refused(_ governance: Governance, _ incident: UInt64 = 1, count: UInt64 = 3, _ digest: [UInt8]? = nil) -> NoticesRefused? {
+    private func refused(_ governance: Governance, of incident: UInt64 = 1, count: UInt64 = 3, by digest: [UInt8]? = nil) -> NoticesRefused? {
         do throws(NoticesRefused) { try governance.check(decidingNotices: incident, count: count, digest: digest ?? self.digest) } catch { return error }
         return nil
     }
@@ -25,14 +25,14 @@ import Testing
         let decided = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest)])
         #expect(refused(decided) == .alreadyDecided(index: 3))
         #expect(refused(decided, count: 4) == .alreadyDecided(index: 3), "the same bytes are as many")
-        #expect(refused(decided, Array(repeating: 8, count: 32)) == nil, "a correction, or those who were found later")
+        #expect(refused(decided, by: Array(repeating: 8, count: 32)) == nil, "a correction, or those who were found later")
         let there = governance(.assessed)
-        #expect(refused(there, 2) == .unknownIncident && refused(there, count: 0) == .badCount(0) && refused(there, count: 1_000_001) == .badCount(1_000_001))
-        #expect(refused(there, Array(digest.dropLast())) == .badDigest(bytes: 31) && refused(there, []) == .badDigest(bytes: 0))
+        #expect(refused(there, of: 2) == .unknownIncident && refused(there, count: 0) == .badCount(0) && refused(there, count: 1_000_001) == .badCount(1_000_001))
+        #expect(refused(there, by: Array(digest.dropLast())) == .badDigest(bytes: 31) && refused(there, by: []) == .badDigest(bytes: 0))
     }
 
     @Test func `an incident is notified when the two numbers are everybody of the newest decision`() {
-        func refused(_ governance: Governance, _ incident: UInt64 = 1, by decision: UInt64 = 3, _ delivered: UInt64, _ unreachable: UInt64) -> NoticesRefused? {
+        func refused(_ governance: Governance, of incident: UInt64 = 1, by decision: UInt64 = 3, _ delivered: UInt64, _ unreachable: UInt64) -> NoticesRefused? {
             do throws(NoticesRefused) { try governance.check(notified: incident, by: decision, delivered: delivered, unreachable: unreachable) } catch { return error }
             return nil
         }
@@ -40,7 +40,7 @@ import Testing
         #expect(refused(decided, 2, 1) == nil && refused(decided, 0, 3) == nil)
         #expect(refused(decided, 2, 0) == .someAreMissing(of: 3) && refused(decided, 3, 1) == .someAreMissing(of: 3) && refused(decided, .max, 4) == .someAreMissing(of: 3))
         #expect(refused(decided, by: 4, 2, 1) == .notTheNewest(index: 3) && refused(governance(.assessed), 0, 0) == .notTheNewest(index: nil))
-        #expect(refused(decided, 2, 2, 1) == .unknownIncident)
+        #expect(refused(decided, of: 2, 2, 1) == .unknownIncident)
         let corrected = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .noticesDecided(incident: 1, count: 1, digest: Array(repeating: 8, count: 32))])
         #expect(refused(corrected, 2, 1) == .notTheNewest(index: 4) && refused(corrected, by: 4, 1, 0) == nil)
         #expect(refused(governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .incidentMoved(number: 1, to: .closed)]), 2, 1) == .closed)
@@ -48,13 +48,13 @@ import Testing
 
     @Test func `what was decided stands by its entry, and being notified moves an incident forwards alone`() {
         let notified = Entry.Deed.incidentNotified(number: 1, decision: 3, delivered: 2, unreachable: 1)
-        let governance = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), notified])
-        #expect(governance.notices == [1: [DecidedNotices(index: 3, at: wall(3), count: 3, digest: digest)]])
-        #expect(governance.incidents[1]?.state == .notified && governance.incidents[1]?.moved == wall(4))
-        #expect(governance.incidents[1]?.steps.suffix(3).map(\.what) == [.noticesDecided(count: 3), .notified(delivered: 2, unreachable: 1), .moved(to: .notified)])
-        let closed = self.governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .incidentMoved(number: 1, to: .closed), notified])
+        let told = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), notified])
+        #expect(told.notices == [1: [DecidedNotices(index: 3, at: wall(3), count: 3, digest: digest)]])
+        #expect(told.incidents[1]?.state == .notified && told.incidents[1]?.moved == wall(4))
+        #expect(told.incidents[1]?.steps.suffix(3).map(\.what) == [.noticesDecided(count: 3), .notified(delivered: 2, unreachable: 1), .moved(to: .notified)])
+        let closed = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .incidentMoved(number: 1, to: .closed), notified])
         #expect(closed.incidents[1]?.state == .closed)
-        #expect(governance.powersIndex == 0, "neither changes what anybody may do")
+        #expect(told.powersIndex == 0, "neither changes what anybody may do")
     }
 
     @Test func `each decision is a gain of its own, and to say that people were told is none`() {

@@ -33,6 +33,7 @@ private enum Deed: Hashable {
     /// What was captured of them then.
     case isStored(String, at: WallTime)
     case isKept(String, incident: UInt64)
+    case isTold(DecidedNotices, incident: UInt64)
 }
 
 /// A policy document of this company, in four bytes: the classes of both kinds, which kinds are captured, and who may read what.
@@ -125,12 +126,13 @@ private func possible(in powers: Powers) -> Set<Deed> {
         for time in times where powers.erased[person].map({ $0.readmitted.map { $0 <= time } ?? false }) ?? true { all.insert(.isStored(person, at: time)) }
         for (incident, held) in powers.holds where held.contains(person) { all.insert(.isKept(person, incident: incident)) }
     }
+    for (incident, decided) in powers.notices { for one in decided { all.insert(.isTold(one, incident: incident)) } }
     return all
 }
 
 /// The members of a state, each with what a command may make of it, whatever the command calls itself.
 private enum Member: CaseIterable {
-    case gate, nodes, operators, vaultKey, serviceKeys, ledgerKeys, enrolments, readsRestored, policy, records, erased, holds
+    case gate, nodes, operators, vaultKey, serviceKeys, ledgerKeys, enrolments, readsRestored, policy, records, erased, holds, notices
 
     /// Puts the one state's member in the other's place.
     func copy(from source: Powers, to target: inout Powers) {
@@ -147,6 +149,7 @@ private enum Member: CaseIterable {
         case .records: target.records = source.records
         case .erased: target.erased = source.erased
         case .holds: target.holds = source.holds
+        case .notices: target.notices = source.notices
         }
     }
 
@@ -200,6 +203,10 @@ private enum Member: CaseIterable {
             let incident = UInt64(random.below(2))
             let held = Set(people.filter { _ in random.chance(50) })
             powers.holds[incident] = held.isEmpty ? nil : held
+        case .notices:
+            let incident = UInt64(random.below(2))
+            let decided = (0..<random.below(3)).map { _ in DecidedNotices(index: UInt64(random.below(4)), at: random.pick(times), count: 3, digest: [UInt8(random.below(3))]) }
+            powers.notices[incident] = decided.isEmpty ? nil : decided
         }
     }
 
@@ -221,7 +228,7 @@ extension Powers.Gain {
         // The registry's, which counts anyway while nothing stands there.
         case .actsAs(_, let key): key == registry || key.isEmpty
         case .signsWith(let key): key.hasSuffix("+registry") || !key.contains("+")
-        case .goesBack, .admits, .empowers, .sealsTo, .exceedsAudience, .records, .readmits, .holds: false
+        case .goesBack, .admits, .empowers, .sealsTo, .exceedsAudience, .records, .readmits, .holds, .notifies: false
         }
     }
 }

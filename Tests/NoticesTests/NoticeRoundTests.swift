@@ -1,6 +1,7 @@
 import Crypto
 import Exposure
 import Foundation
+import Ledger
 import Mail
 import Notices
 import SwiftProtobuf
