@@ -560,7 +560,7 @@ final class VaultWriter: Sendable {
         var allowed: AllowedRead?
         if let granted = decided.granted, let policy = job.rules.policy {
             do throws(ReadRefusal) {
-                allowed = try policy.allow(granted) { grant in
+                allowed = try policy.allow(granted, at: now) { grant in
                     tally.taken(by: record.reader, grant.name, since: now - .seconds(Int64(grant.rate?.per.hours ?? 0) * 3_600))
                 }
             } catch { return news.post(.overRate(job, error, decided)) }

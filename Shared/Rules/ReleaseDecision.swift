@@ -235,12 +235,20 @@ extension Policy {
 
     // MARK: Rate
 
-    /// Lays each part to a grant that has room for it: one for all if there is such a one, the most generous first.
+    /// What a release takes at most, as far as anybody plans for: a grant that ends sooner is the last to be gone by.
+    private static let releaseSpan = Span.seconds(86_400)
+
+    /// Lays each part to a grant that has room for it: one for all if there is such a one, the most generous first. A release ends with the grant that it rests
+    /// on, so that one which ends within a day comes after those that go on, and of several such ones the last to end comes first.
     ///
     /// - Parameter taken: What the reader took by a grant in its period, up to now.
-    package func allow(_ granted: GrantedRead, taken: (PolicyDocument.Grant) -> GrantTaken) throws(ReadRefusal) -> AllowedRead {
+    package func allow(_ granted: GrantedRead, at now: WallTime, taken: (PolicyDocument.Grant) -> GrantTaken) throws(ReadRefusal) -> AllowedRead {
         let named = Set(granted.parts.lazy.flatMap(\.grants))
-        let grants = document.grants.filter { named.contains($0.name) }.sorted(by: Policy.isMoreGenerous)
+        let horizon = now + Policy.releaseSpan
+        let grants = document.grants.filter { named.contains($0.name) }.sorted { left, right in
+            let (mine, others) = (min(left.expires ?? horizon, horizon), min(right.expires ?? horizon, horizon))
+            return mine == others ? Policy.isMoreGenerous(left, right) : mine > others
+        }
         var uses = grants.map { ReadUse(grant: $0) }
         let before = grants.map { $0.rate == nil ? GrantTaken() : taken($0) }
         let shared = granted.parts.reduce(into: named) { $0.formIntersection($1.grants) }

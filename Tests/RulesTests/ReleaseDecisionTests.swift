@@ -116,7 +116,7 @@ struct ReleaseDecisionTests {
         let seed = UInt64.random(in: .min ... .max)
         print("seed \(seed)")
         var random = SplitMix64(seed: seed)
-        var (allowed, over, shared) = (0, 0, 0)
+        var (allowed, over, shared, outlasted) = (0, 0, 0, 0)
         for round in 0..<60_000 where round < 6_000 || shared <= 5 {
             let one = Case(&random)
             guard let granted = try? one.policy.decide(one.asked, by: one.reader, of: one.shares, one.whereabouts, at: one.now), !granted.parts.isEmpty else { continue }
@@ -133,21 +133,59 @@ struct ReleaseDecisionTests {
             let subjects = Set(granted.parts.map(\.share.place.scope.subject))
             let hasOne = one.policy.document.grants.contains { grant in granted.parts.allSatisfy { $0.grants.contains(grant.name) } && isWithin(grant, events, subjects) }
             do throws(ReadRefusal) {
-                let read = try one.policy.allow(granted) { taken[$0.name] ?? GrantTaken() }
+                let read = try one.policy.allow(granted, at: one.now) { taken[$0.name] ?? GrantTaken() }
                 for part in granted.parts { #expect(read.places[part.share.place].map { part.grants.contains(read.uses[$0].grant.name) } == true, "seed \(seed), round \(round)") }
                 for (index, use) in read.uses.enumerated() {
                     let mine = granted.parts.filter { read.places[$0.share.place] == index }
                     #expect(use.events == mine.reduce(0) { $0 + $1.share.events } && use.subjects == Set(mine.map(\.share.place.scope.subject)))
                     #expect(isWithin(use.grant, use.events, use.subjects), "seed \(seed), round \(round)")
                 }
-                if hasOne { #expect(read.uses.count == 1) } else { shared += 1 }
+                if hasOne {
+                    #expect(read.uses.count == 1)
+                    // None that would do alone goes on for longer.
+                    let last = one.policy.document.grants.filter { grant in granted.parts.allSatisfy { $0.grants.contains(grant.name) } && isWithin(grant, events, subjects) }
+                        .map { $0.expires ?? .distantFuture }.max()
+                    #expect(read.expiry?.at ?? .distantFuture == last, "seed \(seed), round \(round)")
+                    outlasted += one.policy.document.grants.contains { grant in
+                        granted.parts.allSatisfy { $0.grants.contains(grant.name) } && (grant.expires ?? .distantFuture) < last ?? .distantPast
+                    } ? 1 : 0
+                } else { shared += 1 }
                 allowed += 1
             } catch {
                 #expect(!hasOne && error.word == "rate", "seed \(seed), round \(round): \(error)")
                 over += 1
             }
         }
-        #expect(allowed > 50 && over > 20 && shared > 5, "all kinds were met: \(allowed), \(over), \(shared)")
+        #expect(allowed > 50 && over > 20 && shared > 5 && outlasted > 5, "all kinds were met: \(allowed), \(over), \(shared), \(outlasted)")
+    }
+
+    @Test func `a release that several grants give is not cut off by the first that ends, and by the last one it is`() throws {
+        let now = SmallWorld.now
+        let place = ReadPlace(Scope(subject: "E1", site: "berlin", team: "search"), DataClass("low"))
+        func grant(_ name: String, _ seconds: Int64?, _ rate: GrantRate? = nil) -> PolicyDocument.Grant {
+            .init(name, role: PolicyDocument.everyone, purpose: "law", classes: ["low"], expires: seconds.map { now + .seconds($0) }, rate: rate)
+        }
+        /// The grant that it rests on, and after how many of these seconds something speaks against it.
+        func open(_ grants: [PolicyDocument.Grant], at seconds: [Int64]) throws -> (String, [Int64]) {
+            let policy = Policy(
+                PolicyDocument(
+                    classes: [.init("low", retention: .seconds(3_600), audienceMax: nil)], purposes: [.init("law", basis: .legalObligation, classes: ["low"])], grants: grants))
+            let asked = ReadAsked(purpose: "law", classes: [DataClass("low")])
+            let granted = try policy.decide(asked, by: Reader("job"), of: [ReadShare(place, events: 5)], Whereabouts(), at: now)
+            let use = try #require(try policy.allow(granted, at: now) { _ in GrantTaken() }.uses.first)
+            return (use.grant.name, seconds.filter { policy.objection(to: place, by: use, Reader("job"), for: "law", Whereabouts(), at: now + .seconds($0)) != nil })
+        }
+        let seconds: [Int64] = [0, 59, 60, 119, 120, 200_000]
+        for names in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]] {
+            let (first, second, third) = (grant(names[0], 60), grant(names[1], 120), grant(names[2], nil))
+            for grants in [[first, second], [second, first]] { #expect(try open(grants, at: seconds) == (names[1], [120, 200_000]), "\(names)") }
+            for grants in [[first, second, third], [third, second, first]] { #expect(try open(grants, at: seconds) == (names[2], []), "\(names)") }
+        }
+        // The control: what it has no room for by the other rests on the one that ends.
+        #expect(try open([grant("a", 60), grant("b", 120, GrantRate(events: 4, per: .day))], at: seconds) == ("a", [60, 119, 120, 200_000]))
+        #expect(try open([grant("a", 60), grant("b", 120, GrantRate(events: 5, per: .day))], at: seconds) == ("b", [120, 200_000]))
+        // What goes on for more than a day is as good as what never ends: then the more generous is gone by.
+        #expect(try open([grant("a", nil, GrantRate(events: 9, per: .day)), grant("b", 190_000)], at: seconds) == ("b", [200_000]))
     }
 
     @Test func `nothing speaks against a running release while nothing changes, and something as soon as its grant does not give a piece any more`() throws {
@@ -158,7 +196,7 @@ struct ReleaseDecisionTests {
         for round in 0..<6_000 {
             let one = Case(&random)
             guard let granted = try? one.policy.decide(one.asked, by: one.reader, of: one.shares, one.whereabouts, at: one.now),
-                let read = try? one.policy.allow(granted, taken: { _ in GrantTaken() })
+                let read = try? one.policy.allow(granted, at: one.now, taken: { _ in GrantTaken() })
             else { continue }
             var document = one.policy.document
             switch random.below(4) {
