@@ -16,7 +16,7 @@ extension Rescanner {
     /// - Returns: nil: no document is in force, or nothing can be made of it.
     init?(_ rules: SharedRules) {
         guard let policy = rules.latest.policy else { return nil }
-        self.init(id: Data(SHA256.hash(data: Data(policy.document.forCapture.canonical) + Data(RuleBook.ownText.utf8)))) {
+        self.init(id: Data(SHA256.hash(data: Data(policy.document.forCapture.canonical) + Data(rules.ruleText.utf8)))) {
             var enforcement = Enforcement(rules, hasAllRecords: true)
             return { segment, columns in
                 guard let policy = enforcement.refresh().policy else { return nil }

@@ -17,8 +17,13 @@ final class SharedRules: Sendable {
     }
 
     private let state = Mutex(InForce())
+    /// The rules of detection, as they are written.
+    let ruleText: String
     /// Compiled when a document first asks for it: half a second.
     private let compiled = Mutex<Detector?>(nil)
+
+    /// - Parameter ruleText: This program's own, but for tests of what happens when they change.
+    init(ruleText: String = RuleBook.ownText) { self.ruleText = ruleText }
 
     var latest: InForce { state.withLock { $0 } }
     var version: UInt64 { state.withLock { $0.version } }
@@ -30,7 +35,7 @@ final class SharedRules: Sendable {
         if let text, text.bytes != next.text?.bytes {
             next.text = text
             next.policy = nil
-            do throws(Mistakes) { next.policy = Policy(try PolicyReader(detections: SharedRules.detections()).read(canonical: text.bytes)) } catch { trouble = error }
+            do throws(Mistakes) { next.policy = Policy(try PolicyReader(detections: detections()).read(canonical: text.bytes)) } catch { trouble = error }
         } else if records == next.records {
             return nil
         }
@@ -43,14 +48,16 @@ final class SharedRules: Sendable {
     func detector() throws(DetectorRefused) -> Detector {
         try compiled.withLock { known throws(DetectorRefused) in
             if let known { return known }
-            let detector = try Detector()
+            let book: RuleBook
+            do throws(RuleBookRefused) { book = try RuleBook(parsing: ruleText) } catch { throw .rules(error) }
+            let detector = try Detector(book)
             known = detector
             return detector
         }
     }
 
-    /// Of this program's own rules: they are a part of it, and can be read.
-    private static func detections() -> Set<String> { Set((try? RuleBook(parsing: RuleBook.ownText))?.types.map(\.word) ?? []) }
+    /// They are a part of this program, and can be read.
+    private func detections() -> Set<String> { Set((try? RuleBook(parsing: ruleText))?.types.map(\.word) ?? []) }
 }
 
 extension Retention {

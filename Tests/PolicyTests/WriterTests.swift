@@ -1,3 +1,4 @@
+import Detection
 import Foundation
 import GRDB
 import Gate
@@ -347,19 +348,11 @@ import Wire
         #expect(Rescanner(rules)?.id == nil, "no document, nothing to judge by")
         #expect(rules.set(PolicyText(document.canonical, index: 7), records: BySubject(["E1": SubjectRecords()])) == nil)
         let card = "my card is 4111 1111 1111 1111, thanks"
-        func stored(_ details: [Event.Detail], as name: String, _ sequence: UInt64) throws -> Segment {
-            let columns = try ColumnsCodec.encode(details.enumerated().map { Event(at: november + .seconds(Int64($0)), detail: $1) })
-            var compressor = try ZstdCompressor()
-            return Segment(
-                scope: Scope(subject: "E1", site: "berlin", team: "search"), dataClass: DataClass(name), agent: 1, stream: 5, sequence: sequence,
-                first: columns.extent.first, last: columns.extent.last, count: details.count, epoch: 1, columnsBytes: columns.bytes.count,
-                hash: Data(count: 16), blob: Data(try compressor.compress(columns.bytes)))
-        }
         let scene = try WriterScene(prepare: { vault, _ in
             try vault.transaction { transaction in
-                try transaction.insert(stored([.text(.init(card, source: .chat)), .text(.init("see you", source: .chat))], as: "conversation", 1))
-                try transaction.insert(stored([.key(.init(.down, "a")), .pointer(.init(.move, x: 4, y: 5)), .presence(.away)], as: "activity", 2))
-                try transaction.insert(stored([.pointer(.init(.move, x: 4, y: 5))], as: "activity", 3))
+                try transaction.insert(Self.stored([.text(.init(card, source: .chat)), .text(.init("see you", source: .chat))], as: "conversation", 1))
+                try transaction.insert(Self.stored([.key(.init(.down, "a")), .pointer(.init(.move, x: 4, y: 5)), .presence(.away)], as: "activity", 2))
+                try transaction.insert(Self.stored([.pointer(.init(.move, x: 4, y: 5))], as: "activity", 3))
                 return true
             }
         })
@@ -374,5 +367,58 @@ import Wire
         let left = try scene.vault.segments(selection, after: SegmentCursor(), limit: 9).segments.flatMap { try cutter.events(of: $0.get()).map(\.detail) }
         #expect(left.contains(.text(.init("my card is [card], thanks", source: .chat))) && left.contains(.text(.init("see you", source: .chat))))
         #expect(left.contains(.key(.init(.down, ""))) && left.count { $0 == .pointer(.init(.move, x: 4, y: 5)) } == 2 && left.count == 5)
+    }
+
+    private static func stored(_ details: [Event.Detail], as name: String, _ sequence: UInt64) throws -> Segment {
+        let columns = try ColumnsCodec.encode(details.enumerated().map { Event(at: november + .seconds(Int64($0)), detail: $1) })
+        var compressor = try ZstdCompressor()
+        return Segment(
+            scope: Scope(subject: "E1", site: "berlin", team: "search"), dataClass: DataClass(name), agent: 1, stream: 5, sequence: sequence,
+            first: columns.extent.first, last: columns.extent.last, count: details.count, epoch: 1, columnsBytes: columns.bytes.count,
+            hash: Data(count: 16), blob: Data(try compressor.compress(columns.bytes)))
+    }
+
+    /// The document says the same throughout: what is found by it changes with the program.
+    @Test func `what the rules of detection did not know when it was stored is found once they do, and drifts from its class`() throws {
+        let document = PolicyDocument(
+            classes: [.init("conversation", retention: .seconds(864_000), audienceMax: nil), .init("credential", retention: nil, audienceMax: nil)],
+            assignments: [.init("conversation", sources: [.chat]), .init("credential", sources: [.chat], detected: ["iban"])],
+            capture: [.init(kinds: [.text], as: .redact(nil))], purposes: [.init("operation", basis: .legalObligation, classes: ["conversation"])])
+        let (card, iban) = ("my card is 4111 1111 1111 1111, thanks", "to DE89 3704 0044 0532 0130 00 please")
+        // Programs from before anybody wrote down how long Germany's are, and from before there were rules for cards as well.
+        let middle = RuleBook.ownText.replacing("\niban DE 22\n", with: "\n")
+        let first = middle.components(separatedBy: "\nrule ").filter { !$0.hasPrefix("card-") }.joined(separator: "\nrule ")
+        func rescanner(_ ruleText: String = RuleBook.ownText) throws -> Rescanner {
+            let rules = SharedRules(ruleText: ruleText)
+            #expect(rules.set(PolicyText(document.canonical, index: 7), records: BySubject(["E1": SubjectRecords()])) == nil)
+            return try #require(Rescanner(rules))
+        }
+        let scene = try WriterScene(prepare: { vault, _ in
+            try vault.transaction { transaction in
+                try transaction.insert(Self.stored([.text(.init(card, source: .chat)), .text(.init("see you", source: .chat))], as: "conversation", 1))
+                try transaction.insert(Self.stored([.text(.init(iban, source: .chat)), .text(.init("bye", source: .chat))], as: "conversation", 2))
+                return true
+            }
+        })
+        scene.writer.start()
+        func texts(after rescanner: Rescanner) throws -> [String] {
+            scene.writer.take(.rescan(rescanner))
+            try scene.until { if case .rescanned(let rescan) = $0 { rescan.id == rescanner.id && rescan.state == .done } else { false } }
+            var cutter = try SegmentCutter()
+            let selection = Selection(classes: [DataClass("conversation")], subjects: [], teams: [], from: .distantPast, until: .distantFuture)
+            return try scene.vault.segments(selection, after: SegmentCursor(), limit: 9).segments.flatMap { try cutter.events(of: $0.get()) }.compactMap {
+                if case .text(let text) = $0.detail { text.text } else { nil }
+            }
+        }
+        let old = try rescanner(first)
+        #expect(Set(try texts(after: old)) == [card, "see you", iban, "bye"], "the control: a walk by rules that do not know them leaves them")
+        let cards = try rescanner(middle)
+        #expect(Set(try texts(after: cards)) == ["my card is [card], thanks", "see you", iban, "bye"])
+        let all = try rescanner()
+        #expect(Set(try texts(after: all)) == ["my card is [card], thanks", "see you", "bye"], "what is never stored goes")
+        let again = try rescanner()
+        #expect(Set([old.id, cards.id, all.id]).count == 3 && again.id == all.id, "the same rules are the same walk")
+        let drifts = scene.news.compactMap { if case .drifted(let drifts) = $0 { drifts } else { nil } }.flatMap { $0 }
+        #expect(drifts == [Drift(DataClass("conversation"), of: "E1", into: ["credential": 1])])
     }
 }
