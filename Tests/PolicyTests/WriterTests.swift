@@ -384,7 +384,7 @@ import Wire
             classes: [.init("conversation", retention: .seconds(864_000), audienceMax: nil), .init("credential", retention: nil, audienceMax: nil)],
             assignments: [.init("conversation", sources: [.chat]), .init("credential", sources: [.chat], detected: ["iban"])],
             capture: [.init(kinds: [.text], as: .redact(nil))], purposes: [.init("operation", basis: .legalObligation, classes: ["conversation"])])
-        let (card, iban) = ("my card is 4111 1111 1111 1111, thanks", "to DE89 3704 0044 0532 0130 00 please")
+        let (card, iban) = ("my card is 4111 1111 1111 1111, thanks", "to DE89370400440532013000 please")
         // Programs from before anybody wrote down how long Germany's are, and from before there were rules for cards as well.
         let middle = RuleBook.ownText.replacing("\niban DE 22\n", with: "\n")
         let first = middle.components(separatedBy: "\nrule ").filter { !$0.hasPrefix("card-") }.joined(separator: "\nrule ")

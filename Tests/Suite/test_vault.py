@@ -12,7 +12,7 @@ import time
 import zipfile
 
 import pytest
-from harness import wait_until
+from harness import Shim, wait_until
 from harness.processes import Process, binaries
 from test_ledgers import expect_cosigned
 from test_releases import apply, document, grant
@@ -304,6 +304,49 @@ def test_policy_killed_while_it_sweeps_deletes_what_is_past_its_time_and_nothing
         assert abs(rows[1] - SUBJECTS * SEGMENTS // 2) <= 2 * SUBJECTS
         assert (state["segments"], state["events"]) == rows[1:], "totals are as of the rows"
         print(f"{kills} kills")
+
+
+def test_a_clock_set_back_over_an_edge_of_retention_moves_no_edge_and_one_that_leaps_ahead_is_not_believed(filled, tmp_path):
+    """The vault holds a hundred days, as much of each: what is left says by what time it was swept."""
+    suite, shim, day = filled, Shim(tmp_path), 86_400
+    suite.start("control", wait=False)
+    suite.start("policy", env=shim.env)
+    path, index = tmp_path / "policy.json", 0
+
+    def keep(days, approved=False):
+        made = document()
+        made["classes"] = [{"name": "activity", "retention": f"{days} days", "audience": "unlimited"}, *made["classes"][1:]]
+        path.write_text(json.dumps(made))
+        outcome = (suite.approved if approved else suite.cli)("policy", "apply", path, "--yes")
+        assert approved or "APPLIED" in outcome.out, f"one operator shortens it: {outcome}"
+        most = days * SUBJECTS * SEGMENTS // 100 + 2 * SUBJECTS
+        wait_until(lambda: (left := sql_count_all(suite)) is not None and left <= most, f"what is older than {days} days goes")
+        # What a sweep that is still under way takes beyond, the next look sees.
+        assert sql_count_all(suite) >= most - 4 * SUBJECTS, f"nothing goes that is younger than {days} days"
+
+    def wall():
+        """As policy puts it down when it denies a read."""
+        assert suite.cli("read", "--purpose", "none", "--why", "a test", "--class", "activity", check=False).code == 77
+        return int(suite.cli("ledger", "show", "1..", "--ledger", "reads", "--json").lines[-1]["at_us"]) / 10**6
+
+    keep(50, approved=True)
+    shim.ahead(wall_seconds=-30 * day)
+    # By that clock what is 40 days old now was ten days old.
+    keep(40)
+    assert wall() < time.time() - 29 * day, "the control: its clock has gone back"
+    suite.kill("policy")
+    suite.start("policy", env=shim.env)
+    keep(35)
+    shim.ahead(wall_seconds=30 * day)
+    # By that clock all of it is past its time.
+    keep(30)
+    assert wall() > time.time() + 29 * day, "the control: its clock has leapt ahead"
+    shim.ahead()
+    keep(29)
+
+
+def sql_count_all(suite):
+    return sql_count(suite, (1 << 63) - 1)
 
 
 def sql_count(suite, before=None):
