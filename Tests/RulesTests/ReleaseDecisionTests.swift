@@ -117,7 +117,7 @@ struct ReleaseDecisionTests {
         print("seed \(seed)")
         var random = SplitMix64(seed: seed)
         var (allowed, over, shared, outlasted) = (0, 0, 0, 0)
-        for round in 0..<60_000 where round < 6_000 || shared <= 5 {
+        for round in 0..<60_000 where round < 6_000 || shared <= 5 || outlasted == 0 {
             let one = Case(&random)
             guard let granted = try? one.policy.decide(one.asked, by: one.reader, of: one.shares, one.whereabouts, at: one.now), !granted.parts.isEmpty else { continue }
             var taken: [String: GrantTaken] = [:]
@@ -156,20 +156,21 @@ struct ReleaseDecisionTests {
                 over += 1
             }
         }
-        #expect(allowed > 50 && over > 20 && shared > 5 && outlasted > 5, "all kinds were met: \(allowed), \(over), \(shared), \(outlasted)")
+        #expect(allowed > 50 && over > 20 && shared > 5 && outlasted > 0, "all kinds were met: \(allowed), \(over), \(shared), \(outlasted)")
     }
 
     @Test func `a release that several grants give is not cut off by the first that ends, and by the last one it is`() throws {
         let now = SmallWorld.now
         let place = ReadPlace(Scope(subject: "E1", site: "berlin", team: "search"), DataClass("low"))
         func grant(_ name: String, _ seconds: Int64?, _ rate: GrantRate? = nil) -> PolicyDocument.Grant {
-            .init(name, role: PolicyDocument.everyone, purpose: "law", classes: ["low"], expires: seconds.map { now + .seconds($0) }, rate: rate)
+            .init(name, role: "jobs", purpose: "law", classes: ["low"], expires: seconds.map { now + .seconds($0) }, rate: rate)
         }
         /// The grant that it rests on, and after how many of these seconds something speaks against it.
         func open(_ grants: [PolicyDocument.Grant], at seconds: [Int64]) throws -> (String, [Int64]) {
             let policy = Policy(
                 PolicyDocument(
-                    classes: [.init("low", retention: .seconds(3_600), audienceMax: nil)], purposes: [.init("law", basis: .legalObligation, classes: ["low"])], grants: grants))
+                    classes: [.init("low", retention: .seconds(3_600), audienceMax: nil)], purposes: [.init("law", basis: .legalObligation, classes: ["low"])],
+                    roles: [.init("jobs", members: ["job"])], grants: grants))
             let asked = ReadAsked(purpose: "law", classes: [DataClass("low")])
             let granted = try policy.decide(asked, by: Reader("job"), of: [ReadShare(place, events: 5)], Whereabouts(), at: now)
             let use = try #require(try policy.allow(granted, at: now) { _ in GrantTaken() }.uses.first)

@@ -275,9 +275,9 @@ def test_a_release_ends_when_its_grant_does_and_not_while_another_gives_all_of_i
     running, seconds = None, 4
     while running is None:
         until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-        ends = grant(role="everyone", expires=until.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        ends = grant(role="all", expires=until.strftime("%Y-%m-%dT%H:%M:%SZ"))
         # By its rate the one that ends gives as much, and by its name it comes first.
-        apply(stored, document(ends, grant("h", "both"), roles=[{"name": "both", "members": ["guard"]}]))
+        apply(stored, document(ends, grant("h", "both"), roles=[{"name": "all", "members": ["job", "guard"]}, {"name": "both", "members": ["guard"]}]))
         try:
             running = stream()
         except reader.Refused:
