@@ -62,38 +62,50 @@ struct Enforcement {
         return number!
     }
 
-    /// Whether a batch stays as it is, and of one class, as nearly all do.
-    private mutating func isWhole(_ columns: OpenColumns, _ rulings: Rulings, claimed: DataClass) -> Bool {
+    /// What a look at a batch as a whole gives.
+    private enum Look {
+        /// It stays as it is, and of one class, as nearly all do.
+        case whole
+        /// Its events are to be looked at one by one. In which of them something was found; nil: nobody has looked for anything.
+        case single(found: [Bool]?)
+    }
+
+    private mutating func look(at columns: OpenColumns, _ rulings: Rulings, claimed: DataClass) -> Look {
         var kinds: Set<Event.Kind> = []
         var sought: Set<String>? = []
         for shape in columns.scan.shapes {
             if let quiet = rulings.quietClass(of: shape, inFront: false) {
-                guard rulings.classified(shape, as: quiet, claimed: claimed) == claimed else { return false }
+                guard rulings.classified(shape, as: quiet, claimed: claimed) == claimed else { return .single(found: nil) }
             } else {
                 // Of few applications and labels each batch has many texts.
                 let isOther = columns.traits(of: shape).contains { rulings.classified(shape, as: rulings.policy.classify($0), claimed: claimed) != claimed }
-                if isOther { return false }
+                if isOther { return .single(found: nil) }
             }
             switch rulings[shape, claimed].minimisation {
             case .keep, .redact: break
-            case .timing: guard columns.isTimed(shape.kind) else { return false }
-            case .drop, .count: return false
+            case .timing: guard columns.isTimed(shape.kind) else { return .single(found: nil) }
+            case .drop, .count: return .single(found: nil)
             }
             guard rulings.isScanned(shape) else { continue }
             // Keys say something together alone.
-            if shape.kind == .key { return false }
+            if shape.kind == .key { return .single(found: nil) }
             kinds.insert(shape.kind)
             if let types = rulings.sought(in: shape) { sought?.formUnion(types) } else { sought = nil }
         }
-        guard !kinds.isEmpty, let scanner else { return true }
+        guard !kinds.isEmpty, let scanner else { return .whole }
         bytes.removeAll(keepingCapacity: true)
         ends.removeAll(keepingCapacity: true)
-        columns.gather(kinds, into: &bytes, ends: &ends)
+        let strings = columns.gather(kinds, into: &bytes, ends: &ends)
         var isClean = true
+        // Also what nobody seeks: of an event in which nothing at all was found nothing need be asked again.
+        var found: Set<UInt32> = []
         bytes.withUnsafeBufferPointer { buffer in
-            scanner.findings(in: buffer, ends: ends) { _, finding in if sought?.contains(finding.type.word) ?? true { isClean = false } }
+            scanner.findings(in: buffer, ends: ends) { number, finding in
+                found.insert(strings[number])
+                if sought?.contains(finding.type.word) ?? true { isClean = false }
+            }
         }
-        return isClean
+        return isClean ? .whole : .single(found: columns.areTouched(by: found))
     }
 
     /// - Returns: what is left of each event, in order; nil: all of it, under the class that was claimed.
@@ -103,9 +115,9 @@ struct Enforcement {
         guard bytes <= Limits.reviewedBytesMax else { throw .tooMuchText(bytes: bytes, max: Limits.reviewedBytesMax) }
         do throws(DetectorRefused) {
             let number = try number(of: scope, policy)
-            if isWhole(columns, enforcers[number].rulings, claimed: claimed) { return nil }
+            guard case .single(let found) = look(at: columns, enforcers[number].rulings, claimed: claimed) else { return nil }
             let events = columns.events()
-            return (events, try enforcers[number].review(events, claimed: claimed))
+            return (events, try enforcers[number].review(events, claimed: claimed, found: found))
         } catch { throw .detector(error) }
     }
 }
@@ -157,23 +169,28 @@ extension BatchCutter {
         do throws(ReviewRefused) { review = try enforcement.review(columns, of: batch.scope, claimed: batch.dataClass, policy) } catch { throw BatchRefused(error) }
         if review == nil, verdict == .whole { return whole(opened, extent, rules: version, fence) }
         var reviewed = Reviewed()
-        var parts: [DataClass: [Event]] = [:]
+        let claimed = batch.dataClass
+        var parts = Parts()
         var drifted: [String: Int] = [:]
         if let review {
-            for (event, verdict) in zip(review.events, review.verdicts) {
-                if verdict.left != .kept(batch.dataClass, event) { reviewed.differing += 1 }
+            for verdict in review.verdicts {
                 reviewed.counts.count(verdict)
-                if let higher = policy.raised(verdict.dataClass, over: batch.dataClass) { drifted[higher, default: 0] += 1 }
-                if case .kept(let dataClass, let left) = verdict.left { parts[dataClass, default: []].append(left) }
+                if verdict.dataClass != claimed, let higher = policy.raised(verdict.dataClass, over: claimed) { drifted[higher, default: 0] += 1 }
+                guard case .kept(let dataClass, let left) = verdict.left else {
+                    reviewed.differing += 1
+                    continue
+                }
+                if verdict.isLess || dataClass != claimed { reviewed.differing += 1 }
+                parts.add(left, as: dataClass)
             }
             if !drifted.isEmpty { reviewed.drift = Drift(batch.dataClass, of: batch.scope.subject, into: drifted) }
             if verdict == .whole, reviewed.differing == 0 { return whole(opened, extent, rules: version, fence) }
         } else {
-            parts[batch.dataClass] = columns.events()
+            parts.add(columns.events(), as: claimed)
         }
         var segments: [Segment] = []
         var closed = 0
-        for (dataClass, events) in parts.sorted(by: { $0.key < $1.key }) {
+        for (dataClass, events) in parts.inOrder {
             var ranges: [Range<WallTime>] = []
             switch fence.judge(dataClass, of: batch.scope, from: extent.first, to: extent.last, offset: batch.offset) {
             case .whole: break
@@ -181,7 +198,7 @@ extension BatchCutter {
             // The agent called it something else: the part that is closed must not come in with the rest.
             case .keep(let epoch): throw BatchRefused(refusal: .paused, text: "closed at epoch \(epoch.number)", epoch: epoch.number)
             }
-            let open = events.filter { event in
+            let open = ranges.isEmpty ? events : events.filter { event in
                 let span = event.span
                 return !ranges.contains { $0.lowerBound <= span.end && span.start < $0.upperBound }
             }
@@ -193,4 +210,27 @@ extension BatchCutter {
         }
         return Prepared(opened: opened, segments: segments, dropped: closed, version: fence.version, rules: version, reviewed: reviewed)
     }
+}
+
+/// Events by class. One class follows the other seldom, so that its name is compared once for an event and never hashed.
+private struct Parts {
+    private var parts: [(dataClass: DataClass, events: [Event])] = []
+    private var last = 0
+
+    mutating func add(_ event: Event, as dataClass: DataClass) {
+        if !parts.indices.contains(last) || parts[last].dataClass != dataClass { turn(to: dataClass) }
+        parts[last].events.append(event)
+    }
+
+    mutating func add(_ events: [Event], as dataClass: DataClass) {
+        turn(to: dataClass)
+        parts[last].events += events
+    }
+
+    private mutating func turn(to dataClass: DataClass) {
+        last = parts.firstIndex { $0.dataClass == dataClass } ?? parts.count
+        if last == parts.count { parts.append((dataClass, [])) }
+    }
+
+    var inOrder: [(dataClass: DataClass, events: [Event])] { parts.sorted { $0.dataClass < $1.dataClass } }
 }

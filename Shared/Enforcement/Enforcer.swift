@@ -98,14 +98,46 @@ package struct Enforcer {
     ///
     /// Which window was in front is known to whoever saw it alone, and what stood where something is redacted, too: a class that such an event can have is taken
     /// as it was claimed, unless a more sensitive one is found.
-    /// - Parameter claimed: The class under which the batch came.
-    package mutating func review(_ events: [Event], claimed: DataClass) throws(DetectorRefused) -> [Verdict] {
+    /// - Parameters:
+    ///   - claimed: The class under which the batch came.
+    ///   - found: Of each event that is no key, whether the same scanner has found anything in its texts; nil: nobody has looked.
+    package mutating func review(_ events: [Event], claimed: DataClass, found isFound: [Bool]? = nil) throws(DetectorRefused) -> [Verdict] {
         var found: [Int: DetectedType] = [:]
         if typing != nil, events.contains(where: { $0.kind == .key }) { found = try assemble(events) }
-        return events.enumerated().map { index, event in
-            event.kind == .key && typing != nil
-                ? judgeKey(event, in: nil, found: found[index], claimed: claimed) : judge(event, in: nil, claimed: claimed)
+        let settled = EventShape.allCases.map { settle($0, claimed: claimed) }
+        var verdicts: [Verdict] = []
+        verdicts.reserveCapacity(events.count)
+        for (index, event) in events.enumerated() {
+            let shape = EventShape(event)
+            let isKey = typing != nil && shape.kind == .key
+            let isClean = isFound.map { !$0[index] } ?? false
+            if let settled = settled[shape.number], !settled.isLookedInto || isClean && !isKey {
+                verdicts.append(verdict(event, settled.dataClass, settled.ruling.minimisation, settled.ruling.reason, []))
+            } else if isKey {
+                verdicts.append(judgeKey(event, in: nil, found: found[index], claimed: claimed))
+            } else {
+                verdicts.append(judge(event, in: nil, claimed: claimed, isClean: isClean))
+            }
         }
+        return verdicts
+    }
+
+    /// What becomes of an event of a shape in which nothing is found.
+    private struct Settled {
+        var dataClass: DataClass?
+        var ruling: Rulings.Ruling
+        /// Something may be found in it.
+        var isLookedInto: Bool
+    }
+
+    /// Most events of a batch are movements, and in most texts there is nothing: what they are is asked once, and not of each by the names of classes.
+    ///
+    /// - Returns: nil: something else about an event decides.
+    private func settle(_ shape: EventShape, claimed: DataClass) -> Settled? {
+        guard let own = rulings.quietClass(of: shape, inFront: false) else { return nil }
+        let dataClass = rulings.classified(shape, as: own, claimed: claimed)
+        let hasText = shape.kind != .pointer && shape.kind != .presence
+        return Settled(dataClass: dataClass, ruling: rulings[shape, dataClass], isLookedInto: hasText && rulings.isScanned(shape))
     }
 
     /// What keys typed, by the times at which they were pressed: a batch has them behind what came while they waited.
@@ -151,7 +183,9 @@ package struct Enforcer {
     }
 
     /// Of anything but a key that somebody assembles.
-    private func judge(_ event: Event, in window: Event.Window?, claimed: DataClass? = nil) -> Verdict {
+    ///
+    /// - Parameter isClean: Somebody has looked for something in it already, and found nothing.
+    private func judge(_ event: Event, in window: Event.Window?, claimed: DataClass? = nil, isClean: Bool = false) -> Verdict {
         let shape = EventShape(event)
         guard rulings.isScanned(shape) else {
             let own = rulings.quietClass(of: shape, inFront: window != nil) ?? rulings.policy.classify(event, in: window)
@@ -163,7 +197,7 @@ package struct Enforcer {
         var left = event
         var types: Set<String> = []
         for _ in 0..<Enforcer.rounds {
-            let found = find(in: left)
+            let found = isClean ? [] : find(in: left)
             types.formUnion(found.map(\.type))
             let dataClass = rulings.classified(shape, as: rulings.policy.classify(event, in: window, detected: types), claimed: claimed)
             let ruling = rulings[shape, dataClass]
@@ -182,6 +216,7 @@ package struct Enforcer {
         _ event: Event, _ dataClass: DataClass?, _ minimisation: Minimisation, _ reason: Policy.CaptureReason, _ found: [Found]
     ) -> Verdict {
         guard let dataClass else { return Verdict(left: .dropped, reason: .unclassified) }
+        if found.isEmpty, minimisation.leavesAll { return Verdict(left: .kept(dataClass, event), dataClass: dataClass, reason: reason) }
         switch minimisation.apply(to: event, found: found) {
         case .dropped: return Verdict(left: .dropped, dataClass: dataClass, reason: reason)
         case .counted(let kind): return Verdict(left: .counted(kind), dataClass: dataClass, reason: reason)

@@ -22,7 +22,7 @@ package struct EventShape: Hashable, Sendable, CaseIterable, CustomStringConvert
     package var description: String { source.map { "text from \($0.word)" } ?? kind.word }
 
     /// The place in ``allCases``.
-    var number: Int {
+    package var number: Int {
         if let source { return 3 + Int(source.rawValue) }
         return kind == .presence ? 3 : Int(kind.rawValue) - 1
     }

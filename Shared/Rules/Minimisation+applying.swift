@@ -23,6 +23,14 @@ package enum Minimised: Hashable, Sendable {
 }
 
 extension Minimisation {
+    /// An event in which nothing is found stays as it is.
+    package var leavesAll: Bool {
+        switch self {
+        case .keep, .redact: true
+        case .drop, .count, .timing: false
+        }
+    }
+
     /// Before anything is written or sent. Which of several rules counts was decided before: ``Policy/capture(_:_:of:records:)``.
     package func apply(to event: Event, found: [Found] = []) -> Minimised {
         switch self {

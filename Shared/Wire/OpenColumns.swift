@@ -52,15 +52,38 @@ package struct OpenColumns {
     /// make hundreds of megabytes otherwise.
     ///
     /// - Parameter ends: Where each text ends; the next begins there.
-    package func gather(_ kinds: Set<Event.Kind>, into bytes: inout [UInt8], ends: inout [Int]) {
-        var isThere = [Bool](repeating: false, count: columns.strings.count + 1)
+    /// - Returns: which of the batch's strings each text is: ``areTouched(by:)`` goes by them.
+    package func gather(_ kinds: Set<Event.Kind>, into bytes: inout [UInt8], ends: inout [Int]) -> [UInt32] {
+        let strings = columns.strings
+        var isThere = [Bool](repeating: false, count: strings.count + 1)
+        var gathered: [UInt32] = []
         func add(_ index: UInt32) {
             guard index != 0, !isThere[Int(index)] else { return }
             isThere[Int(index)] = true
-            bytes.append(contentsOf: columns.strings[Int(index) - 1].utf8)
+            bytes.append(contentsOf: strings[Int(index) - 1].utf8)
             ends.append(bytes.count)
+            gathered.append(index)
         }
         if kinds.contains(.window) { for index in columns.window { add(index) } }
         if kinds.contains(.text) { for (place, index) in columns.text.enumerated() where place % 4 != 1 { add(index) } }
+        return gathered
+    }
+
+    /// Of each text and window, whether one of these strings stands in it; of every other event that none does. In the batch's order.
+    package func areTouched(by touching: Set<UInt32>) -> [Bool] {
+        let (kinds, window, text) = (columns.kind, columns.window, columns.text)
+        var (windows, texts) = (0, 0)
+        return (0..<extent.count).map { index in
+            switch Event.Kind(rawValue: UInt8(kinds[kinds.count == 1 ? 0 : index])) {
+            case .window:
+                defer { windows += 3 }
+                return window[windows..<windows + 3].contains { touching.contains($0) }
+            case .text:
+                defer { texts += 4 }
+                // The second is the source.
+                return touching.contains(text[texts]) || touching.contains(text[texts + 2]) || touching.contains(text[texts + 3])
+            case .pointer, .key, .presence, nil: return false
+            }
+        }
     }
 }

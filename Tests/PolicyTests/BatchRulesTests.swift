@@ -136,6 +136,46 @@ struct BatchRulesTests {
         #expect(passed > 40)
     }
 
+    @Test func `of a batch in which something is found each event is left as a look at it alone leaves it`() throws {
+        let texts = ["", "hello", "my card is 4532 0151 1283 0366", "to DE89 3704 0044 0532 0130 00 please", "call 202 555 0142", "Editor", "my card is [card]"]
+        var (whole, less) = (0, 0)
+        for minimisation in [Minimisation.redact(nil), .redact(["card"]), .keep] {
+            for byApplication in [[], [PolicyDocument.Assignment("conversation", applications: [try Glob("*ditor*")])]] {
+                let document = PolicyDocument(
+                    classes: Self.document.classes,
+                    assignments: [.init("activity", kinds: [.pointer, .window, .presence, .text]), .init("credential", sources: [.chat], detected: ["iban"])] + byApplication,
+                    capture: [.init(as: minimisation)], purposes: [.init("operation", basis: .legalObligation, classes: ["activity", "conversation"])])
+                let rules = Self.rules(document)
+                var enforcer = try Enforcer(Rulings(Policy(document), of: Person(Self.scope), records: Records()), detector: try rules.detector())
+                for seed in UInt64(1)...40 {
+                    var state = seed
+                    func pick<Value>(_ values: [Value]) -> Value {
+                        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                        return values[Int((state >> 33) % UInt64(values.count))]
+                    }
+                    let details = (0..<pick([1, 3, 8])).map { _ -> Event.Detail in
+                        switch pick([0, 1, 1, 2, 3]) {
+                        case 0: .window(.init(app: pick(texts), title: pick(texts), url: pick([nil] + texts)))
+                        case 1: .text(.init(pick(texts), source: pick([.chat, .prompt]), app: pick([nil] + texts), label: pick([nil] + texts)))
+                        case 2: .pointer(.init(.down, x: 4, y: 5, button: "left"))
+                        default: .presence(.away)
+                        }
+                    }
+                    var left: [String: [Event.Detail]] = [:]
+                    for detail in details {
+                        let event = Event(at: WallTime(nanoseconds: 0), detail: detail)
+                        if case .kept(let dataClass, let kept) = try enforcer.review([event], claimed: DataClass("activity"))[0].left { left[dataClass.name, default: []].append(kept.detail) }
+                    }
+                    let (prepared, parts) = try prepare(details, as: "activity", rules)
+                    #expect(parts == left, "seed \(seed), \(minimisation): \(details)")
+                    if left == ["activity": details] { whole += 1 } else { less += 1 }
+                    #expect((prepared.reviewed.differing == 0) == (left == ["activity": details]), "seed \(seed), \(minimisation)")
+                }
+            }
+        }
+        #expect(whole > 20 && less > 100, "\(whole), \(less)")
+    }
+
     @Test func `what an agent sent as it was is minimised here, and counted`() throws {
         let (prepared, parts) = try prepare(
             [.text(.init("my card is 4532 0151 1283 0366", source: .chat)), .text(.init("IBAN DE89 3704 0044 0532 0130 00", source: .chat)), .presence(.away)], as: "conversation")
