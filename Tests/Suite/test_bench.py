@@ -64,3 +64,21 @@ def test_reads_are_measured_under_a_policy_that_grants_them(tmp_path):
     # The control: under one that grants nothing there is nothing to measure.
     done = measured("bench.yaml")
     assert done.returncode == 77 and "the policy document has no purpose 'bench'" in done.stderr, done
+
+
+def test_a_seal_is_measured_on_the_whole_way_of_a_batch_beside_the_same_way_without(tmp_path):
+    done = subprocess.run(
+        [binaries() / "sluice", "bench", "seal", "--path", "--agents", "4", "--window", "2", "--events", "50", "--rounds", "2", "--seconds", "0.2", "--json", "--folder", tmp_path],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+    # It ends with 0 only when all that was acknowledged is in the vault, once.
+    assert done.returncode == 0, done
+    told = json.loads(done.stdout)
+    # Rounds in turn: without, with, without, with. Each is compared with its neighbours.
+    assert told["pairs"] == 3
+    for way in ("without", "with"):
+        assert told[way]["batches"] > 0 and told[way]["batchesPerSecond"] > 0 and told[way]["microseconds"] > 0, told
+    for ratio in (told["throughput"], told["processor"]):
+        assert 0 < ratio["range"][0] <= ratio["middleHalf"][0] <= ratio["median"] <= ratio["middleHalf"][1] <= ratio["range"][1], told
+    # The control: what is measured as sealed was, and nothing else; a seal is an encapsulation and a tag more.
+    assert told["opened"] == told["with"]["batches"], told
+    assert list(tmp_path.iterdir()) == []

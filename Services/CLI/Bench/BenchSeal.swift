@@ -10,27 +10,46 @@ import SwiftProtobuf
 import Vault
 import Wire
 
-/// What encryption costs each side of a batch's way, beside the same work without it.
+/// What encryption costs: each side of a batch's way by itself, or the whole way with seals and without.
 ///
-/// Policy refuses what is not sealed, so the whole path cannot be run without. Here the code that agents and policy call runs over the same batches on one
-/// thread, the rows in turn within each round, by the processor's time that the thread was given: what else the machine does counts as little as can be.
+/// Policy refuses what is not sealed, so its own process cannot be measured without. By itself each side is the code that agents and policy call, over the same
+/// batches on one thread, the rows in turn within each round, by the processor's time that the thread was given: what else the machine does counts as little as can
+/// be. With `--path` it is all of them at once, over sessions and into a vault: ``SealPath``.
 struct BenchSeal: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "seal",
-        abstract: "Batches a second that an agent packs and that policy opens, with and without sealing and encryption at rest.",
-        discussion: "EXAMPLE\n  sluice bench seal --events 500 --data recordings/\n\nOne thread, no sockets, no disk: batches a second of processor time.")
+        abstract: "Batches a second that an agent packs and that policy opens, with and without sealing and encryption at rest; or the whole way with seals and without.",
+        discussion: """
+            EXAMPLE
+              sluice bench seal --events 500 --data recordings/
+              sluice bench seal --path --events 500 --data recordings/
+
+            One thread, no sockets, no disk: batches a second of processor time.
+
+            With --path, the whole way in one process and one run, rounds with seals and without in turn: agents encode, compress (and seal) each batch, CURVE over \
+            loopback to a relay and from there to policy's side, which (opens,) hashes, unpacks and checks it, encrypts it under its subject's key, and acknowledges it \
+            after a group commit with synchronous=FULL. Same batches, same vault, same threads; each round is compared with its neighbours. Not in it, with seals or \
+            without: leases, registry, counts, the fence and the policy document, and an agent's spool. A seal's encapsulation, one for each start and hour of an agent, \
+            is made before the first round. With --packed agents send what was packed before, as the load of 'bench ingest' does.
+            """)
 
     @Option(help: "Events in a batch.") var events = 500
     @Option(help: "Agents that sealed the batches, each with an encapsulation of its own.") var agents = 64
-    @Option(help: "Seconds of each row in each round.") var seconds: Double = 0.1
-    @Option(help: "Rounds; the median is shown, with the range.") var rounds = 25
+    @Option(help: "Seconds of each row in each round: 0.1, with --path 1.") var seconds: Double?
+    @Option(help: "Rounds; the median is shown, with the range. With --path, of each kind.") var rounds = 25
     @Option(help: "Recordings to cut batches from: a file or a folder.") var data: String?
+    @Flag(help: "The whole way of a batch, through sessions and into a vault.") var path = false
+    @Option(help: "With --path: batches without an answer in each agent.") var window = 8
+    @Flag(help: "With --path: batches are packed before, and agents send them.") var packed = false
+    @Option(help: "With --path: on the disk that is measured.") var folder: String = FileManager.default.temporaryDirectory.path
     @Flag(help: "Print JSON.") var json = false
 
     func validate() throws {
-        guard (1...10_000).contains(agents), (1...4_096).contains(events), seconds > 0, rounds > 0 else {
-            throw ValidationError("--agents 1 to 10000, --events 1 to 4096, --seconds and --rounds more than 0 are expected")
+        guard (1...10_000).contains(agents), (1...4_096).contains(events), seconds ?? 1 > 0, rounds > 0, (1...64).contains(window) else {
+            throw ValidationError("--agents 1 to 10000, --events 1 to 4096, --window 1 to 64, --seconds and --rounds more than 0 are expected")
         }
+        // All of them send at once, and nothing here asks anybody to wait.
+        guard !path || agents * window <= Limits.relayedMax else { throw ValidationError("with --path at most \(Limits.relayedMax) batches are under way: --agents times --window") }
     }
 
     struct Row: Encodable {
@@ -45,6 +64,8 @@ struct BenchSeal: ParsableCommand {
     func run() throws {
         #if os(Linux)
         let batches = try BenchBatch.cut(BenchBatch.recordings(data ?? Up.findRecording(nil)), events: events)
+        if path { return try runPath(batches) }
+        let seconds = seconds ?? 0.1
         let scene = try SealScene(batches, agents: agents)
         progress("\(Machine.description); load \(Machine.load) before; \(batches.count) batches of \(events) events of \(agents) agents, on one thread")
         let names = ["agent: pack", "agent: pack, seal", "policy: unpack, check", "policy: open, unpack, check", "policy: open, unpack, check, encrypt"]
@@ -74,6 +95,88 @@ struct BenchSeal: ParsableCommand {
         print(scene.sizes)
         #endif
     }
+
+    // MARK: The whole way
+
+    struct Way: Encodable {
+        var batchesPerSecond: Double
+        var range: [Double]
+        /// Of processor, a batch.
+        var microseconds: Double
+        /// Sent, whether measured or not.
+        var batches: Int
+        var payloadBytes: Double
+    }
+
+    /// With seals, of without: by pairs of rounds that follow each other.
+    struct Ratio: Encodable {
+        var median: Double
+        var middleHalf: [Double]
+        var range: [Double]
+
+        init(_ values: [Double]) {
+            let figures = Figures(values)
+            (median, middleHalf, range) = (figures.median, [figures.lowerQuartile, figures.upperQuartile], [figures.min, figures.max])
+        }
+
+        var words: String { "\(two(median)) (middle half \(middleHalf.map(two).joined(separator: "–")), all \(range.map(two).joined(separator: "–")))" }
+        private func two(_ value: Double) -> String { Figures.number(value, decimals: 2) }
+    }
+
+    struct Comparison: Encodable {
+        var without: Way
+        var with: Way
+        var pairs: Int
+        var throughput: Ratio
+        var processor: Ratio
+        /// Batches that a seal was taken off.
+        var opened: Int
+    }
+
+    #if os(Linux)
+    private func runPath(_ batches: [BenchBatch]) throws {
+        let seconds = seconds ?? 1
+        let place = folder + "/sluice-bench-seal-\(getpid())"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        progress("\(Machine.description); load \(Machine.load) before; \(batches.count) batches of \(events) events of \(agents) agents, window \(window), \(rounds) rounds of each")
+        let way = try SealPath(batches, agents: agents, window: window, packs: !packed, folder: place)
+        // Not measured: the keys of agents and subjects, and the first pages.
+        for isSealed in [false, true] { _ = try way.round(isSealed: isSealed, seconds: min(seconds, 0.5)) }
+        var measured: [(isSealed: Bool, round: SealPath.Round)] = []
+        for round in 1...rounds {
+            for isSealed in [false, true] { measured.append((isSealed, try way.round(isSealed: isSealed, seconds: seconds))) }
+            if round % 5 == 0 { progress("round \(round) of \(rounds)") }
+        }
+        try way.finish()
+        func all(_ isSealed: Bool) -> Way {
+            let rounds = measured.filter { $0.isSealed == isSealed }.map(\.round)
+            let figures = Figures(rounds.map(\.batchesPerSecond))
+            let sent = way.sent[isSealed] ?? (0, 0)
+            return Way(
+                batchesPerSecond: figures.median, range: [figures.min, figures.max], microseconds: Figures(rounds.map(\.microseconds)).median, batches: sent.batches,
+                payloadBytes: Double(sent.bytes) / Double(max(1, sent.batches)))
+        }
+        // Each round beside the one before it: what the machine does meanwhile changes slowly, and the direction of time cancels out.
+        let pairs = zip(measured, measured.dropFirst()).map { $0.isSealed ? (with: $0.round, without: $1.round) : (with: $1.round, without: $0.round) }
+        let comparison = Comparison(
+            without: all(false), with: all(true), pairs: pairs.count, throughput: Ratio(pairs.map { $0.with.batchesPerSecond / $0.without.batchesPerSecond }),
+            processor: Ratio(pairs.map { $0.with.microseconds / $0.without.microseconds }), opened: way.opened)
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys]
+            return print(String(decoding: try encoder.encode(comparison), as: UTF8.self))
+        }
+        var table = FiguresTable("the whole way", "batches/s", "µs of processor a batch", "bytes sent")
+        for (name, row) in [("without seals", comparison.without), ("with seals", comparison.with)] {
+            table.add(
+                name, "\(Figures.number(row.batchesPerSecond, decimals: 0)) (\(row.range.map { Figures.number($0, decimals: 0) }.joined(separator: "–")))",
+                Figures.number(row.microseconds), Figures.number(row.payloadBytes, decimals: 0))
+        }
+        print(table.formatted())
+        print("with seals, of without, in \(comparison.pairs) pairs of neighbouring rounds: throughput \(comparison.throughput.words); processor a batch \(comparison.processor.words)")
+    }
+    #endif
 }
 
 #if os(Linux)
