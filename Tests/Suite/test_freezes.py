@@ -24,7 +24,7 @@ def services_of(certificate):
 @pytest.fixture
 def busy(make_suite):
     # Who is not frozen acknowledges: a slow machine must not outsleep their leases.
-    suite = make_suite(lease_ms=2500)
+    suite = make_suite(lease_ms=2000)
     for name in ("ann", "bob"):
         suite.agent(name).run()
     for agent in suite.agents.values():
@@ -249,7 +249,7 @@ def frozen(agents):
 
 
 def test_with_half_of_the_agents_frozen_a_pause_claims_nothing_before_their_leases_end(make_suite):
-    suite = make_suite(lease_ms=2500)
+    suite = make_suite(lease_ms=2000)
     agents = [suite.agent(f"desk-{n}").listen() for n in range(8)]
     wait_until(lambda: set(suite.agent_states().values()) == {"current"}, "all are current")
     with frozen(agents[:4]) as how:

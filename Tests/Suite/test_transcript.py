@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import standardwebhooks
@@ -366,12 +367,10 @@ def subcommands():
         listed = re.search(r"SUBCOMMANDS:\n((?:  .*\n)*)", text)
         return re.findall(r"^  ([a-z][a-z-]*)", listed[1], re.M) if listed else []
 
-    found = []
-    for name in names():
-        if name == "help":
-            continue
-        inner = names(name)
-        found += [(name, other) for other in inner] or [(name,)]
+    found, outer = [], [name for name in names() if name != "help"]
+    with ThreadPoolExecutor(4) as beside:
+        for name, inner in zip(outer, beside.map(names, outer)):
+            found += [(name, other) for other in inner] or [(name,)]
     return found
 
 
@@ -379,8 +378,10 @@ def test_every_command_has_help_with_an_example():
     found = subcommands()
     assert {("up",), ("status",), ("pause",), ("resume",), ("read",), ("leak", "report"), ("certificate", "show"), ("certificate", "verify"), ("ledger", "verify")} <= set(found), found
     lacking = []
-    for path in found:
-        done = subprocess.run([binaries() / "sluice", *path, "--help"], capture_output=True, text=True)
+    helped = lambda path: subprocess.run([binaries() / "sluice", *path, "--help"], capture_output=True, text=True)  # noqa: E731
+    with ThreadPoolExecutor(4) as beside:
+        shown = list(beside.map(helped, found))
+    for path, done in zip(found, shown):
         assert done.returncode == 0
         if "EXAMPLE" not in done.stdout or not re.search(rf"sluice {' '.join(path)}", done.stdout.split("EXAMPLE", 1)[-1]):
             lacking.append(path)

@@ -23,7 +23,7 @@ def home_template(tmp_path_factory):
 def _maker(folders, template):
     made = []
 
-    def make(lease_ms=1500, hooks=None, start=True, name="suite", canaries=False, after=None):
+    def make(lease_ms=1000, hooks=None, start=True, name="suite", canaries=False, after=None):
         folder = folders(f"{name}-{len(made)}")
         suite = Suite(folder, lease_ms, hooks, template, canaries, after)
         made.append(suite)

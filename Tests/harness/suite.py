@@ -1,6 +1,6 @@
 """One suite of real processes, in a folder of its own, on ports of its own.
 
-    suite = make_suite(lease_ms=1500)          # a fixture; ends everything with the test
+    suite = make_suite(lease_ms=1000)          # a fixture; ends everything with the test
     desk = suite.agent("desk", subject="E1", site="berlin").run().expect(capturing=True)
     desk.type("a", "b")
     suite.kill("policy"); suite.start("policy")
@@ -47,8 +47,9 @@ class Outcome(namedtuple("Outcome", "code out err")):
 
 
 class Suite:
-    def __init__(self, folder, lease_ms=1500, hooks=None, template=None, canaries=False, after=None):
-        """`lease_ms`: two thirds of it are left when a renewal is due, and a machine that dawdles for longer loses it. Short, since tests wait for its end.
+    def __init__(self, folder, lease_ms=1000, hooks=None, template=None, canaries=False, after=None):
+        """`lease_ms`: two thirds of it are left when a renewal is due, and a machine that dawdles for longer loses it. Short, since many tests wait for its end;
+        a test that asks who has acknowledged takes a longer one.
 
         `canaries`: releases carry them. Tests that compare what is read with what was sent do without.
 
