@@ -29,7 +29,7 @@ struct Sluice: ParsableCommand {
             Up.self, Status.self, Pause.self, Resume.self, Closures.self, Incidents.self, IncidentCommand.self, ExposureCommand.self, NoticesCommand.self, NoticeCommand.self, CertificateCommand.self, LedgerCommand.self, Agents.self, Leak.self,
             Read.self, WhoRead.self, TraceCommand.self, Export.self, DirectoryCommand.self, Deliveries.self, NotifyCommand.self, Enrol.self, Register.self, Revoke.self, ProposalsCommand.self, Approve.self, WithdrawCommand.self,
             OperatorCommand.self, KeyCommand.self, VaultKeyCommand.self, MasterKeyCommand.self, CanaryKeyCommand.self, ServiceKeyCommand.self, LedgerKeyCommand.self, PolicyCommand.self, Detect.self,
-            ConsentCommand.self, DemoCommand.self, DrillCommand.self, DrillsCommand.self, Forget.self, Readmit.self, HoldCommand.self, Bench.self, FanoutPeer.self, SwarmCommand.self, VaultBench.self,
+            ConsentCommand.self, DemoCommand.self, DrillCommand.self, DrillsCommand.self, Forget.self, Readmit.self, HoldCommand.self, Bench.self, FanoutPeer.self, HookReceiver.self, SwarmCommand.self, VaultBench.self,
         ])
 
     static func main() {

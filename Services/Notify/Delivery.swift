@@ -14,7 +14,10 @@ final class Delivery: Sendable {
         var mail = MailClient.Settings()
         var rates = Rates()
         /// Read from the outbox at a time.
-        var batch = 16
+        var batch = 64
+        /// What a hook takes within so long is recorded together: a commit waits for the disk longer than a quick receiver takes to answer. What a slow one has taken is
+        /// recorded before it gets the next. What is not recorded goes out twice when a kill comes in between.
+        var together = Span.milliseconds(20)
         /// The longest sleep: a wall clock that was set forward is noticed by then.
         var sleepMax = Span.seconds(30)
     }
@@ -149,10 +152,12 @@ private final class HookLane: Lane {
         do throws(OutboxError) {
             while !bell.isStopped {
                 let due = try outbox.due(at: now(), limit: settings.batch, on: hook.name)
+                var taken = Taken()
                 for delivery in due {
-                    awaitTurn()
-                    guard !bell.isStopped, try attempt(delivery, on: hook, with: &client) else { break }
+                    try awaitTurn(&taken)
+                    guard !bell.isStopped, try attempt(delivery, on: hook, with: &client, &taken) else { break }
                 }
+                try record(&taken)
                 guard due.isEmpty else { continue }
                 let time = now()
                 let next = try outbox.nextDue(on: hook.name, at: time)
@@ -161,21 +166,45 @@ private final class HookLane: Lane {
         } catch { throw .outbox(error) }
     }
 
-    /// Returns when the rates allow one more, or at the end.
-    private func awaitTurn() {
-        while !bell.isStopped, let wait = pace.take(hook.name, host: host, at: now()) { bell.wait(atMost: min(wait, settings.sleepMax)) }
+    /// What the receiver has, and the outbox does not know yet. Nothing waits while there is any.
+    private struct Taken {
+        var deliveries: [(id: String, at: WallTime)] = []
+        /// When the first of them was begun.
+        var since = Instant(nanoseconds: 0)
     }
 
-    /// Sends once and records the answer.
+    private func record(_ taken: inout Taken) throws(OutboxError) {
+        guard !taken.deliveries.isEmpty else { return }
+        try outbox.delivered(taken.deliveries, on: hook.name)
+        taken.deliveries = []
+    }
+
+    /// Returns when the rates allow one more, or at the end.
+    private func awaitTurn(_ taken: inout Taken) throws(OutboxError) {
+        while !bell.isStopped, let wait = pace.take(hook.name, host: host, at: now()) {
+            try record(&taken)
+            bell.wait(atMost: min(wait, settings.sleepMax))
+        }
+    }
+
+    /// Sends once and records the answer; of what was taken, with others.
     ///
     /// - Returns: whether the channel goes on: it was neither disabled nor held.
-    private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient) throws(OutboxError) -> Bool {
+    private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient, _ taken: inout Taken) throws(OutboxError) -> Bool {
         let message = due.message
+        if taken.deliveries.isEmpty { taken.since = Clock.now() }
         let answer = client.post(message, to: hook, at: now())
         let time = now()
+        let verdict = settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter())
+        if case .delivered = verdict {
+            taken.deliveries.append((message.id, time))
+            if Clock.now() - taken.since >= settings.together { try record(&taken) }
+            return true
+        }
+        try record(&taken)
         let hold = settings.schedule.hold(on: answer, at: time)
-        switch settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter()) {
-        case .delivered: try outbox.delivered(message.id, on: hook.name, at: time)
+        switch verdict {
+        case .delivered: break
         case .retry(let at, let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: at, hold: hold)
         case .giveUp(let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: nil, hold: hold)
         case .disable(let why):

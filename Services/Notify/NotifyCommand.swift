@@ -6,7 +6,7 @@ struct NotifyCommand: ParsableCommand {
         commandName: "sluice-notify",
         abstract: "The voice: tells people and systems, and tries whether they can be told.",
         discussion: "EXAMPLE\n  sluice-notify --home /var/lib/sluice\n  sluice-notify test mail --home /var/lib/sluice --to ops@example.com",
-        subcommands: [NotifyService.self, NotifyTest.self], defaultSubcommand: NotifyService.self)
+        subcommands: [NotifyService.self, NotifyTest.self, BenchDelivery.self], defaultSubcommand: NotifyService.self)
 }
 
 /// Tries the settings as they stand in `notify.json` now, beside a service that runs or does not.

@@ -186,14 +186,12 @@ struct Outbox: Sendable {
                     SELECT delivery.message, type, body, created, channel, attempts,
                         \(Table.message.isWhole) AND \(Table.delivery.isWhole) AND \(Table.channel.isWhole) AS whole FROM delivery
                     JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
-                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL AND (:channel IS NULL OR channel = :channel)
+                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL \(channel == nil ? "" : "AND channel = :channel")
                         AND NOT (next_at > :now AND next_at <= :horizon)
                         AND NOT (ifnull(held_until, 0) > :now AND ifnull(held_until, 0) <= :horizon)
                     ORDER BY next_at, delivery.rowid LIMIT :limit
                     """,
-                arguments: [
-                    "channel": channel, "now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit,
-                ]
+                arguments: ["now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit] + (channel.map { ["channel": $0] } ?? StatementArguments())
             ).map { row in
                 guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) to \(row["channel"] as String) is not what was written") }
                 return Due(
@@ -225,6 +223,11 @@ struct Outbox: Sendable {
     /// The receiver has it.
     func delivered(_ id: String, on channel: String, at now: WallTime) throws(OutboxError) {
         try writing { try Outbox.delivered(id, channel, now, $0) }
+    }
+
+    /// As many at once: one commit.
+    func delivered(_ deliveries: [(id: String, at: WallTime)], on channel: String) throws(OutboxError) {
+        try writing { db in for delivery in deliveries { try Outbox.delivered(delivery.id, channel, delivery.at, db) } }
     }
 
     static func delivered(_ id: String, _ channel: String, _ now: WallTime, _ db: Database) throws {

@@ -154,6 +154,35 @@ struct DeliveryTests {
         #expect(try killed.outbox.counts() == Outbox.Counts(delivered: 1))
     }
 
+    /// As after a kill while the receiver has the 30th of 40 in hand: of what it had taken, all was recorded, or nothing yet.
+    @Test(arguments: [(Span.zero, 30), (Span.seconds(3_600), 1)]) func `killed in a backlog, it sends again what was not recorded, and then the rest, in order`(_ together: Span, _ first: Int) async throws {
+        let folder = folder
+        let receiver = Receiver { request in
+            for end in ["", "-wal"] where request.id == "msg_j_30" && !FileManager.default.fileExists(atPath: folder["killed" + end]) {
+                try? FileManager.default.copyItem(atPath: folder["outbox.sqlite" + end], toPath: folder["killed" + end])
+            }
+            return .status(200)
+        }
+        var arrived = receiver.requests.makeAsyncIterator()
+        func ids(_ count: Int) async throws -> [String] {
+            var ids: [String] = []
+            while ids.count < count { ids.append(try #require(await arrived.next()).id) }
+            return ids
+        }
+        let scene = try Scene(folder: folder, hooks: .to(["oncall": receiver.url]), together: together)
+        // At once, so that nothing is written while the file is copied.
+        try scene.outbox.take((1...40).map { .test($0, at: scene.clock.now) }, channels: ["oncall"], at: scene.clock.now)
+        scene.delivery.wake()
+        #expect(try await ids(40) == (1...40).map { "msg_j_\($0)" })
+        try await scene.stop()
+        #expect(try scene.outbox.counts() == Outbox.Counts(delivered: 40))
+
+        let killed = try Scene(folder: folder, clock: scene.clock, hooks: .to(["oncall": receiver.url]), together: together, file: "killed")
+        #expect(try await ids(41 - first) == (first...40).map { "msg_j_\($0)" })
+        try await killed.stop()
+        #expect(try killed.outbox.counts() == Outbox.Counts(delivered: 40))
+    }
+
     @Test(arguments: [301, 302, 307, 308]) func `a redirect is a failure and is not followed`(status: Int) async throws {
         let elsewhere = Receiver()
         let receiver = Receiver(script: [.status(status, headers: ["location: \(elsewhere.url)"])])

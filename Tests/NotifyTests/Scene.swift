@@ -55,12 +55,13 @@ struct Scene {
     let delivery: Delivery
     private let duty: Task<Void, any Error>
 
-    init(folder: Folder, clock: TestClock = TestClock(), hooks: Hooks, total: Span = .seconds(10), file: String = "outbox.sqlite") throws {
+    init(folder: Folder, clock: TestClock = TestClock(), hooks: Hooks, total: Span = .seconds(10), together: Span = .milliseconds(20), file: String = "outbox.sqlite") throws {
         self.folder = folder
         self.clock = clock
         outbox = try Outbox(path: folder[file])
         var settings = Delivery.Settings()
         settings.client = WebhookClient.Settings(connect: .seconds(2), total: total)
+        settings.together = together
         let delivery = try Delivery(from: outbox, to: hooks, settings: settings, now: { clock.now }, jitter: { 0 })
         self.delivery = delivery
         // Awaited, and told to stop, by stop().

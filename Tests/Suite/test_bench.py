@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 from harness import binaries
 from harness.processes import ROOT
@@ -82,3 +83,26 @@ def test_a_seal_is_measured_on_the_whole_way_of_a_batch_beside_the_same_way_with
     # The control: what is measured as sealed was, and nothing else; a seal is an encapsulation and a tag more.
     assert told["opened"] == told["with"]["batches"], told
     assert list(tmp_path.iterdir()) == []
+
+
+def told_everybody(folder, *more, python=sys.executable):
+    """It ends with 0 only when the server had each mail once, and each receiver each event once and in order."""
+    return subprocess.run(
+        [binaries() / "sluice", "bench", "notify", "--python", python, "--folder", folder, "--json", *more],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+
+
+def test_notices_and_events_are_measured_by_what_has_arrived(tmp_path):
+    done = told_everybody(tmp_path, "--mails", "30", "--events", "40", "--receivers", "2", "--connections", "3")
+    assert done.returncode == 0, done
+    told = json.loads(done.stdout)
+    mails = {row["who"]: row for row in told["mails"]}
+    ours, plain = mails["sluice-notify"], mails["smtplib"]
+    assert ours["mails"] == plain["mails"] == 30 and ours["octets"] == plain["octets"] > 5_000
+    # A connection is kept for the next mail.
+    assert 1 <= ours["connections"] <= 3 and ours["peak_bytes"] > 0
+    assert [(row["who"], row["receivers"], row["events"]) for row in told["webhooks"]] == [("sluice-notify", 2, 80), ("libcurl alone", 2, 80)]
+    assert list(tmp_path.iterdir()) == []
+    # The control: where no server comes up nothing is measured.
+    done = told_everybody(tmp_path, "--mails", "3", "--events", "0", python="/bin/false")
+    assert done.returncode != 0 and "nothing listens" in done.stderr, done
