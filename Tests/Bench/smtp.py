@@ -92,6 +92,8 @@ class Quick(asyncio.Protocol):
     def answer(self, line):
         word = line[:4].upper()
         if word == b"STAR":
+            # What comes next is TLS's.
+            self.transport.pause_reading()
             self.transport.write(b"220 go ahead\r\n")
             self.loop.create_task(self.secure())
         elif word in (b"EHLO", b"HELO"):
