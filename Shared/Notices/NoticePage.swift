@@ -5,11 +5,11 @@ package import Mail
 package struct NoticePage: Hashable, Sendable {
     package var language: NoticeLanguage
     package var subject: String
-    /// Lines of at most 76 characters, but for a word that is longer.
+    /// Lines of at most 72 characters, but for a word that is longer: quoted once or twice, they still fit a terminal.
     package var text: String
     package var html: String
 
-    private static let lineMax = 76
+    private static let lineMax = 72
 
     /// As a mail. With the same id and date it is the same mail.
     package func mail(id: String, from: Mailbox, to: Mailbox, replyTo: Mailbox? = nil, at date: WallTime, proofs: [MailMessage.Attachment] = []) throws(MailRefused) -> MailMessage {
