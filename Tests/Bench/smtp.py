@@ -59,7 +59,7 @@ class Quick(asyncio.Protocol):
 
     def __init__(self, tally, loop, tls):
         self.tally, self.loop, self.tls = tally, loop, tls
-        self.buffer, self.in_data, self.is_safe, self.recipient = bytearray(), False, tls is None, ""
+        self.buffer, self.in_data, self.is_safe, self.is_between, self.recipient = bytearray(), False, tls is None, False, ""
         tally.connections += 1
 
     def connection_made(self, transport):
@@ -68,11 +68,16 @@ class Quick(asyncio.Protocol):
 
     async def secure(self):
         self.transport = await self.loop.start_tls(self.transport, self, self.tls, server_side=True)
-        self.is_safe = True
+        self.is_safe, self.is_between = True, False
+        self.read()
 
     def data_received(self, data):
         self.buffer += data
-        while True:
+        self.read()
+
+    def read(self):
+        # What comes before start_tls has returned is answered after: until then there is only the transport of before.
+        while not self.is_between:
             if self.in_data:
                 end = self.buffer.find(b"\r\n.\r\n")
                 if end < 0:
@@ -94,6 +99,7 @@ class Quick(asyncio.Protocol):
         if word == b"STAR":
             # What comes next is TLS's.
             self.transport.pause_reading()
+            self.is_between = True
             self.transport.write(b"220 go ahead\r\n")
             self.loop.create_task(self.secure())
         elif word in (b"EHLO", b"HELO"):
