@@ -3,6 +3,7 @@ import Chassis
 import Foundation
 import Gate
 import Messaging
+import Rules
 import Wire
 
 struct DrillCommand: ParsableCommand {
@@ -14,22 +15,25 @@ struct DrillCommand: ParsableCommand {
               sluice-agent run --home ~/.local/share/sluice/agents/drill-berlin --socket …
               sluice drill --site berlin
               sluice drill --all --certificate 2500 --json
+              sluice drill --all --due                                                  only where one is due by the policy document: for a timer that comes more often
 
             Policy finds, and closes reading there; control closes both ways for the planted subjects of these sites and nobody else; their agents stop; the certificate is made; hooks are told, as drill.found, drill.certified and drill.ended.
             What was closed is opened again by control itself: two operators have signed that a subject whose id begins with planted/ is nobody when they approved its agent.
-            Exit code 0: within its bounds. 1: it missed one, and an incident says so; or it could not begin.
+            Bounds that are not given here are the policy document's ('drills:'), and where that has none, as said below.
+            Exit code 0: within its bounds, or none is due. 1: it missed one, and an incident says so; or it could not begin.
             """)
 
     @OptionGroup var connection: Connection
     @Option(help: ArgumentHelp("At this site; may be repeated.", valueName: "site")) var site: [String] = []
     @Flag(help: "At each site that has a planted agent.") var all = false
-    @Option(help: ArgumentHelp("Reads are closed in policy within so many milliseconds of the finding.", valueName: "ms")) var readsClosed = 100
+    @Flag(help: "Only at sites where one is due, by how often the policy document has them.") var due = false
+    @Option(help: ArgumentHelp("Reads are closed in policy within so many milliseconds of the finding. Default: 100.", valueName: "ms")) var readsClosed: Int?
     @Option(help: ArgumentHelp("The certificate is complete within so many milliseconds of the closure. Default: the lease, what a slow clock adds, and 1000.", valueName: "ms")) var certificate: Int?
-    @Option(help: ArgumentHelp("Every hook has been told within so many milliseconds of the closure.", valueName: "ms")) var notice = 10_000
+    @Option(help: ArgumentHelp("Every hook has been told within so many milliseconds of the closure. Default: 10000.", valueName: "ms")) var notice: Int?
 
     func validate() throws {
         guard all != !site.isEmpty else { throw ValidationError("say where: --site, or --all") }
-        for (name, value) in [("reads-closed", readsClosed), ("certificate", certificate ?? 1), ("notice", notice)] where !(1...600_000).contains(value) {
+        for case (let name, let value?) in [("reads-closed", readsClosed), ("certificate", certificate), ("notice", notice)] where !(1...600_000).contains(value) {
             throw ValidationError("--\(name) is \(value): 1 to 600000 milliseconds are expected")
         }
     }
@@ -39,10 +43,18 @@ struct DrillCommand: ParsableCommand {
         var start = WireStartDrill()
         start.sites = try all ? Set(client.agents().map(\.node).filter { Drill.isPlanted($0.subject) }.map(\.site)).sorted() : site
         guard !start.sites.isEmpty else { throw Complaint("no agent is planted: 'sluice register drill-berlin --subject \(Drill.plantedPrefix)berlin --site berlin', and a second operator's approval, plant one") }
+        let terms = try DrillCommand.terms(client)
+        if due {
+            guard terms.every != nil else { throw Complaint("the policy document in force does not say how often drills come: 'drills: {every: day}'") }
+            let sites = try terms.due(Set(start.sites), after: DrillCommand.ask(client, newest: Drill.keptMax).map(DrillCommand.place), at: Clock.wall())
+            guard !sites.isEmpty else { return try sayNothingIsDue(terms) }
+            start.sites = sites.sorted()
+        }
         let lease = try client.query(.status(WireStatusQuery())).status.leaseMs
-        start.bounds.readsClosedUs = UInt32(readsClosed) * 1_000
-        start.bounds.certificateUs = UInt32(clamping: certificate.map { $0 * 1_000 } ?? (Int(lease) * 1_002 + 1_000_000))
-        start.bounds.noticeUs = UInt32(notice) * 1_000
+        func bound(_ given: Int?, _ document: Span?, else other: Span) -> UInt32 { UInt32(clamping: (given.map { Span.milliseconds(Int64($0)) } ?? document ?? other).microseconds) }
+        start.bounds.readsClosedUs = bound(readsClosed, terms.readsClosed, else: .milliseconds(100))
+        start.bounds.certificateUs = bound(certificate, terms.certificate, else: .microseconds(Int64(lease) * 1_002 + 1_000_000))
+        start.bounds.noticeUs = bound(notice, terms.notice, else: .seconds(10))
         let number = try client.send(connection.signer().sign(Client.command(.drill(start)), at: 0)).drill
         let deadline = Clock.now() + .milliseconds(Int64(max(Int(start.bounds.certificateUs), Int(start.bounds.noticeUs)) / 1_000 + 30_000))
         var shown: Set<String> = []
@@ -61,6 +73,20 @@ struct DrillCommand: ParsableCommand {
             usleep(50_000)
         }
     }
+
+    private func sayNothingIsDue(_ terms: DrillTerms) throws {
+        let words = "no drill is due: the policy document has \(terms.words)"
+        if connection.json { return print(String(decoding: try JSONSerialization.data(withJSONObject: ["due": [String]()]), as: UTF8.self)) }
+        print(words)
+    }
+
+    /// What the policy document in force says of drills.
+    static func terms(_ client: Client) throws -> DrillTerms {
+        let document = try client.query(.policy(WirePolicyQuery())).policy.document
+        return try document.isEmpty ? .none : PolicyFiles.document(canonical: [UInt8](document)).drills
+    }
+
+    static func place(_ drill: WireDrillRecord) -> (sites: Set<String>, began: WallTime) { (Set(drill.began.sites), WallTime(microseconds: drill.atUs)) }
 
     static func ask(_ client: Client, newest: Int) throws -> [WireDrillRecord] {
         var asked = WireDrillsQuery()
@@ -81,12 +107,17 @@ struct DrillsCommand: ParsableCommand {
     }
 
     func run() throws {
-        let drills = try DrillCommand.ask(connection.client(), newest: last)
-        let trend = DrillTrend(drills)
+        let client = try connection.client()
+        let drills = try DrillCommand.ask(client, newest: last)
+        let terms = try DrillCommand.terms(client)
+        let sites = try Set(client.agents().map(\.node).filter { Drill.isPlanted($0.subject) }.map(\.site))
+        let due = try terms.every == nil ? [] : terms.due(sites, after: DrillCommand.ask(client, newest: Drill.keptMax).map(DrillCommand.place), at: Clock.wall())
+        let trend = DrillTrend(drills, terms: terms, due: due)
         if connection.json { return try trend.showJSON(drills) }
         if drills.isEmpty { return print("there was no drill: 'sluice drill --help' says how to have one") }
         for drill in drills { print(Terminal.safe(DrillView(drill).line)) }
         print(trend.line)
+        for line in trend.termLines { print(Terminal.safe(line)) }
     }
 }
 
@@ -130,9 +161,14 @@ struct DrillTrend {
     private let drills: Int
     private let missed: Int
     private let medians: [(name: String, median: UInt32, newest: UInt32)]
+    private let terms: DrillTerms
+    private let due: Set<String>
 
-    /// - Parameter records: The newest first. What is under way counts for nothing yet.
-    init(_ records: [WireDrillRecord]) {
+    /// - Parameters:
+    ///   - records: The newest first. What is under way counts for nothing yet.
+    ///   - due: Sites with a planted agent where another should have been by now.
+    init(_ records: [WireDrillRecord], terms: DrillTerms, due: Set<String>) {
+        (self.terms, self.due) = (terms, due)
         let ended = records.filter(\.hasEnded).map(\.ended)
         drills = ended.count
         missed = ended.count { !$0.missed.isEmpty }
@@ -148,9 +184,19 @@ struct DrillTrend {
         return "\(drills) ended, \(missed) missed their bounds   medians: \(parts.joined(separator: "   "))"
     }
 
+    /// What the policy document has of drills. Empty: nothing.
+    var termLines: [String] {
+        guard terms != .none else { return [] }
+        let now = terms.every == nil ? "" : due.isEmpty ? "   none is due" : "   DUE at \(due.sorted().joined(separator: ", ")): 'sluice drill --all --due'"
+        return ["policy document: \(terms.words)\(now)"]
+    }
+
     func showJSON(_ records: [WireDrillRecord]) throws {
         let list = try records.map { try JSONSerialization.jsonObject(with: Data($0.shownAsJSON().utf8)) }
-        let object: [String: Any] = ["drills": list, "ended": drills, "missed": missed, "medians": Dictionary(uniqueKeysWithValues: medians.map { ($0.name, $0.median) })]
+        var said: [String: Any] = [:]
+        for case (let name, let span?) in [("reads_closed_us", terms.readsClosed), ("certificate_us", terms.certificate), ("notice_us", terms.notice)] { said[name] = span.microseconds }
+        if let every = terms.every { said["every"] = every.rawValue }
+        let object: [String: Any] = ["policy": said, "due": due.sorted(), "drills": list, "ended": drills, "missed": missed, "medians": Dictionary(uniqueKeysWithValues: medians.map { ($0.name, $0.median) })]
         print(String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self))
     }
 }

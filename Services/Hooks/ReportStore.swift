@@ -122,6 +122,10 @@ struct ReportStore: Sendable {
             // Which rules have looked at it in vain; null: some matched, or it is over, or an older Sluice took it, which did not say.
             try db.execute(sql: "ALTER TABLE seen ADD COLUMN unmatched BLOB")
         }
+        migrator.registerMigration("003-asked") { db in
+            // What was asked for when it came, as a digest of each closure, one behind the other; null: nothing, or an older Sluice took it, which did not say.
+            try db.execute(sql: "ALTER TABLE seen ADD COLUMN asked BLOB")
+        }
         return migrator
     }
 
@@ -132,14 +136,14 @@ struct ReportStore: Sendable {
             let receipts = try bodies.map { body in
                 var receipt = Receipt()
                 for (report, rules) in body.reports {
-                    let asked = report.isFiring ? rules : []
-                    let standing = try ReportStore.standing(of: report, unmatched: report.isFiring && asked.isEmpty ? body.book : nil, by: body.book, db, now)
-                    if standing == .new { receipt.new += 1 } else { receipt.known += 1 }
-                    let isAsked = standing != .known && !asked.isEmpty
+                    let matching = report.isFiring ? rules : []
+                    let (isNew, asked, isMore) = try ReportStore.note(report, matching, by: body.book, db, now)
+                    if isNew { receipt.new += 1 } else { receipt.known += 1 }
+                    let isAsked = !asked.isEmpty
                     if isAsked { receipt.matched += 1 }
-                    totals[isAsked ? "matched" : standing != .new ? "known" : report.isFiring ? "unmatched" : "resolved", default: 0] += 1
+                    totals[isAsked ? "matched" : !isNew ? "known" : report.isFiring ? "unmatched" : "resolved", default: 0] += 1
                     guard isAsked else { continue }
-                    for rule in asked { try ReportStore.join(rule, of: report, body.hook, db, now) }
+                    for rule in asked { try ReportStore.join(rule, of: report, isMore: isMore, body.hook, db, now) }
                 }
                 return receipt
             }
@@ -151,35 +155,41 @@ struct ReportStore: Sendable {
         }
     }
 
-    private enum Standing {
-        case new, known
-        /// No rule matched it when it came, and the rules are others now.
-        case unmatched
-    }
-
-    /// What was known of a report, which is known from here on.
+    /// What of its rules a report asks for now: of one that is new, all; of one that came before, those that close what it has not asked for yet.
     ///
-    /// - Parameters:
-    ///   - unmatched: the rules of which none matches it now.
-    ///   - book: the rules that look at it now.
-    private static func standing(of report: Report, unmatched: Data?, by book: Data, _ db: Database, _ now: WallTime) throws -> Standing {
-        try db.execute(sql: "INSERT INTO seen (key, at, unmatched) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", arguments: [report.key, now.microseconds, unmatched])
-        if db.changesCount > 0 { return .new }
-        let before = try Data.fetchOne(db, sql: "SELECT unmatched FROM seen WHERE key = ?", arguments: [report.key])
-        // As long as it is repeated it is the same one.
-        guard let before, before != book else {
+    /// Rules change while an alert goes on firing. What a rule asked for once control has for good, and whoever has resumed since is not asked again by a repetition.
+    private static func note(_ report: Report, _ matching: [HookRules.Rule], by book: Data, _ db: Database, _ now: WallTime) throws -> (isNew: Bool, asked: [HookRules.Rule], isMore: Bool) {
+        let digests = try matching.map { try digest($0) }
+        // What is over is known, and has nothing to be looked at again.
+        let unmatched = report.isFiring && matching.isEmpty ? book : nil
+        try db.execute(sql: "INSERT INTO seen (key, at, unmatched, asked) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", arguments: [report.key, now.microseconds, unmatched, matching.isEmpty ? nil : joined(Set(digests))])
+        if db.changesCount > 0 { return (true, matching, false) }
+        let row = try Row.fetchOne(db, sql: "SELECT unmatched, asked FROM seen WHERE key = ?", arguments: [report.key])
+        let (vain, before) = (row?["unmatched"] as Data?, row?["asked"] as Data?)
+        guard !matching.isEmpty, vain != book, let known = before ?? (vain == nil ? nil : Data()) else {
+            // As long as it is repeated it is the same one. Of one that an older Sluice took nobody knows what it asked for.
             try db.execute(sql: "UPDATE seen SET at = ? WHERE key = ?", arguments: [now.microseconds, report.key])
-            return .known
+            return (false, [], false)
         }
-        try db.execute(sql: "UPDATE seen SET at = ?, unmatched = ? WHERE key = ?", arguments: [now.microseconds, unmatched, report.key])
-        return .unmatched
+        let had = parted(known)
+        let more = zip(matching, digests).filter { !had.contains($0.1) }.map(\.0)
+        try db.execute(sql: "UPDATE seen SET at = ?, unmatched = NULL, asked = ? WHERE key = ?", arguments: [now.microseconds, joined(had.union(digests)), report.key])
+        return (false, more, !had.isEmpty)
     }
 
-    private static func join(_ rule: HookRules.Rule, of report: Report, _ hook: Hook, _ db: Database, _ now: WallTime) throws {
+    private static let digestBytes = 8
+    /// Of what a rule closes, whatever it is called.
+    private static func digest(_ rule: HookRules.Rule) throws -> Data { Data(SHA256.hash(data: try cause(rule)).prefix(digestBytes)) }
+    private static func joined(_ digests: Set<Data>) -> Data { digests.sorted { $0.lexicographicallyPrecedes($1) }.reduce(Data(), +) }
+    private static func parted(_ joined: Data) -> Set<Data> {
+        Set(stride(from: 0, to: joined.count - joined.count % digestBytes, by: digestBytes).map { Data(joined[joined.startIndex + $0..<joined.startIndex + $0 + digestBytes]) })
+    }
+
+    private static func join(_ rule: HookRules.Rule, of report: Report, isMore: Bool, _ hook: Hook, _ db: Database, _ now: WallTime) throws {
         let cause = try cause(rule)
         try db.execute(sql: "UPDATE finding SET reports = reports + 1 WHERE cause = ? AND state = 'waiting'", arguments: [cause])
         guard db.changesCount == 0 else { return }
-        let finding = rule.finding(id(of: report, rule), from: hook, reports: 1, at: now)
+        let finding = rule.finding(id(of: report, rule, more: try isMore ? digest(rule) : Data()), from: hook, reports: 1, at: now)
         // A key that was forgotten and comes again: control has the finding, and what was closed for it is its own business.
         try db.execute(
             sql: "INSERT INTO finding (id, cause, body, hook, reports, at) VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (id) DO NOTHING",
@@ -187,8 +197,10 @@ struct ReportStore: Sendable {
     }
 
     /// The same for the same report, also where its store has lost it: control takes a finding once.
-    static func id(of report: Report, _ rule: HookRules.Rule) -> [UInt8] {
-        Array(SHA256.hash(data: Data("sluice hook finding v1\n".utf8) + report.key + Data(rule.name.utf8)).prefix(Finding.idBytes))
+    ///
+    /// - Parameter more: Of what the rule closes, where the report has asked for something before, maybe by a rule of this name.
+    static func id(of report: Report, _ rule: HookRules.Rule, more: Data = Data()) -> [UInt8] {
+        Array(SHA256.hash(data: Data("sluice hook finding v1\n".utf8) + report.key + Data(rule.name.utf8) + more).prefix(Finding.idBytes))
     }
 
     /// What is closed, whichever rule says so.

@@ -17,7 +17,7 @@ final class Detectors {
     private let follower: Follower
     private let decider: ReleaseDecider
     private var deniedReads = DeniedTally()
-    private var drift = DriftTally()
+    private var drift: DriftTally
     /// Who could read is to be counted, since something has changed.
     private var isAudienceDue = true
     /// When a grant ends next, of the document that was counted by.
@@ -32,8 +32,12 @@ final class Detectors {
     var registry: () -> Governance = { Governance() }
     /// Something is closed here that was not: what runs of it is to end.
     var closed: () -> Void = {}
+    /// What drifted of the class was found, and is to be counted anew after a restart too.
+    var driftFound: (DataClass) -> Void = { _ in }
 
-    init(findings: Findings, outsider: Outsider, pages: WebOutsider, follower: Follower, decider: ReleaseDecider) {
+    /// - Parameter drift: As it was counted before this start.
+    init(findings: Findings, outsider: Outsider, pages: WebOutsider, follower: Follower, decider: ReleaseDecider, drift: DriftTally) {
+        self.drift = drift
         self.findings = findings
         self.outsider = outsider
         self.pages = pages
@@ -99,11 +103,12 @@ final class Detectors {
 
     // MARK: Readers
 
-    func foundPlanted(_ record: ReleaseRecord, _ reaction: PolicyDocument.LeakReaction, _ planted: Set<String>) {
-        let names = planted.sorted().prefix(5).joined(separator: ", ") + (planted.count > 5 ? " and \(planted.count - 5) more" : "")
+    /// - Parameter isRunning: Some of it may have gone out before it was planted.
+    func foundPlanted(_ record: ReleaseRecord, _ reaction: PolicyDocument.LeakReaction, _ planted: PlantedFound, isRunning: Bool = false) {
+        let verb = isRunning ? "reads, or would have read," : "would have read"
         found(
-            .canary, "\(record.reader) would have read of \(names), planted for those who are not cleared, for \(record.purpose)", by: reaction,
-            Selector(subjects: planted, classes: Set(record.selection.classes), readers: [record.reader], purposes: [record.purpose]))
+            .canary, "\(record.reader) \(verb) of \(planted.words), planted for those who are not cleared, for \(record.purpose)", by: reaction,
+            Selector(subjects: planted.allSubjects, classes: Set(record.selection.classes), readers: [record.reader], purposes: [record.purpose]))
     }
 
     func foundBreadth(_ record: ReleaseRecord, _ reaction: PolicyDocument.LeakReaction, _ sentence: String) {
@@ -125,6 +130,7 @@ final class Detectors {
         for one in drifts {
             counters["events.drifted", default: 0] += UInt64(one.into.values.reduce(0, +))
             guard let reaction, let limit = reaction.limit, let found = drift.note(one, isStored: isStored, over: limit, at: Clock.wall()) else { continue }
+            driftFound(one.dataClass)
             self.found(.drift, found.sentence, by: reaction, Selector(subjects: found.subjects, classes: [one.dataClass]))
         }
     }

@@ -586,6 +586,12 @@ final class Monitor {
                 detectors.foundPlanted(job.record, reaction, planted)
                 // Whoever reads is not told who is planted.
                 deny(job, .paused, "canary", "reading is closed")
+            case .planted(let number, let version, let reaction, let planted):
+                // Of an earlier state of things: another answer is on its way.
+                guard let stream = streaming[number], version == rules.version else { continue }
+                detectors.foundPlanted(stream.job.record, reaction, planted, isRunning: true)
+                // Where the document closes something else, this ends all the same.
+                end(number, .paused, "reading is closed", why: "canary")
             case .uncounted(let why):
                 noteDamage(why)
                 logger.critical("the directory cannot be read: who could read what is counted without it, and an audience over its limit may not be found")

@@ -49,6 +49,7 @@ struct PolicyService: ParsableCommand {
         let (seen, anchored) = (try reads.seen(), try reads.anchored())
         let offer = try reads.offer(from: anchored, stored: vault.stored)
         let recorded = try reads.gate(vault.gate())
+        let drift = DriftTally(try vault.drift(since: DriftTally.minute(of: Clock.wall()) - DriftRows.reach))
         let wakeup = try Wakeup()
         let written = Mailbox<VaultWriter.News>(wakeup: wakeup)
         let read = Mailbox<Releases.News>(wakeup: wakeup)
@@ -102,7 +103,8 @@ struct PolicyService: ParsableCommand {
             let outsider = Outsider(
                 try Link(
                     .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
-            let detectors = Detectors(findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, follower: follower, decider: decider)
+            let detectors = Detectors(findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, follower: follower, decider: decider, drift: drift)
+            detectors.driftFound = { writer.take(.forgetDrift($0)) }
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,
                 detectors: detectors, probe: probe.publicKey, anchors: Anchors(offer: offer, seen: seen, kept: anchored), keys: KeyWatch(held: vaultKeys.map(\.publicKey.id)), trusted: trusted, lease: lease, logger: host.logger)

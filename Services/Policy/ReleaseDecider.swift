@@ -18,7 +18,9 @@ final class ReleaseDecider: Sendable {
         /// They may, and they are no more than the document lets read it.
         case openToFew(ReleaseJob)
         /// It would be of somebody who is planted.
-        case foundPlanted(ReleaseJob, PolicyDocument.LeakReaction, Set<String>)
+        case foundPlanted(ReleaseJob, PolicyDocument.LeakReaction, PlantedFound)
+        /// The same of one that runs: it was planted meanwhile.
+        case planted(Int64, version: UInt64, PolicyDocument.LeakReaction, PlantedFound)
         /// Who could read what was counted: of these classes more than the document lets. What is decided after it comes after it.
         case counted(PolicyDocument.LeakReaction, [AudienceWatch.Found])
         /// The directory is not what was written: who could read is counted without it.
@@ -175,20 +177,37 @@ final class ReleaseDecider: Sendable {
         }
         if let refusal = policy.refusal(of: job.asked, by: reader, at: Clock.wall()) { return news.post(.denied(job, refusal, reader)) }
         let shares = try vault.shares(of: job.record.selection).map { ReadShare(ReadPlace($0.scope, $0.dataClass), events: $0.events) }
+        if let planted = try plantedFirst(job, policy, shares) { return news.post(.foundPlanted(job, policy.document.reaction(to: .canary), planted)) }
         let whereabouts = try whereabouts(of: Set(shares.map(\.place.scope.subject)).union(job.record.selection.subjects), job, job.rules)
-        let isForFew = job.user.role == "probe" ? try isForFew(job.asked, policy) : false
-        do throws(ReadRefusal) {
-            let granted = try policy.decide(job.asked, by: reader, of: shares, whereabouts, at: Clock.wall())
-            let events = granted.parts.reduce(Int64(0)) { $0.addingReportingOverflow($1.share.events).partialValue }
-            let subjects = Set(granted.parts.map(\.share.place.scope.subject)).count
-            // Before anybody asks how much they had already: that each may read a little is no less a leak.
-            guard job.user.role != "probe" else { return news.post(isForFew ? .openToFew(job) : .openToAll(job, subjects: subjects, events: events)) }
-            let planted = policy.planted(among: Set(granted.parts.lazy.map(\.share.place.scope.subject)), by: reader)
-            guard planted.isEmpty else { return news.post(.foundPlanted(job, policy.document.reaction(to: .canary), planted)) }
-            writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
-        } catch {
-            news.post(.denied(job, error, reader))
+        let granted: GrantedRead
+        do throws(ReadRefusal) { granted = try policy.decide(job.asked, by: reader, of: shares, whereabouts, at: Clock.wall()) } catch { return news.post(.denied(job, error, reader)) }
+        let events = granted.parts.reduce(Int64(0)) { $0.addingReportingOverflow($1.share.events).partialValue }
+        let subjects = Set(granted.parts.map(\.share.place.scope.subject)).count
+        // Before anybody asks how much they had already: that each may read a little is no less a leak.
+        guard job.user.role != "probe" else {
+            // Nobody counts the directory for what is denied, every two seconds.
+            return news.post(try isForFew(job.asked, policy) ? .openToFew(job) : .openToAll(job, subjects: subjects, events: events))
         }
+        let planted = policy.planted(in: granted.parts.lazy.map(\.share.place), from: job.record.selection.from, until: job.record.selection.until, by: reader)
+        guard planted.isEmpty else { return news.post(.foundPlanted(job, policy.document.reaction(to: .canary), planted)) }
+        writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
+    }
+
+    /// What is planted among all of one class, without a look at where everybody else is: with a hundred thousand people that look takes longer than a finding may.
+    ///
+    /// Of one class, and of nobody by name or team, whatever is granted is released: then those who are planted decide. Nil: nothing is found by that alone.
+    private func plantedFirst(_ job: ReleaseJob, _ policy: Policy, _ shares: [ReadShare]) throws -> PlantedFound? {
+        let selection = job.record.selection
+        guard job.user.role != "probe", selection.classes.count == 1, selection.subjects.isEmpty, selection.teams.isEmpty else { return nil }
+        let among = policy.planted(in: shares.lazy.map(\.place), from: selection.from, until: selection.until, by: job.reader).allSubjects
+        guard !among.isEmpty else { return nil }
+        let theirs = shares.filter { among.contains($0.place.scope.subject) }
+        let whereabouts = try whereabouts(of: among, job, job.rules)
+        do throws(ReadRefusal) {
+            let granted = try policy.decide(job.asked, by: job.reader, of: theirs, whereabouts, at: Clock.wall())
+            let planted = policy.planted(in: granted.parts.lazy.map(\.share.place), from: selection.from, until: selection.until, by: job.reader)
+            return planted.isEmpty ? nil : planted
+        } catch { return nil }
     }
 
     private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, _ rules: ReadRules) throws {
@@ -197,6 +216,9 @@ final class ReleaseDecider: Sendable {
             let isOpen = release.allowed == nil && rules.policy == nil
             return news.post(.reconsidered(release.number, version: rules.version, reader, Whereabouts(), isOpen ? nil : ReadRefusal(.denial(.noGrant))))
         }
+        let selection = job.record.selection
+        let planted = policy.planted(in: allowed.places.keys, from: selection.from, until: selection.until, by: reader)
+        guard planted.isEmpty else { return news.post(.planted(release.number, version: rules.version, policy.document.reaction(to: .canary), planted)) }
         let whereabouts = try whereabouts(of: Set(allowed.places.keys.map(\.scope.subject)), job, rules)
         let now = Clock.wall()
         for (place, use) in allowed.places {

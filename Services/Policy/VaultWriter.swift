@@ -106,6 +106,8 @@ final class VaultWriter: Sendable {
         /// How far it has come with these.
         case erasures(Set<String>, Route)
         case directory(DirectoryJob)
+        /// What drifted of the class was found: it is counted anew.
+        case forgetDrift(DataClass)
         /// From now on this is deleted when.
         case retain(Retention)
         case rescan(Rescanner)
@@ -226,6 +228,7 @@ final class VaultWriter: Sendable {
         var totalsShown = Instant(nanoseconds: 0)
         var housekeeping = Housekeeping(vault: vault, retention: retention, knowsHolds: false)
         var tally = ReadTally()
+        var driftRows = DriftRows()
         /// What is to be done yet, in the order in which it came, also over a full disk: an erasure and a hold, the other way round, mean something else.
         var fences: [(Epoch, Data, WallTime)] = []
         var others: [Work] = []
@@ -241,7 +244,7 @@ final class VaultWriter: Sendable {
                     fences.append((epoch, gate, at))
                     epochs.append(epoch)
                 case .tally(let made): tally = made
-                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan: others.append(item)
+                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan, .forgetDrift: others.append(item)
                 case .retain(let retention): housekeeping.keep(retention)
                 case .stop: stopping = true
                 }
@@ -250,7 +253,7 @@ final class VaultWriter: Sendable {
             do {
                 // No commit is under way on this thread: whatever comes is judged by the new fence.
                 for epoch in epochs { news.post(.fenced(epoch)) }
-                if !group.isEmpty { try commit(group, &highWater) }
+                if !group.isEmpty { try commit(group, &highWater, &driftRows) }
                 group = []
                 if !fences.isEmpty { try record(fences) }
                 fences = []
@@ -278,7 +281,11 @@ final class VaultWriter: Sendable {
                     totalsShown = now
                     news.post(.totals(try vault.totals()))
                 }
-                for item in try housekeeping.step(isIdle: isIdle) { news.post(item) }
+                for item in try housekeeping.step(isIdle: isIdle) {
+                    news.post(item)
+                    // After the step that found it: whoever is killed in between has not written one step of a walk.
+                    if case .drifted(let drifts) = item { try count(drifts, &driftRows) }
+                }
                 try vault.tidy(isIdle: isIdle)
             } catch where vault.isFull(error) {
                 if !isFull { news.post(.full(true)) }
@@ -315,7 +322,7 @@ final class VaultWriter: Sendable {
         }
     }
 
-    private func commit(_ group: [Prepared], _ highWater: inout [StreamKey: UInt64]) throws {
+    private func commit(_ group: [Prepared], _ highWater: inout [StreamKey: UInt64], _ driftRows: inout DriftRows) throws {
         var pending = group
         while !pending.isEmpty {
             guard let now = fence.current() else {
@@ -332,13 +339,17 @@ final class VaultWriter: Sendable {
             var committed: [Prepared] = []
             var stillHolds = true
             pending = try pending.map { try withoutErased($0) }
+            let minute = DriftTally.minute(of: Clock.wall())
             try vault.transaction { (transaction) -> Bool in
                 for prepared in pending {
                     switch try store(prepared, &next, transaction) {
                     case .success(let answer):
                         answers.append(answer)
                         // Also of which nothing is left: its answer stands for all before it, and one of those may be taken out again.
-                        if !answer.isDuplicate { committed.append(prepared) }
+                        if !answer.isDuplicate {
+                            committed.append(prepared)
+                            try count(prepared.reviewed, in: minute, &driftRows, transaction)
+                        }
                     case .failure(let refused): refusals.append((prepared.batch, refused))
                     }
                 }
@@ -355,7 +366,7 @@ final class VaultWriter: Sendable {
             guard stillHolds else { continue }
             FaultPoint.pass("after-commit-before-ack")
             highWater = next
-            let undone = try undo(committed, judgedBy: now.version, &highWater)
+            let undone = try undo(committed, judgedBy: now.version, minute, &highWater, &driftRows)
             if !undone.isEmpty {
                 answers.removeAll { answer in undone.contains { $0.batch.agent == answer.agent && $0.batch.header.stream == answer.stream && $0.batch.header.sequence == answer.sequence } }
                 for prepared in undone { refusals.append((prepared.batch, BatchRefused(refusal: .paused, text: "closed while it was being stored"))) }
@@ -392,7 +403,7 @@ final class VaultWriter: Sendable {
     ///
     /// - Returns: what was taken out: of each stream everything from the first forbidden batch on, so that its sequence has no gap.
     private func undo(
-        _ committed: [Prepared], judgedBy version: UInt64, _ highWater: inout [StreamKey: UInt64]
+        _ committed: [Prepared], judgedBy version: UInt64, _ minute: Int64, _ highWater: inout [StreamKey: UInt64], _ driftRows: inout DriftRows
     ) throws -> [Prepared] {
         let now = fence.latest
         guard now.version != version else { return [] }
@@ -415,6 +426,7 @@ final class VaultWriter: Sendable {
                 try transaction.remove(prepared.batch.key, sequence: prepared.batch.header.sequence)
                 let events = prepared.segments.reduce(0) { $0 + $1.count }
                 try transaction.addTotals(events: -Int64(events), segments: -Int64(prepared.segments.count), oldest: nil)
+                try count(prepared.reviewed, in: minute, times: -1, &driftRows, transaction)
             }
             for (key, first) in firsts { try transaction.setHighWater(key, first - 1, lost: 0) }
             return true
@@ -475,6 +487,32 @@ final class VaultWriter: Sendable {
         try transaction.setHighWater(batch.key, header.sequence, lost: lost)
         highWater[batch.key] = header.sequence
         return .success(answer(isDuplicate: false, dropped: prepared.dropped, lost: lost))
+    }
+
+    // MARK: Drift
+
+    /// Of a document that has a limit on it, in the transaction that stores what drifted.
+    private func count(_ reviewed: Reviewed, in minute: Int64, times: Int64 = 1, _ rows: inout DriftRows, _ transaction: any VaultTransaction) throws {
+        guard let drift = reviewed.drift, countsDrift else { return }
+        try write(rows.counts(of: drift, in: minute, isStored: false, times: times), before: rows.prune(at: minute), transaction)
+    }
+
+    private func write(_ counts: [DriftCount], before old: Int64?, _ transaction: any VaultTransaction) throws {
+        // As for the read ledger: the embedded vault alone keeps it yet.
+        guard let transaction = transaction as? any SQLiteVaultTransaction else { return }
+        if let old { try transaction.forgetDrift(before: old) }
+        try transaction.count(counts)
+    }
+
+    private var countsDrift: Bool { rules.latest.policy?.document.reaction(to: .drift).limit != nil }
+
+    private func count(_ drifts: [Drift], _ rows: inout DriftRows) throws {
+        guard countsDrift else { return }
+        let minute = DriftTally.minute(of: Clock.wall())
+        try vault.transaction { transaction in
+            try write(drifts.flatMap { rows.counts(of: $0, in: minute, isStored: true) }, before: rows.prune(at: minute), transaction)
+            return true
+        }
     }
 
     private func record(_ fences: [(Epoch, Data, WallTime)]) throws {
@@ -548,6 +586,12 @@ final class VaultWriter: Sendable {
                 news.post(.damaged(vault.words(error)))
                 news.post(.directoryRefused(job, .unreadable, "an entry is damaged on the vault's disk: restore a backup"))
             }
+        case .forgetDrift(let dataClass):
+            try vault.transaction { transaction in
+                guard let transaction = transaction as? any SQLiteVaultTransaction else { return false }
+                try transaction.forgetDrift(of: dataClass.name)
+                return true
+            }
         case .write, .fence, .tally, .retain, .rescan, .stop: break
         }
         return nil
@@ -569,7 +613,7 @@ final class VaultWriter: Sendable {
         if let reaction = job.rules.policy?.document.reaction(to: .breadth), let parts = allowed?.parts,
             let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) }).map({ "of \($0)" })
                 ?? reaction.limit.flatMap({ tally.excess(of: record.reader, and: classes, over: $0, at: now) })
-                ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, over: $0, at: now) }).map({ "of \($0)" })
+                ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, of: classes, over: $0, at: now) })
         {
             return news.post(.foundBreadth(job, reaction, "\(record.reader) would have read \(excess)"))
         }

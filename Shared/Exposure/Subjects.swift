@@ -151,7 +151,8 @@ struct Subjects {
         for release in history.releases where release.classes.contains(where: { classes[$0] != nil }) {
             for subject in release.included ?? release.subjects where mayBe(subject) { all.insert(subject) }
         }
-        return all.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        // Whom two operators have signed to be nobody was not exposed, and is told of nothing.
+        return all.filter { !Drill.isPlanted($0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     func number(of subject: String) -> Int? { numbers[subject] }

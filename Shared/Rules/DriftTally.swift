@@ -29,6 +29,8 @@ package struct DriftTally: Sendable {
         /// Of these, what was stored already.
         var stored = 0
         var subjects: Set<String> = []
+        /// And of others, whom nobody has written down.
+        var hasUnnamed = false
         var events: Int { into.values.reduce(0, +) }
     }
 
@@ -45,6 +47,13 @@ package struct DriftTally: Sendable {
 
     package init() {}
 
+    /// What was noted before a restart, the oldest first. Without a subject: of several who are not named.
+    package mutating func remember(_ drift: Drift, isStored: Bool, minute: Int64) {
+        counted[drift.dataClass, default: Counted()].note(drift, isStored: isStored, in: minute, since: .distantPast)
+    }
+
+    package static func minute(of time: WallTime) -> Int64 { time.nanoseconds / Span.seconds(60).nanoseconds }
+
     /// - Parameter isStored: It was found when what is stored was judged again, and not on arrival.
     /// - Returns: what is a finding: the class is counted anew from here on.
     package mutating func note(_ drift: Drift, isStored: Bool, over limit: LeakLimit, at now: WallTime) -> Found? {
@@ -54,17 +63,18 @@ package struct DriftTally: Sendable {
         guard let all = counted[drift.dataClass], all.events > max else { return nil }
         counted[drift.dataClass] = nil
         let events = all.events
-        var (into, stored, subjects) = ([String: Int](), 0, Set<String>())
+        var (into, stored, subjects, hasUnnamed) = ([String: Int](), 0, Set<String>(), false)
         for minute in all.minutes {
             into.merge(minute.into, uniquingKeysWith: +)
             stored += minute.stored
             subjects.formUnion(minute.subjects)
+            hasUnnamed = hasUnnamed || minute.hasUnnamed
         }
         let classes = into.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         let place = stored == 0 ? "on arrival" : stored == events ? "in what is stored" : "\(stored) in what is stored, the others on arrival"
         return Found(
             sentence: "\(events) events of class \(drift.dataClass.name) were of a higher class (\(classes); \(place)) within a \(limit.per.rawValue), and the limit is \(max)",
-            subjects: subjects.count > DriftTally.subjectsMax ? [] : subjects)
+            subjects: hasUnnamed || subjects.count > DriftTally.subjectsMax ? [] : subjects)
     }
 }
 
@@ -76,7 +86,7 @@ extension DriftTally.Counted {
         let last = minutes.count - 1
         minutes[last].into.merge(drift.into, uniquingKeysWith: +)
         if isStored { minutes[last].stored += count }
-        if minutes[last].subjects.count <= DriftTally.subjectsMax { minutes[last].subjects.insert(drift.subject) }
+        if drift.subject.isEmpty { minutes[last].hasUnnamed = true } else if minutes[last].subjects.count <= DriftTally.subjectsMax { minutes[last].subjects.insert(drift.subject) }
         events += count
         let old = minutes.firstIndex { ($0.number + 1) * DriftTally.minute > since.nanoseconds } ?? 0
         guard old > 0 else { return }

@@ -97,6 +97,7 @@ struct AnyWorld {
         for detector in LeakDetector.allCases where !new.reaction(to: detector).closesAsMuch(as: old.reaction(to: detector)) {
             answer.gains.append("a finding of \(detector.rawValue) closes less")
         }
+        if !new.drills.isWithin(old.drills) { answer.gains.append("drills may take longer, or come less often") }
         answer.gains += grantGains()
         // What was found by then may be half of something.
         if work.isUsedUp { answer.gains = ["it differs from the one in force in more than is compared here: whether anybody gains is not known"] }

@@ -64,6 +64,8 @@ package struct PolicyDiff: Sendable {
         /// Events change their class to one that somebody may read, keep or capture more of.
         case moved(from: String, to: String)
         case leak(LeakDetector)
+        /// They may take longer, or come less often.
+        case drills
     }
 
     package private(set) var audiences: [Audience] = []
@@ -74,6 +76,8 @@ package struct PolicyDiff: Sendable {
     /// Classes whose events become events of another.
     package private(set) var moves: [(from: String?, to: String?)] = []
     package private(set) var bases: [(purpose: String, before: LegalBasis?, after: LegalBasis?)] = []
+    /// Nil: they are as they were.
+    package private(set) var drills: (before: DrillTerms, after: DrillTerms)?
     package private(set) var leaks: [(detector: LeakDetector, before: PolicyDocument.LeakReaction, after: PolicyDocument.LeakReaction)] = []
     /// In the order of the cases above. Empty: it only narrows, and takes one person.
     package private(set) var widenings: [Widening] = []
@@ -86,7 +90,7 @@ package struct PolicyDiff: Sendable {
     /// The classes that more people could read than they may.
     package var exceeded: [String] { audiences.filter(\.isExceeded).map(\.dataClass) }
     package var isEmpty: Bool {
-        gains.isEmpty && losses.isEmpty && retentions.isEmpty && captures.isEmpty && moves.isEmpty && bases.isEmpty && leaks.isEmpty && widenings.isEmpty
+        gains.isEmpty && losses.isEmpty && retentions.isEmpty && captures.isEmpty && moves.isEmpty && bases.isEmpty && leaks.isEmpty && drills == nil && widenings.isEmpty
             && audiences.allSatisfy { $0.before == $0.after && $0.limitBefore == $0.limit }
     }
 
@@ -232,6 +236,9 @@ package struct PolicyDiff: Sendable {
             leaks.append((detector, was, is_))
             if !is_.closesAsMuch(as: was) { widenings.append(.leak(detector)) }
         }
+        guard before.drills != after.drills else { return }
+        drills = (before.drills, after.drills)
+        if !after.drills.isWithin(before.drills) { widenings.append(.drills) }
     }
 }
 
@@ -251,7 +258,10 @@ extension PolicyDocument.LeakReaction {
             stricter.undecided = .finding
             return urls.contains(page) || urls.contains(stricter)
         }
-        return isTried && planted.isSuperset(of: other.planted) && (other.planted.isEmpty && other.past == nil || cleared.isSubset(of: other.cleared))
+        let isPlanted = planted.isSuperset(of: other.planted) && other.events.allSatisfy { one in
+            events.contains(one) || events.contains(PlantedEvents(of: one.subject, one.dataClass)) || planted.contains(one.subject)
+        }
+        return isTried && isPlanted && (other.planted.isEmpty && other.events.isEmpty && other.past == nil || cleared.isSubset(of: other.cleared))
     }
 
     func closesAsMuch(as other: PolicyDocument.LeakReaction) -> Bool {

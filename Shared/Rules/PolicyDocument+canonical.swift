@@ -10,6 +10,7 @@ extension PolicyDocument {
             ("access", .sorted(grants.map(\.canonical))),
             ("capture", .sorted(capture.map(\.canonical))),
             ("classes", CanonicalJSON.list(classes.map(\.canonical))),
+            ("drills", drills == .none ? nil : drills.canonical),
             ("leaks", .sorted(leaks.map(\.canonical))),
             ("purposes", .sorted(purposes.map(\.canonical))),
             ("roles", .sorted(roles.map(\.canonical))),
@@ -113,8 +114,9 @@ extension PolicyDocument.LeakReaction {
     fileprivate var canonical: CanonicalJSON {
         let direction = close == .read ? "reading" : close == .capture ? "capture" : "both"
         return .table([
-            ("cleared", .names(cleared)), ("close", .string(direction)), ("detector", .string(detector.rawValue)), ("limit", limit?.canonical), ("of", .string(of.rawValue)),
-            ("past", past.map { .table([("least", CanonicalJSON("\($0.least)")), ("times", CanonicalJSON("\($0.times)"))]) }), ("planted", .names(planted)),
+            ("cleared", .names(cleared)), ("close", .string(direction)), ("detector", .string(detector.rawValue)),
+            ("events", events.isEmpty ? nil : .sorted(events.map(\.canonical))), ("limit", limit?.canonical), ("of", .string(of.rawValue)),
+            ("past", past?.canonical), ("planted", .names(planted)),
             ("urls", urls.isEmpty ? nil : .sorted(urls.map(\.canonical))),
         ])
     }
@@ -123,6 +125,28 @@ extension PolicyDocument.LeakReaction {
 extension WebProbe {
     fileprivate var canonical: CanonicalJSON {
         .table([("class", .names(classes)), ("marker", marker.map { .string($0) }), ("private", .names(privateHosts)), ("undecided", undecided == .shown ? nil : .string(undecided.rawValue)), ("url", .string(url))])
+    }
+}
+
+extension PlantedEvents {
+    fileprivate var canonical: CanonicalJSON { .table([("at", at.map { .string($0.day) }), ("class", .string(dataClass)), ("subject", .string(subject))]) }
+}
+
+extension PastLimit {
+    fileprivate var canonical: CanonicalJSON {
+        .table([
+            ("classes", classes.map { CanonicalJSON("\($0)") }), ("events", events.map { CanonicalJSON("\($0)") }), ("hours", hours.map { CanonicalJSON("\($0)") }),
+            ("least", CanonicalJSON("\(least)")), ("times", CanonicalJSON("\(times)")),
+        ])
+    }
+}
+
+extension DrillTerms {
+    fileprivate var canonical: CanonicalJSON {
+        func milliseconds(_ span: Span?) -> CanonicalJSON? { span.map { .string("\($0.milliseconds) ms") } }
+        return .table([
+            ("certificate", milliseconds(certificate)), ("every", every.map { .string($0.rawValue) }), ("notice", milliseconds(notice)), ("reads", milliseconds(readsClosed)),
+        ])
     }
 }
 

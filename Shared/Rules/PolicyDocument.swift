@@ -13,10 +13,11 @@ package struct PolicyDocument: Hashable, Sendable {
     package var roles: [Role]
     package var grants: [Grant]
     package var leaks: [LeakReaction]
+    package var drills: DrillTerms
 
     package init(
         classes: [Class], assignments: [Assignment] = [], capture: [CaptureRule] = [], purposes: [Purpose] = [], roles: [Role] = [], grants: [Grant] = [],
-        leaks: [LeakReaction] = []
+        leaks: [LeakReaction] = [], drills: DrillTerms = .none
     ) {
         self.classes = classes
         self.assignments = assignments
@@ -25,6 +26,7 @@ package struct PolicyDocument: Hashable, Sendable {
         self.roles = roles
         self.grants = grants
         self.leaks = leaks
+        self.drills = drills
     }
 
     /// Default deny, and nothing else: what is in force where no document is.
@@ -165,13 +167,15 @@ extension PolicyDocument {
         package var past: PastLimit?
         /// Canary: subjects of whom there is nothing to know. Who reads them is found.
         package var planted: Set<String>
+        /// Canary: of somebody planted whose other events may be read.
+        package var events: Set<PlantedEvents>
         /// Canary: who may; breadth: whose past nobody looks at. By the name of their key or their own id.
         package var cleared: Set<String>
         /// Outsider: pages that are tried as well.
         package var urls: Set<WebProbe>
 
         package init(
-            _ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil, past: PastLimit? = nil, planted: Set<String> = [], cleared: Set<String> = [],
+            _ detector: LeakDetector, close: Direction, of: Extent, limit: LeakLimit? = nil, past: PastLimit? = nil, planted: Set<String> = [], events: Set<PlantedEvents> = [], cleared: Set<String> = [],
             urls: Set<WebProbe> = []
         ) {
             self.detector = detector
@@ -180,6 +184,7 @@ extension PolicyDocument {
             self.limit = limit
             self.past = past
             self.planted = planted
+            self.events = events
             self.cleared = cleared
             self.urls = urls
         }

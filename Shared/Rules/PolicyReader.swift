@@ -11,7 +11,8 @@ import Gate
 /// roles:      name; members, includes, for, except
 /// access:     name, role, purpose, classes, for, expires (a day, "never"), rate ({events, subjects, per}, "unlimited"); except
 /// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, classes, hours, per; denied: reads, per; drift: events, per);
-///             past (breadth: times, least), planted (canary: subjects), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private, undecided)
+///             past (breadth: times, least; classes, events, hours), planted (canary: subjects), events (canary: subject, class; at), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private, undecided)
+/// drills:     every (day, week, month), reads, certificate, notice ("100 ms", "10 s")
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -62,7 +63,7 @@ private struct Reading {
     mutating func document(_ tree: Tree) -> PolicyDocument? {
         guard
             let fields = reader.fields(
-                tree, of: "the document", required: ["version", "classes"], optional: ["rules", "capture", "purposes", "roles", "access", "leaks"])
+                tree, of: "the document", required: ["version", "classes"], optional: ["rules", "capture", "purposes", "roles", "access", "leaks", "drills"])
         else { return nil }
         if let version = reader.word(fields["version"], "a version"), version.text != "1" {
             reader.complain(.expected("version 1", found: "'\(version.text.prefix(60))'"), at: version.place)
@@ -79,6 +80,7 @@ private struct Reading {
         document.capture = reader.items(fields["capture"], of: "capture", max: PolicyLimits.rules).compactMap { captureRule($0) }
         document.grants = grants(fields["access"])
         document.leaks = leaks(fields["leaks"])
+        document.drills = drills(fields["drills"])
         return document
     }
 
@@ -355,7 +357,7 @@ private struct Reading {
         var places: [LeakDetector: Place] = [:]
         var all: [PolicyDocument.LeakReaction] = []
         for item in reader.items(tree, of: "leaks", max: LeakDetector.allCases.count) {
-            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit", "past", "planted", "cleared", "urls"]) else { continue }
+            guard let fields = reader.fields(item, of: "a leak's reaction", required: ["detector", "close", "of"], optional: ["limit", "past", "planted", "events", "cleared", "urls"]) else { continue }
             let detector = reader.choice(fields["detector"], "detector", of: LeakDetector.self)
             let directions: [String: Direction] = ["reading": .read, "capture": .capture, "both": .both]
             let close = reader.known(fields["close"], "direction", among: directions.keys).first.flatMap { directions[$0.text] }
@@ -370,7 +372,7 @@ private struct Reading {
                 continue
             }
             let past = past(fields["past"], of: detector)
-            let (planted, cleared) = planted(fields, of: detector)
+            let (planted, events, cleared) = planted(fields, of: detector)
             let urls = urls(fields["urls"], of: detector)
             if let first = places.updateValue(item.place, forKey: detector) {
                 reader.complain(.duplicateName(detector.rawValue, what: "detector", first: first), at: item.place)
@@ -380,7 +382,7 @@ private struct Reading {
             } else if extent == .reader || extent == .purpose, close != .read {
                 reader.complain(.inconsistent("nobody captures for a \(extent.rawValue): that closes reading"), at: fields["close"]?.place ?? item.place)
             } else {
-                all.append(.init(detector, close: close, of: extent, limit: limit, past: past, planted: planted, cleared: cleared, urls: urls))
+                all.append(.init(detector, close: close, of: extent, limit: limit, past: past, planted: planted, events: events, cleared: cleared, urls: urls))
             }
         }
         return all
@@ -392,14 +394,20 @@ private struct Reading {
             reader.complain(.inconsistent("'past' is how much a reader has read before: it goes with 'breadth'"), at: tree.place)
             return nil
         }
-        guard let fields = reader.fields(tree, of: "'past'", required: ["times", "least"]),
+        guard let fields = reader.fields(tree, of: "'past'", required: ["times", "least"], optional: ["classes", "events", "hours"]),
             let times = reader.count(fields["times"], "how many times the largest day", max: PolicyLimits.timesMax), let least = reader.count(fields["least"], "a number of people")
         else { return nil }
         guard times > 0 else {
             reader.complain(.inconsistent("'times' is 1 at least: a day like the largest before is no finding"), at: tree.place)
             return nil
         }
-        return PastLimit(times: times, least: least)
+        if let tree = fields["hours"], let hours = reader.count(tree, "a number of hours"), hours >= 24 {
+            reader.complain(.inconsistent("'hours' is less than 24, or no day has more"), at: tree.place)
+            return nil
+        }
+        return PastLimit(
+            times: times, least: least, events: reader.count(fields["events"], "a number of events"), classes: reader.count(fields["classes"], "a number of classes"),
+            hours: reader.count(fields["hours"], "a number of hours"))
     }
 
     private mutating func urls(_ tree: Tree?, of detector: LeakDetector) -> Set<WebProbe> {
@@ -423,15 +431,52 @@ private struct Reading {
         return all
     }
 
-    private mutating func planted(_ fields: TreeReader.Fields, of detector: LeakDetector) -> (subjects: Set<String>, cleared: Set<String>) {
-        if let tree = fields["planted"], detector != .canary {
-            reader.complain(.inconsistent("'planted' goes with 'canary'"), at: tree.place)
-            return ([], [])
+    private mutating func planted(_ fields: TreeReader.Fields, of detector: LeakDetector) -> (subjects: Set<String>, events: Set<PlantedEvents>, cleared: Set<String>) {
+        for name in ["planted", "events"] {
+            guard let tree = fields[name], detector != .canary else { continue }
+            reader.complain(.inconsistent("'\(name)' goes with 'canary'"), at: tree.place)
+            return ([], [], [])
         }
-        if let tree = fields["cleared"], fields["planted"] == nil, fields["past"] == nil {
-            reader.complain(.inconsistent("'cleared' says for whom 'planted' (canary) or 'past' (breadth) does not count, and there is none"), at: tree.place)
+        if let tree = fields["cleared"], fields["planted"] == nil, fields["events"] == nil, fields["past"] == nil {
+            reader.complain(.inconsistent("'cleared' says for whom 'planted' and 'events' (canary) or 'past' (breadth) does not count, and there is none"), at: tree.place)
         }
-        return (reader.foreign(fields["planted"], "a subject"), reader.foreign(fields["cleared"], "a reader"))
+        return (reader.foreign(fields["planted"], "a subject"), plantedEvents(fields["events"]), reader.foreign(fields["cleared"], "a reader"))
+    }
+
+    private mutating func plantedEvents(_ tree: Tree?) -> Set<PlantedEvents> {
+        var all: Set<PlantedEvents> = []
+        for item in reader.items(tree, of: "planted events", max: PlantedEvents.countMax) {
+            guard let fields = reader.fields(item, of: "planted events", required: ["subject", "class"], optional: ["at"]) else { continue }
+            guard let subject = reader.foreign(fields["subject"], "a subject", max: 1).first else { continue }
+            guard Drill.isPlanted(subject) else {
+                reader.complain(
+                    .inconsistent("events are planted with a subject that two operators have signed is nobody, whose id begins with '\(Drill.plantedPrefix)': of '\(subject.prefix(60))' they would be counted and told of"),
+                    at: fields["subject"]?.place ?? item.place)
+                continue
+            }
+            let at = reader.moment(fields["at"], "when they happened")
+            for name in classNames(fields["class"], stored: true) { all.insert(PlantedEvents(of: subject, name, at: at)) }
+        }
+        return all
+    }
+
+    // MARK: Drills
+
+    private mutating func drills(_ tree: Tree?) -> DrillTerms {
+        guard let tree, tree.content != .text(""), let fields = reader.fields(tree, of: "drills", required: [], optional: ["every", "reads", "certificate", "notice"]) else { return .none }
+        let every = fields["every"] == nil ? nil : reader.choice(fields["every"], "how often", of: DrillTerms.Every.self)
+        return DrillTerms(every: every, readsClosed: bound(fields["reads"]), certificate: bound(fields["certificate"]), notice: bound(fields["notice"]))
+    }
+
+    private mutating func bound(_ tree: Tree?) -> Span? {
+        guard let word = reader.word(tree, "a bound") else { return nil }
+        let words = word.text.split(separator: " ")
+        let units: [Substring: Int64] = ["ms": 1, "s": 1_000]
+        guard words.count == 2, words[0].utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let number = Int64(words[0]), let unit = units[words[1]], (1...600_000 / unit).contains(number) else {
+            reader.complain(.expected("a bound like '100 ms' or '10 s', 10 minutes at most", found: "'\(word.text.prefix(60))'"), at: word.place)
+            return nil
+        }
+        return .milliseconds(number * unit)
     }
 }
 

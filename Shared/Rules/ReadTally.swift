@@ -75,14 +75,17 @@ package struct ReadTally: Sendable {
         spread.note(reader, classes, from: then, to: then)
         // A clock that had leapt ahead has noted days that are none yet.
         if let now, ReadDays.isLaterDay(then, than: now) { return }
-        days.note(reader, parts, at: then)
+        days.note(reader, parts, of: classes, at: then)
     }
 
     /// - Parameter given: By grant.
     package mutating func ended(_ release: UInt64, by reader: String, given: [String: Int64], at now: WallTime) {
         let release = running.removeValue(forKey: release)
         let parts = release?.parts
-        if let release { spread.note(reader, release.classes, from: release.at, to: now) }
+        if let release {
+            spread.note(reader, release.classes, from: release.at, to: now)
+            days.served(reader, from: release.at, to: now)
+        }
         for (grant, events) in given {
             let part = parts?.first { $0.grant == grant }
             note(Key(reader: reader, grant: grant), events, part?.subjects ?? [], part?.uncounted ?? 0, at: now)
@@ -96,7 +99,10 @@ package struct ReadTally: Sendable {
     /// - Parameter lastSeen: When the newest entry was written: until then they were served, and of what came after nothing is known.
     package mutating func allEnded(at now: WallTime, lastSeen: WallTime? = nil) {
         for (reader, parts, classes, at) in running.values where at > now - ReadTally.reach {
-            if let lastSeen { spread.note(reader, classes, from: at, to: lastSeen) }
+            if let lastSeen {
+                spread.note(reader, classes, from: at, to: lastSeen)
+                days.served(reader, from: at, to: lastSeen)
+            }
             for part in parts { note(Key(reader: reader, grant: part.grant), part.events, part.subjects, part.uncounted, at: now) }
         }
         running = [:]

@@ -19,7 +19,7 @@ struct DidTests {
             history.policies = [.init(index: 1, at: .distantPast, .none)]
             history.keys = [.init("job", .always)]
             var held: [(place: ReadPlace, events: Int64)] = []
-            for subject in ["E1", "E2", "E3"] {
+            for subject in ["E1", "E2", "E3", "planted/x"] {
                 for dataClass in DidTests.classes where random.chance(70) {
                     held.append((ReadPlace(Scope(subject: subject, site: "berlin", team: random.pick(["search", "ads"])), dataClass), Int64(1 + random.below(9))))
                 }
@@ -68,8 +68,9 @@ struct DidTests {
             let world = World(&random)
             let scope = Selector(classes: random.chance(50) ? Set(DidTests.classes.filter { _ in random.chance(60) }) : [])
             let found = Assessment(ExposureQuestion(incident: 1, ms(20, 80), of: scope), from: world.history)
+            #expect(found.exposed.allSatisfy { !Drill.isPlanted($0.subject) }, "seed \(seed): nobody is exposed")
             for release in world.history.releases {
-                let inScope = (world.given[release.number] ?? [:]).filter { scope.classes.isEmpty || scope.classes.contains($0.key.dataClass) }
+                let inScope = (world.given[release.number] ?? [:]).filter { scope.classes.isEmpty || scope.classes.contains($0.key.dataClass) }.filter { !Drill.isPlanted($0.key.scope.subject) }
                 for (place, events) in inScope {
                     let row = found.exposed.first { $0.subject == place.scope.subject && $0.dataClass == place.dataClass }
                     let part = row?.did.first { found.releases[$0.release].release.number == release.number }

@@ -47,9 +47,19 @@ struct ReportStoreTests {
         #expect(try again.totals() == .init(matched: 1, unmatched: 1, resolved: 0, known: 4, waiting: 1, answered: 0), "each time that it came is counted once")
     }
 
-    @Test func `what is over, or was matched, is known whatever the rules become`() throws {
+    @Test func `what is over is known whatever the rules become, and what some rule matched asks once for each closure that other rules add`() throws {
         #expect(try store.take([try body(["a"], status: "resolved"), try body(["b"])], at: wall(0)) == [.init(new: 1), .init(new: 1, matched: 1)])
-        #expect(try store.take([try body(["a"], by: 2, status: "resolved"), try body(["b"], [rule("other", classes: ["content"])], by: 2)], at: wall(1)) == [.init(known: 1), .init(known: 1)])
+        let first = try #require(try store.due(resting: []).first)
+        #expect(try store.take([try body(["a"], by: 2, status: "resolved"), try body(["b"], [rule("another")], by: 2)], at: wall(1)) == [.init(known: 1), .init(known: 1)], "the same closure by another name")
+        #expect(try store.take([try body(["b"], [], by: 3)], at: wall(2)) == [.init(known: 1)], "none matches any more")
+        let more = [rule(), rule("other", classes: ["content"])]
+        let again = try ReportStore(path: folder["reports.sqlite"])
+        #expect(try again.take([try body(["b"], more, by: 4)], at: wall(3)) == [.init(known: 1, matched: 1)], "also by another process")
+        #expect(try again.take([try body(["b"], more, by: 4), try body(["b"], more, by: 5)], at: wall(4)) == [.init(known: 1), .init(known: 1)], "once")
+        // A rule that closes something else under the same name is another.
+        #expect(try again.take([try body(["b"], [rule(classes: ["activity"])], by: 6)], at: wall(5)) == [.init(known: 1, matched: 1)])
+        let due = try again.due(resting: [])
+        #expect(due.contains(first) && Set(due.map(\.selector)).count == 3 && Set(due.map(\.id)).count == 3)
     }
 
     @Test func `of a storm the first is sent at once, and what follows is one finding more, counted whole`() throws {

@@ -21,6 +21,20 @@ struct DriftTallyTests {
         #expect(tally.note(drift(1_000), isStored: false, over: LeakLimit(per: .hour), at: noon) == nil, "without a limit nothing is found")
     }
 
+    @Test func `what was written down before a restart counts, also of people who were not named`() {
+        var tally = DriftTally()
+        let minute = DriftTally.minute(of: noon)
+        tally.remember(drift(6), isStored: true, minute: minute - 70)
+        tally.remember(drift(6), isStored: true, minute: minute - 50)
+        #expect(tally.note(drift(4, of: "E2"), isStored: false, over: limit, at: noon) == nil, "what lies an hour back does not count")
+        var named = tally
+        let found = named.note(drift(1, of: "E3"), isStored: false, over: limit, at: noon)
+        #expect(found?.subjects == ["E1", "E2", "E3"] && found?.sentence.contains("11 events of class content were of a higher class (review 11; 6 in what is stored, the others on arrival)") == true)
+        tally.remember(drift(1, of: ""), isStored: false, minute: minute)
+        let others = tally.note(drift(1), isStored: false, over: limit, at: noon)
+        #expect(others != nil && others?.subjects == [], "of more than are named")
+    }
+
     @Test func `of more people than a selector names none is named`() {
         var tally = DriftTally()
         for number in 0..<10 { #expect(tally.note(drift(1, of: "E\(number)"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon) == nil) }

@@ -109,6 +109,14 @@ import Testing
         ("{detector: canary, close: both, of: everything, planted: P1}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", true),
         ("{detector: canary, close: both, of: everything, planted: P1, cleared: [a, job]}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
         ("{detector: canary, close: both, of: everything}", "{detector: canary, close: both, of: everything, planted: P1, cleared: job}", false),
+        ("{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}]}", "{detector: canary, close: both, of: everything}", true),
+        ("{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}]}", "{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review, at: 2026-11-20}]}", true),
+        ("{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review, at: 2026-11-20}]}", "{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}]}", false),
+        ("{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}]}", "{detector: canary, close: both, of: everything, planted: planted/x}", false),
+        ("{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}]}", "{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review}], cleared: job}", true),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10, hours: 8}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", true),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10, classes: 2}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10, classes: 3}}", true),
+        ("{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 10, events: 5, classes: 2, hours: 8}}", false),
         ("{detector: drift, close: reading, of: class, limit: {events: 3, per: day}}", "{detector: drift, close: reading, of: class, limit: {events: 3, per: hour}}", true),
         ("{detector: outsider, close: both, of: everything}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/, marker: x, class: review, private: [a, b]}]}", false),
         ("{detector: outsider, close: both, of: everything, urls: [{url: https://a/}, {url: https://b/}]}", "{detector: outsider, close: both, of: everything, urls: [{url: https://a/}]}", true),
@@ -124,13 +132,59 @@ import Testing
 
     @Test func `who is planted is told by who is not cleared, by their key's name or their own id`() throws {
         let planting = try policy(classes + "leaks: [{detector: canary, close: reading, of: reader, planted: [P1, P2], cleared: [job, E1]}]\n")
-        #expect(planting.planted(among: ["E7", "P2"], by: Reader("clerk", person: Person("E3"))) == ["P2"])
-        #expect(planting.planted(among: ["E7"], by: Reader("clerk", person: Person("E3"))) == [], "nobody of these")
-        #expect(planting.planted(among: ["P1", "P2"], by: Reader("job")) == [] && planting.planted(among: ["P1"], by: Reader("ann", person: Person("E1"))) == [])
-        #expect(try policy(classes).planted(among: ["P1"], by: Reader("clerk")) == [], "nobody is planted")
+        func planted(_ subjects: [String], _ reader: Reader, by policy: Policy) -> Set<String> {
+            policy.planted(in: subjects.map { ReadPlace(Scope(subject: $0, site: "", team: ""), DataClass("activity")) }, from: .distantPast, until: .distantFuture, by: reader).subjects
+        }
+        #expect(planted(["E7", "P2"], Reader("clerk", person: Person("E3")), by: planting) == ["P2"])
+        #expect(planted(["E7"], Reader("clerk", person: Person("E3")), by: planting) == [], "nobody of these")
+        #expect(planted(["P1", "P2"], Reader("job"), by: planting) == [] && planted(["P1"], Reader("ann", person: Person("E1")), by: planting) == [])
+        #expect(planted(["P1"], Reader("clerk"), by: try policy(classes)) == [], "nobody is planted")
+    }
+
+    @Test func `planted events are found where the release has their class and moment, and the rest of a planted subject is read`() throws {
+        let planting = try policy(
+            classes + "leaks: [{detector: canary, close: reading, of: reader, planted: E9, events: [{subject: planted/x, class: review, at: 2026-11-20T10:00:00Z}, {subject: planted/y, class: [activity, review]}], cleared: job}]\n")
+        let moment = try #require(WallTime(day: "2026-11-20T10:00:00Z"))
+        func place(_ subject: String, _ name: String) -> ReadPlace { ReadPlace(Scope(subject: subject, site: "s", team: "t"), DataClass(name)) }
+        func found(_ places: [ReadPlace], _ from: WallTime = .distantPast, _ until: WallTime = .distantFuture, by reader: String = "clerk") -> PlantedFound { planting.planted(in: places, from: from, until: until, by: Reader(reader)) }
+        let one = found([place("planted/x", "review"), place("E1", "review")])
+        #expect(one.events == [PlantedEvents(of: "planted/x", "review", at: moment)] && one.subjects == [] && one.allSubjects == ["planted/x"] && one.words == "events of planted/x, class review")
+        #expect(found([place("planted/x", "activity"), place("E1", "review")]).isEmpty, "the rest of that subject may be read")
+        #expect(found([place("planted/x", "review")], moment + .seconds(1)).isEmpty && found([place("planted/x", "review")], .distantPast, moment).isEmpty, "just before and just after")
+        #expect(!found([place("planted/x", "review")], moment + .milliseconds(999)).isEmpty && !found([place("planted/x", "review")], .distantPast, moment + .milliseconds(1)).isEmpty)
+        #expect(!found([place("planted/y", "activity")], .distantPast, .distantPast).isEmpty, "whenever it was")
+        #expect(found([place("planted/x", "review"), place("E9", "review")], by: "job").isEmpty, "who is cleared")
+        #expect(found([place("E9", "activity")]).subjects == ["E9"] && found([place("E9", "activity")]).words == "E9", "whose every event is planted")
     }
 
     @Test(arguments: [
+        ("", "{every: day}", false), ("{every: day}", "", true), ("{every: week}", "{every: day}", false), ("{every: day}", "{every: month}", true),
+        ("{reads: 100 ms}", "{reads: 99 ms}", false), ("{reads: 100 ms}", "{reads: 101 ms}", true), ("{certificate: 4 s}", "{certificate: 4000 ms, notice: 1 s}", false), ("{notice: 1 s}", "{every: day}", true),
+    ]) func `drills that may take longer or come less often take two people`(before: String, after: String, widens: Bool) throws {
+        let (old, new) = (try read(classes + "drills: \(before)\n"), try read(classes + "drills: \(after)\n"))
+        let diff = PolicyDiff(from: old, to: new, people: [], at: noon)
+        #expect(diff.isWidening == widens && (diff.drills != nil) == (old != new))
+        #expect(PolicyComparison.anyWorld(old.canonical, new.canonical).gains.isEmpty == !widens)
+        #expect(try PolicyReader().read(canonical: new.canonical) == new)
+    }
+
+    @Test(arguments: ["{every: night}", "{reads: 100}", "{reads: 0 ms}", "{notice: 601 s}", "{reads: 100 ms, speed: 3}", "[]", "{certificate: -1 s}", "{certificate: 99999999999999999999 ms}"])
+    func `a bound that is none is a mistake`(drills: String) {
+        #expect(!mistakes(classes + "drills: \(drills)\n").isEmpty)
+    }
+
+    @Test func `a drill is due at each site whose last is as old as the document says, but for an hour, and where there was none`() throws {
+        let terms = try read(classes + "drills: {every: day}\n").drills
+        func due(_ hours: Int64) -> Set<String> { terms.due(["berlin", "paris"], after: [(["berlin"], noon - .seconds(hours * 3_600)), (["berlin"], noon - .seconds(90 * 3_600))], at: noon) }
+        #expect(due(22) == ["paris"] && due(23) == ["berlin", "paris"])
+        #expect(DrillTerms.none.due(["berlin"], after: [(["berlin"], noon)], at: noon) == ["berlin"])
+    }
+
+    @Test(arguments: [
+        "{detector: canary, close: both, of: everything, events: [{subject: E1, class: review}]}", "{detector: canary, close: both, of: everything, events: [{subject: planted/, class: review}]}",
+        "{detector: canary, close: both, of: everything, events: [{subject: planted/x}]}", "{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: nothing}]}",
+        "{detector: canary, close: both, of: everything, events: [{subject: planted/x, class: review, at: noon}]}", "{detector: outsider, close: both, of: everything, events: [{subject: planted/x, class: review}]}",
+        "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 3, hours: 24}}", "{detector: breadth, close: reading, of: reader, past: {times: 3, least: 3, classes: many}}",
         "{detector: denied, close: reading, of: reader}", "{detector: denied, close: reading, of: reader, limit: {per: hour}}",
         "{detector: denied, close: reading, of: reader, limit: {events: 3, per: hour}}", "{detector: outsider, close: reading, of: class, limit: {reads: 3, per: hour}}",
         "{detector: breadth, close: reading, of: reader, past: {times: 0, least: 3}}", "{detector: breadth, close: reading, of: reader, past: {times: 3}}",

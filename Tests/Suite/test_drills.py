@@ -5,6 +5,7 @@ import re
 import pytest
 from harness import wait_until
 from harness.agent import key
+from test_releases import apply, document, grant
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,19 @@ def test_a_drill_that_policy_or_control_does_not_live_through_ends_missed_and_is
     process.end(within=5)
     suite.agents["drill-berlin"].expect(capturing=True)
     assert suite.cli("ledger", "verify").code == 0
+
+
+def test_what_the_policy_document_says_of_drills_holds_where_nothing_else_is_said(planted):
+    suite = planted
+    # A bound that nothing keeps to, so that it is seen whose it was.
+    apply(suite, {**document(grant()), "drills": {"every": "day", "reads": "5 s", "certificate": "1 ms", "notice": "60 s"}})
+    made = drill(suite, "--site", "berlin", check=False)
+    assert made["began"]["bounds"] == {"reads_closed_us": 5_000_000, "certificate_us": 1_000, "notice_us": 60_000_000}
+    assert any("and the bound is 1 ms" in line for line in made["ended"]["missed"]), made
+    made = drill(suite, "--site", "berlin", "--certificate", "20000")
+    assert made["began"]["bounds"]["certificate_us"] == 20_000_000 and not made["ended"].get("missed"), made
+    listed = drills(suite)
+    assert listed["policy"] == {"every": "day", "reads_closed_us": 5_000_000, "certificate_us": 1_000, "notice_us": 60_000_000} and "berlin" not in listed["due"], listed["policy"]
+    assert "policy document: one every day" in suite.cli("drills").out
+    # There was one today: a timer that comes more often has nothing to do.
+    assert drill(suite, "--site", "berlin", "--due") == {"due": []} and len(drills(suite)["drills"]) == len(listed["drills"])

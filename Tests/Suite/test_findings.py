@@ -229,6 +229,27 @@ def test_who_would_read_of_somebody_planted_and_is_not_cleared_is_found(watched)
     assert read(suite, classes=("activity",)).lines and closed(suite) == [], "who is cleared"
 
 
+def test_who_would_read_an_event_that_is_planted_is_found_and_the_rest_of_that_subject_is_read_and_counts_for_nothing(watched):
+    suite = watched
+    decoy = suite.agent("decoy", "planted/decoy").run().expect(capturing=True)
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "canary", "close": "reading", "of": "reader", "events": [{"subject": "planted/decoy", "class": "review"}]}]))
+    stored = suite.vault_count()
+    wait_until(lambda: decoy.send(text("what nobody wrote", "review"), key("x")) or suite.vault_count() >= stored + 2, "they are stored", every=0.3)
+    made = read(suite, classes=("activity",)).lines
+    assert made and read(suite, "--subject", "E1", classes=("review",)).lines and closed(suite) == [], "nothing that is planted"
+    outcome = read(suite, classes=("review",), check=False)
+    assert outcome.code != 0 and outcome.out == "" and "decoy" not in outcome.err, "nothing has left, nor who it is"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector canary", {"readers": ["job"]})]
+    last = found(suite, "canary")[-1]["text"]
+    assert "job would have read of events of planted/decoy, class review, planted" in last
+    number = suite.cli("incidents", "--json").json["incidents"][-1]["incident"]
+    exposed = suite.cli("exposure", number, "--json").out
+    assert "E1" in exposed and "planted/decoy" not in exposed, "nobody is exposed"
+    apply(suite, limited(*suite.grants))
+    suite.resume()
+
+
 def test_who_would_read_of_many_more_than_ever_is_found_also_after_a_restart(watched):
     suite = watched
     more = {"name": "more", "members": ["newcomer"]}

@@ -66,7 +66,7 @@ struct BenchFinding: ParsableCommand {
         while cutOff.count < rounds {
             for reader in streaming { try reader.waitUntilReading(seconds: 30) }
             let start = Clock.now()
-            guard try ask(curious) else { continue }
+            guard try BenchFinding.ask(curious) else { continue }
             answered.append(milliseconds(since: start))
             try wait("control closes what was found") { try !bench.client.query(.closures(WireClosuresQuery())).closures.closures.isEmpty }
             closed.append(milliseconds(since: start))
@@ -91,7 +91,7 @@ struct BenchFinding: ParsableCommand {
     }
 
     /// Everything may be read by the operators for one purpose, and of one class nothing.
-    private static var document: PolicyDocument {
+    static var document: PolicyDocument {
         var document = PolicyDocument.standard
         document.purposes = [.init("bench", basis: .legalObligation, classes: ["activity", "content", "conversation", "review"])]
         document.roles = [.init("bench", members: Set(SuiteHome.operators))]
@@ -100,8 +100,10 @@ struct BenchFinding: ParsableCommand {
         return document
     }
 
+    /// Asks for what nobody may read.
+    ///
     /// - Returns: false: policy has not heard of the resume before this yet.
-    private func ask(_ client: Client) throws -> Bool {
+    static func ask(_ client: Client) throws -> Bool {
         var request = WireReleaseRequest()
         request.id = Nonce.random().bytes
         request.purpose = "bench"
@@ -134,6 +136,38 @@ struct BenchFinding: ParsableCommand {
     private func list(_ values: [Double]) -> [Double] {
         let figures = Figures(values)
         return [figures.median, figures.p99, figures.min, figures.max]
+    }
+}
+
+extension BenchSuite {
+    /// Puts a document in force by which one denied read closes both ways for everything, and waits until policy goes by it.
+    func watchForDenied() throws {
+        var document = BenchFinding.document
+        document.leaks = [.init(.denied, close: .both, of: .everything, limit: LeakLimit(reads: 0, per: .hour))]
+        try apply(document)
+        let deadline = Stopwatch.now() + 60
+        while try status().services.first(where: { $0.name == "policy" })?.gauges["policy.document"] ?? 0 == 0 {
+            guard Stopwatch.now() < deadline else { throw Complaint("after 60 s policy does not go by the document") }
+            usleep(10_000)
+        }
+    }
+
+    /// Has a detector find something, and waits for the certificate of what control closes for it.
+    ///
+    /// - Returns: with microseconds from the request's sending to control's closure.
+    func find() throws -> (certificate: WireCertificate, after: Int64) {
+        let curious = try Client("policy", home: made.home, as: SuiteHome.operators[0])
+        var sent = Clock.wall().microseconds
+        while try !BenchFinding.ask(curious) { sent = Clock.wall().microseconds }
+        let deadline = Stopwatch.now() + 60
+        while true {
+            if let closure = try client.query(.closures(WireClosuresQuery())).closures.closures.first {
+                // Before it is made there is none, or one that says so.
+                if let certificate = try? client.query(.certificate(closure.epoch)).certificate, certificate.epoch == closure.epoch, certificate.complete { return (certificate, max(0, closure.fromUs - sent)) }
+            }
+            guard Stopwatch.now() < deadline else { throw Complaint("after 60 s there is no complete certificate of what was found") }
+            usleep(20_000)
+        }
     }
 }
 #endif

@@ -15,9 +15,11 @@ struct BenchPause: ParsableCommand {
               sluice bench pause --agents 100 --agents 1000 --agents 10000 --rounds 20
               sluice bench pause --agents 10000 --under-load --reader
               sluice bench pause --agents 1000 --faults --rounds 100
+              sluice bench pause --agents 10000 --finding --rounds 20
 
             Agents hold real CURVE sessions in two other processes. With --faults 1 % of them are frozen, 1 % are partitioned, and
-            ingest is killed and started again in the middle of every pause. The reference is a plain epoll loop that sends the same bytes
+            ingest is killed and started again in the middle of every pause. With --finding nobody pauses: somebody asks for what they may not read, one denied read is the limit, and control closes both ways for everything because a
+            detector has found that; the last agent counts from that request's sending, by this machine's clock. The reference is a plain epoll loop that sends the same bytes
             to as many TCP peers and collects an answer from each.
             """)
 
@@ -26,6 +28,7 @@ struct BenchPause: ParsableCommand {
     @Flag(help: "While 64 more agents publish as fast as they can.") var underLoad = false
     @Flag(help: "While one reader reads everything that 64 agents have published: shows when it is cut off.") var reader = false
     @Flag(help: "Freeze 1 %, partition 1 %, and kill ingest in the middle of every pause.") var faults = false
+    @Flag(help: "The closure comes from a detector's finding, and not from an operator.") var finding = false
     @Option(help: "Recordings for --under-load: a file or a folder.") var data: String?
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
@@ -36,6 +39,7 @@ struct BenchPause: ParsableCommand {
         guard !agents.isEmpty, agents.allSatisfy({ (1...15_000).contains($0) }), rounds > 0 else {
             throw ValidationError("--agents 1 to 15000 and --rounds of 1 or more are expected")
         }
+        guard !finding || !faults && !reader else { throw ValidationError("--finding goes with --under-load alone") }
     }
 
     struct Row: Encodable {
@@ -120,6 +124,7 @@ struct BenchPause: ParsableCommand {
             usleep(2_000_000)
             if !underLoad { bench.stopLastSwarm() }
         }
+        if finding { try bench.watchForDenied() }
         let reading = reader ? BenchReader(home: bench.made.home, as: SuiteHome.operators[1]) : nil
         defer { reading?.stop() }
         var cutOff: [Double] = []
@@ -163,7 +168,8 @@ struct BenchPause: ParsableCommand {
             } else {
                 try reading?.waitUntilReading(seconds: 30)
                 let start = Clock.now()
-                try note(bench.pause(), bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
+                let stop = try finding ? bench.find() : (certificate: bench.pause(), after: 0)
+                note(stop.certificate, from: stop.after, bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
                 if let cut = try reading?.cutOff(since: start) { cutOff.append(Double(cut.microseconds) / 1e3) }
             }
             if let frozen { kill(frozen.id, SIGCONT) }
@@ -175,23 +181,25 @@ struct BenchPause: ParsableCommand {
         var cpu: [String: Double] = [:]
         for (name, after) in bench.usage() { if let first = before[name] { cpu[name] = (after.cpu - first.cpu) * 1e3 / Double(rounds) } }
         return Row(
-            agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
+            agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : finding ? underLoad ? "Sluice, by a finding, under load" : "Sluice, by a finding" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
             services: BenchPause.list(services), reading: BenchPause.list(readingStopped), complete: BenchPause.list(complete), rounds: rounds,
             incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent,
             readCutOff: cutOff.isEmpty ? nil : BenchPause.list(cutOff), cpu: faults ? nil : cpu)
     }
 
+    /// - Parameter after: Microseconds from the request that made the finding to control's closure; 0 of a pause, which counts from its arrival at control.
     private func note(
-        _ certificate: WireCertificate, _ bound: Double, _ lastAgent: inout [Double], _ services: inout [Double], _ reading: inout [Double],
+        _ certificate: WireCertificate, from after: Int64 = 0, _ bound: Double, _ lastAgent: inout [Double], _ services: inout [Double], _ reading: inout [Double],
         _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int
     ) {
         let summary = StopSummary(certificate)
-        lastAgent.append(Double(summary.agentsUs) / 1e3)
-        services.append(Double(summary.servicesUs) / 1e3)
-        reading.append(Double(certificate.readingAfterUs) / 1e3)
-        complete.append(Double(certificate.completeAfterUs) / 1e3)
+        func milliseconds(_ us: UInt32) -> Double { Double(Int64(us) + after) / 1e3 }
+        lastAgent.append(milliseconds(summary.agentsUs))
+        services.append(milliseconds(summary.servicesUs))
+        reading.append(milliseconds(certificate.readingAfterUs))
+        complete.append(milliseconds(certificate.completeAfterUs))
         if !certificate.complete { incomplete += 1 }
-        if Double(certificate.completeAfterUs) / 1e3 > bound { overBound += 1 }
+        if milliseconds(certificate.completeAfterUs) > bound { overBound += 1 }
     }
 
     private func reference(_ count: Int) -> Row? {

@@ -52,6 +52,7 @@ struct PolicyCommand: ParsableCommand {
                 return try PolicyCommand.print(object)
             }
             Swift.print("\(Terminal().green("sound"))   \(counts.map { "\($1) \($0)" }.joined(separator: "   "))")
+            if document.drills != .none { Swift.print("drills  \(document.drills.words)") }
             Swift.print("sha256  \(hash)")
         }
     }

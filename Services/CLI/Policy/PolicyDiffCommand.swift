@@ -71,6 +71,7 @@ extension PolicyCommand {
                 Swift.print("purpose    \(one.purpose): \(one.before.map(Diff.words) ?? "not there") → \(one.after.map(Diff.words) ?? "not there")")
             }
             for one in diff.leaks { Swift.print("leak       \(one.detector.rawValue): \(one.before.words) → \(one.after.words)") }
+            if let drills = diff.drills { Swift.print("drills     \(drills.before.words) → \(drills.after.words)") }
             for name in diff.exceeded { Swift.print(terminal.red("LIMIT      \(name): more people could read it than the document allows; it is applied only if both operators name it")) }
             if diff.isWidening {
                 Swift.print(terminal.yellow("WIDENS     \(diff.widenings.count) \(diff.widenings.count == 1 ? "reason" : "reasons"): it takes a second operator"))
@@ -142,12 +143,25 @@ extension PolicyDocument.LeakReaction {
             let named = [("events", limit.events), ("subjects", limit.subjects), ("classes", limit.classes), ("hours", limit.hours), ("reads", limit.reads)].compactMap { name, max in max.map { "\(Show.number($0)) \(name)" } }
             parts.append("over \(named.joined(separator: " or ")) per \(limit.per.rawValue)")
         }
-        if let past { parts.append("over \(past.times) times the largest day, \(Show.number(past.least)) people at least") }
+        if let past {
+            let named = [("events", past.events), ("classes", past.classes), ("hours", past.hours)].compactMap { name, least in least.map { ", \(Show.number($0)) \(name)" } }
+            parts.append("over \(past.times) times the largest day, \(Show.number(past.least)) people\(named.joined()) at least")
+        }
         if !planted.isEmpty { parts.append("of \(planted.count) planted") }
+        if !events.isEmpty { parts.append("of \(events.count) planted events") }
         if !cleared.isEmpty { parts.append("\(cleared.count) cleared") }
         return parts.joined(separator: "; ")
     }
     var direction: String { close == .read ? "reading" : close == .capture ? "capture" : "both" }
+}
+
+extension DrillTerms {
+    /// For people.
+    var words: String {
+        func bound(_ span: Span?, _ what: String) -> String? { span.map { "\(what) within \(Show.span(microseconds: UInt32(clamping: $0.microseconds)))" } }
+        let parts = [every.map { "one every \($0.rawValue)" }, bound(readsClosed, "reads closed"), bound(certificate, "certificate"), bound(notice, "notice")].compactMap { $0 }
+        return parts.isEmpty ? "nothing is said of them" : parts.joined(separator: ", ")
+    }
 }
 
 extension Minimisation {
@@ -169,6 +183,7 @@ extension PolicyDiff.Widening {
         case .basis(let purpose): "purpose \(purpose) asks its subjects for less"
         case .moved(let from, let to): "events of \(from) become events of \(to), which somebody reads, or which is kept for longer"
         case .leak(let detector): "a finding of \(detector.rawValue) closes less"
+        case .drills: "drills may take longer, or come less often"
         }
     }
 }
@@ -220,6 +235,7 @@ extension PolicyDiff {
             },
             "moves": moves.map { ["from": $0.from ?? "", "to": $0.to ?? ""] },
             "purposes": bases.map { ["purpose": $0.purpose, "before": $0.before?.rawValue ?? "", "after": $0.after?.rawValue ?? ""] },
+            "drills": drills.map { ["before": $0.before.words, "after": $0.after.words] } ?? [String: String](),
             "leaks": leaks.map { ["detector": $0.detector.rawValue, "before": $0.before.words, "after": $0.after.words] },
         ]
     }
