@@ -34,7 +34,7 @@ import zmq
 import zstandard
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import asking  # noqa: E402
+from harness import asking, governing  # noqa: E402
 from harness.agent import is_drained  # noqa: E402
 from harness.processes import Process, binaries, free_port_base, give_back_port_base, with_our_death  # noqa: E402
 from harness.signing import Operator  # noqa: E402
@@ -156,11 +156,11 @@ class Numbers(dict):
 
 Kind = Numbers(
     hello=1, welcome=2, refused=3, busy=4, renew=5, grant=6, narrow=7, stopped=8, nudge=9, goodbye=10, batch=16, relay=17, stored=18,
-    storedGroup=19, vaultKey=20, serverKey=21, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, finding=39, releaseRequest=48, release=49,
+    storedGroup=19, vaultKey=20, serverKey=21, rules=22, join=24, joinRequest=25, joined=26, entries=32, command=33, outcome=34, progress=35, certificate=36, query=37, answer=38, finding=39, releaseRequest=48, release=49,
     chunk=50, credit=51, releaseEnded=52, directory=53, directoryStored=54, notices=64, noticesHeld=65)
 BODIES = dict(
     hello="Hello", welcome="Welcome", refused="Refused", busy="Busy", renew="Renew", grant="Grant", narrow="Narrow", stopped="Stopped",
-    nudge="Nudge", goodbye="Goodbye", batch="Batch", vaultKey="VaultKey", serverKey="ServerKey", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
+    nudge="Nudge", goodbye="Goodbye", batch="Batch", vaultKey="VaultKey", serverKey="ServerKey", rules="Rules", relay="Relay", stored="Stored", storedGroup="StoredGroup", join="Join", joinRequest="JoinRequest",
     joined="Joined", entries="Entries",
     command="SignedCommand", outcome="Outcome", progress="Progress", certificate="Certificate", query="Query", answer="Answer", finding="Finding",
     releaseRequest="ReleaseRequest", release="Release", chunk="Chunk", credit="Credit", releaseEnded="ReleaseEnded", directory="Directory", directoryStored="DirectoryStored",
@@ -168,7 +168,7 @@ BODIES = dict(
 Refusal = Numbers(
     unknownKind=1, unsupportedVersion=2, malformed=3, tooLarge=4, notAllowed=5, helloFirst=6, unknownNode=7, routingID=8, paused=16,
     noLease=17, outOfOrder=18, unreadable=19, differs=20, future=21, wrongClass=22, quarantined=23, storeFull=32, sealed=33, notFound=34, invalid=35,
-    journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, unknownKey=48, revokedKey=49, badSignature=50,
+    journalFull=36, leaseEnded=37, tokenUnknown=38, tokenUsed=39, tokenExpired=40, tooMany=41, denied=44, unknownKey=48, revokedKey=49, badSignature=50,
     notTheAuthor=51, otherLedger=52, expired=53, notYetValid=54, staleIndex=55, indexAhead=56, replayed=57, notApproved=58)
 NAMES = {number: name for name, number in Kind.items()}
 
@@ -282,6 +282,7 @@ class Peer:
     def __init__(self, endpoint, server, keys, routing_id=None, receive_max=100_000, context=None, sealer_of=None, receive_buffer=None, watched=False):
         self.sealer_of, self.welcome = sealer_of, None
         self.renewal, self.leased, self.unread = None, None, collections.deque()
+        self.rules = b""  # Those that its permit names: it says to have them, and keeps to none.
         self.context = context or zmq.Context.instance()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -316,7 +317,7 @@ class Peer:
             last, then = self.renewal
             message = type(last)()
             message.CopyFrom(last)
-            message.nonce = nonce()
+            message.nonce, message.rules = nonce(), self.rules
             if message.wall_us < 1 << 62:
                 message.wall_us += int((time.monotonic() - then) * 1e6)
             self.send("renew", message)
@@ -348,6 +349,8 @@ class Peer:
         if not self.socket.poll(within * 1000):
             return None
         heard = Heard(self.socket.recv_multipart())
+        if heard.kind == "grant":
+            self.rules = heard.body.permit.rules
         if heard.kind == "grant" and heard.body.lease_ms and self.renewal and heard.body.nonce == self.renewal[0].nonce:
             self.leased = self.renewal[1], heard.body.lease_ms / 1000
         return heard
@@ -393,7 +396,7 @@ class Peer:
             heard = self.receive(left)
             if heard is None:
                 break
-            if heard.kind not in ("narrow", "nudge", "progress", "certificate", "entries"):
+            if heard.kind not in ("narrow", "nudge", "progress", "certificate", "entries", "rules"):
                 return heard
         raise AssertionError(f"no answer came within {within} s")
 
@@ -414,7 +417,7 @@ class Peer:
 
         def renewed():
             asked = nonce()
-            self.send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000, **fields))
+            self.send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000, **{"rules": self.rules, **fields}))
             heard = self.expect("grant", where=lambda h: h.kind == "refused" or h.body.nonce == asked)
             assert heard.kind == "grant", heard
             return heard.body if heard.body.lease_ms or not self.is_agent else None
@@ -492,7 +495,7 @@ class Healthy(threading.Thread):
             peers["control"].send("query", body("query", status=wire().StatusQuery()))
             peers["notify"].send("query", body("query", deliveries=wire().DeliveriesQuery()))
             peers["policy"].send("renew", body("renew", nonce=asked))
-            peers["ingest"].send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000))
+            peers["ingest"].send("renew", body("renew", nonce=asked, wall_us=time.time_ns() // 1000, rules=peers["ingest"].rules))
             # The agent first: who waits for the others meanwhile would let its lease end.
             granted = self._hear("ingest", peers["ingest"], "grant")
             if granted is not None and granted.kind == "grant":
@@ -550,7 +553,8 @@ class Suite:
         self.processes = []
         self.host = host
         self.healthy = None
-        self.lock, self.seal_lock = threading.Lock(), threading.Lock()
+        self.is_governed = False
+        self.lock, self.seal_lock, self.govern_lock = threading.Lock(), threading.Lock(), threading.Lock()
         wire()  # Made once, before threads ask for it.
         self.up = self.adopt(Process(
             [binaries() / "sluice", "up", "--home", self.home, "--agents", agents, "--port-base", self.port_base, "--lease", lease_ms],
@@ -650,7 +654,15 @@ class Suite:
     def command(self, *arguments):
         return [str(binaries() / "sluice"), *(str(a) for a in arguments), "--home", str(self.home)]
 
+    def govern(self):
+        """Has a document in force, for who reads: see `governing`. Commands do it by themselves."""
+        with self.govern_lock:
+            self.is_governed = self.is_governed or governing.govern(binaries() / "sluice", self.home)
+        return self
+
     def cli(self, *arguments, check=True, within=60):
+        if arguments[0] in governing.READS:
+            self.govern()
         ran = lambda: subprocess.run(  # noqa: E731
             with_our_death(self.command(*arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within)
         done = ran()

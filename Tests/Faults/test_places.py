@@ -30,6 +30,7 @@ def stay(*readers):
 
 def test_no_more_releases_run_than_policy_holds_however_fast_they_are_asked_for(suite, guest, agent):
     most = 16
+    suite.govern()
     for _ in range(2):
         assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
     # Those of readers who have gone end with their sessions.
@@ -63,6 +64,7 @@ def test_no_more_releases_run_than_policy_holds_however_fast_they_are_asked_for(
 
 def test_more_releases_than_run_at_once_are_refused_until_one_ends(suite, guest, agent):
     """Readers that never read on: 16 hold all there are; one that goes makes room."""
+    suite.govern()
     stream = new_stream()
     for sequence in range(1, 4):
         assert agent.ask("batch", *batch(stream, sequence)).kind == "stored"

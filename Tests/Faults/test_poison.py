@@ -176,6 +176,7 @@ def test_a_service_that_claims_the_last_epoch_seals_and_an_operator_opens_again(
 
 
 def test_a_release_credit_of_everything_at_once_ends_nothing(suite):
+    suite.govern()
     agent = suite.agent_peer(enrol(suite, subject="WRITER"))
     stream = new_stream()
     for sequence in range(1, 40):

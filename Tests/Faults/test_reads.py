@@ -74,6 +74,7 @@ class Reader:
 
 @pytest.mark.limit(300)
 def test_of_a_hundred_readers_at_once_each_has_a_record_of_their_own_before_their_first_byte(suite):
+    suite.govern()
     agent = suite.agent_peer(suite.enrol("desk"))
     stream = new_stream()
     for sequence in range(1, 6):

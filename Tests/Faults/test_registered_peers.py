@@ -690,8 +690,8 @@ def test_a_question_that_control_cannot_answer_is_refused(suite, operator):
 
 
 REQUESTS = [
-    ("a class that is not there", {"classes": ["gossip"]}, "notFound"),
-    ("the class that is never stored", {"classes": ["credential"]}, "notFound"),
+    ("a class that is not there", {"classes": ["gossip"]}, "denied"),
+    ("the class that is never stored", {"classes": ["credential"]}, "denied"),
     ("no class", {"classes": []}, "invalid"),
     ("no purpose", {"purpose": ""}, "invalid"),
     ("a long purpose", {"purpose": "p" * 201}, "invalid"),
@@ -704,6 +704,7 @@ REQUESTS = [
 
 
 def test_a_release_request_beyond_its_bounds_is_refused_and_releases_nothing(suite, guest):
+    suite.govern()
     with suite.undisturbed():
         before = suite.counters("policy")
         reader = guest("policy")
@@ -716,6 +717,7 @@ def test_a_release_request_beyond_its_bounds_is_refused_and_releases_nothing(sui
 
 
 def test_extreme_times_and_credits_release_what_is_there_or_nothing(suite, guest, agent):
+    suite.govern()
     assert agent.ask("batch", *batch(new_stream(), 1)).kind == "stored"
     reader = guest("policy")
     for since, until, all_of_it in (

@@ -114,6 +114,7 @@ def test_what_waits_for_a_peer_that_does_not_read_has_a_bound(request, tmp_path,
 
 def test_a_reader_that_does_not_read_holds_up_no_commit_and_no_pause(suite):
     """16 chunks are all that can be under way, of the 20 that there are; a pause completes meanwhile."""
+    suite.govern()
     keys = suite.enrol("writer")
     agent = suite.agent_peer(keys)
     stream = new_stream()

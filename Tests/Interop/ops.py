@@ -12,6 +12,7 @@ import reader
 import wire
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness import governing  # noqa: E402
 from harness.processes import free_port_base  # noqa: E402
 
 BIN = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / ".build" / "debug").absolute()
@@ -35,6 +36,7 @@ def until(condition, seconds, what, every=0.05):
 class Suite:
     def __init__(self, home):
         self.home, self.base = Path(home), free_port_base()
+        self.is_governed = False
         self.log = open(self.home.parent / "up.log", "wb")
         self.up = subprocess.Popen([BIN / "sluice", "up", "--agents", "0", "--no-canaries", "--home", self.home, "--port-base", str(self.base)],
                                    stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
@@ -62,8 +64,15 @@ class Suite:
         nodes = json.loads((self.home / "registry.json").read_text())["nodes"]
         return next(n["key"] for n in nodes if n["name"] == name).encode()
 
+    def govern(self):
+        """Has a document in force, for who reads: see `governing`. The command `read` does it by itself."""
+        self.is_governed = self.is_governed or governing.govern(BIN / "sluice", self.home)
+        return self
+
     def run(self, *words, check=True, seconds=PATIENCE):
         command, *options = words
+        if command in governing.READS:
+            self.govern()
 
         def ran():
             return subprocess.run([BIN / "sluice", command, "--home", self.home, *options],

@@ -68,7 +68,7 @@ def test_an_agent_joins_from_the_contract_alone_and_may_capture(suite, tmp_path)
         events = [{"at": opened + n * 1_000_000, "kind": "key", "action": "down", "key": f"joined-{n}"} for n in range(50)]
         assert a.publish(*events) == len(events), a.refused
         assert a.wait(a.is_drained, 30), a.seen
-        with suite.peer("policy") as peer:
+        with suite.govern().peer("policy") as peer:
             keys = [e["key"] for _, e in reader.read(peer, ["activity"], subjects=["S-join"])]
         assert keys == [e["key"] for e in events]
     finally:

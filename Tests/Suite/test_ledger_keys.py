@@ -177,7 +177,8 @@ def ids(note):
 
 
 def test_controls_own_key_is_exchanged_twice_without_a_stop_and_who_slept_meanwhile_follows(make_suite):
-    suite = make_suite()
+    # Before anybody captures: new rules are an interruption.
+    suite = make_suite().govern()
     agents = [suite.agent(name, subject).run().expect(capturing=True) for name, subject in (("ann", "E1"), ("ben", "E2"))]
     ann, sleeper = agents
     sleeper.process.end()

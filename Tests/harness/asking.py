@@ -52,6 +52,17 @@ def in_words(message):
 
 def status(home, within=2.0):
     """As `sluice status --json` shows it to ops-1; None if it is not answered at once: then a command can say why."""
+    shown = answer(home, "status", "StatusQuery", within)
+    return shown and {**ZEROS, **shown, "gate": {**ZEROS["gate"], **shown.get("gate", {})}}
+
+
+def policy(home, within=2.0):
+    """The document in force, if there is one; None as above."""
+    return answer(home, "policy", "PolicyQuery", within)
+
+
+def answer(home, name, query, within):
+    """What control answers ops-1 to a query, in words."""
     home, words = Path(home), wire()
     try:
         server = next(node["key"] for node in json.loads((home / "registry.json").read_text())["nodes"] if node["name"] == "control").encode()
@@ -64,12 +75,11 @@ def status(home, within=2.0):
             deadline = time.monotonic() + within
             # In one go: control answers in the order in which it is asked.
             socket.send_multipart(words.frames("hello", protocol=1, software="test", start=os.urandom(16)), zmq.DONTWAIT)
-            socket.send_multipart(words.frames("query", status=words.governance.StatusQuery()), zmq.DONTWAIT)
+            socket.send_multipart(words.frames("query", **{name: getattr(words.governance, query)()}), zmq.DONTWAIT)
             while socket.poll(max(0, (deadline - time.monotonic()) * 1000)):
                 kind, body, _ = words.parse(socket.recv_multipart())
-                if kind == "answer" and body.HasField("status"):
-                    shown = in_words(body.status)
-                    return {**ZEROS, **shown, "gate": {**ZEROS["gate"], **shown.get("gate", {})}}
+                if kind == "answer" and body.HasField(name):
+                    return in_words(getattr(body, name))
                 if kind == "refused":
                     return None
     except (OSError, ValueError, KeyError, StopIteration, zmq.ZMQError, words.NotUnderstood):

@@ -19,7 +19,7 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from . import asking
+from . import asking, governing
 from .agent import Agent
 from .processes import Process, binaries, free_port_base, give_back_port_base, with_our_death
 from .waiting import wait_until
@@ -60,6 +60,7 @@ class Suite:
         self.home = self.folder / "home"
         self.lease_ms = lease_ms
         self.port_base = free_port_base()
+        self.is_governed = False
         self.processes = []
         self.services = {}
         self.agents = {}
@@ -206,6 +207,8 @@ class Suite:
 
     def cli(self, *arguments, check=True, within=60, env=None):
         """Runs a command. `check`: it must end with 0."""
+        if arguments[0] in governing.READS:
+            self.govern()
         outcome = self._run(arguments, within, env)
         if check and arguments[0] == "read" and self._is_behind(outcome):
             outcome = wait_until(lambda: not self._is_behind(again := self._run(arguments, within, env)) and again, "policy has heard of the resume")
@@ -225,7 +228,14 @@ class Suite:
 
     def begin(self, *arguments, output="command.log"):
         """Starts a command and does not wait for it."""
+        if arguments[0] in governing.READS:
+            self.govern()
         return self.adopt(Process(self.command(*arguments), self.folder / output, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+    def govern(self):
+        """Has a document in force, for who reads: see `governing`. Commands do it by themselves; a test that wants none says that the suite `is_governed`."""
+        self.is_governed = self.is_governed or governing.govern(binaries() / "sluice", self.home)
+        return self
 
     def status(self):
         return asking.status(self.home) or self.cli("status", "--json").json
