@@ -104,10 +104,9 @@ struct Read: ParsableCommand {
         var lines = [
             "release \(release.release)   \(Show.number(release.subjects)) subjects   \(Show.count(Int64(clamping: release.events))) events   recorded as entry \(Show.number(release.entry)) before the first byte"
         ]
-        if release.policy == 0 {
-            lines.append("NO POLICY DOCUMENT IS IN FORCE: every registered reader may read every class")
-        } else if !release.grants.isEmpty {
-            lines.append("by grant \(release.grants.joined(separator: ", ")) to \(release.roles.joined(separator: ", ")), policy of entry \(Show.number(release.policy))")
+        if !release.grants.isEmpty {
+            let policy = release.policy == 0 ? "a policy that is in force and not recorded yet" : "policy of entry \(Show.number(release.policy))"
+            lines.append("by grant \(release.grants.joined(separator: ", ")) to \(release.roles.joined(separator: ", ")), \(policy)")
         }
         if !release.leftOut.isEmpty {
             lines.append("left out: " + release.leftOut.map { "\(Show.number($0.subjects)) (\(Read.word($0.why)))" }.joined(separator: ", "))

@@ -91,7 +91,8 @@ struct StatusView {
             lines.append(terminal.yellow("PROBES") + "  \(Show.number(unknown)) pages of the policy's leaks cannot be judged: no answer, or one that does not say whether everybody gets them; policy's log names them")
         }
         if service("policy").gauges["policy.document"] == 0 {
-            lines.append(terminal.yellow("POLICY") + "  no document is in force: every registered reader may read every class   (sluice policy apply)")
+            let denied = service("policy").counters["reads.denied.no-document"] ?? 0
+            lines.append(terminal.yellow("POLICY") + "  no document is in force: nobody may read\(denied == 0 ? "" : ", \(Show.number(denied)) reads denied")   (sluice policy apply FILE)")
         }
         if status.incidentsOpen > 0 { lines.append("CASES   \(status.incidentsOpen) incidents not closed   (sluice incidents)") }
         return lines

@@ -456,11 +456,6 @@ final class Monitor {
         guard (body.classes + body.subjects + body.teams).allSatisfy({ $0.utf8.count <= Limits.nameBytesMax }) else {
             return refuse(.invalid, "a class, a subject and a team have at most \(Limits.nameBytesMax) bytes")
         }
-        let stored = Classification.standard.stored
-        // A document has classes of its own, and what it does not have is denied, on the record.
-        if rules.policy == nil, let unknown = body.classes.first(where: { !stored.contains(DataClass($0)) }) {
-            return refuse(.notFound, "there is no class '\(unknown)'; there are \(stored.map(\.name).joined(separator: ", "))")
-        }
         guard !body.purpose.isEmpty, body.purpose.utf8.count <= Limits.nameBytesMax, !body.justification.isEmpty,
             body.justification.utf8.count <= Limits.reasonBytesMax
         else { return refuse(.invalid, "a read has a purpose and a reason: they are recorded") }
@@ -501,6 +496,7 @@ final class Monitor {
         }
         counters["reads.refused", default: 0] += 1
         counters["reads.denied", default: 0] += 1
+        if why == ReadRefusal(.noDocument).word { counters["reads.denied.no-document", default: 0] += 1 }
         if refusal == .denied { detectors.noteDenied(job.record.reader) }
         let answer = DeniedAnswer(route: job.route, refusal: refusal, text: text)
         // A pause is answered at once, as everything that stops: its record is behind.
@@ -553,8 +549,9 @@ final class Monitor {
 
     /// Why this must not go out to this reader now; nil: it may.
     private func objection(to place: ReadPlace, _ stream: Streaming) -> ReadRefusal? {
-        guard let policy = rules.policy else { return nil }
-        guard let allowed = stream.release.allowed, let use = allowed.places[place] else { return ReadRefusal(.denial(.noGrant), dataClass: place.dataClass) }
+        guard let policy = rules.policy else { return ReadRefusal(.noDocument) }
+        let allowed = stream.release.allowed
+        guard let use = allowed.places[place] else { return ReadRefusal(.denial(.noGrant), dataClass: place.dataClass) }
         var whereabouts = stream.whereabouts
         whereabouts.records[place.scope.subject] = rules.records(of: place.scope.subject)
         let denial = policy.objection(to: place, by: allowed.uses[use], stream.reader, for: stream.job.record.purpose, whereabouts, at: Clock.wall())
@@ -564,8 +561,7 @@ final class Monitor {
     private func end(_ number: Int64, _ refusal: ReadRefusal) {
         guard let stream = streaming[number] else { return }
         let record = stream.job.record
-        let text = stream.release.allowed == nil ? "a policy document has come into force: ask again" : refusal.text(record.reader, record.purpose)
-        end(number, refusal.refusal, text, why: refusal.word)
+        end(number, refusal.refusal, refusal.text(record.reader, record.purpose), why: refusal.word)
     }
 
     func take(_ news: [ReleaseDecider.News]) -> Bool {
@@ -950,8 +946,8 @@ final class Monitor {
         if let person { body.person = WirePerson(person) }
         body.entry = release.entry
         body.policy = job.rules.index
-        body.grants = release.allowed?.uses.map(\.grant.name) ?? []
-        body.roles = Set(release.allowed?.uses.map(\.grant.role) ?? []).sorted()
+        body.grants = release.allowed.uses.map(\.grant.name)
+        body.roles = Set(release.allowed.uses.map(\.grant.role)).sorted()
         body.leftOut = decided.leftOut
         guard binder.send(.release, body, to: job.route) == .sent else { return end(number, .unknownNode, "the reader has gone") }
         streaming[number]?.isTold = true
@@ -987,8 +983,8 @@ final class Monitor {
                 let events = Int64(chunk.count) - Int64(canaries)
                 streaming[number]!.events += events
                 streaming[number]!.canaries += Int64(canaries)
-                if let allowed = stream.release.allowed, let use = allowed.places[place] {
-                    streaming[number]!.given[allowed.uses[use].grant.name, default: 0] += events
+                if let use = stream.release.allowed.places[place] {
+                    streaming[number]!.given[stream.release.allowed.uses[use].grant.name, default: 0] += events
                 }
                 counters["events.released", default: 0] += UInt64(events)
             case .finished(let number): end(number, nil)
@@ -1011,7 +1007,7 @@ final class Monitor {
         fence.hold(until: follower.heldUntil(at: now))
         if !follower.isHeld(at: now) { for number in streaming.keys { end(number, .leaseEnded, "policy's own lease has ended") } }
         for (number, stream) in streaming {
-            guard let expiry = stream.release.allowed?.expiry, Clock.wall() >= expiry.at else { continue }
+            guard let expiry = stream.release.allowed.expiry, Clock.wall() >= expiry.at else { continue }
             end(number, ReadRefusal(.denial(.expired(grant: expiry.grant, at: expiry.at))))
         }
         detectors.expire(at: Clock.wall())

@@ -37,7 +37,7 @@ final class Outsider {
         return document.purposes.flatMap { purpose in purpose.classes.sorted().filter(limited.contains).map { (purpose.name, $0) } }
     }
 
-    /// - Parameter policy: Nil: no document is in force, and nobody has said what an ordinary employee may not read.
+    /// - Parameter policy: Nil: no document is in force, and nobody may read anything.
     func tick(_ policy: Policy?, over: Set<String>, at now: Instant) {
         link.tick(at: now)
         // Who says nothing for long is forgotten, and has to begin anew.

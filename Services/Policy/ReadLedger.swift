@@ -131,7 +131,7 @@ struct ReadLedger: Sendable {
     /// Subjects that an entry names one by one. Who asks for more is counted: an entry of megabytes for each read would be the larger part of the vault.
     private static let includedMax = 4_096
 
-    func opened(_ job: ReleaseJob, _ decided: DecidedRelease, _ allowed: AllowedRead?, _ number: Int64, in transaction: any VaultTransaction) throws {
+    func opened(_ job: ReleaseJob, _ decided: DecidedRelease, _ allowed: AllowedRead, _ number: Int64, in transaction: any VaultTransaction) throws {
         let record = job.record
         var opened = WireReadOpened()
         opened.release = UInt64(number)
@@ -154,21 +154,19 @@ struct ReadLedger: Sendable {
             opened.canaryKey = canaryKey
             opened.canarySalt = record.canarySalt
         }
-        if let allowed {
-            let included = Set(allowed.places.keys.map(\.scope.subject)).sorted()
-            let places = Dictionary(uniqueKeysWithValues: included.enumerated().map { ($1, UInt32($0)) })
-            if included.count <= ReadLedger.includedMax { opened.included = included }
-            opened.uses = allowed.uses.map { use in
-                var wire = WireReadUse()
-                wire.grant = use.grant.name
-                wire.role = use.grant.role
-                wire.events = UInt64(clamping: use.events)
-                wire.subjectCount = UInt32(clamping: use.subjects.count)
-                if !opened.included.isEmpty { wire.subjects = use.subjects.compactMap { places[$0] }.sorted() }
-                return wire
-            }
-            opened.leftOut = decided.leftOut
+        let included = Set(allowed.places.keys.map(\.scope.subject)).sorted()
+        let places = Dictionary(uniqueKeysWithValues: included.enumerated().map { ($1, UInt32($0)) })
+        if included.count <= ReadLedger.includedMax { opened.included = included }
+        opened.uses = allowed.uses.map { use in
+            var wire = WireReadUse()
+            wire.grant = use.grant.name
+            wire.role = use.grant.role
+            wire.events = UInt64(clamping: use.events)
+            wire.subjectCount = UInt32(clamping: use.subjects.count)
+            if !opened.included.isEmpty { wire.subjects = use.subjects.compactMap { places[$0] }.sorted() }
+            return wire
         }
+        opened.leftOut = decided.leftOut
         try append(.opened(opened), at: record.at, in: transaction)
     }
 
@@ -344,9 +342,8 @@ extension WireReadOpened {
 }
 
 extension DecidedRelease {
-    /// Nobody, where no document was in force.
     var leftOut: [WireLeftOut] {
-        (granted?.leftOut ?? [:]).sorted { $0.key < $1.key }.map { why, subjects in
+        granted.leftOut.sorted { $0.key < $1.key }.map { why, subjects in
             var left = WireLeftOut()
             (left.why, left.subjects) = (why, UInt32(clamping: subjects))
             return left

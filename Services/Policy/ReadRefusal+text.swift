@@ -5,7 +5,7 @@ import Wire
 extension ReadRefusal {
     var refusal: Refusal {
         switch why {
-        case .denial: .denied
+        case .denial, .noDocument: .denied
         case .overRate: .overRate
         }
     }
@@ -19,6 +19,7 @@ extension ReadRefusal {
             if let max = rate.events { parts.append("\(max) events, and \(taken.events) were taken") }
             if let max = rate.subjects { parts.append("\(max) subjects, and \(Int64(taken.subjects.count) + taken.uncounted) were taken") }
             return "grant '\(grant)' allows in any \(rate.per.rawValue) \(parts.joined(separator: "; ")); this read may take \(events) events of \(subjects) subjects: ask for less, or later"
+        case .noDocument: return "no policy document is in force: nobody may read; 'sluice policy apply FILE' puts one in force, and takes two operators"
         }
     }
 }

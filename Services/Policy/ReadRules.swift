@@ -11,7 +11,7 @@ import Wire
 struct ReadRules: Sendable {
     /// Another one after everything that may change a decision, the directory too.
     var version: UInt64 = 0
-    /// Nil: no document is in force, and every registered reader may read every class.
+    /// Nil: no document is in force, and nobody may read.
     var policy: Policy?
     var text: PolicyText?
     /// The entry of control's ledger that set the document; 0: none, or one that is in force and not recorded yet.
@@ -60,8 +60,7 @@ struct DecidedRelease: Sendable {
     var reader: Reader
     var subjects: Int
     var events: Int64
-    /// Nil: no document was in force.
-    var granted: GrantedRead?
+    var granted: GrantedRead
     var whereabouts = Whereabouts()
 }
 
@@ -71,8 +70,8 @@ struct OpenedRelease: Sendable {
     /// Of the read ledger.
     let entry: UInt64
     let decided: DecidedRelease
-    /// What it may stream; nil: no document was in force, all of its selection.
-    let allowed: AllowedRead?
+    /// What it may stream.
+    let allowed: AllowedRead
 }
 
 /// A read that was refused, for the read ledger.

@@ -170,11 +170,7 @@ final class ReleaseDecider: Sendable {
 
     private func decideNow(_ job: ReleaseJob) throws {
         let reader = job.reader
-        guard let policy = job.rules.policy else {
-            guard job.user.role != "probe" else { return news.post(.openToFew(job)) }
-            let extent = try vault.extent(of: job.record.selection)
-            return writer.take(.release(job, DecidedRelease(reader: reader, subjects: extent.subjects, events: extent.events)))
-        }
+        guard let policy = job.rules.policy else { return news.post(.denied(job, ReadRefusal(.noDocument), reader)) }
         if let refusal = policy.refusal(of: job.asked, by: reader, at: Clock.wall()) { return news.post(.denied(job, refusal, reader)) }
         let shares = try vault.shares(of: job.record.selection).map { ReadShare(ReadPlace($0.scope, $0.dataClass), events: $0.events) }
         if let planted = try plantedFirst(job, policy, shares) { return news.post(.foundPlanted(job, policy.document.reaction(to: .canary), planted)) }
@@ -211,11 +207,10 @@ final class ReleaseDecider: Sendable {
     }
 
     private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, _ rules: ReadRules) throws {
-        // A document that came meanwhile: what was opened without one rests on nothing.
-        guard let allowed = release.allowed, let policy = rules.policy else {
-            let isOpen = release.allowed == nil && rules.policy == nil
-            return news.post(.reconsidered(release.number, version: rules.version, reader, Whereabouts(), isOpen ? nil : ReadRefusal(.denial(.noGrant))))
+        guard let policy = rules.policy else {
+            return news.post(.reconsidered(release.number, version: rules.version, reader, Whereabouts(), ReadRefusal(.noDocument)))
         }
+        let allowed = release.allowed
         let selection = job.record.selection
         let planted = policy.planted(in: allowed.places.keys, from: selection.from, until: selection.until, by: reader)
         guard planted.isEmpty else { return news.post(.planted(release.number, version: rules.version, policy.document.reaction(to: .canary), planted)) }

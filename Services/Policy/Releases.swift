@@ -131,7 +131,7 @@ final class Releases: Sendable {
             // What cannot be read ends the release here; what stands before it has gone out.
             let segment = try running.waiting.removeLast().get()
             // Who was left out, and whoever has come since: they are not on the record.
-            if let allowed = running.release.allowed, allowed.places[ReadPlace(segment.scope, segment.dataClass)] == nil { continue }
+            if running.release.allowed.places[ReadPlace(segment.scope, segment.dataClass)] == nil { continue }
             running.packed = try packed(segment, &running, &decompressor, &compressor)
         }
         return false

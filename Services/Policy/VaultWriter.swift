@@ -601,17 +601,16 @@ final class VaultWriter: Sendable {
     private func open(_ job: ReleaseJob, _ decided: DecidedRelease, _ tally: inout ReadTally) throws {
         let (record, now) = (job.record, Clock.wall())
         let classes = Set(record.selection.classes)
-        var allowed: AllowedRead?
-        if let granted = decided.granted, let policy = job.rules.policy {
-            do throws(ReadRefusal) {
-                allowed = try policy.allow(granted, at: now) { grant in
-                    tally.taken(by: record.reader, grant.name, since: now - .seconds(Int64(grant.rate?.per.hours ?? 0) * 3_600))
-                }
-            } catch { return news.post(.overRate(job, error, decided)) }
-        }
+        guard let policy = job.rules.policy else { return news.post(.overRate(job, ReadRefusal(.noDocument), decided)) }
+        let allowed: AllowedRead
+        do throws(ReadRefusal) {
+            allowed = try policy.allow(decided.granted, at: now) { grant in
+                tally.taken(by: record.reader, grant.name, since: now - .seconds(Int64(grant.rate?.per.hours ?? 0) * 3_600))
+            }
+        } catch { return news.post(.overRate(job, error, decided)) }
         // Before it reads, and not after: who would go over what the document finds too broad gets nothing of it.
-        if let reaction = job.rules.policy?.document.reaction(to: .breadth), let parts = allowed?.parts,
-            let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) }).map({ "of \($0)" })
+        let (reaction, parts) = (policy.document.reaction(to: .breadth), allowed.parts)
+        if let excess = reaction.limit.flatMap({ tally.taken(by: record.reader, since: now - $0.period, and: parts).excess(over: $0) }).map({ "of \($0)" })
                 ?? reaction.limit.flatMap({ tally.excess(of: record.reader, and: classes, over: $0, at: now) })
                 ?? reaction.past.flatMap({ reaction.isCleared(decided.reader) ? nil : tally.days.excess(of: record.reader, and: parts, of: classes, over: $0, at: now) })
         {
@@ -628,7 +627,7 @@ final class VaultWriter: Sendable {
             return true
         }
         FaultPoint.pass("after-release-record")
-        tally.opened(UInt64(number), by: record.reader, allowed?.parts ?? [], of: classes, at: now)
+        tally.opened(UInt64(number), by: record.reader, parts, of: classes, at: now)
         let entry = try reads.size()
         news.post(.grew(entry))
         news.post(.released(job, OpenedRelease(number: number, entry: entry, decided: decided, allowed: allowed), person: person))

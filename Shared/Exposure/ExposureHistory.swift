@@ -28,7 +28,8 @@ package struct ExposureHistory: Sendable {
     /// One policy document, from its entry to the next one.
     package struct PolicyVersion: Sendable {
         package enum Document: Hashable, Sendable {
-            /// Before there was one: every key that is registered may read every class.
+            /// Before there was one, in a ledger that began before default deny: every key that is registered may read every class. Nothing says when such a suite
+            /// was brought to a version that denies; who could read is rather too many than too few. In any other nobody may: that is known.
             case none
             case known(PolicyDocument)
             /// There was one, and it is not known what it said. Why, for people.

@@ -73,14 +73,19 @@ package struct Beginning: Hashable, Sendable {
     package var policyKey: String
     package var controlWitness: String
     package var policyWitness: String
+    /// False: of a ledger that began when every registered reader could read everything until the first policy document.
+    package var deniesByDefault: Bool
 
-    package init(origin: String, operators: [Operator], controlKey: String, policyKey: String, controlWitness: String, policyWitness: String) {
+    package init(
+        origin: String, operators: [Operator], controlKey: String, policyKey: String, controlWitness: String, policyWitness: String, deniesByDefault: Bool = true
+    ) {
         self.origin = origin
         self.operators = operators
         self.controlKey = controlKey
         self.policyKey = policyKey
         self.controlWitness = controlWitness
         self.policyWitness = policyWitness
+        self.deniesByDefault = deniesByDefault
     }
 }
 

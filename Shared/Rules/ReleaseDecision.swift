@@ -71,6 +71,8 @@ package struct ReadRefusal: Error, Hashable, Sendable {
         case denial(Policy.Denial)
         /// It would take more by the grant than its rate allows.
         case overRate(grant: String, GrantRate, taken: GrantTaken)
+        /// No document is in force: nobody may read.
+        case noDocument
     }
 
     package var why: Why
@@ -89,6 +91,7 @@ package struct ReadRefusal: Error, Hashable, Sendable {
         switch why {
         case .denial(let denial): denial.word
         case .overRate: "rate"
+        case .noDocument: "no-document"
         }
     }
 }

@@ -26,6 +26,7 @@ extension WireBegan {
         policyKey = beginning.policyKey
         controlWitness = beginning.controlWitness
         policyWitness = beginning.policyWitness
+        defaultDeny = beginning.deniesByDefault
     }
 
     package var value: Beginning? {
@@ -33,7 +34,7 @@ extension WireBegan {
         guard members.count == operators.count else { return nil }
         return Beginning(
             origin: origin, operators: members, controlKey: controlKey, policyKey: policyKey, controlWitness: controlWitness,
-            policyWitness: policyWitness)
+            policyWitness: policyWitness, deniesByDefault: defaultDeny)
     }
 }
 

@@ -88,6 +88,13 @@ import Wire
         #expect(try same.fault() == .badBeginning(1))
     }
 
+    @Test func `a ledger says from its beginning whether nobody reads without a document, and one from before that was so does not`() throws {
+        var wire = WireBegan(try Scribe(empty: true).beginning())
+        #expect(wire.value?.deniesByDefault == true)
+        wire.defaultDeny = false
+        #expect(wire.value?.deniesByDefault == false)
+    }
+
     @Test func `there is no second beginning`() throws {
         var ledger = try everything()
         try ledger.write(.began(ledger.beginning(["ops-2", "ops-3"])), by: "control")

@@ -92,7 +92,15 @@ struct AssessmentTests {
         #expect(AssessmentTests.windows(AssessmentTests.assess(history)).map(\.period) == [ms(30, 45)])
     }
 
-    @Test func `before there was a document every key could read, and nobody without one`() {
+    @Test func `where it was denied by default nobody could read before there was a document`() {
+        var history = AssessmentTests.history([(50, AssessmentTests.document())])
+        history.policies.insert(.init(index: 0, at: .distantPast, .known(.nothing)), at: 0)
+        let found = AssessmentTests.assess(history)
+        #expect(AssessmentTests.windows(found).map { [$0.grant, "\($0.policies)"] } == [["cycle", "100...100"]])
+        #expect(found.gaps == [])
+    }
+
+    @Test func `in a ledger from before default deny every key could read until there was a document, and nobody without one`() {
         var history = AssessmentTests.history([(50, AssessmentTests.document())])
         history.policies.insert(.init(index: 0, at: .distantPast, .none), at: 0)
         let found = AssessmentTests.assess(history)

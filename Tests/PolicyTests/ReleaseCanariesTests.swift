@@ -38,9 +38,7 @@ import Wire
             last: columns.extent.last, count: events.count, epoch: 1, columnsBytes: columns.bytes.count, hash: Data(count: 16), blob: Data(try compressor.compress(columns.bytes)))
     }
 
-    private static func opened(_ number: Int64, events: Int64) -> OpenedRelease {
-        OpenedRelease(number: number, entry: 1, decided: DecidedRelease(reader: Reader("ops-1"), subjects: 1, events: events), allowed: nil)
-    }
+    private static func opened(_ number: Int64, events: Int64) throws -> OpenedRelease { try WriterScene.opened(number, of: ["E1"], events: events) }
 
     @Test func `a release holds all that is stored, and its canaries, which are counted apart`() throws {
         // The last is as long as a chunk may be.
@@ -56,7 +54,7 @@ import Wire
         releases.start()
         defer { releases.stop() }
         func read(_ job: ReleaseJob, _ number: Int64) throws -> (events: [Event], canaries: Int, counts: [Int]) {
-            releases.begin(job, Self.opened(number, events: Int64(chunks.reduce(0) { $0 + $1.count })))
+            releases.begin(job, try Self.opened(number, events: Int64(chunks.reduce(0) { $0 + $1.count })))
             var decompressor = try ZstdDecompressor()
             var (events, canaries, counts) = ([Event](), 0, [Int]())
             for _ in 0..<15_000 {
@@ -90,7 +88,7 @@ import Wire
             id: own.id, route: own.route, user: own.user, reader: own.reader,
             record: ReleaseRecord(
                 reader: "ops-1", purpose: "subject-access", justification: "theirs", selection: own.record.selection, at: november, epoch: 1, readsDirectory: true),
-            credit: 1, rules: ReadRules(), registered: [:])
+            credit: 1, rules: WriterScene.rules, registered: [:])
         let mine = try read(own, 3)
         #expect(mine.canaries == 0 && mine.events == stored)
     }
@@ -98,7 +96,8 @@ import Wire
     @Test func `behind a lonely event a canary may stand, but never near a pause`() throws {
         let words = "the budget of this quarter is with the board and nobody has seen the figures of it yet so we wait for them before the meeting".split(separator: " ")
         func added(_ fence: SharedFence) throws -> [(event: Event, canary: Event)] {
-            var canaries = try #require(Canaries(key: key, fence: fence).of(Self.opened(1, events: 1_000), WriterScene.job([]).record))
+            let opened = try Self.opened(1, events: 1_000)
+            var canaries = try #require(Canaries(key: key, fence: fence).of(opened, WriterScene.job([]).record))
             var added: [(Event, Event)] = []
             for number in 0..<1_200 {
                 let text = (0..<12).map { String(words[(number * 5 + $0 * (number % 7 + 1)) % words.count]) }.joined(separator: " ")

@@ -18,15 +18,15 @@ struct ReleaseDeciderTests {
         let scene = try WriterScene()
         let mailbox = Mailbox<ReleaseDecider.News>(wakeup: try Wakeup())
         let decider = ReleaseDecider(vault: scene.vault, writer: scene.writer, news: mailbox)
-        func again(_ number: Int64, _ version: UInt64) {
-            var rules = ReadRules()
+        func again(_ number: Int64, _ version: UInt64) throws {
+            var rules = WriterScene.rules
             rules.version = version
-            let release = OpenedRelease(number: number, entry: 1, decided: DecidedRelease(reader: Reader("ops-1"), subjects: 0, events: 0), allowed: nil)
+            let release = try WriterScene.opened(number, of: ["E1"], events: 0)
             decider.reconsider(WriterScene.job(["E1"]), release, Reader("ops-1"), by: rules)
         }
         // A directory of many people comes in many messages.
-        for version in UInt64(1)...1_000 { for number in Int64(1)...2 { again(number, version) } }
-        again(3, 7)
+        for version in UInt64(1)...1_000 { for number in Int64(1)...2 { try again(number, version) } }
+        try again(3, 7)
         decider.start()
         defer { decider.stop() }
         var seen: [(Int64, UInt64)] = []
@@ -38,11 +38,42 @@ struct ReleaseDeciderTests {
         }
         #expect(seen.map(\.0) == [1, 2, 3] && seen.map(\.1) == [1_000, 1_000, 7])
         // And what comes later is looked at as well.
-        again(1, 1_001)
+        try again(1, 1_001)
         while seen.count == 3 {
             for case .reconsidered(let number, let version, _, _, nil) in mailbox.take() { seen.append((number, version)) }
         }
         #expect(seen[3] == (1, 1_001))
+    }
+
+    @Test func `without a document nobody reads, whoever asks, and what runs ends`() throws {
+        let scene = try WriterScene(prepare: { vault, _ in
+            try vault.transaction { transaction in
+                for segment in try WriterScene.prepared(1, of: "E1", at: [november]).segments { try transaction.insert(segment) }
+                return true
+            }
+        })
+        scene.writer.start()
+        let mailbox = Mailbox<ReleaseDecider.News>(wakeup: try Wakeup())
+        let decider = ReleaseDecider(vault: scene.vault, writer: scene.writer, news: mailbox)
+        decider.start()
+        defer { decider.stop() }
+        func next() -> ReleaseDecider.News {
+            while true { if let first = mailbox.take().first { return first } }
+        }
+        let asked = WriterScene.job(["E1"], rules: ReadRules())
+        for name in ["operator/ops-1", "reader/job", "probe/outsider"] {
+            let user = try #require(User(name))
+            decider.decide(ReleaseJob(id: asked.id, route: asked.route, user: user, reader: Reader(user.name), record: asked.record, credit: 1, rules: ReadRules(), registered: [:]))
+            guard case .denied(_, let refusal, let reader) = next() else { throw Unexpected() }
+            #expect(refusal.refusal == .denied && refusal.word == "no-document" && reader.name == user.name)
+            #expect(refusal.text(reader.name, "test").hasPrefix("no policy document is in force: nobody may read; 'sluice policy apply FILE'"))
+        }
+        decider.reconsider(asked, try WriterScene.opened(1, of: ["E1"], events: 1), Reader("ops-1"), by: ReadRules())
+        guard case .reconsidered(1, _, _, _, let why) = next() else { throw Unexpected() }
+        #expect(why?.word == "no-document")
+        // The control: under one that grants it.
+        decider.decide(WriterScene.job(["E1"]))
+        try scene.until { if case .released = $0 { true } else { false } }
     }
 
     @Test func `who could read is counted from the whole directory, before what is decided next, and again from what has moved`() throws {

@@ -200,7 +200,26 @@ final class WriterScene {
         return times
     }
 
-    static func job(_ subjects: [String], directory: Bool = false, rules: ReadRules = ReadRules()) -> ReleaseJob {
+    /// Under which ops-1 may read all that is stored here, for a test.
+    static var rules: ReadRules {
+        var rules = ReadRules()
+        rules.policy = Policy(
+            PolicyDocument(
+                classes: [.init("activity", retention: .seconds(90 * 86_400), audienceMax: nil)], purposes: [.init("test", basis: .legalObligation, classes: ["activity"])],
+                roles: [.init("readers", members: ["ops-1"])], grants: [.init("all", role: "readers", purpose: "test", classes: ["activity"])]))
+        return rules
+    }
+
+    /// On the record, by ``rules``: of these, in search.
+    static func opened(_ number: Int64, of subjects: [String], events: Int64) throws -> OpenedRelease {
+        let policy = try #require(rules.policy)
+        let shares = subjects.map { ReadShare(ReadPlace(Scope(subject: $0, site: "berlin", team: "search"), DataClass("activity")), events: events) }
+        let granted = try policy.decide(ReadAsked(purpose: "test", classes: [DataClass("activity")]), by: Reader("ops-1"), of: shares, Whereabouts(), at: november)
+        let decided = DecidedRelease(reader: Reader("ops-1"), subjects: subjects.count, events: events, granted: granted)
+        return OpenedRelease(number: number, entry: 1, decided: decided, allowed: try policy.allow(granted) { _ in GrantTaken() })
+    }
+
+    static func job(_ subjects: [String], directory: Bool = false, rules: ReadRules = WriterScene.rules) -> ReleaseJob {
         ReleaseJob(
             id: Data(count: 16), route: Route(number: 1), user: User("operator/ops-1")!, reader: Reader("ops-1"),
             record: ReleaseRecord(

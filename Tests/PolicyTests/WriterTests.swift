@@ -189,11 +189,9 @@ import Wire
         let releases = Releases(vault: scene.vault, canaries: nil, news: mailbox)
         releases.start()
         defer { releases.stop() }
-        func opened(_ number: Int64) -> OpenedRelease {
-            OpenedRelease(number: number, entry: 1, decided: DecidedRelease(reader: Reader("ops-1"), subjects: 3, events: 3), allowed: nil)
-        }
+        func opened(_ number: Int64) throws -> OpenedRelease { try WriterScene.opened(number, of: ["E1", "E2", "E3"], events: 1) }
         // Of everybody, one chunk at a time: the others are in memory, decrypted.
-        releases.begin(WriterScene.job([]), opened(1))
+        releases.begin(WriterScene.job([]), try opened(1))
         func next() throws -> String {
             for _ in 0..<15_000 {
                 for item in mailbox.take() {
@@ -212,7 +210,7 @@ import Wire
         releases.credit(1, 1)
         #expect(try next() == "E3", "the control: who was not erased")
         // And what is asked for anew has nothing of them.
-        releases.begin(WriterScene.job([]), opened(2))
+        releases.begin(WriterScene.job([]), try opened(2))
         #expect(try next() == "E1")
         releases.credit(2, 1)
         #expect(try next() == "E3")

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -50,6 +51,8 @@ def grant(name="g", role="trainers", purpose="training", classes=("activity", "c
 def stored(make_module_suite):
     """What E1 of search and E2 of ads did, in more segments than a reader is given at once, and something that E1 wrote; and two readers."""
     suite = make_module_suite()
+    # Each test applies what it reads by; the first has none.
+    suite.is_governed = True
     agents = [suite.agent(name, subject, team=team).run().expect(capturing=True) for name, subject, team in (("ann", "E1", "search"), ("bob", "E2", "ads"))]
     agents[0].send(*(text("some words", "document") for _ in range(WORDS)))
     for number in range(SEGMENTS):
@@ -155,13 +158,25 @@ def ended(suite, release):
 # Default deny
 
 
-def test_until_a_document_is_in_force_every_registered_reader_reads_and_is_told_so(stored):
+def test_until_a_document_is_in_force_nobody_reads_and_who_asks_is_told_why_and_on_the_record(stored):
     # Only the first test of a module can say this: a document can be changed, and never taken away.
-    if stored.service_status("policy")["gauges"].get("policy.document"):
+    suite = stored
+    if suite.service_status("policy")["gauges"].get("policy.document"):
         pytest.skip("another test has applied one")
-    outcome = read(stored, purpose="whatever")
-    assert len(outcome.lines) == stored.all and "NO POLICY DOCUMENT IS IN FORCE" in outcome.err
-    assert entries(stored, "opened")[-1]["reader"] == "job"
+    asked = [("job", "whatever"), ("guard", "safety"), ("ops-1", "training")]
+    for by, purpose in asked:
+        outcome = read(suite, by=by, purpose=purpose, check=False)
+        assert (outcome.code, outcome.out) == (77, "") and "no policy document is in force: nobody may read" in outcome.err, outcome
+        assert "sluice policy apply" in outcome.err
+    # A person's own is no other way in.
+    exported = subprocess.run(suite.command("export", "E1"), capture_output=True, timeout=60)
+    assert exported.returncode == 77 and exported.stdout == b"" and b"no policy document is in force" in exported.stderr, exported
+    asked.append(("ops-1", "subject-access"))
+    assert [(one["reader"], one["purpose"], one["why"], int(one["policy"])) for one in entries(suite, "denied")] == [(*one, "no-document", 0) for one in asked]
+    assert entries(suite, "opened") == []
+    # Who asked for what of them is their right all the same.
+    assert suite.cli("who-read", "E1", "--denied").out.count("DENIED: no document") == len(asked)
+    wait_until(lambda: f"nobody may read, {len(asked)} reads denied" in suite.cli("status").out, "it is shown")
 
 
 def test_what_no_grant_gives_is_denied_and_on_the_record(stored):

@@ -83,7 +83,7 @@ struct GovernanceRecord {
         switch entry.deed {
         case .began(let beginning):
             began = entry.at
-            policies = [.init(index: 0, at: .distantPast, .none)]
+            policies = [.init(index: 0, at: .distantPast, beginning.deniesByDefault ? .known(.nothing) : .none)]
             for one in beginning.operators { operators[one.name] = Held(one, since: entry.at) }
         case .operatorsChanged(let removed, let added):
             for name in removed { end(operators.removeValue(forKey: name), name, entry.at) }

@@ -37,7 +37,7 @@ struct PolicyChange {
 
     func show(people: String?) throws {
         let terminal = Terminal()
-        print("in force   \(entry == 0 ? "no document: everything is captured, and every registered reader may read every class" : "entry \(entry)")")
+        print("in force   \(entry == 0 ? "no document: everything is captured, and nobody may read" : "entry \(entry)")")
         print("document   \(PolicyText.hash(bytes))")
         let diff = try diff(people: people)
         PolicyCommand.Diff.show(diff, hasPeople: people != nil, names: false)
@@ -127,7 +127,7 @@ extension PolicyCommand {
                 return try PolicyCommand.print(["entry": inForce.entry, "sha256": PolicyText.hash(bytes), "over": inForce.over, "document": document])
             }
             if !yaml {
-                Swift.print("# \(inForce.entry == 0 ? "no document was applied: this is captured without one, and EVERY REGISTERED READER MAY READ EVERY CLASS" : "applied by entry \(inForce.entry)")   sha256 \(PolicyText.hash(bytes))")
+                Swift.print("# \(inForce.entry == 0 ? "no document was applied: this is captured without one, and nobody may read" : "applied by entry \(inForce.entry)")   sha256 \(PolicyText.hash(bytes))")
                 for name in inForce.over { Swift.print("# over the audience limit: \(Terminal.safe(name))") }
             }
             Swift.print(String(decoding: bytes, as: UTF8.self))

@@ -49,10 +49,10 @@ struct ReadOfPerson: Encodable {
     var release: UInt64
     var atUs: Int64
     var reader: String
-    /// What its grants were for; without a policy document, as the registry has it now; empty: it is not in it any more.
+    /// What its grants were for; of before default deny and without a policy document, as the registry has it now; empty: it is not in it any more.
     var role: String
     var grants: [String]
-    /// The entry of control's ledger that set the policy document; 0: none was in force.
+    /// The entry of control's ledger that set the policy document; 0: none was in force, before default deny, or it was not recorded yet.
     var policy: UInt64
     var purpose: String
     var justification: String

@@ -555,6 +555,9 @@ package nonisolated struct WireBegan: Sendable {
 
   package var policyWitness: String = String()
 
+  /// Nobody reads before the first policy document. Absent: of a ledger that began before that was so.
+  package var defaultDeny: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -4240,7 +4243,7 @@ nonisolated extension WireOperator: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Began"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}operators\0\u{3}control_key\0\u{3}policy_key\0\u{3}control_witness\0\u{3}policy_witness\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}operators\0\u{3}control_key\0\u{3}policy_key\0\u{3}control_witness\0\u{3}policy_witness\0\u{3}default_deny\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4254,6 +4257,7 @@ nonisolated extension WireBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 4: try { try decoder.decodeSingularStringField(value: &self.policyKey) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.controlWitness) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.policyWitness) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.defaultDeny) }()
       default: break
       }
     }
@@ -4278,6 +4282,9 @@ nonisolated extension WireBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if !self.policyWitness.isEmpty {
       try visitor.visitSingularStringField(value: self.policyWitness, fieldNumber: 6)
     }
+    if self.defaultDeny != false {
+      try visitor.visitSingularBoolField(value: self.defaultDeny, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4288,6 +4295,7 @@ nonisolated extension WireBegan: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.policyKey != rhs.policyKey {return false}
     if lhs.controlWitness != rhs.controlWitness {return false}
     if lhs.policyWitness != rhs.policyWitness {return false}
+    if lhs.defaultDeny != rhs.defaultDeny {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

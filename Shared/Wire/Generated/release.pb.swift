@@ -95,7 +95,7 @@ package nonisolated struct WireRelease: Sendable {
   /// Of the read ledger: where it is recorded.
   package var entry: UInt64 = 0
 
-  /// What it rests on. Empty: no policy document is in force, or there is nothing to read.
+  /// What it rests on. Empty: there is nothing to read.
   package var grants: [String] = []
 
   /// Of the reader, to which these are granted.
@@ -529,7 +529,7 @@ package nonisolated struct WireReadEnded: Sendable {
 
   package var reader: String = String()
 
-  /// By grant. Empty: no policy document was in force, or nothing was given.
+  /// By grant. Empty: nothing was given, or no policy document was in force, in entries of before default deny.
   package var given: [WireReadGiven] = []
 
   /// Code 44: a word, as in ReadDenied.
