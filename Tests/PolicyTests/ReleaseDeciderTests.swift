@@ -1,8 +1,10 @@
 import Gate
+import Identity
 import Messaging
 import Rules
 import Testing
 import Vault
+import Wire
 
 @testable import sluice_policy
 
