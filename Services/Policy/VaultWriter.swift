@@ -5,7 +5,6 @@ import Ledger
 import Messaging
 import Rules
 import Seal
-import Synchronization
 import Vault
 import Wire
 
