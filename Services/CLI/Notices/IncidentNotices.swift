@@ -47,8 +47,9 @@ struct IncidentNotices {
         let directory = try options.scope.people.map { try PeopleFile.entries($0) } ?? []
         byID = Dictionary(directory.map { ($0.person.id, NoticePerson($0.person.id, name: $0.name, mail: $0.mail, locale: $0.locale)) }) { first, _ in first }
         recipients = NoticeRecipients(files.assessment, byID)
-        let closure = files.record.closures.first { $0.epoch == files.incident.closure }
-        let told = NoticeIncident(incident, found: files.incident.opened, closure: closure, certificate: files.record.certificates[files.incident.closure])
+        let epoch = files.incident.closure
+        let closure = files.record.closures.first { $0.epoch == epoch }
+        let told = NoticeIncident(incident, found: files.incident.opened, closure: closure, certificate: files.record.certificates[epoch])
         let proofs = try ReadProofs(of: files.assessment, incident, in: home, keeping: keeping)
         let templates: NoticeTemplates
         do throws(TemplateRefused) { templates = try NoticeTemplates() } catch { throw Complaint("a template cannot be used: \(error.words)") }
