@@ -37,7 +37,18 @@ struct Alertmanager: Hashable, Sendable {
         var labels: [String: String]?
         var allowPrivate: Bool?
 
-        enum CodingKeys: String, CodingKey { case url, user, password, ca, labels, allowPrivate = "allow_private" }
+        enum CodingKeys: String, CodingKey, CaseIterable { case url, user, password, ca, labels, allowPrivate = "allow_private" }
+
+        init(from decoder: any Decoder) throws {
+            try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            url = try values.decode(String.self, forKey: .url)
+            user = try values.decodeIfPresent(String.self, forKey: .user)
+            password = try values.decodeIfPresent(String.self, forKey: .password)
+            ca = try values.decodeIfPresent(String.self, forKey: .ca)
+            labels = try values.decodeIfPresent([String: String].self, forKey: .labels)
+            allowPrivate = try values.decodeIfPresent(Bool.self, forKey: .allowPrivate)
+        }
     }
 
     /// Those that are Sluice's to set.

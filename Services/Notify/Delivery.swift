@@ -168,7 +168,7 @@ private final class HookLane: Lane {
 
     /// What the receiver has, and the outbox does not know yet. Nothing waits while there is any.
     private struct Taken {
-        var deliveries: [(id: String, at: WallTime)] = []
+        var deliveries: [(id: String, answered: Outbox.Answered)] = []
         /// When the first of them was begun.
         var since = Instant(nanoseconds: 0)
     }
@@ -197,7 +197,7 @@ private final class HookLane: Lane {
         let time = now()
         let verdict = settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter())
         if case .delivered = verdict {
-            taken.deliveries.append((message.id, time))
+            taken.deliveries.append((message.id, .init(at: time, http: answer, text: AlertSender.words(answer))))
             if Clock.now() - taken.since >= settings.together { try record(&taken) }
             return true
         }
@@ -205,10 +205,10 @@ private final class HookLane: Lane {
         let hold = settings.schedule.hold(on: answer, at: time)
         switch verdict {
         case .delivered: break
-        case .retry(let at, let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: at, hold: hold)
-        case .giveUp(let why): try outbox.failed(message.id, on: hook.name, why: why, retryAt: nil, hold: hold)
+        case .retry(let at, let why): try outbox.failed(message.id, on: hook.name, .init(at: time, http: answer, text: why), retryAt: at, hold: hold)
+        case .giveUp(let why): try outbox.failed(message.id, on: hook.name, .init(at: time, http: answer, text: why), retryAt: nil, hold: hold)
         case .disable(let why):
-            try outbox.disable(hook.name, after: message.id, why: why, at: time)
+            try outbox.disable(hook.name, after: message.id, .init(at: time, http: answer, text: why))
             return false
         }
         return hold == nil

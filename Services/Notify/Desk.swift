@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Identity
+import Ledger
 import Logging
 import Messaging
 import Wire
@@ -36,6 +37,17 @@ final class Desk {
     /// Why nothing new is taken from control's ledger; empty: it is.
     private var trouble = ""
     private var refusals: UInt64 = 0
+    private var notices = NoticeCounts()
+    /// When what only time brings about was last looked after.
+    private var tended: Instant?
+    /// Who has a part of a hand-over under way: the next comes after its answer.
+    private var handing: Set<Route> = []
+    /// What came back, as of the last look; nil: nobody looks.
+    private var bounces: BounceBox.Look?
+
+    /// Operators who hand over at once: each has megabytes in hand.
+    private static let handingMax = 4
+    private static let tendEvery = Span.seconds(10)
 
     init(
         binder: Binder, follower: Follower, hooks: Hooks, outbox: OutboxThread, alerts: AlertSender?, journals: JournalMark, admission: Admission, trusted: TrustedNodes,
@@ -80,6 +92,16 @@ final class Desk {
             report.gauges["given-up"] = Int64(counts.givenUp)
             report.gauges["drill.us"] = drill?.made.microseconds ?? 0
             report.gauges["drill.told.us"] = drill?.told?.microseconds ?? 0
+            report.gauges["notices.waiting"] = Int64(notices.waiting)
+            report.gauges["notices.retrying"] = Int64(notices.retrying)
+            report.gauges["notices.delivered"] = Int64(notices.delivered)
+            report.gauges["notices.unreachable"] = Int64(notices.unreachable)
+            report.gauges["notices.coming"] = Int64(notices.coming)
+            if let bounces {
+                report.counters["bounces"] = bounced
+                report.gauges["bounces.left"] = Int64(bounces.left)
+                report.gauges["bounces.trouble"] = bounces.trouble == nil ? 0 : 1
+            }
             report.gauges["hooks"] = Int64(self.hooks.all.count)
             if let told = self.alerts?.counts {
                 report.counters["alerts.sent"] = told.sent
@@ -138,21 +160,70 @@ final class Desk {
                 return
             }
             guard let user = peers.hear(route, at: now) else { return binder.askForHello(kind, route) }
-            guard kind == .query, user.role == "operator", !follower.isNoOperator(user.name), !follower.isRetired(user, trusted) else {
+            guard kind == .query || kind == .notices, user.role == "operator", !follower.isNoOperator(user.name), !follower.isRetired(user, trusted) else {
                 refusalLog.note("not-allowed \(user.name) \(kind)", "\(user.name) sent what a \(user.role) does not send to notify, or not any more: \(kind)", at: now)
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
-            guard case .deliveries? = try message.body(WireQuery.self).about else {
-                return binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
+            if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route) }
+            switch try message.body(WireQuery.self).about {
+            case .deliveries?: outbox.put(.deliveries(route))
+            case .notices(let query)?: outbox.put(.standing(route, query))
+            default: binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
             }
-            outbox.put(.deliveries(route))
         } catch {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
         }
     }
 
+    /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
+    private func hold(_ batch: WireNoticeBatch, from route: Route) {
+        func refuse(_ refusal: Refusal, _ why: String) { binder.refuse(refusal, why, kind: .notices, to: route) }
+        guard batch.notices.count <= Limits.noticesPerBatchMax, batch.notices.count <= 1 || batch.notices.reduce(0, { $0 + $1.count }) <= Limits.noticeBatchBytesMax else {
+            return refuse(.tooLarge, "a part has \(Limits.noticesPerBatchMax) notices and \(Limits.noticeBatchBytesMax) bytes at most")
+        }
+        guard let decision = decision(of: batch.decision) else { return refuse(.notFound, "entry \(batch.decision) decides nothing about notices, as far as notify has heard") }
+        guard !handing.contains(route), handing.count < Desk.handingMax else { return refuse(.tooMany, "another part is under way: the next comes after its answer") }
+        handing.insert(route)
+        outbox.put(.notices(route, batch, decision))
+    }
+
+    private func decision(of entry: UInt64) -> Outbox.Decision? {
+        guard follower.isCaughtUp, fork == nil, trouble.isEmpty else { return nil }
+        for (incident, decided) in follower.fold.governance.notices {
+            guard let one = decided.first(where: { $0.index == entry }), let root = TreeHash(bytes: one.digest) else { continue }
+            return Outbox.Decision(number: entry, incident: incident, count: one.count, root: root)
+        }
+        return nil
+    }
+
+    private var bounced: UInt64 = 0
+
+    /// What a look into the mailbox of what comes back has come to. What stays as it is is said once.
+    private func take(_ look: BounceBox.Look) {
+        bounced += UInt64(look.noted)
+        if let trouble = look.trouble, trouble != bounces?.trouble { logger.error("\(trouble): of what comes back nothing is heard") }
+        if look.trouble == nil, bounces?.trouble != nil { logger.notice("what comes back is read again") }
+        if look.left > 0, bounces?.left ?? 0 == 0 { logger.notice("\(look.left) mails where bounces are read from are no reports about mails of Sluice's: they are left there") }
+        bounces = look
+    }
+
     func take(_ item: OutboxThread.News) -> Bool {
         switch item {
+        case .held(let route, let body):
+            handing.remove(route)
+            binder.send(.noticesHeld, body, to: route)
+        case .notHeld(let route, let refusal, let why):
+            handing.remove(route)
+            if refusal == .differs { logger.error("a hand-over of notices is refused: \(why)") }
+            binder.refuse(refusal, why, kind: .notices, to: route)
+        case .taken(let decision): logger.notice("\(decision.count) people are told of incident \(decision.incident), by entry \(decision.number)")
+        case .standing(let route, let body):
+            var answer = WireAnswer()
+            answer.notices = body
+            binder.send(.answer, answer, to: route)
+        case .tended(let counts): notices = counts
+        case .dropped(let number, let held): logger.warning("\(held) notices of entry \(number) are dropped: the rest of them has not come in seven days. None of them was sent")
+        case .bounces(let look): take(look)
         case .deliveries(let route, let body):
             var answer = WireAnswer()
             answer.deliveries = body
@@ -178,6 +249,10 @@ final class Desk {
         if follower.isCaughtUp { admission.open() }
         refusalLog.tick(admission, binder.refusals, at: now)
         look(at: now)
+        if tended.map({ now - $0 >= Desk.tendEvery }) ?? true {
+            tended = now
+            outbox.put(.tend)
+        }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 

@@ -50,7 +50,9 @@ struct Hooks: Hashable, Sendable {
 
     init(json: Data, path: String) throws(HooksRefused) {
         let file: File
-        do { file = try JSONDecoder().decode(File.self, from: json) } catch {
+        do { file = try JSONDecoder().decode(File.self, from: json) } catch let error as NotifyFile.UnknownKey {
+            throw .unknownKey(path: path, key: error.key, known: error.known)
+        } catch {
             throw .badJSON(path: path, where: Hooks.place(of: error, in: json))
         }
         let listed = file.hooks ?? []
@@ -85,7 +87,17 @@ struct Hooks: Hashable, Sendable {
             var format: String?
             var allowPrivate: Bool?
 
-            enum CodingKeys: String, CodingKey { case name, url, secrets, format, allowPrivate = "allow_private" }
+            enum CodingKeys: String, CodingKey, CaseIterable { case name, url, secrets, format, allowPrivate = "allow_private" }
+
+            init(from decoder: any Decoder) throws {
+                try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
+                let values = try decoder.container(keyedBy: CodingKeys.self)
+                name = try values.decode(String.self, forKey: .name)
+                url = try values.decode(String.self, forKey: .url)
+                secrets = try values.decodeIfPresent([String].self, forKey: .secrets)
+                format = try values.decodeIfPresent(String.self, forKey: .format)
+                allowPrivate = try values.decodeIfPresent(Bool.self, forKey: .allowPrivate)
+            }
         }
         /// May be left out: a file may be about mail alone.
         var hooks: [Hook]?
@@ -185,6 +197,7 @@ enum HooksRefused: Error, Hashable, Sendable {
     case duplicateName(path: String, name: String)
     case badURL(path: String, hook: String, why: String)
     case badAlertmanager(path: String, why: String)
+    case unknownKey(path: String, key: String, known: [String])
     case noSecret(path: String, hook: String)
     case badFormat(path: String, hook: String, format: String)
     case tooManySecrets(path: String, hook: String)
@@ -205,6 +218,7 @@ extension HooksRefused: CustomStringConvertible {
         case .duplicateName(let path, let name): "\(path) names \(name) twice"
         case .badURL(let path, let hook, let why): "\(path): the url of \(hook) cannot be used: \(why)"
         case .badAlertmanager(let path, let why): "\(path): alertmanager cannot be told: \(why)"
+        case .unknownKey(let path, let key, let known): "\(path): \(key.debugDescription) is not known there: write one of \(known.joined(separator: ", ")), or leave it out"
         case .noSecret(let path, let hook): "\(path): \(hook) has no secret; give it one made by: echo whsec_$(openssl rand -base64 32)"
         case .badFormat(let path, let hook, let format):
             "\(path): the format of \(hook) is \(format.debugDescription), none of \(Format.allCases.map(\.rawValue).joined(separator: ", "))"

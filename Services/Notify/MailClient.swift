@@ -2,11 +2,12 @@ import CCurl
 import Foundation
 import Gate
 import Mail
+import Messaging
 
 /// What became of one attempt to hand over a mail.
 enum MailAnswer: Hashable, Sendable {
-    /// The server has it, and has said so.
-    case taken
+    /// The server has it, and has said so, in these words.
+    case taken(String)
     /// Not this one, not for this recipient, ever: a 5xx to them or to what it holds.
     case refused(String)
     /// Not this one now: a 4xx.
@@ -25,11 +26,14 @@ final class MailClient {
     struct Settings: Hashable, Sendable {
         /// To resolve the name and to connect, TLS included.
         var connect = Span.seconds(10)
-        /// For everything. A server may scan what it is given before it answers.
+        /// Until all is handed over.
         var total = Span.seconds(60)
+        /// From then on. A server may scan what it is given before it answers, and who gives up earlier sends it a second time: RFC 5321, 4.5.3.2.6, has ten minutes.
+        var final = Span.seconds(600)
     }
 
     private let handle: UnsafeMutableRawPointer
+    private let settings: Settings
     /// libcurl writes what it found wrong here, of which only words about certificates are taken: others quote the server.
     private let fault = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
@@ -39,6 +43,7 @@ final class MailClient {
     init(_ server: MailSettings.Server, _ settings: Settings = Settings()) throws(WebhookClient.Unusable) {
         guard MailClient.started == CURLE_OK, let handle = curl_easy_init() else { throw WebhookClient.Unusable(code: MailClient.started.rawValue) }
         self.handle = handle
+        self.settings = settings
         fault.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         func milliseconds(_ span: Span) -> Int { Int(max(span.milliseconds, 1)) }
         var codes = [
@@ -51,7 +56,11 @@ final class MailClient {
             // Its timeouts would else come as SIGALRM, which is the process's and not this thread's.
             sluice_curl_set_long(handle, CURLOPT_NOSIGNAL, 1),
             sluice_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(settings.connect)),
-            sluice_curl_set_long(handle, CURLOPT_TIMEOUT_MS, milliseconds(settings.total)),
+            sluice_curl_set_long(handle, CURLOPT_TIMEOUT_MS, milliseconds(settings.total + settings.final)),
+            // Its own bound for each answer is two minutes. Ours are looked at as it goes on, at least each second.
+            sluice_curl_set_long(handle, CURLOPT_SERVER_RESPONSE_TIMEOUT, milliseconds(settings.total + settings.final) / 1_000 + 1),
+            sluice_curl_set_long(handle, CURLOPT_NOPROGRESS, 0),
+            sluice_curl_set_progress(handle, MailClient.progress),
             // Empty: none, whatever the environment says.
             sluice_curl_set_string(handle, CURLOPT_PROXY, ""),
             sluice_curl_set_long(handle, CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue)),
@@ -89,7 +98,7 @@ final class MailClient {
         let recipients = curl_slist_append(nil, "<\(to)>")
         defer { curl_slist_free_all(recipients) }
         fault[0] = 0
-        var conversation = MailConversation()
+        var conversation = MailConversation(handOver: Clock.now() + settings.total, final: settings.final)
         let code = bytes.withUnsafeBytes { bytes in
             conversation.body = bytes
             return withUnsafeMutablePointer(to: &conversation) { conversation in
@@ -100,16 +109,17 @@ final class MailClient {
                     sluice_curl_set_long(handle, CURLOPT_FRESH_CONNECT, isFresh ? 1 : 0),
                     sluice_curl_set_pointer(handle, CURLOPT_READDATA, conversation),
                     sluice_curl_set_pointer(handle, CURLOPT_DEBUGDATA, conversation),
+                    sluice_curl_set_pointer(handle, CURLOPT_XFERINFODATA, conversation),
                 ]
                 let code = codes.first { $0 != CURLE_OK } ?? curl_easy_perform(handle)
                 // What these point to ends here.
-                for option in [CURLOPT_MAIL_RCPT, CURLOPT_READDATA] { _ = sluice_curl_set_pointer(handle, option, nil) }
+                for option in [CURLOPT_MAIL_RCPT, CURLOPT_READDATA, CURLOPT_XFERINFODATA] { _ = sluice_curl_set_pointer(handle, option, nil) }
                 // A later word, at the end of the connection, is heard by nobody.
                 _ = sluice_curl_set_pointer(handle, CURLOPT_DEBUGDATA, nil)
                 return code
             }
         }
-        if code == CURLE_OK { return (.taken, false) }
+        if code == CURLE_OK { return (.taken(conversation.words), false) }
         var connections = 0
         let isReused = sluice_curl_get_long(handle, CURLINFO_NUM_CONNECTS, &connections) == CURLE_OK && connections == 0
         let answer = conversation.answer(words(of: code), isTLS: code != CURLE_USE_SSL_FAILED)
@@ -125,6 +135,7 @@ final class MailClient {
         case CURLE_PEER_FAILED_VERIFICATION:
             let why = MailReply.plain(UnsafeRawBufferPointer(start: fault, count: strlen(fault)))
             return "the server's certificate is not trusted: \(why.isEmpty ? String(cString: curl_easy_strerror(code)) : why)"
+        case CURLE_ABORTED_BY_CALLBACK: return "the server takes too long"
         default: return "\(String(cString: curl_easy_strerror(code))) (libcurl \(code.rawValue))"
         }
     }
@@ -139,6 +150,12 @@ final class MailClient {
 
     /// Servers say nothing that is content.
     private static let ignore: Transfer = { _, size, count, _ in size * count }
+
+    /// Not 0: it has taken too long.
+    private static let progress: @convention(c) (UnsafeMutableRawPointer?, curl_off_t, curl_off_t, curl_off_t, curl_off_t) -> Int32 = { context, _, _, _, _ in
+        guard let conversation = context?.assumingMemoryBound(to: MailConversation.self) else { return 0 }
+        return conversation.pointee.isOverdue(at: Clock.now()) ? 1 : 0
+    }
 
     private static let watch: @convention(c) (UnsafeMutableRawPointer?, curl_infotype, UnsafeMutablePointer<CChar>?, Int, UnsafeMutableRawPointer?) -> Int32 = { _, kind, text, count, context in
         guard let text, let conversation = context?.assumingMemoryBound(to: MailConversation.self) else { return 0 }
@@ -161,8 +178,20 @@ struct MailConversation {
     private var given = 0
     private var step = Step.greeting
     private var reply: MailReply?
+    /// Until when all must be handed over, and then how much longer the answer may take.
+    private var deadline: Instant?
+    private var final = Span.zero
     /// Goodbye was said: what is answered to that is about nothing.
     private var isOver = false
+
+    init() {}
+
+    init(handOver deadline: Instant, final: Span) { (self.deadline, self.final) = (deadline, final) }
+
+    /// What the server said last.
+    var words: String { reply?.text ?? "" }
+
+    func isOverdue(at now: Instant) -> Bool { deadline.map { now >= $0 + (step == .data && given == body.count ? final : .zero) } ?? false }
 
     /// Of a command only its name is looked at: what follows may be a password.
     mutating func said(_ command: UnsafeRawBufferPointer) {

@@ -1,3 +1,4 @@
+import Chassis
 import Dispatch
 import Foundation
 import Gate
@@ -55,21 +56,28 @@ final class MailLane: Lane {
         // By connection.
         var inHand: [Int: String] = [:]
         var failure: DeliveryFailed?
+        // In a folder a second copy takes the first one's place.
+        let marks = route.settings.server != nil
         do throws(OutboxError) {
+            if marks { try outbox.foundInHand() }
             while true {
-                try takeBack(&idle, &inHand, &failure)
+                let outcomes = takeBack(&idle, &inHand, &failure)
                 if bell.isStopped || failure != nil {
                     // Each ends within its total time, and what it says is recorded.
+                    try outbox.record(outcomes)
                     if inHand.isEmpty { break }
                     bell.wait(atMost: settings.sleepMax)
                     continue
                 }
                 let time = now()
-                let due = idle.isEmpty ? [] : try outbox.dueMails(at: time, limit: idle.count, besides: Set(inHand.values))
                 var pause: Span?
-                for mail in due {
+                let next = try outbox.exchange(outcomes, at: time, limit: idle.count, besides: Set(inHand.values), marks: marks) {
                     pause = pace.take(Outbox.mailChannel, host: route.settings.server?.host.lowercased(), at: time)
-                    guard pause == nil, let number = idle.popLast() else { break }
+                    return pause == nil
+                }
+                if !next.isEmpty { FaultPoint.pass("mail-in-hand") }
+                for mail in next {
+                    guard let number = idle.popLast() else { break }
                     inHand[number] = mail.id
                     connections[number].give(mail)
                 }
@@ -81,7 +89,7 @@ final class MailLane: Lane {
         if let failure { throw failure }
     }
 
-    private func takeBack(_ idle: inout [Int], _ inHand: inout [Int: String], _ failure: inout DeliveryFailed?) throws(OutboxError) {
+    private func takeBack(_ idle: inout [Int], _ inHand: inout [Int: String], _ failure: inout DeliveryFailed?) -> [Outbox.MailOutcome] {
         let back = returned.withLock { list in
             defer { list = [] }
             return list
@@ -99,7 +107,8 @@ final class MailLane: Lane {
                 inHand[number] = nil
             }
         }
-        if !outcomes.isEmpty { try outbox.record(outcomes) }
+        if !outcomes.isEmpty { FaultPoint.pass("mail-answered") }
+        return outcomes
     }
 
     /// One thread, and the mail that it has been given.
@@ -154,6 +163,7 @@ final class MailLane: Lane {
             let time = now()
             var outcome = Outbox.MailOutcome(
                 id: mail.id, verdict: settings.schedule.verdict(on: answer, attempt: mail.attempts + 1, at: time, jitter: jitter()), at: time)
+            if case .taken(let words) = answer { outcome.answer = words }
             if case .unknown = answer { outcome.mayHaveArrived = true }
             if case .unavailable = answer {
                 outcome.isAttempt = false
@@ -195,7 +205,7 @@ final class MailLane: Lane {
                     let open = if let maildir { maildir } else { try Maildir(path) }
                     maildir = open
                     try open.keep(mail.id, bytes, isRetry: mail.attempts > 0)
-                    return .taken
+                    return .taken("kept in the Maildir")
                 } catch { return .unavailable("\(error)") }
             }
         }

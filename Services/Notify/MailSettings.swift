@@ -20,6 +20,15 @@ import Darwin
 /// | `operators` | list of text | who is told of incidents; may be empty |
 /// | `ca` | text | a PEM file of certificate authorities to trust; default: the machine's |
 /// | `connections` | number | to the server at once, 1 to 16; default 4 |
+///
+/// With or without it, what is said of notices to people:
+///
+/// | key | type | |
+/// | --- | --- | --- |
+/// | `bounces.maildir` | text | the folder of the mailbox that `from` names, which a mail program fills; what comes back there marks its recipient as unreachable |
+/// | `bounces.every` | number | seconds from one look to the next, 1 to 3,600; default 30 |
+/// | `escalation.after` | number | hours after which somebody is told of those who were not reached, 0.001 to 720; default 24 |
+/// | `escalation.to` | list of text | addresses; default: the operators |
 struct MailSettings: Hashable, Sendable {
     struct Server: Hashable, Sendable {
         struct Login: Hashable, Sendable {
@@ -34,11 +43,27 @@ struct MailSettings: Hashable, Sendable {
         var authorities: String?
     }
 
+    /// A Maildir that what comes back is read from: `bounces` in `notify.json`.
+    struct Bounces: Hashable, Sendable {
+        var folder: String
+        var every = Span.seconds(30)
+    }
+
+    /// After how long somebody is told of those whose notice is not delivered: `escalation` in `notify.json`.
+    struct Escalation: Hashable, Sendable {
+        var after = Span.seconds(24 * 3_600)
+        /// Empty: the operators.
+        var to: [MailAddress] = []
+    }
+
     /// Nil: a Maildir.
     var server: Server?
     var from: Mail.Mailbox
     var operators: [MailAddress]
     var connections: Int
+    /// Nil: nobody looks.
+    var bounces: Bounces?
+    var escalation = Escalation()
 
     static let connectionsMax = 16
     static let operatorsMax = 100
@@ -161,19 +186,51 @@ struct NotifyFile: Decodable, Sendable {
         }
     }
 
+    struct BouncesPart: Decodable, Sendable {
+        var maildir: String
+        var every: Int?
+
+        enum CodingKeys: String, CodingKey, CaseIterable { case maildir, every }
+
+        init(from decoder: any Decoder) throws {
+            try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            maildir = try values.decode(String.self, forKey: .maildir)
+            every = try values.decodeIfPresent(Int.self, forKey: .every)
+        }
+    }
+
+    struct EscalationPart: Decodable, Sendable {
+        var after: Double?
+        var to: [String]?
+
+        enum CodingKeys: String, CodingKey, CaseIterable { case after, to }
+
+        init(from decoder: any Decoder) throws {
+            try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            after = try values.decodeIfPresent(Double.self, forKey: .after)
+            to = try values.decodeIfPresent([String].self, forKey: .to)
+        }
+    }
+
     /// Every key that something here reads. A misspelt one would be a receiver that nobody is told of.
-    static let keys = ["hooks", "mail", "rates", "alertmanager"]
+    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation"]
 
     var mail: MailPart?
     var rates: RatesPart?
+    var bounces: BouncesPart?
+    var escalation: EscalationPart?
 
-    private enum CodingKeys: String, CodingKey { case mail, rates }
+    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation }
 
     init(from decoder: any Decoder) throws {
         try NotifyFile.check(decoder, NotifyFile.keys)
         let values = try decoder.container(keyedBy: CodingKeys.self)
         mail = try values.decodeIfPresent(MailPart.self, forKey: .mail)
         rates = try values.decodeIfPresent(RatesPart.self, forKey: .rates)
+        bounces = try values.decodeIfPresent(BouncesPart.self, forKey: .bounces)
+        escalation = try values.decodeIfPresent(EscalationPart.self, forKey: .escalation)
     }
 
     struct UnknownKey: Error {
@@ -188,10 +245,10 @@ struct NotifyFile: Decodable, Sendable {
         init?(intValue: Int) { nil }
     }
 
-    private static func check(_ decoder: any Decoder, _ known: [String]) throws {
+    static func check(_ decoder: any Decoder, _ known: [String]) throws {
         let found = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).sorted()
         guard let key = found.first(where: { !known.contains($0) }) else { return }
-        throw UnknownKey(key: (decoder.codingPath.map(\.stringValue) + [key]).joined(separator: "."), known: known)
+        throw UnknownKey(key: (decoder.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue } + [key]).joined(separator: "."), known: known)
     }
 
     /// Mail and rates as the file has them.
@@ -209,13 +266,36 @@ struct NotifyFile: Decodable, Sendable {
         do { file = try JSONDecoder().decode(NotifyFile.self, from: json) } catch let error as UnknownKey {
             throw .unknownKey(path: path, key: error.key, known: error.known)
         } catch { throw .file(.badJSON(path: path, where: Hooks.place(of: error, in: json))) }
-        let mail = if let part = file.mail { try MailSettings(part, path: path) } else { try MailSettings.folder() }
+        var mail = if let part = file.mail { try MailSettings(part, path: path) } else { try MailSettings.folder() }
+        if let part = file.bounces { mail.bounces = try bounces(part, path) }
+        if let part = file.escalation { mail.escalation = try escalation(part, path) }
         var rates = Rates()
         for (name, perSecond) in file.rates?.channels ?? [:] {
             rates.channels[name == "mail" ? Outbox.mailChannel : name] = try rate(perSecond, "rates.channels.\(name)", path)
         }
         for (host, perSecond) in file.rates?.hosts ?? [:] { rates.hosts[host.lowercased()] = try rate(perSecond, "rates.hosts.\(host)", path) }
         return (mail, rates)
+    }
+
+    private static func bounces(_ part: BouncesPart, _ path: String) throws(MailSettingsRefused) -> MailSettings.Bounces {
+        for folder in ["/new", "/cur"] {
+            guard access(part.maildir + folder, R_OK | X_OK) == 0 else { throw .noMaildir(path: path, folder: part.maildir + folder, why: String(cString: strerror(errno))) }
+        }
+        let every = part.every ?? 30
+        guard 1...3_600 ~= every else { throw .badNumber(path: path, key: "bounces.every", least: 1, most: 3_600) }
+        return MailSettings.Bounces(folder: part.maildir, every: .seconds(Int64(every)))
+    }
+
+    private static func escalation(_ part: EscalationPart, _ path: String) throws(MailSettingsRefused) -> MailSettings.Escalation {
+        let (hours, texts) = (part.after ?? 24, part.to ?? [])
+        guard 0.001...720 ~= hours else { throw .badHours(path: path, key: "escalation.after") }
+        guard texts.count <= MailSettings.operatorsMax else { throw .tooMany(path: path, key: "escalation.to", count: texts.count, most: MailSettings.operatorsMax) }
+        var to: [MailAddress] = []
+        for (place, text) in texts.enumerated() {
+            let address = try MailSettings.address(text, "escalation.to[\(place)]", path)
+            if !to.contains(address) { to.append(address) }
+        }
+        return MailSettings.Escalation(after: Span(nanoseconds: Int64(hours * 3_600e9)), to: to)
     }
 
     private static func rate(_ perSecond: Double, _ key: String, _ path: String) throws(MailSettingsRefused) -> Rate {
@@ -236,6 +316,8 @@ enum MailSettingsRefused: Error, Hashable, Sendable {
     case noAuthorities(path: String, file: String, why: String)
     case badNumber(path: String, key: String, least: Int, most: Int)
     case badRate(path: String, key: String)
+    case badHours(path: String, key: String)
+    case noMaildir(path: String, folder: String, why: String)
     case tooMany(path: String, key: String, count: Int, most: Int)
 }
 
@@ -252,6 +334,8 @@ extension MailSettingsRefused: CustomStringConvertible {
         case .noAuthorities(let path, let file, let why): "\(path): mail.ca, \(file), cannot be read: \(why); name a PEM file of certificates, or leave it out"
         case .badNumber(let path, let key, let least, let most): "\(path): \(key) is not \(least) to \(most)"
         case .badRate(let path, let key): "\(path): \(key) is not 0.001 to 10000 messages a second"
+        case .badHours(let path, let key): "\(path): \(key) is not 0.001 to 720 hours"
+        case .noMaildir(let path, let folder, let why): "\(path): bounces.maildir cannot be looked into: \(folder): \(why); name a Maildir that exists and that notify may read"
         case .tooMany(let path, let key, let count, let most): "\(path): \(key) names \(count) addresses, and \(most) is the most: name a list's address"
         }
     }

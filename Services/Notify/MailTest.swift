@@ -50,7 +50,8 @@ struct MailTest: ParsableCommand {
             return try say("kept for \(recipient) in \(folder)/new: \(path) names no mail server", at: folder, recipient, message)
         }
         let place = String(server.url.drop { $0 != "/" }.drop { $0 == "/" })
-        switch try MailClient(server).send(Data(message.bytes), from: settings.from.address, to: recipient) {
+        // Somebody waits for it.
+        switch try MailClient(server, .init(final: .seconds(60))).send(Data(message.bytes), from: settings.from.address, to: recipient) {
         case .taken: try say("\(place) has taken it for \(recipient), over TLS; Message-ID \(message.messageID)", at: place, recipient, message)
         case .refused(let why): throw Complaint("\(place) refuses it for \(recipient), for good: \(why)")
         case .later(let why): throw Complaint("\(place) does not take it for \(recipient) now: \(why)")

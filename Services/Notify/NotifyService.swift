@@ -42,7 +42,8 @@ struct NotifyService: ParsableCommand {
         let alerts = hooks.alertmanager.map { AlertSender(to: $0, settings: alertSettings, now: { Clock.wall() }) }
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
-        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mails: OperatorMails(mail), delivery: delivery, news: news)
+        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mail: mail, delivery: delivery, news: news)
+        let bounces = mail.bounces.map { BounceWatch($0, outbox: outbox, now: { Clock.wall() }) }
         let journals = JournalMark(path: host.folder() + "/journal")
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
@@ -57,6 +58,8 @@ struct NotifyService: ParsableCommand {
         taker.start()
         alerts?.start()
         defer { alerts?.stop() }
+        bounces?.start(told: { news.post(.bounces($0)) }, failed: { news.post(.failed("\($0)")) })
+        defer { bounces?.stop() }
         // Awaited below, after the reactor has ended; ended by delivery.stop().
         Task {
             do { try await delivery.run() } catch { news.post(.failed("\(error)")) }

@@ -35,6 +35,8 @@ extension Outbox {
         var id: String
         var verdict: RetrySchedule.Verdict
         var at: WallTime
+        /// To a mail that was taken; what it says else stands in the verdict.
+        var answer = ""
         /// All was handed over, and no answer came.
         var mayHaveArrived = false
         /// False: it never came to this recipient.
@@ -61,45 +63,86 @@ extension Outbox {
 
     /// - Returns: false: it is there already.
     static func insert(_ mail: Mail, _ now: WallTime, _ db: Database) throws -> Bool {
-        // Each row with its digest at once: ten thousand times three statements more would be felt.
-        func insert(_ table: Table, _ values: [(column: String, value: (any DatabaseValueConvertible)?)], _ conflict: String = "") throws {
-            let names = values.map(\.column)
-            let marks = table.columns.map { names.contains($0) ? ":\($0)" : "NULL" }
-            let statement = try db.cachedStatement(
-                sql: "INSERT INTO \(table.rawValue) (\(table.columns.joined(separator: ", ")), digest) VALUES (\(marks.joined(separator: ", ")), digest('\(table.rawValue)', \(marks.joined(separator: ", ")))) \(conflict)")
-            try statement.execute(arguments: StatementArguments(Dictionary(uniqueKeysWithValues: values.map { ($0.column, $0.value) })))
-        }
-        try insert(.message, [("id", mail.id), ("type", mail.type), ("body", Data("mail".utf8)), ("created", mail.created.microseconds)], "ON CONFLICT (id) DO NOTHING")
-        guard db.changesCount > 0 else { return false }
-        try insert(.mail, [("message", mail.id), ("bytes", mail.bytes)])
-        try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [mailChannel])
-        if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [mailChannel]) }
+        guard try insertText(of: mail, db) else { return false }
+        try Outbox.insertMailChannel(db)
         try insert(
             .delivery,
             [
                 ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", now.microseconds), ("recipient", mail.recipient),
-                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0),
-            ])
+                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0),
+            ], db)
         return true
+    }
+
+    /// What is sent, without that it is: that is its delivery.
+    ///
+    /// - Returns: false: it is there already.
+    static func insertText(of mail: Mail, _ db: Database) throws -> Bool {
+        try insert(.message, [("id", mail.id), ("type", mail.type), ("body", Data("mail".utf8)), ("created", mail.created.microseconds)], db, onConflict: "ON CONFLICT (id) DO NOTHING")
+        guard db.changesCount > 0 else { return false }
+        try insert(.mail, [("message", mail.id), ("bytes", mail.bytes)], db)
+        return true
+    }
+
+    static func insertMailChannel(_ db: Database) throws {
+        try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [mailChannel])
+        if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [mailChannel]) }
     }
 
     /// What may be sent now, first that which has been due for longest; of one incident, for each recipient the first alone.
     ///
     /// - Parameter besides: in hand: due as well, until what becomes of them is recorded.
     func dueMails(at now: WallTime, limit: Int, besides: Set<String> = []) throws(OutboxError) -> [DueMail] {
-        try reading { db in
-            guard let hold = try holdOfMails(db, at: now), hold <= now else { return [] }
-            // In the order of the index, so that what is not due costs no sorting, and what is not returned no digest.
-            return try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT message, recipient, attempts, \(Table.delivery.isWhole) AS whole FROM delivery
-                    WHERE \(Outbox.isNext(besides)) AND NOT (next_at > :now AND next_at <= :horizon) ORDER BY next_at, rowid LIMIT :limit
-                    """, arguments: Outbox.arguments(besides) + ["now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit]
-            ).map { row in
-                guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) by mail is not what was written") }
-                return DueMail(id: row["message"], recipient: row["recipient"], attempts: row["attempts"])
+        try reading { try dueMails($0, at: now, limit: limit, besides: besides) }
+    }
+
+    private func dueMails(_ db: Database, at now: WallTime, limit: Int, besides: Set<String>) throws -> [DueMail] {
+        guard limit > 0, let hold = try holdOfMails(db, at: now), hold <= now else { return [] }
+        // In the order of the index, so that what is not due costs no sorting, and what is not returned no digest.
+        return try Row.fetchAll(
+            db,
+            sql: """
+                SELECT message, recipient, attempts, \(Table.delivery.isWhole) AS whole FROM delivery
+                WHERE \(Outbox.isNext(besides)) AND NOT (next_at > :now AND next_at <= :horizon) ORDER BY next_at, rowid LIMIT :limit
+                """, arguments: Outbox.arguments(besides) + ["now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit]
+        ).map { row in
+            guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) by mail is not what was written") }
+            return DueMail(id: row["message"], recipient: row["recipient"], attempts: row["attempts"])
+        }
+    }
+
+    /// Records what became of attempts and takes the next mails in hand, in one transaction: that they are under way is as durable as what came of those before, and costs no commit of its own.
+    ///
+    /// - Parameters:
+    ///   - marks: What is taken in hand may have arrived if nothing more is heard of it: ``foundInHand()``. False: where a second copy takes the place of the first.
+    ///   - admits: Asked for each in turn; after the first no nobody else.
+    func exchange(
+        _ outcomes: [MailOutcome], at now: WallTime, limit: Int, besides: Set<String>, marks: Bool, admits: () -> Bool
+    ) throws(OutboxError) -> [DueMail] {
+        // What waits for its time writes nothing, and waits for nobody's commit.
+        if outcomes.isEmpty, try dueMails(at: now, limit: min(limit, 1), besides: besides).isEmpty { return [] }
+        return try writing { db in
+            try Outbox.record(outcomes, db)
+            let next = Array(try dueMails(db, at: now, limit: limit, besides: besides).prefix { _ in admits() })
+            guard marks else { return next }
+            for mail in next {
+                try db.cachedStatement(sql: "UPDATE delivery SET in_hand = 1 WHERE message = ? AND channel = ?").execute(arguments: [mail.id, Outbox.mailChannel])
+                try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [mail.id, Outbox.mailChannel])
             }
+            return next
+        }
+    }
+
+    /// What an earlier run had in hand when it was killed may have arrived: each counts as a copy. Before anything is sent.
+    @discardableResult
+    func foundInHand() throws(OutboxError) -> Int {
+        try writing { db in
+            let found = try String.fetchAll(db, sql: "SELECT message FROM delivery WHERE in_hand = 1 AND state = 'pending'")
+            for id in found {
+                try db.execute(sql: "UPDATE delivery SET copies = copies + 1, in_hand = 0 WHERE message = ? AND channel = ?", arguments: [id, Outbox.mailChannel])
+                try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, Outbox.mailChannel])
+            }
+            return found.count
         }
     }
 
@@ -151,13 +194,19 @@ extension Outbox {
 
     /// Records what became of attempts, in one transaction.
     func record(_ outcomes: [MailOutcome]) throws(OutboxError) {
-        try writing { db in
-            for outcome in outcomes {
-                switch outcome.verdict {
-                case .delivered: try Outbox.delivered(outcome.id, Outbox.mailChannel, outcome.at, db)
-                case .retry(let at, let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, at, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, isAttempt: outcome.isAttempt, db)
-                case .giveUp(let why), .disable(let why): try Outbox.failed(outcome.id, Outbox.mailChannel, why, nil, outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
-                }
+        guard !outcomes.isEmpty else { return }
+        try writing { try Outbox.record(outcomes, $0) }
+    }
+
+    private static func record(_ outcomes: [MailOutcome], _ db: Database) throws {
+        for outcome in outcomes {
+            switch outcome.verdict {
+            case .delivered: try delivered(outcome.id, mailChannel, Answered(at: outcome.at, smtp: outcome.answer), db)
+            case .retry(let at, let why):
+                try failed(
+                    outcome.id, mailChannel, Answered(at: outcome.at, smtp: why), retryAt: at, hold: outcome.hold, mayHaveArrived: outcome.mayHaveArrived, isAttempt: outcome.isAttempt, db)
+            case .giveUp(let why), .disable(let why):
+                try failed(outcome.id, mailChannel, Answered(at: outcome.at, smtp: why), retryAt: nil, hold: outcome.hold, mayHaveArrived: outcome.mayHaveArrived, db)
             }
         }
     }

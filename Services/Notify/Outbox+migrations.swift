@@ -63,6 +63,61 @@ extension Outbox {
                     CREATE TABLE mail (message TEXT PRIMARY KEY NOT NULL REFERENCES message (id), bytes BLOB NOT NULL, digest BLOB) STRICT;
                     CREATE INDEX delivery_order ON delivery (recipient, incident) WHERE state = 'pending' AND incident IS NOT NULL;
                     """)
+            try db.execute(sql: "UPDATE delivery SET digest = \(digest(of: Table.delivery.rawValue, columnsOf004))")
+        }
+        migrator.registerMigration("005-notices") { db in
+            guard try Row.fetchOne(db, sql: "SELECT 1 FROM delivery WHERE digest IS NOT \(digest(of: Table.delivery.rawValue, columnsOf004))") == nil else {
+                throw OutboxError.damaged(path: path, why: "a delivery is not what was written")
+            }
+            // Whether it is being handed over: after a kill it may have arrived. Each attempt with its answer, and what came back. The decisions that two operators have signed,
+            // and what people are sent by them: its bytes last, so that who counts does not read them.
+            try db.execute(
+                sql: """
+                    ALTER TABLE delivery ADD COLUMN in_hand INTEGER NOT NULL DEFAULT 0;
+                    CREATE TABLE attempt (
+                        message TEXT NOT NULL REFERENCES message (id),
+                        channel TEXT NOT NULL REFERENCES channel (name),
+                        number INTEGER NOT NULL,
+                        at INTEGER NOT NULL,
+                        verdict TEXT NOT NULL CHECK (verdict IN ('delivered', 'retry', 'given-up', 'disabled')),
+                        code INTEGER,
+                        answer TEXT NOT NULL,
+                        digest BLOB,
+                        PRIMARY KEY (message, channel, number)
+                    ) STRICT;
+                    CREATE TABLE bounce (
+                        message TEXT PRIMARY KEY NOT NULL REFERENCES message (id), at INTEGER NOT NULL, status TEXT NOT NULL, why TEXT NOT NULL, digest BLOB
+                    ) STRICT;
+                    CREATE TABLE decision (
+                        id INTEGER PRIMARY KEY NOT NULL,
+                        number INTEGER NOT NULL,
+                        root BLOB NOT NULL,
+                        incident INTEGER NOT NULL,
+                        people INTEGER NOT NULL,
+                        held INTEGER NOT NULL DEFAULT 0,
+                        octets INTEGER NOT NULL DEFAULT 0,
+                        last_at INTEGER NOT NULL,
+                        taken_at INTEGER,
+                        escalations INTEGER NOT NULL DEFAULT 0,
+                        escalated_at INTEGER,
+                        escalated_to TEXT,
+                        digest BLOB,
+                        UNIQUE (number, root)
+                    ) STRICT;
+                    CREATE TABLE notice (
+                        decision INTEGER NOT NULL REFERENCES decision (id),
+                        subject TEXT NOT NULL,
+                        leaf BLOB NOT NULL,
+                        language TEXT NOT NULL,
+                        message TEXT UNIQUE REFERENCES message (id),
+                        recipient TEXT,
+                        unreachable TEXT,
+                        escalated_at INTEGER,
+                        digest BLOB,
+                        bytes BLOB NOT NULL,
+                        PRIMARY KEY (decision, subject)
+                    ) STRICT;
+                    """)
             try stamp(.delivery, db)
         }
         return migrator
@@ -76,6 +131,9 @@ extension Outbox {
         ("cursor", ["one", "entry"]),
         ("entry", ["number", "hash"]),
     ]
+
+    /// Of a delivery, before each attempt was kept.
+    private static let columnsOf004 = ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at", "recipient", "incident", "copies"]
 
     /// SQLite ignores a pragma that it cannot obey. So each is read back.
     ///

@@ -22,8 +22,8 @@ import Darwin
 /// | *given up* | refused for good (5xx to a mail), or its last attempt after 75 hours has failed; listed for ever | – |
 ///
 /// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
-/// receiver may have it twice. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up.
-/// Nothing is deleted and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up.
+/// Nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
     let path: String
@@ -221,22 +221,24 @@ struct Outbox: Sendable {
     static func horizon(_ now: WallTime) -> Int64 { (now + RetrySchedule.waitMax).microseconds }
 
     /// The receiver has it.
-    func delivered(_ id: String, on channel: String, at now: WallTime) throws(OutboxError) {
-        try writing { try Outbox.delivered(id, channel, now, $0) }
+    func delivered(_ id: String, on channel: String, _ answered: Answered) throws(OutboxError) {
+        try writing { try Outbox.delivered(id, channel, answered, $0) }
     }
 
     /// As many at once: one commit.
-    func delivered(_ deliveries: [(id: String, at: WallTime)], on channel: String) throws(OutboxError) {
-        try writing { db in for delivery in deliveries { try Outbox.delivered(delivery.id, channel, delivery.at, db) } }
+    func delivered(_ deliveries: [(id: String, answered: Answered)], on channel: String) throws(OutboxError) {
+        try writing { db in for delivery in deliveries { try Outbox.delivered(delivery.id, channel, delivery.answered, db) } }
     }
 
-    static func delivered(_ id: String, _ channel: String, _ now: WallTime, _ db: Database) throws {
+    static func delivered(_ id: String, _ channel: String, _ answered: Answered, _ db: Database) throws {
         try db.execute(
             sql: """
-                UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL
+                UPDATE delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = ?, last_error = NULL, in_hand = 0
                 WHERE message = ? AND channel = ? AND state <> 'delivered'
-                """, arguments: [now.microseconds, id, channel])
+                """, arguments: [answered.at.microseconds, id, channel])
+        guard db.changesCount > 0 else { return }
         try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+        try insert(answered, "delivered", id, channel, db)
     }
 
     /// An attempt has failed.
@@ -244,35 +246,43 @@ struct Outbox: Sendable {
     /// - Parameters:
     ///   - retryAt: nil: it was the last; the delivery is given up and listed.
     ///   - hold: until when the whole channel is left alone, because the receiver asked for it, or is not there.
-    func failed(_ id: String, on channel: String, why: String, retryAt: WallTime?, hold: WallTime? = nil) throws(OutboxError) {
-        try writing { try Outbox.failed(id, channel, why, retryAt, hold, mayHaveArrived: false, $0) }
+    func failed(_ id: String, on channel: String, _ answered: Answered, retryAt: WallTime?, hold: WallTime? = nil) throws(OutboxError) {
+        try writing { try Outbox.failed(id, channel, answered, retryAt: retryAt, hold: hold, mayHaveArrived: false, $0) }
     }
 
-    static func failed(_ id: String, _ channel: String, _ why: String, _ retryAt: WallTime?, _ hold: WallTime?, mayHaveArrived: Bool, isAttempt: Bool = true, _ db: Database) throws {
+    static func failed(
+        _ id: String, _ channel: String, _ answered: Answered, retryAt: WallTime?, hold: WallTime?, mayHaveArrived: Bool, isAttempt: Bool = true, _ db: Database
+    ) throws {
         try db.execute(
             sql: """
-                UPDATE delivery SET state = ?, attempts = attempts + ?, last_error = ?, next_at = ifnull(?, next_at), copies = copies + ?
+                UPDATE delivery SET state = ?, attempts = attempts + ?, last_error = ?, next_at = ifnull(?, next_at), copies = copies + ?, in_hand = 0
                 WHERE message = ? AND channel = ? AND state = 'pending'
                 """,
-            arguments: [retryAt == nil ? "given-up" : "pending", isAttempt ? 1 : 0, why, retryAt?.microseconds, mayHaveArrived ? 1 : 0, id, channel])
-        try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+            arguments: [retryAt == nil ? "given-up" : "pending", isAttempt ? 1 : 0, answered.text, retryAt?.microseconds, mayHaveArrived ? 1 : 0, id, channel])
+        if db.changesCount > 0 {
+            try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+            if isAttempt { try insert(answered, retryAt == nil ? "given-up" : "retry", id, channel, db) }
+        }
         guard let hold else { return }
         try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
         try stamp(.channel, db, where: "name = ?", [channel])
     }
 
     /// The receiver wants no more: its channel is disabled, and what is pending on it held, this message included.
-    func disable(_ channel: String, after id: String, why: String, at now: WallTime) throws(OutboxError) {
+    func disable(_ channel: String, after id: String, _ answered: Answered) throws(OutboxError) {
         try writing { db in
             try db.execute(
                 sql: """
                     UPDATE delivery SET attempts = attempts + 1, last_error = ?, next_at = ?
                     WHERE message = ? AND channel = ? AND state = 'pending'
-                    """, arguments: [why, now.microseconds, id, channel])
-            try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+                    """, arguments: [answered.text, answered.at.microseconds, id, channel])
+            if db.changesCount > 0 {
+                try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
+                try Outbox.insert(answered, "disabled", id, channel, db)
+            }
             try db.execute(
                 sql: "UPDATE channel SET state = 'disabled', since = ?, why = ? WHERE name = ? AND state = 'active'",
-                arguments: [now.microseconds, why, channel])
+                arguments: [answered.at.microseconds, answered.text, channel])
             try Outbox.stamp(.channel, db, where: "name = ?", [channel])
         }
     }

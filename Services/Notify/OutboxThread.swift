@@ -11,6 +11,15 @@ final class OutboxThread: Sendable {
         case deliveries(Route, WireDeliveries)
         /// And the newest drill: when the entry of its finding was made, and when the last hook had it.
         case counts(WireDeliveries, drill: (made: WallTime, told: WallTime?)?)
+        /// Of a hand-over: what to answer.
+        case held(Route, WireNoticesHeld)
+        case notHeld(Route, Refusal, String)
+        /// Two operators' decision goes out, as of now.
+        case taken(Outbox.Decision)
+        case standing(Route, WireNoticesStanding)
+        case tended(NoticeCounts)
+        case bounces(BounceBox.Look)
+        case dropped(number: UInt64, held: UInt64)
         /// Entries up to this one were compared with what was taken.
         case read(UInt64)
         /// Control's ledger is another than the one that was taken, from the entry after this one on.
@@ -25,6 +34,11 @@ final class OutboxThread: Sendable {
         /// Of no entry, but of the time.
         case remind([Reminder])
         case deliveries(Route)
+        /// A part of a decision's notices, or the question how many are here.
+        case notices(Route, WireNoticeBatch, Outbox.Decision)
+        case standing(Route, WireNoticesQuery)
+        /// What nobody asks for and only time brings about.
+        case tend
         case count
         case stop
     }
@@ -32,16 +46,18 @@ final class OutboxThread: Sendable {
     private let outbox: Outbox
     private let channels: [String]
     private let mails: OperatorMails
+    private let settings: MailSettings
     private let delivery: Delivery
     private let news: Mailbox<News>
     private let queue = Mutex<[Work]>([])
     private let filled = SteadySemaphore()
     private let ended = SteadySemaphore()
 
-    init(outbox: Outbox, channels: [String], mails: OperatorMails, delivery: Delivery, news: Mailbox<News>) {
+    init(outbox: Outbox, channels: [String], mail settings: MailSettings, delivery: Delivery, news: Mailbox<News>) {
         self.outbox = outbox
         self.channels = channels
-        self.mails = mails
+        mails = OperatorMails(settings)
+        self.settings = settings
         self.delivery = delivery
         self.news = news
     }
@@ -73,6 +89,9 @@ final class OutboxThread: Sendable {
                     case .take(let entries): try take(entries, with: &reader)
                     case .remind(let due): try remind(due)
                     case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
+                    case .notices(let route, let batch, let decision): try take(batch, of: decision, from: route)
+                    case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
+                    case .tend: try tend()
                     case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                     case .stop: return
                     }
@@ -97,6 +116,56 @@ final class OutboxThread: Sendable {
         let now = Clock.wall()
         let new = try outbox.put(due.map(Bodies.message(for:)), channels: channels, at: now) + outbox.put(mails: mails.mails(for: due), at: now)
         if new > 0 { delivery.wake() }
+    }
+
+    /// A part of what two operators have decided. Whoever brings it, it is compared with what they signed.
+    private func take(_ batch: WireNoticeBatch, of decision: Outbox.Decision, from route: Route) throws {
+        let answer = try held(batch, decision)
+        var held = WireNoticesHeld()
+        held.decision = decision.number
+        switch answer {
+        case .held(let count):
+            FaultPoint.pass("after-notices-held-before-answer")
+            held.held = count
+        case .taken(let count, let new):
+            FaultPoint.pass("after-notices-taken-before-answer")
+            (held.held, held.taken) = (count, true)
+            if new {
+                news.post(.taken(decision))
+                delivery.wake()
+            }
+        case .differs(let why): return news.post(.notHeld(route, .differs, "\(why): all that was here of entry \(decision.number) is dropped, and nothing of it was sent"))
+        case .full: return news.post(.notHeld(route, .storeFull, "there is no room for them here"))
+        }
+        news.post(.held(route, held))
+    }
+
+    private func held(_ batch: WireNoticeBatch, _ decision: Outbox.Decision) throws(OutboxError) -> Outbox.Handover {
+        let known = try outbox.held(of: decision)
+        guard case .held(let first) = known, first == batch.first, !batch.notices.isEmpty else { return known }
+        let (maker, now) = (NoticeMails(from: settings.from), Clock.wall())
+        var notices: [Outbox.Notice] = []
+        for bytes in batch.notices {
+            do throws(NotANotice) { notices.append(try maker.notice(bytes, of: decision, at: now)) } catch {
+                try outbox.drop(decision)
+                return .differs(why: "number \(first + UInt64(notices.count)) is no notice")
+            }
+        }
+        // A full disk is no reason to stop telling others: nothing of this part is there, and all before it is.
+        do throws(OutboxError) { return try outbox.hold(notices, from: first, of: decision, at: now) } catch {
+            guard case .storage(_, let code, _) = error, code & 0xff == 13 else { throw error }
+            return .full
+        }
+    }
+
+    /// Tells somebody of those who were not reached, and forgets what was never whole.
+    private func tend() throws {
+        let now = Clock.wall()
+        let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
+        let new = try outbox.escalate(after: settings.escalation.after, at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
+        if new > 0 { delivery.wake() }
+        for stale in try outbox.dropStale(at: now) { news.post(.dropped(number: stale.number, held: stale.held)) }
+        news.post(.tended(NoticeCounts(try outbox.rounds(of: nil, limit: 0))))
     }
 
     private func list(limit: Int) throws -> WireDeliveries {

@@ -102,4 +102,11 @@ struct HooksTests {
         }
         #expect(error.map { "\($0)" } == "p: secret 2 of oncall has 3 bytes, not 24 to 64, or, after whsk_, 32 or 64")
     }
+
+    @Test(arguments: [
+        (#"{"hooks":[{"name":"a","url":"http://a/","secret":["x"]}]}"#, "hooks.0.secret"), (#"{"alertmanager":{"url":"http://a/","label":{}}}"#, "alertmanager.label"),
+    ]) func `a misspelt key is an error that names it, and not a setting that nobody reads`(_ text: String, _ key: String) throws {
+        let error = #expect(throws: HooksRefused.self) { try Hooks(json: Data(text.utf8), path: "p") }
+        guard case .unknownKey("p", key, _)? = error else { Issue.record("\(String(describing: error))"); return }
+    }
 }

@@ -49,7 +49,7 @@ struct MailSettingsTests {
     }
 
     @Test(arguments: [
-        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, or leave it out"),
+        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, or leave it out"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"tls":false}}"#, "p: \"mail.tls\" is not known there: write one of url, user, password, from, operators, ca, connections, or leave it out"),
         (#"{"rates":{"host":{}}}"#, "p: \"rates.host\" is not known there: write one of channels, hosts, or leave it out"),
         (#"{"mail":{"url":"smtps://m","operators":[]}}"#, "p is not the JSON that is wanted: mail.from is missing"),
@@ -70,5 +70,23 @@ struct MailSettingsTests {
         try Data("{}".utf8).write(to: URL(fileURLWithPath: folder["notify.json"]))
         try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: folder["notify.json"])
         #expect(throws: MailSettingsRefused.file(.readableByOthers(path: folder["notify.json"], mode: 0o644))) { try NotifyFile.read(folder["notify.json"]) }
+    }
+
+    @Test func `what comes back is read from a folder that is there, and those who are not reached are told of after a day`() throws {
+        let folder = try Folder()
+        #expect(try read("{}").mail.bounces == nil)
+        #expect(try read("{}").mail.escalation == .init(after: .seconds(86_400), to: []))
+        func bounces(_ more: String = "") throws -> MailSettings.Bounces? { try read(#"{"bounces":{"maildir":"\#(folder.path)"\#(more)}}"#).mail.bounces }
+        let error = #expect(throws: MailSettingsRefused.self) { try bounces() }
+        #expect(error.map { "\($0)" }?.contains("name a Maildir that exists") == true)
+        for part in ["new", "cur", "tmp"] { try FileManager.default.createDirectory(atPath: folder[part], withIntermediateDirectories: true) }
+        #expect(try bounces() == .init(folder: folder.path, every: .seconds(30)))
+        #expect(try bounces(#","every":5"#)?.every == .seconds(5))
+        #expect(throws: MailSettingsRefused.badNumber(path: "p", key: "bounces.every", least: 1, most: 3_600)) { try bounces(#","every":0"#) }
+        #expect(throws: MailSettingsRefused.unknownKey(path: "p", key: "bounces.evry", known: ["maildir", "every"])) { try bounces(#","evry":5"#) }
+        let escalation = try read(#"{"escalation":{"after":1.5,"to":["dpo@example.com","dpo@Example.com"]}}"#).mail.escalation
+        #expect(escalation.after == .seconds(5_400) && escalation.to.map(\.description) == ["dpo@example.com"])
+        #expect(throws: MailSettingsRefused.badHours(path: "p", key: "escalation.after")) { try read(#"{"escalation":{"after":0}}"#) }
+        #expect(throws: MailSettingsRefused.self) { try read(#"{"escalation":{"to":["a@b\nBcc: c@d"]}}"#) }
     }
 }

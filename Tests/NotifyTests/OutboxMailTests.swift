@@ -104,6 +104,47 @@ struct OutboxMailTests {
         #expect(try outbox.counts() == Outbox.Counts(waiting: 1, delivered: 1, doubled: 1, oldestWaiting: WallTime(nanoseconds: 0)))
     }
 
+    @Test func `each attempt is kept with its answer, and what is about the server is no attempt`() throws {
+        try put(.test(1))
+        func record(_ verdict: RetrySchedule.Verdict, after seconds: Int64, answer: String = "", isAttempt: Bool = true) throws {
+            try outbox.record([.init(id: "mail_1", verdict: verdict, at: now + .seconds(seconds), answer: answer, isAttempt: isAttempt)])
+        }
+        try record(.retry(at: now, why: "451 4.3.2 not now"), after: 1)
+        try record(.retry(at: now, why: "no connection"), after: 2, isAttempt: false)
+        try record(.retry(at: now, why: String(repeating: "x", count: 9_000)), after: 3)
+        try record(.delivered, after: 4, answer: "250 2.0.0 queued as 4F2")
+        try record(.delivered, after: 5, answer: "250 late")
+        let attempts = try outbox.attempts(of: "mail_1", on: Outbox.mailChannel)
+        #expect(attempts.map(\.number) == [1, 2, 3])
+        #expect(attempts.map(\.verdict) == ["retry", "retry", "delivered"])
+        #expect(attempts.map(\.answered.code) == [451, nil, 250])
+        #expect(attempts.map { ($0.answered.at - now).milliseconds } == [1_000, 3_000, 4_000])
+        #expect(attempts.map { $0.answered.text.utf8.count } == [17, Outbox.Answered.textMax, 23])
+    }
+
+    @Test func `what was in hand when notify was killed counts as a copy, and what was answered does not`() throws {
+        try put(.test(1), .test(2), .test(3))
+        let taken = try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { true }
+        #expect(taken.map(\.id) == ["mail_1", "mail_2"])
+        let next = try outbox.exchange([.init(id: "mail_1", verdict: .delivered, at: now)], at: now, limit: 1, besides: ["mail_2"], marks: true) { true }
+        #expect(next.map(\.id) == ["mail_3"], "what becomes of one and the next are one transaction")
+        let again = try Outbox(path: outbox.path)
+        #expect(try again.foundInHand() == 2)
+        #expect(try again.foundInHand() == 0, "once")
+        #expect(try again.undelivered(limit: 9).map(\.copies) == [1, 1])
+        #expect(try again.counts().doubled == 2)
+        #expect(try again.dueMails(at: now, limit: 9).map(\.id) == ["mail_2", "mail_3"])
+        #expect(try again.dueMails(at: now, limit: 9).map(\.attempts) == [0, 0])
+    }
+
+    @Test func `whom the rates do not admit is not in hand, and where a second copy replaces the first nothing is noted`() throws {
+        try put(.test(1), .test(2))
+        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { false } == [])
+        var left = 1
+        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: false) { left -= 1; return left >= 0 }.count == 1)
+        #expect(try outbox.foundInHand() == 0)
+    }
+
     @Test func `a mail whose text is damaged while notify runs is not sent`() throws {
         try put(.test(1))
         #expect(try outbox.bytes(of: "mail_1").count > 0, "the control")
@@ -124,7 +165,7 @@ struct MailScheduleTests {
     }
 
     @Test func `a 5xx to a recipient is final, and nothing else is before the schedule ends`() {
-        #expect(verdict(.taken) == .delivered)
+        #expect(verdict(.taken("250")) == .delivered)
         #expect(verdict(.refused("550 no")) == .giveUp(why: "550 no"))
         for answer in [MailAnswer.later("451"), .unknown("lost")] {
             guard case .retry(let at, _) = verdict(answer, attempt: 9) else { Issue.record("\(answer)"); continue }
@@ -138,7 +179,7 @@ struct MailScheduleTests {
         let schedule = RetrySchedule.standard
         #expect(schedule.hold(on: .unavailable("x"), failures: 1, at: now) == now + .seconds(5))
         for failures in [2, 9, 10] { #expect(schedule.hold(on: .unavailable("x"), failures: failures, at: now) == now + .seconds(60)) }
-        for answer in [MailAnswer.taken, .refused("550"), .later("451"), .unknown("lost")] { #expect(schedule.hold(on: answer, failures: 2, at: now) == nil) }
+        for answer in [MailAnswer.taken("250"), .refused("550"), .later("451"), .unknown("lost")] { #expect(schedule.hold(on: answer, failures: 2, at: now) == nil) }
     }
 }
 

@@ -70,6 +70,8 @@ struct OutboxTests {
         try outbox.failed("msg_j_3", on: "oncall", why: "HTTP 503", retryAt: now + .seconds(5), hold: now + .seconds(3))
         try outbox.disable("audit", after: "msg_j_1", why: "410", at: now)
         try outbox.put(mails: [.test(1, at: now)], at: now)
+        _ = try outbox.hold([.test(1)], from: 0, of: Outbox.Decision([.test(1)]), at: now)
+        try #require(try outbox.returned("mail_1", recipient: nil, status: "5.1.1", why: "no such user", at: now) == .noted)
     }
 
     private func edit(_ sql: String) throws {
@@ -93,7 +95,7 @@ struct OutboxTests {
                     case "integer": "(\(column) | 1) - (\(column) & 1)"
                     case "text": "char(unicode(\(column)) + 1) || substr(\(column), 2)"
                     case "blob": "zeroblob(length(\(column)))"
-                    default: column == "digest" ? "x'00'" : ["why", "last_error", "address", "recipient"].contains(column) ? "'x'" : "7"
+                    default: column == "digest" ? "x'00'" : ["why", "last_error", "address", "recipient", "unreachable", "escalated_to"].contains(column) ? "'x'" : "7"
                     }
                 let copy = folder["\(name)-\(column).sqlite"]
                 try outbox.database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
@@ -111,7 +113,7 @@ struct OutboxTests {
                 tried += 1
             }
         }
-        #expect(tried == 32, "each was tried")
+        #expect(tried == 69, "each was tried")
     }
 
     @Test func `a delivery that is damaged while notify runs is not sent, and not passed over`() throws {
@@ -147,16 +149,17 @@ struct OutboxTests {
                     try db.execute(sql: "INSERT INTO delivery (message, channel, next_at, last_error) VALUES (?, ?, ?, 'HTTP 500')", arguments: ["msg_j_\(number)", channel, now.microseconds])
                 }
             }
-            guard version == "003-digests" else { return }
+            guard ["003-digests", "004-mail"].contains(version) else { return }
+            let more = version == "004-mail" ? ", delivery.recipient, delivery.incident, delivery.copies" : ""
             for (table, columns) in ["message": "message.id, message.type, message.body, message.created", "channel": "channel.name, channel.address, channel.state, channel.since, channel.why, channel.held_until",
-                "delivery": "delivery.message, delivery.channel, delivery.state, delivery.attempts, delivery.next_at, delivery.last_error, delivery.delivered_at"] {
+                "delivery": "delivery.message, delivery.channel, delivery.state, delivery.attempts, delivery.next_at, delivery.last_error, delivery.delivered_at\(more)"] {
                 try db.execute(sql: "UPDATE \(table) SET digest = digest('\(table)', \(columns))")
             }
         }
         return (path, queue)
     }
 
-    @Test(arguments: ["001-outbox", "002-entries", "003-digests"])
+    @Test(arguments: ["001-outbox", "002-entries", "003-digests", "004-mail"])
     func `an outbox of an older version is taken over whole, and takes mails`(_ version: String) throws {
         let (path, queue) = try older(version)
         try queue.close()
@@ -170,8 +173,8 @@ struct OutboxTests {
         }
     }
 
-    @Test func `a delivery of an older version that is damaged gets no new digest`() throws {
-        let (path, queue) = try older("003-digests")
+    @Test(arguments: ["003-digests", "004-mail"]) func `a delivery of an older version that is damaged gets no new digest`(_ version: String) throws {
+        let (path, queue) = try older(version)
         try queue.write { try $0.execute(sql: "UPDATE delivery SET state = 'delivered' WHERE rowid = 2") }
         try queue.close()
         #expect(throws: OutboxError.damaged(path: path, why: "a delivery is not what was written")) { try Outbox(path: path) }

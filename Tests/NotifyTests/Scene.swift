@@ -92,3 +92,32 @@ extension Outbox.Mail {
         Outbox.Mail(id: "mail_\(number)", type: "gate.paused", recipient: recipient, incident: incident, bytes: Data("Subject: \(number)\r\n\r\n.\(number)\r\n".utf8), created: time)
     }
 }
+
+/// What was answered where it does not matter.
+extension Outbox {
+    func delivered(_ id: String, on channel: String, at now: WallTime) throws(OutboxError) { try delivered(id, on: channel, .init(at: now, code: 204, text: "HTTP 204")) }
+    func failed(_ id: String, on channel: String, why: String, retryAt: WallTime?, hold: WallTime? = nil) throws(OutboxError) {
+        try failed(id, on: channel, .init(at: retryAt ?? WallTime(nanoseconds: 0), code: nil, text: why), retryAt: retryAt, hold: hold)
+    }
+    func disable(_ channel: String, after id: String, why: String, at now: WallTime) throws(OutboxError) { try disable(channel, after: id, .init(at: now, code: 410, text: why)) }
+}
+
+extension Outbox.Decision {
+    /// Of these, as two operators would have signed it.
+    init(number: UInt64 = 9, incident: UInt64 = 7, _ notices: [Outbox.Notice]) {
+        var frontier = MerkleFrontier()
+        for notice in notices { _ = frontier.append(TreeHash(leaf: notice.bytes)) }
+        self.init(number: number, incident: incident, count: UInt64(notices.count), root: frontier.root)
+    }
+}
+
+extension Outbox.Notice {
+    /// E0001 …, each with a mail of its own; nil: with no address.
+    static func test(_ number: Int, to address: String? = "", decision: UInt64 = 9) -> Outbox.Notice {
+        let subject = "E" + String("000\(number)".suffix(4))
+        let mail = Outbox.Mail(
+            id: "mail_\(decision)_\(subject)", type: "notice", recipient: address == "" ? "\(subject.lowercased())@example.com" : address ?? "", incident: 7,
+            bytes: Data("Date: x\r\nMessage-ID: <mail_\(decision)_\(subject)@example.com>\r\n\r\nTo \(subject).\r\n".utf8), created: WallTime(nanoseconds: 0))
+        return Outbox.Notice(subject: subject, language: "de", bytes: Data("notice of \(subject) by \(decision)".utf8), way: address == nil ? .unreachable(why: "there is no address") : .mail(mail))
+    }
+}

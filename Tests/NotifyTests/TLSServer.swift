@@ -7,7 +7,7 @@ import Glibc
 import Darwin
 #endif
 
-/// A receiver behind TLS, with a certificate for 127.0.0.1 that it signed itself. Answers 204. Needs `openssl` and `python3`.
+/// A receiver behind TLS, with a certificate for 127.0.0.1 that it signed itself, `cert.pem` in its folder. Needs `openssl` and `python3`.
 final class TLSServer {
     let port: UInt16
     private let process: pid_t
@@ -16,7 +16,8 @@ final class TLSServer {
         (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains { access("\($0)/\(tool)", X_OK) == 0 }
     }
 
-    init(folder: Folder) throws {
+    /// - Parameter script: Prints its port; its arguments are the files of the key and the certificate.
+    init(folder: Folder, script: String = TLSServer.http) throws {
         let (key, certificate) = (folder["key.pem"], folder["cert.pem"])
         let maker = try TLSServer.spawn([
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",
@@ -25,25 +26,27 @@ final class TLSServer {
         _ = TLSServer.line(from: maker.output)
         try #require(TLSServer.end(of: maker.process) == 0, "openssl req failed")
 
-        let script = """
-            import http.server, ssl, sys
-            class Answer(http.server.BaseHTTPRequestHandler):
-                def do_POST(self):
-                    self.rfile.read(int(self.headers['content-length']))
-                    self.send_response(204)
-                    self.end_headers()
-                def log_message(self, *_): pass
-            server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Answer)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(sys.argv[2], sys.argv[1])
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            print(server.server_port, flush=True)
-            server.serve_forever()
-            """
         let server = try TLSServer.spawn(["python3", "-c", script, key, certificate])
         process = server.process
         port = try #require(UInt16(TLSServer.line(from: server.output)), "the server did not start")
     }
+
+    /// Answers 204.
+    static let http = """
+        import http.server, ssl, sys
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers['content-length']))
+                self.send_response(204)
+                self.end_headers()
+            def log_message(self, *_): pass
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Answer)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2], sys.argv[1])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        print(server.server_port, flush=True)
+        server.serve_forever()
+        """
 
     deinit {
         kill(process, SIGKILL)

@@ -145,6 +145,10 @@ def deliveries(suite):
     return suite.cli("deliveries", "--json").json
 
 
+def doubled(suite):
+    return int(deliveries(suite).get("doubled", 0))
+
+
 def ids(mails):
     return [email.message_from_bytes(content)["Message-ID"].strip() for content in mails]
 
@@ -184,6 +188,7 @@ def test_killed_with_a_mail_in_hand_notify_sends_it_again_and_loses_nothing(suit
     server.script = {OK: ["hold"]}
     settle(suite, place, server, [OK, LATER], connections=1)
     suite.restart("notify")
+    before = doubled(suite)
     suite.pause("--all", reason="killed in the middle")
     wait_until(lambda: server.mails(OK, "seen"), "the server has a mail, and has not said so")
     suite.kill("notify")
@@ -195,6 +200,23 @@ def test_killed_with_a_mail_in_hand_notify_sends_it_again_and_loses_nothing(suit
     assert first == second, "the same bytes, and so the same Message-ID"
     assert max(Counter(ids([second, *rest])).values()) == 1 and max(Counter(ids(server.mails(LATER))).values()) == 1
     assert set(ids(server.mails(OK))).isdisjoint(ids(server.mails(LATER))) and len(server.mails(LATER)) == 1 + len(rest)
+    assert doubled(suite) == before + 1, "what was in hand may have come twice, and is counted"
+
+
+@pytest.mark.parametrize("point, copies", [("mail-in-hand", 1), ("mail-answered", 2)])
+def test_killed_at_a_step_of_a_mail_it_comes_and_one_that_may_have_come_twice_is_counted(suite, place, make_server, point, copies):
+    server = make_server()
+    settle(suite, place, server, connections=1)
+    suite.restart("notify", env={"SLUICE_FAULT": f"{point}:1"})
+    before = doubled(suite)
+    suite.pause("--all", reason=point)
+    assert suite.services["notify"].wait(60) == 137, "it has died at the point"
+    suite.start("notify")
+    wait_until(lambda: any(map(is_stopped, server.subjects(OK))), "all of it is told")
+    wait_until(lambda: deliveries(suite)["waiting"] == 0, "and recorded")
+    come = sorted(Counter(ids(server.mails(OK))).values())
+    assert come[-1] == copies and come[:-1] == [1] * (len(come) - 1), "of all mails one alone was under way"
+    assert doubled(suite) == before + 1
 
 
 def test_the_settings_can_be_tried_and_whatever_is_wrong_is_said_in_a_line(suite, place, make_server):

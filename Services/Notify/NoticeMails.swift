@@ -1,0 +1,56 @@
+import Crypto
+import Foundation
+import Gate
+import Ledger
+import Mail
+import SwiftProtobuf
+import Wire
+
+/// Makes a mail of each notice, as it was signed.
+///
+/// What two operators have signed for is who gets what; whether it can be sent is found here. Somebody whose address, or whose notice, makes no mail is unreachable for that
+/// reason, and everybody else gets theirs.
+struct NoticeMails: Sendable {
+    let from: Mail.Mailbox
+
+    /// - Parameter now: the mail's date: when it was made, and not when an attempt is.
+    /// - Throws: it is no notice: whoever hands it over has something else than was signed for.
+    func notice(_ bytes: Data, of decision: Outbox.Decision, at now: WallTime) throws(NotANotice) -> Outbox.Notice {
+        guard bytes.count <= Limits.noticeBytesMax, let body = try? WireNotice(serializedBytes: bytes), 1...Limits.nameBytesMax ~= body.subject.utf8.count else { throw NotANotice() }
+        return Outbox.Notice(subject: body.subject, language: String(body.language.prefix(35)), bytes: bytes, way: way(body, decision, now))
+    }
+
+    private func way(_ body: WireNotice, _ decision: Outbox.Decision, _ now: WallTime) -> Outbox.Notice.Way {
+        guard !body.address.isEmpty else { return .unreachable(why: Outbox.Answered(at: now, code: nil, text: body.unaddressed.isEmpty ? "there is no address" : body.unaddressed).text) }
+        let address: MailAddress
+        do throws(MailAddressRefused) { address = try MailAddress(body.address) } catch { return .unreachable(why: "the address is none that mail is sent to: \(error.words)") }
+        let id = NoticeMails.id(of: body.subject, decision)
+        do throws(MailRefused) {
+            var files: [MailMessage.Attachment] = []
+            for file in body.attachments { files.append(try .init(fileName: file.name, mediaType: NoticeMails.mediaType(of: file.name), content: [UInt8](file.body))) }
+            let message = try MailMessage(
+                id: id, from: from, to: Mail.Mailbox(address: address), subject: body.title, date: now, language: body.language.isEmpty ? "en" : body.language, text: body.text,
+                html: body.html, attachments: files)
+            return .mail(Outbox.Mail(id: id, type: "notice", recipient: "\(address)", incident: decision.incident, bytes: Data(message.bytes), created: now))
+        } catch { return .unreachable(why: "no mail can be made of the notice: \(error.words)") }
+    }
+
+    /// The same for the same person and decision, whoever hands it over, and however often.
+    static func id(of subject: String, _ decision: Outbox.Decision) -> String {
+        var all = SHA256()
+        all.update(data: Data("notice\n\(decision.number)\n".utf8))
+        all.update(data: Data(decision.root.bytes))
+        all.update(data: Data(subject.utf8))
+        return "mail_" + all.finalize().prefix(20).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    }
+
+    private static func mediaType(of name: String) -> String {
+        switch name.split(separator: ".").last?.lowercased() {
+        case "json": "application/json"
+        case "pdf": "application/pdf"
+        default: "application/octet-stream"
+        }
+    }
+}
+
+struct NotANotice: Error, Hashable, Sendable {}

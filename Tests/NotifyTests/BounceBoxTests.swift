@@ -1,0 +1,99 @@
+import Foundation
+import Gate
+import Testing
+
+@testable import sluice_notify
+
+struct BounceBoxTests {
+    let folder: Folder
+    let outbox: Outbox
+    let box: BounceBox
+    let now = WallTime(nanoseconds: 1_800_000_000_000_000_000)
+
+    init() throws {
+        folder = try Folder()
+        outbox = try Outbox(path: folder["outbox.sqlite"])
+        try outbox.configure([Outbox.mailChannel: "1"])
+        for part in ["new", "cur", "tmp"] { try FileManager.default.createDirectory(atPath: folder["mail/" + part], withIntermediateDirectories: true) }
+        box = BounceBox(folder["mail"], outbox: outbox)
+        let notices: [Outbox.Notice] = [.test(1), .test(2)]
+        _ = try outbox.hold(notices, from: 0, of: Outbox.Decision(notices), at: now)
+        for number in 1...2 { try outbox.record([.init(id: "mail_9_E000\(number)", verdict: .delivered, at: now)]) }
+    }
+
+    static func report(of subject: Int = 1, action: String = "failed", original: String? = nil, id: String? = nil) -> String {
+        """
+        From: MAILER-DAEMON@example.com
+        Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+        --b
+        Content-Type: text/plain
+
+        It was not delivered.
+        --b
+        Content-Type: message/delivery-status
+
+        Reporting-MTA: dns; mx.example.com
+
+        Original-Recipient: rfc822;\(original ?? "e000\(subject)@example.com")
+        Final-Recipient: rfc822;somebody@elsewhere.example
+        Action: \(action)
+        Status: 5.1.1
+        Diagnostic-Code: smtp; 550 no such user
+        --b
+        Content-Type: text/rfc822-headers
+
+        Message-ID: <\(id ?? "mail_9_E000\(subject)")@example.com>
+        --b--
+        """
+    }
+    func put(_ text: String, _ name: String, in part: String = "new") throws { try Data(text.utf8).write(to: URL(fileURLWithPath: folder["mail/\(part)/\(name)"])) }
+    func names(_ part: String) -> [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder["mail/" + part])) ?? []).sorted() }
+    func unreached() throws -> [String] { try outbox.rounds(of: 7, limit: 9).flatMap { $0.unreached.map { "\($0.subject) \($0.why)" } } }
+
+    @Test func `what comes back marks its person as unreachable, and is put aside`() throws {
+        try put(BounceBoxTests.report(), "1")
+        try put(BounceBoxTests.report(of: 2), "2:2,S", in: "cur")
+        #expect(try box.look(at: now) == .init(noted: 2, handled: 2))
+        #expect(try unreached() == ["E0001 it came back: 5.1.1 550 no such user", "E0002 it came back: 5.1.1 550 no such user"])
+        #expect(names("new") + names("cur") == [] && names(".Sluice/cur") == ["1:2,", "2:2,S"])
+        #expect(try box.look(at: now) == .init())
+        // Killed before it was moved.
+        try put(BounceBoxTests.report(), "1")
+        #expect(try BounceBox(folder["mail"], outbox: outbox).look(at: now) == .init(noted: 0, handled: 1))
+        #expect(try Outbox(path: outbox.path).rounds(of: 7, limit: 0).map(\.unreachable) == [2])
+    }
+
+    @Test func `that a mail is late is no reason to mark anybody`() throws {
+        try put(BounceBoxTests.report(action: "delayed"), "1")
+        #expect(try box.look(at: now) == .init(noted: 0, handled: 1))
+        #expect(try unreached() == [])
+    }
+
+    @Test func `whatever else lies there is left, counted once, and marks nobody`() throws {
+        try put("Subject: I am away\n\nUntil Monday.", "away")
+        try put(BounceBoxTests.report(id: "mail_of_somebody"), "foreign")
+        try put(BounceBoxTests.report(original: "eve@example.com"), "forged")
+        try put(BounceBoxTests.report(id: "msg_1"), "other")
+        try put(String(repeating: "a", count: 1 << 20), "large")
+        try FileManager.default.createDirectory(atPath: folder["mail/new/folder"], withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(atPath: folder["mail/new/link"], withDestinationPath: folder["outbox.sqlite"])
+        for _ in 1...2 { #expect(try box.look(at: now) == .init(left: 7)) }
+        try FileManager.default.moveItem(atPath: folder["mail/new/away"], toPath: folder["mail/cur/away:2,S"])
+        #expect(try box.look(at: now) == .init(left: 7), "the same, read by somebody")
+        #expect(names("new").count == 6 && names("cur").count == 1)
+        #expect(try unreached() == [])
+    }
+
+    @Test func `a full mailbox is read in parts`() throws {
+        for number in 0..<BounceBox.filesMax + 10 { try put("junk", "j\(number)") }
+        let first = try box.look(at: now)
+        #expect(first.hasMore && first.left == BounceBox.filesMax)
+        #expect(try box.look(at: now) == .init(left: BounceBox.filesMax + 10))
+    }
+
+    @Test func `a folder that is gone is said, and no failure`() throws {
+        try FileManager.default.removeItem(atPath: folder["mail"])
+        #expect(try box.look(at: now).trouble == "\(folder["mail/new"]) cannot be read: No such file or directory")
+    }
+}
