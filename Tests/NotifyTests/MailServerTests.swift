@@ -7,7 +7,7 @@ import Testing
 @testable import sluice_notify
 
 /// Against a server that speaks SMTP over TLS, and fails some of the recipients by how they are called.
-@Suite(.enabled(if: TLSServer.isPossible), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: TLSServer.isPossible), .timeLimit(.minutes(5)))
 struct MailServerTests {
     let folder: Folder
     let outbox: Outbox
