@@ -5,6 +5,7 @@ import Identity
 import Ledger
 import Logging
 import Messaging
+import Rules
 import Seal
 import SwiftProtobuf
 import Tracing

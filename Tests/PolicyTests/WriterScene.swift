@@ -216,7 +216,7 @@ final class WriterScene {
         let shares = subjects.map { ReadShare(ReadPlace(Scope(subject: $0, site: "berlin", team: "search"), DataClass("activity")), events: events) }
         let granted = try policy.decide(ReadAsked(purpose: "test", classes: [DataClass("activity")]), by: Reader("ops-1"), of: shares, Whereabouts(), at: november)
         let decided = DecidedRelease(reader: Reader("ops-1"), subjects: subjects.count, events: events, granted: granted)
-        return OpenedRelease(number: number, entry: 1, decided: decided, allowed: try policy.allow(granted) { _ in GrantTaken() })
+        return OpenedRelease(number: number, entry: 1, decided: decided, allowed: try policy.allow(granted, at: november) { _ in GrantTaken() })
     }
 
     static func job(_ subjects: [String], directory: Bool = false, rules: ReadRules = WriterScene.rules) -> ReleaseJob {
