@@ -168,7 +168,7 @@ struct ReportStore: Sendable {
         let (vain, before) = (row?["unmatched"] as Data?, row?["asked"] as Data?)
         guard !matching.isEmpty, vain != book, let known = before ?? (vain == nil ? nil : Data()) else {
             // As long as it is repeated it is the same one. Of one that an older Sluice took nobody knows what it asked for.
-            try db.execute(sql: "UPDATE seen SET at = ? WHERE key = ?", arguments: [now.microseconds, report.key])
+            try db.execute(sql: "UPDATE seen SET at = ?, unmatched = ? WHERE key = ?", arguments: [now.microseconds, vain == nil ? nil : unmatched ?? vain, report.key])
             return (false, [], false)
         }
         let had = parted(known)

@@ -102,8 +102,9 @@ struct ReleasesInScope {
             if events.lowerBound > 0 { certain.insert(subjects.rows[row].subject) }
         }
         // Whatever was in it was of the scope, but for what is planted, which nobody counts.
-        let hasPlanted = release.included?.contains(where: Drill.isPlanted) ?? release.shares?.contains { Drill.isPlanted($0.subject) } ?? false
-        let isWithin = !hasPlanted && release.classes.allSatisfy { places[$0] != nil } && scope.concernsEveryone && release.ended != nil
+        let named = release.included ?? release.shares?.map(\.subject) ?? (release.subjects.isEmpty ? nil : release.subjects)
+        let mayHavePlanted = named?.contains(where: Drill.isPlanted) ?? true
+        let isWithin = !mayHavePlanted && release.classes.allSatisfy { places[$0] != nil } && scope.concernsEveryone && release.ended != nil
         if isWithin { low = release.events }
         releases.append(.init(release: release, events: min(low, release.events)...(isWithin ? release.events : min(high, release.events)), subjects: certain.count...possible.count))
         return bounds.allSatisfy { $0.lowerBound == $0.upperBound }

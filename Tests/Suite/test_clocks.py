@@ -98,6 +98,7 @@ def test_a_control_whose_wall_clock_is_set_refuses_what_it_takes_for_old_keeps_e
     suite = make_suite(start=False, lease_ms=2000)
     suite.start("control", env=faked(clock), wait=False)
     suite.start("policy", "notify", "ingest")
+    suite.govern()
     agent = suite.agent("ann").run().expect(capturing=True)
     epoch = suite.pause("--reads-only", "--reader", "nobody")["epoch"]
     waiting = suite.cli("resume", epoch, "--reason", "a test", "--json").json["proposal"]["proposal"]
@@ -317,6 +318,7 @@ def test_a_policy_whose_machine_sleeps_wakes_without_a_lease_and_releases_nothin
     suite = make_suite(lease_ms=8000, start=False)
     suite.start("control", "notify", "ingest", wait=False)
     suite.start("policy", env=shim.env)
+    suite.govern()
     # Nobody renews its lease from here on.
     suite.stop("control")
     # The control: with the lease that it holds it releases what there is, which is nothing yet.

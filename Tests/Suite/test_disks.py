@@ -429,7 +429,7 @@ def test_no_acknowledgement_and_no_release_leaves_before_its_commit_is_synced(ma
     """FAULTS D03: of everything that policy does, in order, an fdatasync of the log comes before each answer. A release costs one."""
     missing("strace")
     # Renewals, after which the log is synced as well, come seldom.
-    suite = make_suite(lease_ms=6000)
+    suite = make_suite(lease_ms=6000).govern()
     trace, log = suite.folder / "trace", suite.folder / "strace.log"
     # Attached to what we started: if strace is killed, its tracee is still ours to end.
     tracer = suite.adopt(Process([
