@@ -17,7 +17,7 @@ TAKEN = {
     "ingest": {"hello", "batch", "renew", "stopped", "goodbye"},
     "policy": {"hello", "renew", "releaseRequest", "credit", "directory", "query"},
     "control": {"hello", "command", "query"},
-    "notify": {"hello", "query"},
+    "notify": {"hello", "query", "notices"},
 }
 # Where `sluice status --json` shows what was refused.
 COUNTER = {"ingest": "refused.", "policy": "refused.message.", "control": "refused.", "notify": "refused."}

@@ -183,7 +183,7 @@ def settled(suite):
 IMPOSSIBLE = {
     "restore reads": "notFound", "resume that unseals": "notFound", "resume": "notFound", "resume of a leak": "notFound", "withdraw": "notApproved",
     "register": "revokedKey", "operator add": "revokedKey", "announce service key": "revokedKey", "announce ledger key": "revokedKey",
-    "retire service key": "notFound", "retire ledger key": "notFound", "assess incident": "invalid"}
+    "retire service key": "notFound", "retire ledger key": "notFound", "assess incident": "invalid", "send notices": "invalid", "incident notified": "invalid"}
 
 
 def operator_of(name):

@@ -211,7 +211,7 @@ def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_h
     assert refused.code == 1 and "another digest" in refused.err, refused
     approved = leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", people)
     assert digest in approved.out and "the same digest" in approved.out
-    assert not mails(leaked), "decided, and not handed over"
+    assert not any("@example.org" in to for to in mails(leaked)), "decided, and not handed over"
 
     handed = leaked.cli("notices", "send", *words, "--json").json
     assert (handed["count"], handed["held"], handed["taken"], handed["digest"]) == (3, 3, True, digest)

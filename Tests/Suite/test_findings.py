@@ -234,7 +234,7 @@ def test_who_would_read_an_event_that_is_planted_is_found_and_the_rest_of_that_s
     decoy = suite.agent("decoy", "planted/decoy").run().expect(capturing=True)
     apply(suite, limited(*suite.grants, leaks=[{"detector": "canary", "close": "reading", "of": "reader", "events": [{"subject": "planted/decoy", "class": "review"}]}]))
     stored = suite.vault_count()
-    wait_until(lambda: decoy.send(text("what nobody wrote", "review"), key("x")) or suite.vault_count() >= stored + 2, "they are stored", every=0.3)
+    wait_until(lambda: decoy.send(text("what nobody wrote", "review"), {"at": key("x")["at"], "kind": "window", "app": "Editor"}) or suite.vault_count() >= stored + 2, "they are stored", every=0.3)
     made = read(suite, classes=("activity",)).lines
     assert made and read(suite, "--subject", "E1", classes=("review",)).lines and closed(suite) == [], "nothing that is planted"
     outcome = read(suite, classes=("review",), check=False)

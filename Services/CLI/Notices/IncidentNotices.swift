@@ -6,6 +6,7 @@ import GRDB
 import Gate
 import Ledger
 import Mail
+import Messaging
 import Notices
 import Rules
 
@@ -55,9 +56,7 @@ struct IncidentNotices {
         do throws(TemplateRefused) { templates = try NoticeTemplates() } catch { throw Complaint("a template cannot be used: \(error.words)") }
         round = NoticeRound(files.assessment, of: told, to: recipients, settings, templates, proofs: proofs.files)
         unstable =
-            if !(closure?.stopsReading ?? false), options.scope.until == nil { "reading was not stopped by this incident: what could be read changes until --until says when it ended" } else if !proofs.isKept {
-                "proof files come with them, whose checkpoint 'sluice notices send' keeps"
-            } else { nil }
+            if !(closure?.stopsReading ?? false), options.scope.until == nil { "reading was not stopped by this incident: what could be read changes until --until says when it ended" } else { proofs.unstable }
     }
 
     func facts(of subject: String) throws -> NoticeFacts {
@@ -93,8 +92,11 @@ struct IncidentNotices {
 /// All are under one checkpoint, which is kept with the first proposal: with a newer one, whoever approves would come to another digest.
 struct ReadProofs {
     private(set) var files: [UInt64: Data] = [:]
-    /// Whoever computes them again gets the same.
-    private(set) var isKept = true
+    /// Why whoever computes them again does not get the same; nil: they do.
+    private(set) var unstable: String?
+
+    /// What was read is cosigned within a second.
+    private static let patience = Span.seconds(10)
 
     init(of assessment: Assessment, _ incident: UInt64, in home: Home, keeping: Bool) throws {
         let entries = Set(assessment.releases.map(\.release.entry)).sorted()
@@ -103,15 +105,13 @@ struct ReadProofs {
         let path = home.noticeCheckpoint(incident)
         let note: SignedNote
         if let kept = try ReadProofs.kept(path, ledgers), kept.checkpoint.size >= last { note = kept.note } else {
-            let newest = try ledgers.kept(.reads).filter { $0.note != nil && $0.checkpoint.size >= last }.max { $0.checkpoint.size < $1.checkpoint.size }
-            // What nobody has cosigned proves nothing yet: it is so within a second.
-            guard let found = newest?.note else {
-                isKept = false
+            // What nobody has cosigned proves nothing yet.
+            guard let found = try ReadProofs.cosigned(ledgers, atLeast: last, by: Clock.now() + (keeping ? ReadProofs.patience : .zero)) else {
+                unstable = "proof files come with them, and the record of the reads has not been cosigned up to entry \(last) yet: control and policy have to run, then try again"
                 return
             }
             note = found
-            isKept = keeping
-            if keeping { try ReadProofs.keep(note, path) }
+            if keeping { try ReadProofs.keep(note, path) } else { unstable = "proof files come with them, whose checkpoint 'sluice notices send' keeps" }
         }
         let size = try Checkpoint(parsing: note.text).size
         let (store, database) = try ledgers.open(.reads)
@@ -120,6 +120,15 @@ struct ReadProofs {
             guard let leaf = try store.entries(entry - 1..<entry).first?.leaf else { continue }
             let hashes = try store.inclusionProof(of: entry - 1, in: size)
             files[entry] = Data(try EntryProof(extra: leaf.bytes, index: entry - 1, hashes: hashes, note: note).bytes)
+        }
+    }
+
+    private static func cosigned(_ ledgers: LedgerFiles, atLeast size: UInt64, by end: Instant) throws -> SignedNote? {
+        while true {
+            let newest = try ledgers.kept(.reads).filter { $0.note != nil && $0.checkpoint.size >= size }.max { $0.checkpoint.size < $1.checkpoint.size }
+            if let note = newest?.note { return note }
+            guard Clock.now() < end else { return nil }
+            usleep(200_000)
         }
     }
 
