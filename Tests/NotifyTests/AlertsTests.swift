@@ -97,7 +97,7 @@ struct AlertsTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct AlertSenderTests {
     func make(_ url: String, every: Span = .milliseconds(50), clock: TestClock = TestClock()) throws -> AlertSender {
         let json = #"{"hooks":[],"alertmanager":{"url":"\#(url)","user":"u","password":"päss","allow_private":true,"labels":{"site":"berlin"}}}"#

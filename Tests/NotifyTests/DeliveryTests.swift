@@ -6,7 +6,7 @@ import Webhooks
 
 @testable import sluice_notify
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct DeliveryTests {
     let folder: Folder
     init() throws { folder = try Folder() }

@@ -136,7 +136,7 @@ struct FormatTests {
         for format in Format.allCases { #expect(format.body(of: message) == message.body) }
     }
 
-    @Test(.timeLimit(.minutes(1))) func `each hook is told in its own form, and signed over what it gets`() async throws {
+    @Test(.timeLimit(.minutes(5))) func `each hook is told in its own form, and signed over what it gets`() async throws {
         let (folder, receiver) = (try Folder(), Receiver())
         let listed = Format.allCases.map { format in
             let secrets = format.needsSecret ? [secretText] : []

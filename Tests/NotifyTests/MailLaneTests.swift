@@ -5,7 +5,7 @@ import Testing
 
 @testable import sluice_notify
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct MailLaneTests {
     let folder: Folder
     let outbox: Outbox
