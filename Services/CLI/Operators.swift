@@ -6,6 +6,7 @@ import Gate
 import Identity
 import Ledger
 import Messaging
+import Notices
 import Wire
 
 /// A command's answer when it waits for another person.
@@ -138,11 +139,13 @@ struct Approve: ParsableCommand {
     @Option(name: .customLong("directory"), help: ArgumentHelp("Show a policy's difference for these people: CSV or JSON with id, site and team.", valueName: "file")) var people: String?
 
     /// What would go out, computed here.
-    private func compare(_ incident: UInt64, _ digest: [UInt8]) throws -> String {
+    private func compare(_ incident: UInt64, _ count: UInt64, _ digest: [UInt8]) throws -> String {
         guard let people else { return "not compared: --directory FILE computes them here; 'sluice notices preview \(incident) --people FILE' prints the digest" }
         var options = try NoticeOptions.parse([])
         options.scope.people = people
-        let computed = try IncidentNotices(incident, options, in: connection.folder).digest()
+        let notices = try IncidentNotices(incident, options, in: connection.folder)
+        guard UInt64(notices.round.count) == count else { throw Complaint("not approved: it is proposed for \(count) people, and what this home's files and \(people) come to is \(notices.round.count)") }
+        let computed = try notices.digest()
         guard Array(computed.bytes) == digest else { throw Complaint("not approved: what this home's files, notices.json and \(people) come to has another digest, \(computed.hex)") }
         return "the same digest, computed here"
     }
@@ -162,7 +165,7 @@ struct Approve: ParsableCommand {
         guard let hash = ProposalHash(Array(SHA256.hash(data: proposal.signed.statement))) else { return }
         let terminal = Terminal()
         var compared: String?
-        if case .sendNotices(let incident, _, let digest)? = proposal.signed.command?.value { compared = try compare(incident, digest) }
+        if case .sendNotices(let incident, let count, let digest)? = proposal.signed.command?.value { compared = try compare(incident, count, digest) }
         if !connection.json {
             print("proposal \(number): \(ProposalView.summary(proposal))")
             if let compared { print("  \(compared)") }

@@ -136,6 +136,9 @@ extension Refused {
 }
 
 extension Powers.Gain {
+    /// What it means that a subject is planted: whoever approves it signs that nobody stands behind it.
+    private static func nobody(_ subject: String) -> String { Drill.isPlanted(subject) ? " (nobody: in no exposure, and told of nothing)" : "" }
+
     /// One line, for whoever is to approve it.
     var line: String {
         switch self {
@@ -143,13 +146,13 @@ extension Powers.Gain {
         case .unseals: "opens control again although its ledger has lost entries that others have seen"
         case .goesBack(let epoch): "takes epoch \(epoch.number) for the newest"
         case .admits(let node) where node.role == .reader: "admits reader \(node.name)\(node.scope.subject.isEmpty ? "" : ", key of \(node.scope.subject)")\(node.scope.site.isEmpty ? "" : ", site \(node.scope.site)")\(node.scope.team.isEmpty ? "" : ", team \(node.scope.team)")"
-        case .admits(let node): "admits \(node.name), subject \(node.scope.subject), site \(node.scope.site), team \(node.scope.team)"
+        case .admits(let node): "admits \(node.name), subject \(node.scope.subject)\(Self.nobody(node.scope.subject)), site \(node.scope.site), team \(node.scope.team)"
         case .empowers(let member): "makes \(member.name) (person \(member.person)) an operator, key \((try? OperatorPublicKey(raw: member.key))?.id.description ?? "unfit")"
         case .sealsTo(let key): "has agents seal to the vault key \(key.prefix(8).map { String($0, radix: 16) }.joined())…"
         case .actsAs(let service, let key): "takes whoever has the key \(CurveKey(key)?.z85 ?? "?") for \(service)"
         case .signsWith(let key): "believes whoever has the key \(key) what they sign as \(LedgerKeys.name(of: key))"
         case .forgetsReads: "gives up what was stored, and recorded as read, and is not in the vault that is taken in its place"
-        case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
+        case .invites(let enrolment): "lets one agent in, subject \(enrolment.scope.subject)\(Self.nobody(enrolment.scope.subject)), site \(enrolment.scope.site), team \(enrolment.scope.team), by a token"
         case .loosens(let line): "policy: \(line)"
         case .exceedsAudience(let name): "lets more people be able to read \(name) than the policy itself allows"
         case .records(let kind, let purpose, let subjects): "records the \(kind.rawValue) of \(subjects.shown) for \(purpose): what rests on it is captured, and may be read"

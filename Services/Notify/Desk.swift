@@ -181,7 +181,7 @@ final class Desk {
         guard batch.notices.count <= Limits.noticesPerBatchMax, batch.notices.count <= 1 || batch.notices.reduce(0, { $0 + $1.count }) <= Limits.noticeBatchBytesMax else {
             return refuse(.tooLarge, "a part has \(Limits.noticesPerBatchMax) notices and \(Limits.noticeBatchBytesMax) bytes at most")
         }
-        guard let decision = decision(of: batch.decision) else { return refuse(.notFound, "entry \(batch.decision) decides nothing about notices, as far as notify has heard") }
+        guard let decision = decision(of: batch.decision) else { return refuse(.notFound, "entry \(batch.decision) is not the newest decision about the notices of an incident that is not closed, as far as notify has heard") }
         guard !handing.contains(route), handing.count < Desk.handingMax else { return refuse(.tooMany, "another part is under way: the next comes after its answer") }
         handing.insert(route)
         outbox.put(.notices(route, batch, decision))
@@ -190,7 +190,9 @@ final class Desk {
     private func decision(of entry: UInt64) -> Outbox.Decision? {
         guard follower.isCaughtUp, fork == nil, trouble.isEmpty else { return nil }
         for (incident, decided) in follower.fold.governance.notices {
-            guard let one = decided.first(where: { $0.index == entry }), let root = TreeHash(bytes: one.digest) else { continue }
+            guard decided.contains(where: { $0.index == entry }) else { continue }
+            // What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
+            guard let one = decided.last, one.index == entry, follower.fold.governance.incidents[incident]?.state != .closed, let root = TreeHash(bytes: one.digest) else { return nil }
             return Outbox.Decision(number: entry, incident: incident, count: one.count, root: root)
         }
         return nil

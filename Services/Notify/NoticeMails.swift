@@ -16,7 +16,10 @@ struct NoticeMails: Sendable {
     /// - Parameter now: the mail's date: when it was made, and not when an attempt is.
     /// - Throws: it is no notice: whoever hands it over has something else than was signed for.
     func notice(_ bytes: Data, of decision: Outbox.Decision, at now: WallTime) throws(NotANotice) -> Outbox.Notice {
-        guard bytes.count <= Limits.noticeBytesMax, let body = try? WireNotice(serializedBytes: bytes), 1...Limits.nameBytesMax ~= body.subject.utf8.count else { throw NotANotice() }
+        guard bytes.count <= Limits.noticeBytesMax, let body = try? WireNotice(serializedBytes: bytes), 1...Limits.nameBytesMax ~= body.subject.utf8.count,
+            // SQLite ends a text at its first NUL: two subjects would be one.
+            body.subject.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control })
+        else { throw NotANotice() }
         return Outbox.Notice(subject: body.subject, language: String(body.language.prefix(35)), bytes: bytes, way: way(body, decision, now))
     }
 

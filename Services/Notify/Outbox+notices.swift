@@ -378,7 +378,8 @@ extension Outbox {
     ///   - recipient: Whom the report says that it was for; nil: it does not.
     func returned(_ id: String, recipient: String?, status: String, why: String, at now: WallTime) throws(OutboxError) -> Returned {
         try writing { db in
-            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ?", arguments: [id, Outbox.mailChannel]),
+            // Of one that has not left yet nothing can come back.
+            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ? AND (state = 'delivered' OR copies > 0)", arguments: [id, Outbox.mailChannel]),
                 recipient.map({ $0.lowercased() == ours.lowercased() }) ?? true
             else { return .foreign }
             guard try Row.fetchOne(db, sql: "SELECT 1 FROM bounce WHERE message = ?", arguments: [id]) == nil else { return .known }

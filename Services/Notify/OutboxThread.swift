@@ -41,6 +41,23 @@ final class OutboxThread: Sendable {
         case tend
         case count
         case stop
+
+        /// What others are told of, which waits for nothing else here.
+        fileprivate var isNews: Bool {
+            switch self {
+            case .take, .remind: true
+            case .deliveries, .notices, .standing, .tend, .count, .stop: false
+            }
+        }
+
+        /// What looks at all that there is takes long when that is much: one that waits is enough.
+        fileprivate func isNeedless(beside waiting: [Work]) -> Bool {
+            switch self {
+            case .tend: waiting.contains { if case .tend = $0 { true } else { false } }
+            case .count: waiting.contains { if case .count = $0 { true } else { false } }
+            default: false
+            }
+        }
     }
 
     private let outbox: Outbox
@@ -63,8 +80,12 @@ final class OutboxThread: Sendable {
     }
 
     func put(_ item: Work) {
-        queue.withLock { $0.append(item) }
-        filled.signal()
+        let isTaken = queue.withLock { list in
+            guard !item.isNeedless(beside: list) else { return false }
+            if item.isNews, let place = list.firstIndex(where: { !$0.isNews }) { list.insert(item, at: place) } else { list.append(item) }
+            return true
+        }
+        if isTaken { filled.signal() }
     }
 
     func start() { startThread("outbox") { [self] in run() } }
@@ -79,22 +100,17 @@ final class OutboxThread: Sendable {
         var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
         while true {
             filled.wait()
-            let items = queue.withLock { list in
-                defer { list = [] }
-                return list
-            }
+            guard let item = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { continue }
             do {
-                for item in items {
-                    switch item {
-                    case .take(let entries): try take(entries, with: &reader)
-                    case .remind(let due): try remind(due)
-                    case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
-                    case .notices(let route, let batch, let decision): try take(batch, of: decision, from: route)
-                    case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
-                    case .tend: try tend()
-                    case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
-                    case .stop: return
-                    }
+                switch item {
+                case .take(let entries): try take(entries, with: &reader)
+                case .remind(let due): try remind(due)
+                case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
+                case .notices(let route, let batch, let decision): try take(batch, of: decision, from: route)
+                case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
+                case .tend: try tend()
+                case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
+                case .stop: return
                 }
             } catch {
                 return news.post(.failed("\(error)"))
@@ -153,8 +169,13 @@ final class OutboxThread: Sendable {
         }
         // A full disk is no reason to stop telling others: nothing of this part is there, and all before it is.
         do throws(OutboxError) { return try outbox.hold(notices, from: first, of: decision, at: now) } catch {
-            guard case .storage(_, let code, _) = error, code & 0xff == 13 else { throw error }
-            return .full
+            guard case .storage(_, let code, _) = error else { throw error }
+            switch code & 0xff {
+            case 13: return .full
+            // Whatever a part holds, it ends nobody else's telling.
+            case 19: return .differs(why: "two of them are one")
+            default: throw error
+            }
         }
     }
 

@@ -443,11 +443,13 @@ final class VaultWriter: Sendable {
         var left = prepared
         if vault.isErased(subject) {
             left.segments = []
+            left.reviewed.drift = nil
         } else if let from = vault.storedFrom(subject).map({ $0 + offset }), prepared.segments.contains(where: { $0.first < from }) {
             var cutter = try SegmentCutter()
             left.segments = try prepared.segments.compactMap { segment in
                 segment.first >= from ? segment : segment.last < from ? nil : try cutter.filter(segment) { $0.at >= from }
             }
+            if left.segments.isEmpty { left.reviewed.drift = nil }
         }
         left.erased += prepared.events - left.events
         return left

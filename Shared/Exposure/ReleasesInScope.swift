@@ -102,10 +102,10 @@ struct ReleasesInScope {
             if events.lowerBound > 0 { certain.insert(subjects.rows[row].subject) }
         }
         // Whatever was in it was of the scope, but for what is planted, which nobody counts.
-        let named = release.included ?? release.shares?.map(\.subject) ?? (release.subjects.isEmpty ? nil : release.subjects)
+        let named = release.included ?? release.shares?.map(\.subject) ?? (release.subjects.isEmpty || !release.teams.isEmpty ? nil : release.subjects)
         let mayHavePlanted = named?.contains(where: Drill.isPlanted) ?? true
-        let isWithin = !mayHavePlanted && release.classes.allSatisfy { places[$0] != nil } && scope.concernsEveryone && release.ended != nil
-        if isWithin { low = release.events }
+        let isWithin = release.classes.allSatisfy { places[$0] != nil } && scope.concernsEveryone && release.ended != nil
+        if isWithin, !mayHavePlanted { low = release.events }
         releases.append(.init(release: release, events: min(low, release.events)...(isWithin ? release.events : min(high, release.events)), subjects: certain.count...possible.count))
         return bounds.allSatisfy { $0.lowerBound == $0.upperBound }
     }

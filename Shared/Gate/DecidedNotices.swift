@@ -49,6 +49,8 @@ extension Governance {
     package func check(notified number: UInt64, by decision: UInt64, delivered: UInt64, unreachable: UInt64) throws(NoticesRefused) {
         guard let incident = incidents[number] else { throw .unknownIncident }
         guard incident.state != .closed else { throw .closed }
+        // Opened again, it is about more than what people were told.
+        guard incident.state == .assessed || incident.state == .notified else { throw .notAssessed(incident.state) }
         guard let newest = notices[number]?.last, newest.index == decision else { throw .notTheNewest(index: notices[number]?.last?.index) }
         let (sum, overflows) = delivered.addingReportingOverflow(unreachable)
         guard !overflows, sum == newest.count else { throw .someAreMissing(of: newest.count) }

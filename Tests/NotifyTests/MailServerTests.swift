@@ -106,7 +106,11 @@ struct MailServerTests {
         #expect(!conversation.isOverdue(at: Instant(nanoseconds: 659)) && conversation.isOverdue(at: Instant(nanoseconds: 660)), "all of nothing is handed over")
         let short = try MailClient(#require(mail.server), .init(total: .seconds(1), final: .milliseconds(200)))
         let answer = short.send(Data("Subject: x\r\n\r\nx\r\n".utf8), from: mail.from.address, to: try MailAddress("silent@example.com"))
-        // On a machine that is slower than that it is not even connected by then.
-        #expect(answer == .unknown("all was handed over, and then: the server takes too long") || answer == .unavailable("the server takes too long"), "\(answer)")
+        // Whichever of libcurl's clock and ours comes first. On a machine that is slower than that it is not even connected by then.
+        switch answer {
+        case .unknown(let why): #expect(why.hasPrefix("all was handed over, and then: "))
+        case .unavailable: break
+        default: Issue.record("\(answer)")
+        }
     }
 }

@@ -20,6 +20,13 @@ from test_transcript import leaves
 
 PASSPHRASE = "a passphrase that nobody types by chance"
 
+# Whoever asks for what is held of them is answered under the document as well.
+MORE = DOCUMENT.replace("roles:", """  - {name: subject-access, basis: legal-obligation, classes: [activity, content, conversation]}
+roles:
+  - {name: officers, members: [ops-1]}""").replace("access:", """access:
+  - {name: officers, role: officers, purpose: subject-access, classes: [activity, content, conversation], for: everyone, expires: never, rate: unlimited}""")
+
+
 
 def forms(raw):
     """A secret's bytes as they might turn up."""
@@ -173,18 +180,16 @@ def everything(terminal, passphrase):
     terminal.collect()
     run("revoke", "agent", "lamp")
 
-    # A document need not have the purpose.
-    (folder / "export.zip").write_bytes(run("export", "E2"))
-
     # What may be read, by whom, and of whom.
     document = folder / "policy.yaml"
-    document.write_text(DOCUMENT)
+    document.write_text(MORE)
     run("policy", "check", document)
     run("policy", "test", ROOT / "deploy" / "policy" / "policy.yaml")
     run("policy", "diff", document)
     approved("policy", "apply", document, "--yes")
     run("policy", "show")
     wait_until(lambda: suite.service_status("policy")["gauges"].get("policy.document"), "policy goes by the document")
+    (folder / "export.zip").write_bytes(run("export", "E2"))
     approved("consent", "grant", "E1", "--purpose", "model-training")
     run("consent", "show", "E1")
     run("consent", "withdraw", "E1", "--purpose", "model-training")
