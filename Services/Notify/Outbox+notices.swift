@@ -379,7 +379,7 @@ extension Outbox {
     func returned(_ id: String, recipient: String?, status: String, why: String, at now: WallTime) throws(OutboxError) -> Returned {
         try writing { db in
             // Of one that has not left yet nothing can come back.
-            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ? AND (state = 'delivered' OR copies > 0)", arguments: [id, Outbox.mailChannel]),
+            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ? AND (state = 'delivered' OR copies > 0 OR in_hand = 1)", arguments: [id, Outbox.mailChannel]),
                 recipient.map({ $0.lowercased() == ours.lowercased() }) ?? true
             else { return .foreign }
             guard try Row.fetchOne(db, sql: "SELECT 1 FROM bounce WHERE message = ?", arguments: [id]) == nil else { return .known }

@@ -71,6 +71,7 @@ struct OutboxTests {
         try outbox.disable("audit", after: "msg_j_1", why: "410", at: now)
         try outbox.put(mails: [.test(1, at: now)], at: now)
         _ = try outbox.hold([.test(1)], from: 0, of: Outbox.Decision([.test(1)]), at: now)
+        try outbox.delivered("mail_1", on: Outbox.mailChannel, at: now)
         try #require(try outbox.returned("mail_1", recipient: nil, status: "5.1.1", why: "no such user", at: now) == .noted)
     }
 
