@@ -42,7 +42,8 @@ extension Governance {
         guard incident.state == .assessed || incident.state == .notified else { throw .notAssessed(incident.state) }
         guard (1...DecidedNotices.countMax).contains(count) else { throw .badCount(count) }
         guard digest.count == DecidedNotices.digestBytes else { throw .badDigest(bytes: digest.count) }
-        if let same = notices[number]?.first(where: { $0.digest == digest }) { throw .alreadyDecided(index: same.index) }
+        // By another count of people it was no decision that anything could be sent by.
+        if let same = notices[number]?.first(where: { $0.digest == digest && $0.count == count }) { throw .alreadyDecided(index: same.index) }
     }
 
     /// Whether an operator may say now that everybody was told who can be.

@@ -553,6 +553,7 @@ def samples(suite):
         "releaseRequest": body("releaseRequest", id=nonce(), purpose="p", justification="j", classes=["activity"], credit=4),
         "credit": body("credit", release=1, chunks=1),
         "directory": body("directory", id=nonce(), removed=["fuzzy-nobody"]),
+        "notices": body("notices", decision=1 << 40, first=1, notices=[b"no notice"]),
         # Of services: nobody here may send it.
         "relay": body("relay", agent=1, header=b"abc"),
     }

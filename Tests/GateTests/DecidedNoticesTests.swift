@@ -24,7 +24,7 @@ import Testing
         }
         let decided = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest)])
         #expect(refused(decided) == .alreadyDecided(index: 3))
-        #expect(refused(decided, count: 4) == .alreadyDecided(index: 3), "the same bytes are as many")
+        #expect(refused(decided, count: 4) == nil, "that the first was proposed with a wrong count leaves nobody untold")
         #expect(refused(decided, by: Array(repeating: 8, count: 32)) == nil, "a correction, or those who were found later")
         let there = governance(.assessed)
         #expect(refused(there, of: 2) == .unknownIncident && refused(there, count: 0) == .badCount(0) && refused(there, count: 1_000_001) == .badCount(1_000_001))
@@ -44,6 +44,10 @@ import Testing
         let corrected = governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .noticesDecided(incident: 1, count: 1, digest: Array(repeating: 8, count: 32))])
         #expect(refused(corrected, 2, 1) == .notTheNewest(index: 4) && refused(corrected, by: 4, 1, 0) == nil)
         #expect(refused(governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .incidentMoved(number: 1, to: .closed)]), 2, 1) == .closed)
+        // Opened again, it is about more than they were told.
+        for state in [IncidentState.open, .contained] {
+            #expect(refused(governance(.assessed, [.noticesDecided(incident: 1, count: 3, digest: digest), .incidentMoved(number: 1, to: state)]), 2, 1) == .notAssessed(state))
+        }
     }
 
     @Test func `what was decided stands by its entry, and being notified moves an incident forwards alone`() {

@@ -174,7 +174,7 @@ class Fold:
     def notices_decided_(self, entry, deed, now):
         assert self.incidents[deed.incident]["state"] in ("assessed", "notified") and deed.count and len(deed.digest) == 32
         decided = self.notices.setdefault(deed.incident, [])
-        assert deed.digest not in [digest for _, _, digest in decided]
+        assert (deed.count, deed.digest) not in [(count, digest) for _, count, digest in decided]
         decided.append((entry.index, deed.count, deed.digest))
 
     def incident_notified_(self, entry, deed, now):

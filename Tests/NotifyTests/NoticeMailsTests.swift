@@ -65,5 +65,11 @@ struct NoticeMailsTests {
         for bytes in [Data([0xFF, 0xFF]), Data(), Data(repeating: 0, count: Limits.noticeBytesMax + 1)] {
             #expect(throws: NotANotice.self) { try maker.notice(bytes, of: decision, at: now) }
         }
+        // On the disk the text ends there, and two people would be one.
+        var body = WireNotice()
+        body.subject = "E1\0x"
+        #expect(throws: NotANotice.self) { try maker.notice(body.serializedData(), of: decision, at: now) }
+        body.subject = "E1x"
+        #expect(throws: Never.self) { try maker.notice(body.serializedData(), of: decision, at: now) }
     }
 }

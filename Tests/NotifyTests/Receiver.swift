@@ -68,6 +68,8 @@ final class Receiver: Sendable {
         precondition(bound, "no port on 127.0.0.1")
         port = UInt16(bigEndian: address.sin_port)
         let thread = Thread { [weak self] in
+            // Who accepts closes: a number that was closed elsewhere may be another receiver's by now, whose connections this thread would take.
+            defer { close(listener) }
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
@@ -82,10 +84,7 @@ final class Receiver: Sendable {
         thread.start()
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     /// Answers each request of a script with its reply, and any further one with the last.
     convenience init(script: [Reply]) {

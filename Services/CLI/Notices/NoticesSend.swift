@@ -33,7 +33,7 @@ struct NoticesSend: ParsableCommand {
         if let why = notices.unstable { throw Complaint("whoever is to approve would not come to the same digest: \(why)") }
         let digest = try notices.digest()
         let known = notices.files.record.governance.notices[incident] ?? []
-        if let decided = known.first(where: { $0.digest == Array(digest.bytes) }) {
+        if let decided = known.last(where: { $0.digest == Array(digest.bytes) && $0.count == UInt64(notices.round.count) }) {
             return try NoticeHandover(notices, decided, digest, connection).run()
         }
         if !connection.json {
