@@ -1,6 +1,7 @@
 import ArgumentParser
 import Chassis
 import Foundation
+import Gate
 import Identity
 import Ledger
 import Messaging
@@ -119,6 +120,7 @@ struct ServiceKeyCommand: ParsableCommand {
                     throw Complaint("the next key of \(service) does not count yet: another operator must approve it ('sluice proposals')")
                 }
             }
+            if service == "control" { awaitFollowers(of: key, in: home) }
             // Whenever this ends, the service has a whole key to start with. The first of all stays in the keys folder.
             if files.fileExists(atPath: present) {
                 let before = home.keyBefore(service)
@@ -128,6 +130,19 @@ struct ServiceKeyCommand: ParsableCommand {
             guard rename(next, present) == 0 else { throw Complaint("cannot exchange \(present): \(String(cString: strerror(errno)))") }
             try TrustedNodes.name(key, for: service, in: home)
             print("\(service) takes up \(key.z85) within a second; then: sluice service-key retire \(service)")
+        }
+
+        /// Of control's next key those who reach it hear from control, with a renewal: who has not heard when it is taken up cannot reach control any more, until it starts anew.
+        private func awaitFollowers(of key: CurveKey, in home: Home) {
+            let end = Clock.now() + Span.seconds(5)
+            var waiting = ["ingest", "join", "hooks", "notify", "policy"].filter { FileManager.default.fileExists(atPath: home.file($0)) }
+            while true {
+                waiting.removeAll { PinnedKeys(home.file($0)).holds(key) }
+                guard !waiting.isEmpty, Clock.now() < end else { break }
+                usleep(50_000)
+            }
+            guard !waiting.isEmpty else { return }
+            FileHandle.standardError.write(Data("sluice: \(waiting.joined(separator: ", ")) \(waiting.count == 1 ? "has" : "have") not heard of control's next key: what runs and does not come back has to be started anew\n".utf8))
         }
     }
 

@@ -156,6 +156,12 @@ package struct PinnedKeys: Sendable {
         return known.contains { $0.key == key } ? keys : keys + [key]
     }
 
+    /// Whether its service has heard of a key, and not that it is retired.
+    package func holds(_ key: CurveKey) -> Bool {
+        guard let data = FileManager.default.contents(atPath: path) else { return false }
+        return String(decoding: data, as: UTF8.self).split(separator: "\n").contains(key.z85[...])
+    }
+
     /// A hundred bytes, when a key of control is announced or retired: it may be written where it is noticed. Failing costs a look into the registry at the
     /// next start.
     package func keep(_ keys: [CurveKey], retired: [CurveKey] = []) {
