@@ -6,7 +6,7 @@ import Wire
 extension Planning {
     func deeds(applying document: [UInt8], over: [String]) throws(Refused) -> [Entry.Deed] {
         guard document.count <= Limits.policyBytesMax else {
-            throw Refused(.tooLarge, "a policy document has at most \(Limits.policyBytesMax) bytes in its canonical form, not \(document.count)")
+            throw Refused(.tooLarge, "\(Mistake.Fault.canonicalTooLarge(bytes: document.count, max: Limits.policyBytesMax))")
         }
         guard let read = reading.document(document) else {
             // Once more, for its mistakes.

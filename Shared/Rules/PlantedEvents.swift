@@ -22,7 +22,7 @@ package struct PlantedEvents: Hashable, Sendable {
         return from < at + .seconds(1) && at < until
     }
 
-    /// As many as two operators would look at.
+    /// As many as two operators would look at, and as many subjects as a closure names: a finding of more control would refuse, again and again.
     package static let countMax = 1_000
 }
 

@@ -19,6 +19,15 @@ extension PolicyDocument {
         ])
         return Array(text.text.utf8)
     }
+
+    /// What whoever applies it takes, or why they would not: it is too long, or says in one spelling more than it says in another. Whoever wrote it is told so before they ask two operators.
+    package func applied(bytesMax: Int) throws(Mistakes) -> [UInt8] {
+        let bytes = canonical
+        guard bytes.count <= bytesMax else { throw Mistakes(.canonicalTooLarge(bytes: bytes.count, max: bytesMax)) }
+        // Places in it are none of the text that was read.
+        do { _ = try PolicyReader().read(canonical: bytes) } catch { throw Mistakes(error.all.map { Mistake($0.fault, at: .start) }) }
+        return bytes
+    }
 }
 
 /// A piece of finished JSON.

@@ -374,6 +374,10 @@ private struct Reading {
             let past = past(fields["past"], of: detector)
             let (planted, events, cleared) = planted(fields, of: detector)
             let urls = urls(fields["urls"], of: detector)
+            let named = planted.union(events.map(\.subject))
+            if extent == .subject, named.count > PlantedEvents.countMax {
+                reader.complain(.tooMany("subjects in 'planted' and 'events', each of which one finding may close", count: named.count, max: PlantedEvents.countMax), at: fields["events"]?.place ?? item.place)
+            }
             if let first = places.updateValue(item.place, forKey: detector) {
                 reader.complain(.duplicateName(detector.rawValue, what: "detector", first: first), at: item.place)
             } else if !detector.extents.contains(extent) {
@@ -445,7 +449,8 @@ private struct Reading {
 
     private mutating func plantedEvents(_ tree: Tree?) -> Set<PlantedEvents> {
         var all: Set<PlantedEvents> = []
-        for item in reader.items(tree, of: "planted events", max: PlantedEvents.countMax) {
+        let items = reader.items(tree, of: "planted events", max: PlantedEvents.countMax)
+        for item in items {
             guard let fields = reader.fields(item, of: "planted events", required: ["subject", "class"], optional: ["at"]) else { continue }
             guard let subject = reader.foreign(fields["subject"], "a subject", max: 1).first else { continue }
             guard Drill.isPlanted(subject) else {
@@ -456,6 +461,10 @@ private struct Reading {
             }
             let at = reader.moment(fields["at"], "when they happened")
             for name in classNames(fields["class"], stored: true) { all.insert(PlantedEvents(of: subject, name, at: at)) }
+        }
+        // Each class of an entry is one of its own in the canonical form.
+        if let tree, items.count <= PlantedEvents.countMax, all.count > PlantedEvents.countMax {
+            reader.complain(.tooMany("entries in planted events", count: all.count, max: PlantedEvents.countMax), at: tree.place)
         }
         return all
     }

@@ -54,6 +54,8 @@ package struct Tree: Hashable, Sendable {
 package struct Mistake: Error, Hashable, Sendable {
     package enum Fault: Hashable, Sendable {
         case tooLarge(bytes: Int, max: Int)
+        /// In the form in which it is signed and kept.
+        case canonicalTooLarge(bytes: Int, max: Int)
         case notUTF8
         /// What the parser of YAML or JSON said.
         case syntax(String)
@@ -90,6 +92,7 @@ extension Mistake.Fault: CustomStringConvertible {
     package var description: String {
         switch self {
         case .tooLarge(let bytes, let max): "\(bytes) bytes; a document has \(max) at most"
+        case .canonicalTooLarge(let bytes, let max): "a policy document has at most \(max) bytes in its canonical form, not \(bytes)"
         case .notUTF8: "this is not UTF-8"
         case .syntax(let problem): problem
         case .nestedTooDeep(let max): "nested deeper than \(max) levels"

@@ -1,4 +1,5 @@
 package import Gate
+import Rules
 
 /// Every bound that two processes depend on, with its unit and its reason. ``check()`` holds them to each other.
 package enum Limits {
@@ -113,6 +114,7 @@ package enum Limits {
         precondition(commitBatchesMax <= pendingMax)
         precondition(subjectsPerCommandMax * (nameBytesMax + 3) < 1024 * 1024 - 64 * 1024, "a command that names as many fits into a statement, of more than 1 MiB")
         precondition(4 * policyBytesMax < entryBytesMax, "an entry may hold a document that was signed and the document itself")
+        precondition(PlantedEvents.countMax <= selectorValuesMax, "a finding of all that is planted can be told")
         precondition(rulesBytesMax < payloadBytesMax, "the rules of an agent fit into a message, whatever they compress to")
         precondition(noticeBytesMax <= noticeBatchBytesMax && noticeBatchBytesMax + 64 * 1024 < bodyBytesMax, "each notice fits into a batch, and a batch into a frame")
         precondition(selectorValuesMax * (nameBytesMax + 3) + reasonBytesMax < (entryBytesMax - certifiedBytesMax) / 2, "a certificate's closure has its room")

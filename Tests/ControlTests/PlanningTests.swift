@@ -159,6 +159,18 @@ import Wire
         #expect(try bytes.count < 2_000 && self.bytes(.policyApplied([UInt8](repeating: 0, count: Limits.policyBytesMax), over: [])) + Statement.bytesMax < Limits.entryBytesMax)
     }
 
+    @Test func `what is refused of a document, whoever checks it is told in the same words`() throws {
+        var (large, planted) = (PolicyDocument.standard, PolicyDocument.standard)
+        large.roles = [.init("r", members: Set((0..<6_000).map { String(repeating: "m", count: 190) + "\($0)" }))]
+        planted.leaks = [.init(.canary, close: .read, of: .class, events: Set((0..<600).flatMap { number in ["activity", "review"].map { PlantedEvents(of: "planted/\(number)", $0) } }))]
+        for (document, refusal) in [(large, Refusal.tooLarge), (planted, .invalid)] {
+            let told = #expect(throws: Mistakes.self) { try document.applied(bytesMax: Limits.policyBytesMax) }
+            let refused = #expect(throws: Refused.self) { try planning(Governance()).deeds(of: .applyPolicy(document.canonical, over: []), by: "ops-1", at: wall) }
+            #expect(refused?.refusal == refusal && refused?.text.contains(told.map { "\($0.all[0].fault)" } ?? "?") ?? false, "\(refused?.text ?? "")")
+        }
+        #expect(throws: Never.self, "the control") { try PolicyDocument.standard.applied(bytesMax: Limits.policyBytesMax) }
+    }
+
     @Test func `where a reader is two sign and without a subject it is nowhere`() throws {
         func consequence(_ subject: String, _ site: String, _ team: String, in governance: Governance = Governance()) throws -> Powers.Consequence {
             let node = Node(name: "guard", ordinal: 0, key: [UInt8](repeating: 9, count: 32), role: .reader, scope: Scope(subject: subject, site: site, team: team))

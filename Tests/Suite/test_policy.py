@@ -106,6 +106,38 @@ def test_what_is_made_to_hurt_is_refused(tmp_path):
     assert code == 1 and "cannot read" in err
 
 
+def test_what_would_not_be_applied_is_not_sound_and_is_told_in_the_same_words(tmp_path):
+    def written(**more):
+        path = tmp_path / "mine.json"
+        made = {"version": 1, "classes": [{"name": name, "retention": "90 days", "audience": "unlimited"} for name in ("activity", "review")], **more}
+        path.write_text(json.dumps(made))
+        return path
+
+    def canary(extent, planted, events, classes):
+        reaction = {"detector": "canary", "close": "reading", "of": extent, "events": [{"subject": f"planted/{n}", "class": classes} for n in range(events)]}
+        return written(leaks=[{**reaction, "planted": [f"P{n}" for n in range(planted)]} if planted else reaction])
+
+    def large(members):
+        return written(roles=[{"name": f"role-{n}", "members": [f"{m}".ljust(200, "m") for m in range(n, n + 1_000)]} for n in range(0, members, 1_000)])
+
+    both = ["activity", "review"]
+    for make, why in (
+        (lambda: canary("class", 0, 600, both), ": 1200 entries in planted events; there are 1000 at most"),
+        (lambda: canary("subject", 600, 401, "review"), ": 1001 subjects in 'planted' and 'events', each of which one finding may close; there are 1000 at most"),
+        (lambda: large(6_000), ":1:1: a policy document has at most 1048576 bytes in its canonical form, not "),
+    ):
+        path = make()
+        code, out, err = policy("check", path)
+        assert (code, out) == (1, "") and why in err and err.startswith(f"{path}:") and err.count("\n") == 1, err
+        # Control need not run to say so: nothing was asked of it.
+        assert policy("apply", path, "--home", tmp_path / "none") == (1, "", err)
+        code, out, _ = policy("check", path, "--json")
+        (mistake,) = json.loads(out)["mistakes"]
+        assert code == 1 and f"{path}:{mistake['line']}:{mistake['column']}: {mistake['problem']}\n" == err
+    for make in (lambda: canary("class", 0, 500, both), lambda: canary("subject", 600, 400, "review"), lambda: canary("class", 600, 401, "review"), lambda: large(5_000)):
+        assert policy("check", make())[0] == 0, "just short of it"
+
+
 def test_the_canonical_form_is_read_back_and_is_what_the_hash_is_of(tmp_path):
     _, out, _ = policy("check", EXAMPLE / "policy.yaml", "--json")
     canonical = tmp_path / "policy.json"

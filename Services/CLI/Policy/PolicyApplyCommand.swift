@@ -79,10 +79,6 @@ extension PolicyCommand {
                 throw ExitCode(1)
             }
             let bytes = document.canonical
-            // Control would refuse it, after everybody has read a difference of that size.
-            guard bytes.count <= Limits.policyBytesMax else {
-                throw Complaint("a policy document has at most \(Limits.policyBytesMax) bytes in its canonical form, not \(bytes.count)")
-            }
             let client = try connection.client()
             // The index first: what comes after it makes the command stale, and not something that was not shown.
             let index = try client.query(.operators(WireOperatorsQuery())).operators.last

@@ -2,6 +2,7 @@ import Chassis
 import Detection
 import Foundation
 import Rules
+import Wire
 import YAML
 
 /// A policy's files, as a person names them.
@@ -32,11 +33,14 @@ enum PolicyFiles {
         path.hasSuffix(".json") ? (try Tree(json: bytes), []) : try YAMLText.read(bytes)
     }
 
+    /// - Throws: `PolicyMistakes`, all that there are; of a document that has none, why control would not take it all the same.
     static func document(_ path: String) throws -> PolicyDocument {
         let (bytes, detections) = (try bytes(path), try detections())
         return try told(path) { () throws(Mistakes) in
             let (tree, mistakes) = try tree(path, bytes)
-            return try PolicyReader(detections: detections).read(tree, besides: mistakes)
+            let document = try PolicyReader(detections: detections).read(tree, besides: mistakes)
+            _ = try document.applied(bytesMax: Limits.policyBytesMax)
+            return document
         }
     }
 
