@@ -3,10 +3,10 @@ import Gate
 extension Assessment {
     /// JSON, a line for each thing, keys and lines in a fixed order: the same history makes the same bytes. Times are microseconds of the ledgers' clocks.
     ///
-    /// `exposure` first, then each `gap`, `audience`, `could`, `release` and `subject`. What a `could` says of its group holds for a subject within that
+    /// `exposure` first, then each `gap`, who is `planted`, if anybody is, and each `audience`, `could`, `release` and `subject`. What a `could` says of its group holds for a subject within that
     /// subject's own times.
     package var lines: [[UInt8]] {
-        [head] + gaps.map(\.line) + audiences.enumerated().map { line(of: $1, $0) } + groups.enumerated().map { line(of: $1, $0) } + releases.map { line(of: $0) }
+        [head] + gaps.map(\.line) + nobody + audiences.enumerated().map { line(of: $1, $0) } + groups.enumerated().map { line(of: $1, $0) } + releases.map { line(of: $0) }
             + exposed.map { line(of: $0) }
     }
 
@@ -33,6 +33,13 @@ extension Assessment {
         line.put("did_events", numbers: [totals.readEvents.lowerBound, totals.readEvents.upperBound])
         line.put("probes", numbers: probes)
         return line.finished
+    }
+
+    private var nobody: [[UInt8]] {
+        guard !planted.isEmpty else { return [] }
+        var line = JSONLine("planted")
+        line.put("subjects", texts: planted)
+        return [line.finished]
     }
 
     private func line(of audience: Audience, _ number: Int) -> [UInt8] {

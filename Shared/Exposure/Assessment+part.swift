@@ -43,6 +43,7 @@ extension Assessment {
             part.releases[index].subjects = (least > 0 ? 1 : 0)...1
         }
         part.gaps = gaps.compactMap { $0.part(of: subject) }
+        part.planted = planted.filter { $0 == subject }
         part.totals = part.sums(people: max(people, keys.count), keys: keys.count)
         return part
     }

@@ -29,6 +29,8 @@ package struct Assessment: Hashable, Sendable {
     /// Releases to policy's own probe: on record, and read by nobody.
     package var probes: [UInt64] = []
     package var gaps: [Gap] = []
+    /// Subjects that would be among these and are nobody's: two operators have signed that, and they are in no number. In the order of their bytes.
+    package var planted: [String] = []
     package var totals = Totals()
 
     /// What was open of one class of one subject.

@@ -71,6 +71,7 @@ private struct Assessor {
         let parts = ReleasesInScope(history, timeline, asked, scope, classes, &subjects)
         all.releases = parts.releases
         all.probes = parts.probes
+        all.planted = history.planted(all.question, classes)
         all.gaps += parts.gaps
         var (erased, unplaced): (Set<String>, Set<String>) = ([], [])
         let order = subjects.rows.indices.sorted { (subjects.rows[$0].subject, subjects.rows[$0].dataClass) < (subjects.rows[$1].subject, subjects.rows[$1].dataClass) }

@@ -244,8 +244,12 @@ def test_who_would_read_an_event_that_is_planted_is_found_and_the_rest_of_that_s
     last = found(suite, "canary")[-1]["text"]
     assert "job would have read of events of planted/decoy, class review, planted" in last
     number = suite.cli("incidents", "--json").json["incidents"][-1]["incident"]
-    exposed = suite.cli("exposure", number, "--json").out
-    assert "E1" in exposed and "planted/decoy" not in exposed, "nobody is exposed"
+    exposed = suite.cli("exposure", number, "--json").lines
+    assert [line["kind"] for line in exposed if "planted/decoy" in json.dumps(line)] == ["planted"] and "E1" in {line["subject"] for line in exposed if line["kind"] == "subject"}, "nobody is exposed"
+    assert next(line["subjects"] for line in exposed if line["kind"] == "planted") == ["planted/decoy"] and suite.cli("exposure", number, "--json").lines == exposed
+    said = "1 planted subject is nobody's and is not counted"
+    assert all(said in suite.cli(*words, number).out for words in (("exposure",), ("incident", "show"), ("incident", "report")))
+    assert "planted/decoy is planted, and nobody's" in suite.cli("exposure", number, "--subject", "planted/decoy").out and said not in suite.cli("exposure", number, "--subject", "E1").out
     apply(suite, limited(*suite.grants))
     suite.resume()
 

@@ -44,7 +44,8 @@ struct ExposureCommand: ParsableCommand {
               sluice exposure 7 --json | jq 'select(.kind == "gap")'
 
             From the ledgers and the vault in the home's files; nothing need run, and the same files give the same bytes. 'could' is what policy, registry and
-            gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named; so is a ledger that is not whole.
+            gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named; so is a ledger that is not whole. Planted subjects
+            are nobody's: they are in no number, and how many there are is said.
             """)
     @OptionGroup var options: ExposureOptions
     @Option(help: ArgumentHelp("This person's part alone.", valueName: "subject")) var subject: String?
@@ -116,6 +117,7 @@ struct ExposureView {
         let words = assessment.gaps.map(\.words)
         for (place, gap) in words.enumerated() { lines.append("\(place == 0 ? "gaps         " : "             ")\(gap)") }
         if words.isEmpty { lines.append("gaps         none") }
+        if let planted = assessment.plantedWords { lines.append("planted      \(planted) (--json names them)") }
         lines.append("             what left is outside: nothing here says what became of it")
         return lines
     }
@@ -151,7 +153,19 @@ struct ExposureView {
             }
             if one.did.isEmpty { lines.append("  did    nobody that is on record") }
         }
+        if assessment.exposed.isEmpty, let planted = assessment.planted.first { return ["", "\(planted) is planted, and nobody's: there is no exposure of it"] }
         return lines.isEmpty ? ["", "nothing of \(assessment.question.scope.subjects.sorted().joined(separator: ", ")) is on record there"] : lines
+    }
+}
+
+extension Assessment {
+    /// Why a sum of what is stored, or of what left, may be more than is counted here; nil: nobody is planted there.
+    var plantedWords: String? {
+        switch planted.count {
+        case 0: nil
+        case 1: "1 planted subject is nobody's and is not counted"
+        default: "\(Show.number(planted.count)) planted subjects are nobody's and are not counted"
+        }
     }
 }
 

@@ -91,7 +91,7 @@ struct IncidentReport {
 
             What these numbers cannot say:
 
-            \((assessment.gaps.map(\.words) + ["what left is outside: no record here says what became of it"]).map { "- \(IncidentReport.cell($0))" }.joined(separator: "\n"))
+            \((assessment.gaps.map(\.words) + [assessment.plantedWords].compactMap { $0 } + ["what left is outside: no record here says what became of it"]).map { "- \(IncidentReport.cell($0))" }.joined(separator: "\n"))
 
             ## Contact (33(3)(b))
 
