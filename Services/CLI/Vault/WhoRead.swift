@@ -19,7 +19,8 @@ struct WhoRead: ParsableCommand {
               sluice who-read E1042 --json | jq -s 'map(.reader) | unique'
 
             From the read ledger in the home's files; 'sluice ledger verify' checks those. A read of a team or of everyone names no persons: it is listed,
-            and said to be of whom, unless its entry names who was in it. 'perhaps' stands where nothing is left that says which team the person was in.
+            and said to be of whom, unless its entry names who was in it, or says that nobody was. 'perhaps' stands where something was deleted since, so that
+            nothing is left that says which teams the person was in.
             """)
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?
     @Argument(help: "The person's id.") var subject: String
@@ -153,8 +154,9 @@ struct ReadsOfPerson {
                 let wire = try WireReadEntry(serializedBytes: body)
                 switch wire.what {
                 case .opened(let read):
-                    // Who is in it is named, unless they are too many.
-                    guard read.included.isEmpty || read.included.contains(subject) else { continue }
+                    // Who is in it is named, unless they are too many. Where it held nothing of anybody the entry says that, and it stays certain whatever was deleted since.
+                    let heldNothing = read.included.isEmpty && read.subjectCount == 0 && !read.directory
+                    guard heldNothing ? read.subjects.contains(subject) : read.included.isEmpty || read.included.contains(subject) else { continue }
                     guard let asked = asked(read.subjects, read.teams, teams, isWhole) else { continue }
                     let mine = read.uses.filter { use in use.subjects.isEmpty || use.subjects.contains { Int($0) < read.included.count && read.included[Int($0)] == subject } }
                     places[read.release] = found.count
@@ -188,6 +190,8 @@ struct ReadsOfPerson {
         if subjects.isEmpty, asked.isEmpty { return "everyone" }
         guard !asked.isEmpty else { return nil }
         if let team = asked.first(where: teams.contains) { return "team \(team)" }
+        // Of a sweep nobody knows whose rows went, and in which teams those were: a read of many of a team in which nothing of the person is left may have held
+        // them. Rather one too many than one that is not listed.
         return teams.isEmpty || !isWhole ? "team \(asked.joined(separator: ", ")), perhaps" : nil
     }
 }
