@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import csv
+import datetime
 import email
 import email.policy
 import hashlib
@@ -16,6 +17,7 @@ import threading
 import pytest
 from harness import wait_until
 from harness.agent import text
+from test_ledgers import expect_cosigned
 from test_releases import DENIED, peer, reader
 
 PAUSED = 16
@@ -120,7 +122,7 @@ def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each
     own = leaked.cli("exposure", leaked.incident, "--subject", "E1")
     assert "grant cycle to partners" in own.out and "clerk" in own.out and "E2" not in own.out and "E3" not in own.out
     entry = kind(exposure(leaked, "--subject", "E1"), "release")[0]["entry"]
-    assert f"sluice ledger prove {entry} --ledger reads" in own.out
+    assert f"read-{entry}.tlog-proof" in own.out and "--proofs FOLDER writes them" in own.out
     assert "E3" not in leaked.cli("exposure", leaked.incident, "--subject", "E1", "--json").out
 
 
@@ -147,6 +149,49 @@ def test_the_preview_of_the_notices_has_the_numbers_of_the_exposure_and_names_no
     assert "nothing of E9 was exposed" in leaked.cli("notices", "preview", leaked.incident, "E9", check=False).err
 
 
+def leaf_of(suite, entry):
+    """Of the ledger of reads: 33 bytes."""
+    ((salt, body),) = suite.vault("SELECT salt, body FROM ledger_body WHERE number = ?", entry - 1)
+    return b"\1" + hashlib.sha256(salt + body).digest()
+
+
+def check_proof(suite, entry, text):
+    """By other libraries, with the keys of policy and of control: that this entry is in the ledger; and that nobody's id is in the file."""
+    ledger = pytest.importorskip("ledger", reason="the Python packages 'cryptography' and 'pymerkle' are not installed")
+    first, extra, *rest = text.split("\n")
+    leaf = base64.b64decode(extra.removeprefix("extra "))
+    assert leaf == leaf_of(suite, entry) and rest[0] == f"index {entry - 1}"
+    anchors = json.loads((suite.home / "registry.json").read_text())["anchors"]
+    bare = "\n".join([first, *rest])
+    origin, size, times = ledger.verify(bare, leaf, [anchors["policy"], anchors["controlWitness"]])
+    assert size >= entry and len(times) == 1 and origin == anchors["policy"].split("+")[0]
+    with pytest.raises(AssertionError):
+        ledger.verify(bare, leaf[:-1] + bytes([leaf[-1] ^ 1]), [anchors["policy"]])
+
+
+def test_the_proof_files_of_ones_reads_are_written_once_and_anybody_can_check_them(leaked, tmp_path):
+    folder = tmp_path / "for" / "E1"
+    expect_cosigned(leaked, "reads", at_least=leaked.cli("ledger", "verify", "--ledger", "reads", "--json").json["entries"])
+    (release,) = kind(exposure(leaked, "--subject", "E1"), "release")
+    name = f"read-{release['entry']}.tlog-proof"
+    said = leaked.cli("exposure", leaked.incident, "--subject", "E1", "--proofs", folder).out
+    assert [path.name for path in folder.iterdir()] == [name] and f"proof files  in {folder}: {name}" in said
+    # Whom else it was of does not stand in it, as it does in what the operator keeps.
+    written = (folder / name).read_text()
+    check_proof(leaked, release["entry"], written)
+    assert b"E3" in base64.b64decode(leaked.cli("ledger", "prove", release["entry"], "--ledger", "reads").out.split("\n")[1].removeprefix("extra ")), "the control"
+    again = leaked.cli("exposure", leaked.incident, "--subject", "E1", "--proofs", folder, check=False)
+    assert (again.code, again.out) == (1, "") and f"{name} is there already, and nothing was written" in again.err and (folder / name).read_text() == written, again
+    # What is printed for programs stays the same, with them or without.
+    assert exposure(leaked, "--subject", "E1", "--proofs", tmp_path / "json") == exposure(leaked, "--subject", "E1") and (tmp_path / "json" / name).exists()
+    unread = leaked.cli("exposure", leaked.incident, "--subject", "E2", "--proofs", tmp_path / "none")
+    assert "proof files  none: no read is on record" in unread.out and not (tmp_path / "none").exists()
+    assert leaked.cli("exposure", leaked.incident, "--proofs", tmp_path / "all", check=False).code == 64 and not (tmp_path / "all").exists()
+    (tmp_path / "file").write_text("")
+    refused = leaked.cli("exposure", leaked.incident, "--subject", "E1", "--proofs", tmp_path / "file", check=False)
+    assert refused.code == 1 and refused.err.count("\n") == 1, refused
+
+
 def test_before_the_widening_the_partner_alone_could(leaked):
     applied = next(line for line in (json.loads(one) for one in leaked.cli("ledger", "show", f"{leaked.narrow}", "--json").out.splitlines()))
     since, until = (leaked.cli("ledger", "show", f"{index}", "--json").json["at_us"] for index in (leaked.narrow, leaked.wide))
@@ -159,8 +204,6 @@ def test_before_the_widening_the_partner_alone_could(leaked):
 
 
 def stamp(microseconds):
-    import datetime
-
     return datetime.datetime.fromtimestamp(int(microseconds) / 1e6, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -241,6 +284,9 @@ def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_h
             for part in mail.iter_attachments():
                 extra = base64.b64decode(part.get_content().split(b"extra ")[1].split(b"\n")[0])
                 assert len(extra) == 33 and extra[0] == 1
+        leaked.cli("exposure", leaked.incident, "--subject", subject, "--proofs", tmp_path / subject)
+        attached = {part.get_filename(): part.get_content() for part in mail.iter_attachments()} if sent["address"] else {}
+        assert not attached or {path.name: path.read_bytes() for path in (tmp_path / subject).iterdir()} == attached, "the same files"
     assert root(leaves).hex() == digest, "what went out is what was signed"
     assert "delivered 2" in leaked.cli("notices", leaked.incident).out and "ann@example.org" in leaked.cli("notices", "--open").out
     leaked.cli("incident", "notified", leaked.incident)
@@ -264,6 +310,17 @@ def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap
     database.commit()
     database.close()
     assert "reads-unknown" in {line["gap"] for line in kind(exposure(leaked), "gap")}
+    # What is there of it is proven as before; an entry that says something else now is not, though its leaf is there.
+    (entry,) = {one["entry"] for one in kind(exposure(leaked, "--subject", "E1"), "release")}
+    with contextlib.closing(sqlite3.connect(vault)) as database:
+        ((body,),) = database.execute("SELECT body FROM ledger_body WHERE number = ?", (entry - 1,)).fetchall()
+        for number, (held, code) in enumerate(((body, 0), (body + b"\xf8\x01\x01", 1), (body, 0))):
+            with database:
+                database.execute("UPDATE ledger_body SET body = ? WHERE number = ?", (held, entry - 1))
+            folder = leaked.folder / f"proven-{number}"
+            outcome = leaked.cli("exposure", leaked.incident, "--subject", "E1", "--proofs", folder, check=False)
+            assert outcome.code == code and folder.exists() == (code == 0), outcome
+            assert code == 0 or f"no proof file was written: entry {entry} of the ledger of reads is not what control has cosigned" in outcome.err, outcome
     vault.rename(vault.with_suffix(".away"))
     lines = exposure(leaked)
     assert "reads-unknown" in {line["gap"] for line in kind(lines, "gap")} and kind(lines, "release") == []

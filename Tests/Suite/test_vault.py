@@ -14,6 +14,7 @@ import zipfile
 import pytest
 from harness import Shim, wait_until
 from harness.processes import Process, binaries
+from test_exposure import check_proof
 from test_ledgers import expect_cosigned
 from test_releases import apply, document, grant, wire
 
@@ -553,6 +554,7 @@ def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_
 
     suite.cli("read", "--purpose", "test", "--why", "somebody else's read", "--class", "activity")
     suite.cli("read", "--purpose", "test", "--why", "not hers", "--class", "activity", "--subject", "E2")
+    expect_cosigned(suite, "reads", at_least=4)
     done = subprocess.run(suite.command("export", "E1042"), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
@@ -564,6 +566,14 @@ def test_people_come_into_the_directory_and_everything_on_a_person_goes_to_them_
         assert [read["asked"] for read in reads] == ["everyone", "E1042"]
         assert reads[1]["purpose"] == "subject-access" and reads[1]["directory"] and not reads[0]["directory"]
         assert "3 events" in archive.read("README.txt").decode()
+        # Each is proven, and no file that proves it holds somebody else's id.
+        proofs = {name: archive.read(name).decode() for name in archive.namelist() if name.startswith("proofs/")}
+        assert set(proofs) <= {f"proofs/read-{read['entry']}.tlog-proof" for read in reads} and f"proofs/read-{reads[0]['entry']}.tlog-proof" in proofs
+        for read in reads:
+            if text := proofs.get(f"proofs/read-{read['entry']}.tlog-proof"):
+                check_proof(suite, read["entry"], text)
+        assert f"{len(proofs)} proofs that these reads are in the ledger" in archive.read("README.txt").decode()
+    assert b"E2" in suite.vault("SELECT body FROM ledger_body WHERE number = ?", reads[0]["entry"] - 1)[0][0], "the control: the entry names them"
     assert len(reads) == len(suite.cli("who-read", "E1042", "--json").lines)
     assert "everyone" in suite.cli("who-read", "E1042").out and "no read" not in suite.cli("who-read", "E2").out
     assert suite.cli("ledger", "verify").code == 0

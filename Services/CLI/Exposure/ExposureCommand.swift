@@ -39,26 +39,35 @@ struct ExposureCommand: ParsableCommand {
         discussion: """
             EXAMPLE
               sluice exposure 7
-              sluice exposure 7 --subject E1042        what, when, who could, who did, and how to prove it
+              sluice exposure 7 --subject E1042        what, when, who could, who did, and which file proves that it is on record
+              sluice exposure 7 --subject E1042 --proofs for-E1042
               sluice exposure 7 --csv > exposed.csv
               sluice exposure 7 --json | jq 'select(.kind == "gap")'
 
             From the ledgers and the vault in the home's files; nothing need run, and the same files give the same bytes. 'could' is what policy, registry and
             gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named; so is a ledger that is not whole. Planted subjects
             are nobody's: they are in no number, and how many there are is said.
+
+            --proofs writes a file for each read of that person, as their notice has them attached: read-N.tlog-proof, that entry N is in the ledger of reads,
+            under a checkpoint that control has cosigned (C2SP tlog-proof). Its 'extra' is the entry's leaf: nobody else's ids are in it.
             """)
     @OptionGroup var options: ExposureOptions
     @Option(help: ArgumentHelp("This person's part alone.", valueName: "subject")) var subject: String?
+    @Option(help: ArgumentHelp("With --subject: write the proof files of the reads of that person into this folder, which is made. What is there already is not written over.", valueName: "folder"))
+    var proofs: String?
     @Flag(help: "Print CSV, a row for each person and class.") var csv = false
     @Flag(help: "Print JSON, a line for each thing.") var json = false
 
     func validate() throws {
         if csv, json { throw ValidationError("--csv and --json exclude each other") }
+        if proofs != nil, subject == nil { throw ValidationError("--proofs writes one person's files: say whose, --subject") }
     }
 
     func run() throws {
         let files = try options.files()
         let assessment = subject.map { files.assessment.part(of: $0) } ?? files.assessment
+        // First: what is printed names them.
+        let written = try proofs.map { try ReadProofs(of: assessment, options.incident, in: files.home).write(of: assessment, to: $0) }
         if csv {
             print(Assessment.csvHead)
             for row in assessment.csvRows { print(row) }
@@ -66,7 +75,7 @@ struct ExposureCommand: ParsableCommand {
             for line in assessment.lines { print(String(decoding: line, as: UTF8.self)) }
         } else {
             let view = ExposureView(files, assessment)
-            for line in subject == nil ? view.summary + [""] + view.rows : view.summary + view.details { print(Terminal.safe(line)) }
+            for line in subject == nil ? view.summary + [""] + view.rows : view.summary + view.details + view.proofs(written, proofs) { print(Terminal.safe(line)) }
         }
     }
 }
@@ -149,12 +158,22 @@ struct ExposureView {
             }
             for part in one.did {
                 let release = assessment.releases[part.release].release
-                lines.append("  did    \(ExposureView.time(release.opened))   \(release.reader)\(release.person.isEmpty ? "" : " (\(release.person))")   \(release.purpose)   \(ExposureView.count(part.events, "event"))\(release.cutOff.isEmpty ? "" : ", cut off: \(release.cutOff)")   release \(release.number)   sluice ledger prove \(release.entry) --ledger reads")
+                lines.append("  did    \(ExposureView.time(release.opened))   \(release.reader)\(release.person.isEmpty ? "" : " (\(release.person))")   \(release.purpose)   \(ExposureView.count(part.events, "event"))\(release.cutOff.isEmpty ? "" : ", cut off: \(release.cutOff)")   release \(release.number)   \(ReadProofs.fileName(release.entry))")
             }
             if one.did.isEmpty { lines.append("  did    nobody that is on record") }
         }
         if assessment.exposed.isEmpty, let planted = assessment.planted.first { return ["", "\(planted) is planted, and nobody's: there is no exposure of it"] }
         return lines.isEmpty ? ["", "nothing of \(assessment.question.scope.subjects.sorted().joined(separator: ", ")) is on record there"] : lines
+    }
+
+    /// What proves that these reads are on record.
+    ///
+    /// - Parameters:
+    ///   - written: names of files; nil: none were asked for.
+    func proofs(_ written: [String]?, _ folder: String?) -> [String] {
+        guard !assessment.releases.isEmpty else { return written == nil ? [] : ["", "proof files  none: no read is on record"] }
+        guard let written, let folder else { return ["", "proof files  \(Set(assessment.releases.map { ReadProofs.fileName($0.release.entry) }).count), as they are named above: --proofs FOLDER writes them"] }
+        return ["", "proof files  in \(folder): \(written.joined(separator: ", "))"]
     }
 }
 

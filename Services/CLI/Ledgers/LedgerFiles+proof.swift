@@ -1,12 +1,18 @@
 import Chassis
+import Foundation
 import GRDB
 import Ledger
 
 extension LedgerFiles {
+    /// The newest checkpoint that the other service has cosigned; nil: none is kept.
+    func cosigned(_ ledger: LedgerName) throws -> (note: SignedNote, checkpoint: Checkpoint)? {
+        let newest = try kept(ledger).filter { $0.note != nil }.max { $0.checkpoint.size < $1.checkpoint.size }
+        return newest.flatMap { kept in kept.note.map { ($0, kept.checkpoint) } }
+    }
+
     /// A proof of an entry, from the files alone, under the newest checkpoint that the other service has cosigned.
     func proof(_ ledger: LedgerName, _ number: UInt64) throws -> EntryProof {
-        let kept = try kept(ledger).filter { $0.note != nil && $0.checkpoint.size >= number }
-        guard number > 0, let best = kept.max(by: { $0.checkpoint.size < $1.checkpoint.size }), let note = best.note else {
+        guard number > 0, let best = try cosigned(ledger), best.checkpoint.size >= number else {
             throw Complaint("there is no entry \(number) that was cosigned: 'sluice status' says how many there are")
         }
         let (store, database) = try open(ledger)
@@ -14,7 +20,26 @@ extension LedgerFiles {
         guard let entry = try store.entries(number - 1..<number).first?.entry else { throw Complaint("entry \(number) was erased: its leaf alone is left") }
         let hashes = try store.inclusionProof(of: number - 1, in: best.checkpoint.size)
         // What is largest is left out: a proof file has a bound.
-        guard entry.body.count < 128 << 10 else { return try EntryProof(index: number - 1, hashes: hashes, note: note) }
-        return try EntryProof(extra: entry.salt + entry.body, index: number - 1, hashes: hashes, note: note)
+        guard entry.body.count < 128 << 10 else { return try EntryProof(index: number - 1, hashes: hashes, note: best.note) }
+        return try EntryProof(extra: entry.salt + entry.body, index: number - 1, hashes: hashes, note: best.note)
+    }
+
+    /// Proof files of entries of the ledger of reads for people whose they are, with the leaf alone in `extra`: an entry names others too.
+    ///
+    /// - Returns: by entry. Of what the checkpoint does not reach yet, and of what is not as it was cosigned, there is none.
+    func leafProofs(_ entries: some Sequence<UInt64>, under note: SignedNote) throws -> [UInt64: Data] {
+        let checkpoint = try Checkpoint(parsing: note.text)
+        let (store, database) = try open(.reads)
+        defer { try? database.close() }
+        var files: [UInt64: Data] = [:]
+        for entry in entries where entry > 0 && entry <= checkpoint.size {
+            // Of what was changed since nothing is proven: better no file than one that nobody believes, or one that says of a read what was not recorded.
+            guard let recorded = try store.entries(entry - 1..<entry).first, recorded.entry.map({ $0.leaf == recorded.leaf }) ?? true,
+                let hashes = try? store.inclusionProof(of: entry - 1, in: checkpoint.size),
+                (try? MerkleProof.checkInclusion(of: recorded.leaf.hash, at: entry - 1, in: checkpoint.size, root: checkpoint.root, proof: hashes)) != nil
+            else { continue }
+            files[entry] = Data(try EntryProof(extra: recorded.leaf.bytes, index: entry - 1, hashes: hashes, note: note).bytes)
+        }
+        return files
     }
 }

@@ -2,7 +2,6 @@ import ArgumentParser
 import Chassis
 import Exposure
 import Foundation
-import GRDB
 import Gate
 import Ledger
 import Mail
@@ -84,66 +83,6 @@ struct IncidentNotices {
         case .notExposed(let subject): Complaint("nothing of \(subject) was exposed in incident \(files.incident.number): they get no notice")
         case .noContact: Complaint("a notice names whom to ask: contactName and contactPoint in \(files.home.notices), or --contact-name and --contact-point")
         }
-    }
-}
-
-/// That reads are on record, each as a file that shows nothing of whom else they were: the entry's leaf, and no entry.
-///
-/// All are under one checkpoint, which is kept with the first proposal: with a newer one, whoever approves would come to another digest.
-struct ReadProofs {
-    private(set) var files: [UInt64: Data] = [:]
-    /// Why whoever computes them again does not get the same; nil: they do.
-    private(set) var unstable: String?
-
-    /// What was read is cosigned within a second.
-    private static let patience = Span.seconds(10)
-
-    init(of assessment: Assessment, _ incident: UInt64, in home: Home, keeping: Bool) throws {
-        let entries = Set(assessment.releases.map(\.release.entry)).sorted()
-        guard let last = entries.last else { return }
-        let ledgers = try LedgerFiles(home)
-        let path = home.noticeCheckpoint(incident)
-        let note: SignedNote
-        if let kept = try ReadProofs.kept(path, ledgers), kept.checkpoint.size >= last { note = kept.note } else {
-            // What nobody has cosigned proves nothing yet.
-            guard let found = try ReadProofs.cosigned(ledgers, atLeast: last, by: Clock.now() + (keeping ? ReadProofs.patience : .zero)) else {
-                unstable = "proof files come with them, and the record of the reads has not been cosigned up to entry \(last) yet: control and policy have to run, then try again"
-                return
-            }
-            note = found
-            if keeping { try ReadProofs.keep(note, path) } else { unstable = "proof files come with them, whose checkpoint 'sluice notices send' keeps" }
-        }
-        let size = try Checkpoint(parsing: note.text).size
-        let (store, database) = try ledgers.open(.reads)
-        defer { try? database.close() }
-        for entry in entries {
-            guard let leaf = try store.entries(entry - 1..<entry).first?.leaf else { continue }
-            let hashes = try store.inclusionProof(of: entry - 1, in: size)
-            files[entry] = Data(try EntryProof(extra: leaf.bytes, index: entry - 1, hashes: hashes, note: note).bytes)
-        }
-    }
-
-    private static func cosigned(_ ledgers: LedgerFiles, atLeast size: UInt64, by end: Instant) throws -> SignedNote? {
-        while true {
-            let newest = try ledgers.kept(.reads).filter { $0.note != nil && $0.checkpoint.size >= size }.max { $0.checkpoint.size < $1.checkpoint.size }
-            if let note = newest?.note { return note }
-            guard Clock.now() < end else { return nil }
-            usleep(200_000)
-        }
-    }
-
-    private static func kept(_ path: String, _ ledgers: LedgerFiles) throws -> (note: SignedNote, checkpoint: Checkpoint)? {
-        guard let bytes = FileManager.default.contents(atPath: path) else { return nil }
-        let kept = try ledgers.kept(.reads, [UInt8](bytes), in: path, isNote: true)
-        return kept.note.map { ($0, kept.checkpoint) }
-    }
-
-    private static func keep(_ note: SignedNote, _ path: String) throws {
-        let folder = (path as NSString).deletingLastPathComponent
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            try Data(note.bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch { throw Complaint("cannot write \(path): the proof files' checkpoint is kept there") }
     }
 }
 

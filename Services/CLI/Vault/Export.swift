@@ -91,17 +91,15 @@ struct Export: ParsableCommand {
         for read in reads { try zip.add(read.json() + Data("\n".utf8)) }
         try zip.begin("denied.ndjson")
         for read in denied { try zip.add(read.json() + Data("\n".utf8)) }
-        var proven = 0
-        for read in reads.suffix(Export.proofsMax) {
-            // What is newer than the last cosignature has no proof yet.
-            guard let proof = try? files.proof(.reads, read.entry) else { continue }
-            try zip.begin("proofs/entry-\(read.entry).tlog-proof")
-            try zip.add(Data(proof.bytes))
-            proven += 1
+        // What is newer than the last cosignature has no proof yet. An entry may name others whom the read was of as well: of it there is the leaf alone.
+        let proofs = leafProofs(of: reads, files)
+        for (entry, proof) in proofs.sorted(by: { $0.key < $1.key }) {
+            try zip.begin("proofs/\(ReadProofs.fileName(entry))")
+            try zip.add(proof)
         }
         try zip.begin("README.txt")
         let left = try ReadsOfPerson(subject, in: files).stored().filter { !stored.contains($0.name) }
-        try zip.add(Data(text(now, release, counts, records, (reads.count, denied.count), proven, left).utf8))
+        try zip.add(Data(text(now, release, counts, records, (reads.count, denied.count), proofs.count, left).utf8))
         try zip.finish()
         let summary = "release \(release?.release ?? 0)   \(ended.events) events   \(reads.count) reads on record   complete\n"
         FileHandle.standardError.write(Data(summary.utf8))
@@ -112,6 +110,14 @@ struct Export: ParsableCommand {
         let document = try control.query(.policy(WirePolicyQuery())).policy.document
         guard !document.isEmpty else { return Classification.standard.stored.map(\.name) }
         return try PolicyFiles.document(canonical: [UInt8](document)).classes.filter { $0.retention != nil }.map(\.name)
+    }
+
+    /// What is held on a person is theirs also where the ledger can prove nothing: then there are none, and the file says how many.
+    private func leafProofs(of reads: [ReadOfPerson], _ files: LedgerFiles) -> [UInt64: Data] {
+        do {
+            guard let note = try files.cosigned(.reads)?.note else { return [:] }
+            return try files.leafProofs(reads.suffix(Export.proofsMax).map(\.entry), under: note)
+        } catch { return [:] }
     }
 
     /// Of the newest reads: each is a file of a kilobyte.
@@ -133,7 +139,8 @@ struct Export: ParsableCommand {
         records.json     what you agreed to (\(Show.number(UInt64(records.consents.count)))) and were told of (\(Show.number(UInt64(records.notices.count)))), and the incidents for which what there is of you is kept (\(Show.number(UInt64(records.holds.count))))
         reads.ndjson     \(Show.number(UInt64(reads.held))) reads that held, or may have held, something of you; the last is the one that made this file
         denied.ndjson    \(Show.number(UInt64(reads.denied))) reads that were asked for and denied, and that would have held, or might have held, something of you
-        proofs/          \(Show.number(UInt64(proven))) proofs that these reads are in the ledger, as anybody can check (c2sp.org/tlog-proof); the newest have none yet
+        proofs/          \(Show.number(UInt64(proven))) proofs that these reads are in the ledger, as anybody can check (c2sp.org/tlog-proof): read-N is of entry N. Their 'extra' line is the
+                         entry's leaf, which shows that there is one and nothing of whom else it is of; whoever keeps the ledger can show the entry that it was made of. The newest have none yet
 
         \(denied.isEmpty ? "" : "MISSING: a part of what is stored of you, which the policy in force does not let this reader have (\(denied)).\n")\(gap.isEmpty ? denied.isEmpty ? "Nothing that is stored of you is missing." : "" : "MISSING: \(gap). The policy in force has no such class, so nobody may read it, and this file could not either.")
         This was recorded as release \(release?.release ?? 0) before it was made.
