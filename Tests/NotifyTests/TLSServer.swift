@@ -16,15 +16,41 @@ final class TLSServer {
         (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains { access("\($0)/\(tool)", X_OK) == 0 }
     }
 
-    /// - Parameter script: Prints its port; its arguments are the files of the key and the certificate.
-    init(folder: Folder, script: String = TLSServer.http) throws {
+    /// - Parameters:
+    ///   - hasExpired: its certificate has, years ago.
+    ///   - script: Prints its port; its arguments are the files of the key and the certificate.
+    init(folder: Folder, hasExpired: Bool = false, script: String = TLSServer.http) throws {
         let (key, certificate) = (folder["key.pem"], folder["cert.pem"])
-        let maker = try TLSServer.spawn([
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate,
-        ])
-        _ = TLSServer.line(from: maker.output)
-        try #require(TLSServer.end(of: maker.process) == 0, "openssl req failed")
+        let made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test", "-keyout", key]
+        if hasExpired {
+            // 'openssl req' dates none back.
+            let (settings, request) = (folder["ca.cnf"], folder["request.pem"])
+            let text = """
+                [ca]
+                default_ca = own
+                [own]
+                database = \(folder["index"])
+                new_certs_dir = \((certificate as NSString).deletingLastPathComponent)
+                rand_serial = yes
+                default_md = sha256
+                policy = names
+                x509_extensions = more
+                [names]
+                commonName = supplied
+                [more]
+                subjectAltName = IP:127.0.0.1
+                basicConstraints = CA:TRUE
+
+                """
+            try Data(text.utf8).write(to: URL(fileURLWithPath: settings))
+            try Data().write(to: URL(fileURLWithPath: folder["index"]))
+            try TLSServer.run(["openssl", "req", "-new", "-out", request] + made)
+            try TLSServer.run([
+                "openssl", "ca", "-batch", "-selfsign", "-notext", "-config", settings, "-startdate", "200101000000Z", "-enddate", "200102000000Z", "-keyfile", key, "-in", request, "-out", certificate,
+            ])
+        } else {
+            try TLSServer.run(["openssl", "req", "-x509", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate] + made)
+        }
 
         let server = try TLSServer.spawn(["python3", "-c", script, key, certificate])
         process = server.process
@@ -51,6 +77,12 @@ final class TLSServer {
     deinit {
         kill(process, SIGKILL)
         _ = TLSServer.end(of: process)
+    }
+
+    private static func run(_ command: [String]) throws {
+        let tool = try spawn(command)
+        _ = line(from: tool.output)
+        try #require(end(of: tool.process) == 0, "\(command.prefix(2).joined(separator: " ")) failed")
     }
 
     /// Starts a tool whose standard output can be read.

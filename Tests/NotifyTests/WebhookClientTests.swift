@@ -82,4 +82,11 @@ struct WebhookClientTests {
         // The right authority, for another name.
         #expect(isNone(try post("https://localhost:\(server.port)/", authorities: folder["cert.pem"]), libcurl: 60))
     }
+
+    @Test(.enabled(if: TLSServer.isPossible)) func `a certificate that has expired is refused, also where it is vouched for`() throws {
+        let folder = try Folder()
+        let server = try TLSServer(folder: folder, hasExpired: true)
+        // By its date alone: the test above has taken one that is the same otherwise.
+        #expect(isNone(try post("https://127.0.0.1:\(server.port)/", authorities: folder["cert.pem"]), libcurl: 60))
+    }
 }

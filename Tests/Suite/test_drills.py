@@ -146,3 +146,11 @@ def test_what_the_policy_document_says_of_drills_holds_where_nothing_else_is_sai
     assert "policy document: one every day" in suite.cli("drills").out
     # There was one today: a timer that comes more often has nothing to do.
     assert drill(suite, "--site", "berlin", "--due") == {"due": []} and len(drills(suite)["drills"]) == len(listed["drills"])
+    # Where there was none yet, one is, and there alone.
+    suite.agent("drill-lisbon", "planted/lisbon", site="lisbon", team="").run().expect(capturing=True)
+    said = suite.cli("drills").out
+    assert "lisbon" in drills(suite)["due"] and "berlin" not in drills(suite)["due"] and "DUE at lisbon" in said, said
+    both = ("--site", "berlin", "--site", "lisbon", "--due")
+    made = drill(suite, *both, "--certificate", "20000")
+    assert made["began"]["sites"] == ["lisbon"] and made["ended"]["agents"] == 1 and not made["ended"].get("missed"), made
+    assert drill(suite, *both) == {"due": []} and "lisbon" not in drills(suite)["due"]

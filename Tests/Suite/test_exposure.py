@@ -207,6 +207,10 @@ def stamp(microseconds):
     return datetime.datetime.fromtimestamp(int(microseconds) / 1e6, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def clock(microseconds):
+    return datetime.datetime.fromtimestamp(int(microseconds) // 1_000_000, datetime.timezone.utc).strftime("%H:%M:%S")
+
+
 def test_an_incident_is_shown_with_its_steps_and_the_draft_has_its_numbers(leaked):
     shown = leaked.cli("incident", "show", leaked.incident).out
     assert "exposed      review" in shown and "contained" in shown and "certificate" in shown
@@ -291,6 +295,39 @@ def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_h
     assert "delivered 2" in leaked.cli("notices", leaked.incident).out and "ann@example.org" in leaked.cli("notices", "--open").out
     leaked.cli("incident", "notified", leaked.incident)
     assert leaked.cli("incident", "show", leaked.incident, "--json").json["state"] == "notified"
+
+
+def test_each_step_of_an_incident_is_an_entry_with_its_author_and_its_clock_is_72_hours(leaked):
+    """The states of the design, each once: open, contained, assessed, notified, closed; and open again."""
+    number = leaked.incident
+    steps = lambda: leaked.cli("incident", "show", number, "--json").json["steps"]  # noqa: E731
+    moved = lambda all_of_them: [one["text"] for one in all_of_them if one["what"] == "moved"]  # noqa: E731
+    if not any(one["what"] == "notified" for one in steps()):
+        pytest.skip("the test of the notices has not told anybody")
+    leaked.cli("incident", "note", number, "--text", "told the works council", "--as", "ops-2")
+    refused = leaked.cli("incident", "close", number, check=False)
+    assert refused.code == 1 and "closed" not in moved(steps()), "what it closed is in force"
+    leaked.resume()
+    leaked.cli("incident", "close", number, "--as", "ops-2")
+    leaked.cli("incident", "reopen", number)
+    found = steps()
+    # Control sees that it is contained; whatever else it says of it somebody has signed.
+    assert moved(found) == ["contained", "assessed", "notified", "closed", "open"], found
+    authors = {(one["what"], one["text"] if one["what"] == "moved" else ""): one["author"] for one in found}
+    expected = {("opened", ""): "ops-1", ("moved", "contained"): "control", ("assessed", ""): "ops-1", ("moved", "assessed"): "ops-1", ("decided", ""): "ops-2", ("notified", ""): "ops-1", ("moved", "notified"): "ops-1", ("noted", ""): "ops-2"}
+    expected |= {("moved", "closed"): "ops-2", ("moved", "open"): "ops-1"}
+    assert {step: authors.get(step) for step in expected} == expected, found
+    # Each is where it says, in the ledger of governance, by whom it says.
+    recorded = {int(entry["index"]): entry for entry in (json.loads(line) for line in leaked.cli("ledger", "show", "1..", "--json").out.splitlines())}
+    assert [int(one["entry"]) for one in found] == sorted(int(one["entry"]) for one in found) and len({int(one["entry"]) for one in found}) >= len(expected)
+    assert {one["what"]: recorded[int(one["entry"])]["author"] for one in found} == {one["what"]: one["author"] for one in found}
+    said, draft = leaked.cli("incident", "show", number).out, leaked.cli("incident", "report", number).out
+    incident = leaked.cli("incident", "show", number, "--json").json
+    end = stamp(int(incident["opened_us"]) + 72 * 3_600 * 1_000_000)
+    assert f"the 72 hours end {end}" in draft, draft
+    assert all(f"| {one['entry']} |" in draft for one in found if one["what"] != "resumed"), "the measures are those steps"
+    assert f"found {clock(incident['opened_us'])}" in said
+    assert leaked.cli("ledger", "verify").code == 0
 
 
 def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap(leaked):

@@ -100,6 +100,29 @@ def test_canaries_are_in_no_count_and_no_export(stored):
     assert set(mine) < set(stored.sent) and len(mine) == stored.count // 2
 
 
+def test_canaries_are_in_no_exposure_and_no_notice(stored):
+    lines, release, _ = read(stored, "right")
+    assert len(lines) > stored.count, "the control: there are canaries in it"
+    ended(stored, release)
+    incident = stored.pause("--class", "activity")["closure"]["incident"]
+    try:
+        exposed = stored.cli("exposure", incident, "--json").lines
+        (head,) = [line for line in exposed if line["kind"] == "exposure"]
+        releases = {line["release"]: line for line in exposed if line["kind"] == "release"}
+        assert head["exposed_events"] == stored.count and {one["left"] for one in releases.values()} <= {stored.count, stored.count // 2}, head
+        assert releases[release]["events"] == [stored.count, stored.count]
+        (stored.home / "notices.json").write_text(json.dumps({"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}))
+        for person in ("B0", "B1"):
+            own = next(line for line in stored.cli("exposure", incident, "--json", "--subject", person).lines if line["kind"] == "exposure")
+            told = stored.cli("notices", "preview", incident, person, "--json").json
+            assert own["exposed_events"] == told["exposed_events"] == stored.count // 2
+            # Each read of both had half of its events of this person; an export had all of its own.
+            assert told["did_events"] == own["did_events"] == [told["did_releases"] * stored.count // 2] * 2, told
+    finally:
+        stored.resume()
+        stored.cli("incident", "close", incident)
+
+
 def test_policy_that_was_killed_makes_no_difference(stored):
     before, first, _ = read(stored, "left")
     stored.restart("policy")
