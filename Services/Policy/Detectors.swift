@@ -34,6 +34,8 @@ final class Detectors {
     var closed: () -> Void = {}
     /// What drifted of the class was found, and is to be counted anew after a restart too.
     var driftFound: (DataClass) -> Void = { _ in }
+    /// What drifted in minutes that lie ahead is counted in this one, after a restart too.
+    var driftSettled: (Int64) -> Void = { _ in }
 
     /// - Parameter drift: As it was counted before this start.
     init(findings: Findings, outsider: Outsider, pages: WebOutsider, follower: Follower, decider: ReleaseDecider, drift: DriftTally) {
@@ -170,6 +172,7 @@ final class Detectors {
     func tick(at now: Instant, isAudited: Bool) {
         handOver(to: follower.gate)
         report(at: now)
+        if let minute = drift.settle(wall: Clock.wall(), at: now) { driftSettled(minute) }
         let inForce = rules()
         let isHeld = follower.isHeld(at: now)
         pages.use(isHeld ? inForce.policy?.document.reaction(to: .outsider).urls ?? [] : [])

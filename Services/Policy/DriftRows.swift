@@ -8,11 +8,9 @@ import Vault
 struct DriftRows {
     private var minute: Int64 = .min
     private var named: [DataClass: Set<String>] = [:]
-    private var prunedAt: Int64 = .min
 
     /// As long as a limit looks back, in minutes.
     static let reach = Int64(GrantRate.Period.week.hours * 60)
-    private static let pruneEvery: Int64 = 60
 
     /// - Parameter times: −1: it is taken out again.
     mutating func counts(of drift: Drift, in minute: Int64, isStored: Bool, times: Int64 = 1) -> [DriftCount] {
@@ -22,13 +20,6 @@ struct DriftRows {
         named[drift.dataClass] = names
         let subject = names.contains(drift.subject) ? drift.subject : ""
         return drift.into.map { DriftCount(minute: minute, drift.dataClass.name, of: subject, into: $0.key, isStored: isStored, events: times * Int64($0.value)) }
-    }
-
-    /// What is older may go now; nil: not yet again.
-    mutating func prune(at minute: Int64) -> Int64? {
-        guard minute >= prunedAt &+ DriftRows.pruneEvery || minute < prunedAt else { return nil }
-        prunedAt = minute
-        return minute - DriftRows.reach
     }
 }
 

@@ -1,5 +1,6 @@
 import Gate
 import Messaging
+import Rules
 import Vault
 
 /// What the writer does between commits: it erases, and deletes what is past its time. In steps, each one small transaction, and for a share of its time alone:
@@ -8,9 +9,9 @@ import Vault
 /// | | beside other work | when nothing else is to be done |
 /// | --- | --- | --- |
 /// | erasing | half of the time: somebody waits for it | half |
-/// | sweeping, judging again | a twentieth | half |
+/// | sweeping, judging again, forgetting what drifted a week ago | a twentieth | half |
 struct Housekeeping {
-    private enum Deed { case erasing, sweeping, judging }
+    private enum Deed { case erasing, forgetting, sweeping, judging }
 
     private let vault: any Vault
     private var retention: Retention
@@ -24,6 +25,8 @@ struct Housekeeping {
     /// An erasure that cannot go on now keeps nothing else waiting.
     private var eraseAt = Instant(nanoseconds: 0)
     private var sweepAt = Instant(nanoseconds: 0)
+    /// At the start, and then by the clock alone: what drifted once goes whether or not anything drifts again.
+    private var forgetAt = Instant(nanoseconds: 0)
     private var walk: RescanWalk?
     /// False: everything was judged, but for what incidents hold, or what is damaged.
     private var judges = false
@@ -34,6 +37,8 @@ struct Housekeeping {
     private static let rowsPerStep = 128
     /// A few commits make most of an erasure's time.
     private static let rowsPerErasingStep = 512
+    /// What is a little older than a week is in no count: it is not kept for much longer.
+    private static let forgetEvery = Span.seconds(3_600)
     /// From the end of a sweep to the beginning of the next.
     private static let sweepEvery = Span.seconds(900)
     /// After it found no room, or somebody who reads what was deleted in a log.
@@ -72,19 +77,20 @@ struct Housekeeping {
         sweepAt = Instant(nanoseconds: 0)
     }
 
-    /// How long the writer may wait for other work; nil: as long as it likes.
-    func rest(at now: Instant) -> Span? {
-        var next: [Instant] = []
-        if erases { next.append(max(stepAt, eraseAt)) }
-        if judges || sweep != nil { next.append(stepAt) }
-        if knowsHolds, !retention.spans.isEmpty { next.append(max(stepAt, sweepAt)) }
-        if vault.isUntidy { next.append(now + Housekeeping.patience) }
-        return next.min().map { $0 > now ? $0 - now : .zero }
+    /// How long the writer may wait for other work.
+    func rest(at now: Instant) -> Span {
+        var next = max(stepAt, forgetAt)
+        if erases { next = min(next, max(stepAt, eraseAt)) }
+        if judges || sweep != nil { next = min(next, stepAt) }
+        if knowsHolds, !retention.spans.isEmpty { next = min(next, max(stepAt, sweepAt)) }
+        if vault.isUntidy { next = min(next, now + Housekeeping.patience) }
+        return next > now ? next - now : .zero
     }
 
     private func deed(at now: Instant) -> Deed? {
         guard now >= stepAt else { return nil }
         if erases, now >= eraseAt { return .erasing }
+        if now >= forgetAt { return .forgetting }
         let sweeps = knowsHolds && !retention.spans.isEmpty && (sweep != nil || now >= sweepAt)
         guard sweeps, judges else { return sweeps ? .sweeping : judges ? .judging : nil }
         return lastSwept ? .judging : .sweeping
@@ -100,6 +106,7 @@ struct Housekeeping {
                 news = erasure.map { [.erasing($0)] } ?? []
                 erases = erasure != nil
                 if erasure?.state == .log { eraseAt = begun + Housekeeping.patience }
+            case .forgetting: if !(try forget(wall, begun)) { forgetAt = begun + Housekeeping.forgetEvery }
             case .sweeping:
                 lastSwept = true
                 news = try advance(wall, begun)
@@ -114,6 +121,7 @@ struct Housekeeping {
             // What can be read is stored and released all the same. An erasure stays open, and is shown.
             switch deed {
             case .erasing: eraseAt = begun + Housekeeping.patienceWithDamage
+            case .forgetting: forgetAt = begun + Housekeeping.forgetEvery
             case .sweeping: (sweep, sweepAt) = (nil, begun + Housekeeping.sweepEvery)
             case .judging: judges = false
             }
@@ -129,14 +137,35 @@ struct Housekeeping {
         return news
     }
 
+    /// What time it is, for deleting; nil: nothing is stored that would say.
+    private mutating func time(_ wall: WallTime, _ now: Instant) throws -> WallTime? {
+        guard var known = try clock ?? RetentionClock(mark: vault.sweptUntil(), newest: vault.newest(), wall: wall) else { return nil }
+        defer { clock = known }
+        return known.now(wall: wall, at: now)
+    }
+
+    /// What drifted longer ago than any limit looks back: by both clocks, since what went too early is not found any more.
+    ///
+    /// - Returns: whether there may be more.
+    private mutating func forget(_ wall: WallTime, _ now: Instant) throws -> Bool {
+        guard let believed = try time(wall, now) else { return false }
+        let edge = DriftTally.minute(of: min(believed, wall)) - DriftRows.reach
+        var isMore = false
+        try vault.transaction { transaction in
+            guard let transaction = transaction as? any SQLiteVaultTransaction else { return false }
+            isMore = try transaction.forgetDrift(before: edge)
+            return true
+        }
+        return isMore
+    }
+
     private mutating func advance(_ wall: WallTime, _ now: Instant) throws -> [VaultWriter.News] {
         if sweep == nil {
-            guard var known = try clock ?? RetentionClock(mark: vault.sweptUntil(), newest: vault.newest(), wall: wall) else {
+            guard let believed = try time(wall, now) else {
                 sweepAt = now + Housekeeping.sweepEvery
                 return []
             }
-            sweep = (SweepCursor(), known.now(wall: wall, at: now))
-            clock = known
+            sweep = (SweepCursor(), believed)
         }
         guard let under = sweep else { return [] }
         let swept = try vault.sweep(retention, at: under.at, from: under.cursor, atMost: Housekeeping.rowsPerStep)

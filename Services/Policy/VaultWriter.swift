@@ -107,6 +107,8 @@ final class VaultWriter: Sendable {
         case directory(DirectoryJob)
         /// What drifted of the class was found: it is counted anew.
         case forgetDrift(DataClass)
+        /// What drifted in minutes that lie ahead drifted in this one.
+        case settleDrift(in: Int64)
         /// From now on this is deleted when.
         case retain(Retention)
         case rescan(Rescanner)
@@ -243,7 +245,7 @@ final class VaultWriter: Sendable {
                     fences.append((epoch, gate, at))
                     epochs.append(epoch)
                 case .tally(let made): tally = made
-                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan, .forgetDrift: others.append(item)
+                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan, .forgetDrift, .settleDrift: others.append(item)
                 case .retain(let retention): housekeeping.keep(retention)
                 case .stop: stopping = true
                 }
@@ -495,14 +497,8 @@ final class VaultWriter: Sendable {
     /// Of a document that has a limit on it, in the transaction that stores what drifted.
     private func count(_ reviewed: Reviewed, in minute: Int64, times: Int64 = 1, _ rows: inout DriftRows, _ transaction: any VaultTransaction) throws {
         guard let drift = reviewed.drift, countsDrift else { return }
-        try write(rows.counts(of: drift, in: minute, isStored: false, times: times), before: rows.prune(at: minute), transaction)
-    }
-
-    private func write(_ counts: [DriftCount], before old: Int64?, _ transaction: any VaultTransaction) throws {
         // As for the read ledger: the embedded vault alone keeps it yet.
-        guard let transaction = transaction as? any SQLiteVaultTransaction else { return }
-        if let old { try transaction.forgetDrift(before: old) }
-        try transaction.count(counts)
+        try (transaction as? any SQLiteVaultTransaction)?.count(rows.counts(of: drift, in: minute, isStored: false, times: times))
     }
 
     private var countsDrift: Bool { rules.latest.policy?.document.reaction(to: .drift).limit != nil }
@@ -511,7 +507,15 @@ final class VaultWriter: Sendable {
         guard countsDrift else { return }
         let minute = DriftTally.minute(of: Clock.wall())
         try vault.transaction { transaction in
-            try write(drifts.flatMap { rows.counts(of: $0, in: minute, isStored: true) }, before: rows.prune(at: minute), transaction)
+            try (transaction as? any SQLiteVaultTransaction)?.count(drifts.flatMap { rows.counts(of: $0, in: minute, isStored: true) })
+            return true
+        }
+    }
+
+    private func changeDrift(_ body: (any SQLiteVaultTransaction) throws -> Void) throws {
+        try vault.transaction { transaction in
+            guard let transaction = transaction as? any SQLiteVaultTransaction else { return false }
+            try body(transaction)
             return true
         }
     }
@@ -587,12 +591,8 @@ final class VaultWriter: Sendable {
                 news.post(.damaged(vault.words(error)))
                 news.post(.directoryRefused(job, .unreadable, "an entry is damaged on the vault's disk: restore a backup"))
             }
-        case .forgetDrift(let dataClass):
-            try vault.transaction { transaction in
-                guard let transaction = transaction as? any SQLiteVaultTransaction else { return false }
-                try transaction.forgetDrift(of: dataClass.name)
-                return true
-            }
+        case .forgetDrift(let dataClass): try changeDrift { try $0.forgetDrift(of: dataClass.name) }
+        case .settleDrift(let minute): try changeDrift { try $0.moveDrift(after: minute + DriftTally.aheadMax, to: minute) }
         case .write, .fence, .tally, .retain, .rescan, .stop: break
         }
         return nil

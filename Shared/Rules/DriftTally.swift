@@ -16,6 +16,9 @@ package struct Drift: Hashable, Sendable {
 }
 
 /// Drift by the class under which it was found, in the period that a limit speaks of. Minutes are not parted, as in ``DeniedTally``.
+///
+/// What a clock has counted that was ahead, and was set right, counts on: at first where it lies, and once the clock has stood behind it for ``patience``, in the present minute. So it is in every
+/// count of the time between, and ends as what drifts now does. A clock that is behind for a moment, as that of a machine that has just been started may be, moves nothing.
 package struct DriftTally: Sendable {
     package struct Found: Hashable, Sendable {
         package let sentence: String
@@ -41,7 +44,12 @@ package struct DriftTally: Sendable {
     }
 
     private var counted: [DataClass: Counted] = [:]
+    /// Since when some of it lies ahead.
+    private var aheadSince: Instant?
     fileprivate static let minute = Span.seconds(60).nanoseconds
+    /// Minutes. What lies no further ahead ends that much later than it should.
+    package static let aheadMax: Int64 = 60
+    package static let patience = Span.seconds(1_800)
     /// As many as a selector of a person's hand would have.
     package static let subjectsMax = 100
 
@@ -53,6 +61,23 @@ package struct DriftTally: Sendable {
     }
 
     package static func minute(of time: WallTime) -> Int64 { time.nanoseconds / Span.seconds(60).nanoseconds }
+
+    /// Time has passed: call it every few seconds, or oftener.
+    ///
+    /// - Returns: the present minute, where what lay more than ``aheadMax`` ahead is counted from now on; nil: nothing was moved.
+    package mutating func settle(wall: WallTime, at now: Instant) -> Int64? {
+        let present = DriftTally.minute(of: wall)
+        guard counted.values.contains(where: { $0.isAhead(of: present) }) else {
+            aheadSince = nil
+            return nil
+        }
+        let since = aheadSince ?? now
+        aheadSince = since
+        guard now - since >= DriftTally.patience else { return nil }
+        aheadSince = nil
+        for name in counted.keys { counted[name]?.settle(in: present) }
+        return present
+    }
 
     /// - Parameter isStored: It was found when what is stored was judged again, and not on arrival.
     /// - Returns: what is a finding: the class is counted anew from here on.
@@ -78,7 +103,28 @@ package struct DriftTally: Sendable {
     }
 }
 
+extension DriftTally.Minute {
+    fileprivate mutating func merge(_ other: DriftTally.Minute) {
+        into.merge(other.into, uniquingKeysWith: +)
+        stored += other.stored
+        hasUnnamed = hasUnnamed || other.hasUnnamed
+        // More than can be named are as good as any number of them.
+        for subject in other.subjects where subjects.count <= DriftTally.subjectsMax { subjects.insert(subject) }
+    }
+}
+
 extension DriftTally.Counted {
+    /// The newest is the last.
+    fileprivate func isAhead(of present: Int64) -> Bool { minutes.last.map { $0.number > present + DriftTally.aheadMax } ?? false }
+
+    fileprivate mutating func settle(in present: Int64) {
+        guard isAhead(of: present) else { return }
+        var moved = DriftTally.Minute(number: present)
+        for minute in minutes where minute.number == present || minute.number > present + DriftTally.aheadMax { moved.merge(minute) }
+        minutes.removeAll { $0.number == present || $0.number > present + DriftTally.aheadMax }
+        minutes.insert(moved, at: minutes.firstIndex { $0.number > present } ?? minutes.count)
+    }
+
     fileprivate mutating func note(_ drift: Drift, isStored: Bool, in current: Int64, since: WallTime) {
         let count = drift.into.values.reduce(0, +)
         // A clock that was set back counts on in the minute that it had reached.

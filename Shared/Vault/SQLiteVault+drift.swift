@@ -33,17 +33,45 @@ extension SQLiteVaultTransaction {
     }
 
     /// What was found is counted anew.
-    package func forgetDrift(of dataClass: String) throws { try db.execute(sql: "DELETE FROM drift WHERE class = ?", arguments: [dataClass]) }
+    package func forgetDrift(of dataClass: String) throws { try db.execute(sql: SQLiteVault.driftOfClass, arguments: [dataClass]) }
 
-    package func forgetDrift(before minute: Int64) throws { try db.execute(sql: "DELETE FROM drift WHERE minute < ?", arguments: [minute]) }
+    /// What is older than this minute, in steps, the oldest first: whoever waits for a commit waits for one of them.
+    ///
+    /// - Returns: whether there may be more.
+    package func forgetDrift(before minute: Int64) throws -> Bool {
+        guard let oldest = try Int64.fetchOne(db, sql: SQLiteVault.oldestDrift), oldest < minute else { return false }
+        let edge = min(minute, oldest &+ SQLiteVault.driftMinutesPerStep)
+        try db.execute(sql: SQLiteVault.driftBefore, arguments: [edge])
+        return edge < minute
+    }
+
+    /// What was written down of minutes after `edge`, by a clock that was ahead and is so no more, is of this minute from now on: it counts on, and ends.
+    package func moveDrift(after edge: Int64, to minute: Int64) throws {
+        try db.execute(sql: SQLiteVault.driftMoved, arguments: [minute, edge])
+        try db.execute(sql: SQLiteVault.driftAfter, arguments: [edge])
+    }
 }
 
 extension SQLiteVault {
+    /// A minute has a hundred people of a class and those who are not named: ten are some milliseconds.
+    static let driftMinutesPerStep: Int64 = 10
+    // Each finds its rows by a key or an index: of a week there may be a million. That is tested, so they stand here.
+    static let oldestDrift = "SELECT MIN(minute) FROM drift"
+    static let driftBefore = "DELETE FROM drift WHERE minute < ?"
+    static let driftAfter = "DELETE FROM drift WHERE minute > ?"
+    static let driftOfClass = "DELETE FROM drift WHERE class = ?"
+    static let driftOfSubject = "DELETE FROM drift WHERE subject = ?"
+    static let driftSince = "SELECT minute, class, into_class, subject, stored, events FROM drift WHERE minute >= ? AND events > 0 ORDER BY minute, class, into_class, subject, stored"
+    static let driftMoved = """
+        INSERT INTO drift SELECT ?, class, into_class, subject, stored, SUM(events) FROM drift WHERE minute > ? GROUP BY class, into_class, subject, stored
+        ON CONFLICT DO UPDATE SET events = events + excluded.events
+        """
+
     /// The oldest first.
     package func drift(since minute: Int64) throws -> [DriftCount] {
         try SQLiteStore.naming(path) {
             try pool.read { db in
-                try Row.fetchAll(db, sql: "SELECT minute, class, into_class, subject, stored, events FROM drift WHERE minute >= ? AND events > 0 ORDER BY minute, class, into_class, subject, stored", arguments: [minute]).map { row in
+                try Row.fetchAll(db, sql: SQLiteVault.driftSince, arguments: [minute]).map { row in
                     DriftCount(minute: row[0], row[1], of: row[3], into: row[2], isStored: (row[4] as Int64) != 0, events: row[5])
                 }
             }
@@ -58,5 +86,10 @@ extension SQLiteVault {
                     minute INTEGER NOT NULL, class TEXT NOT NULL, into_class TEXT NOT NULL, subject TEXT NOT NULL, stored INTEGER NOT NULL, events INTEGER NOT NULL,
                     PRIMARY KEY (minute, class, into_class, subject, stored)) STRICT, WITHOUT ROWID;
                 """)
+    }
+
+    /// Version 9 finds what drifted of a class, or of somebody who is erased, without reading the others'.
+    static func indexDrift(_ db: Database) throws {
+        try db.execute(sql: "CREATE INDEX IF NOT EXISTS drift_class ON drift (class); CREATE INDEX IF NOT EXISTS drift_subject ON drift (subject);")
     }
 }

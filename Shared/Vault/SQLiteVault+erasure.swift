@@ -56,7 +56,7 @@ extension SQLiteVault {
             try db.execute(
                 sql: "INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET segments = segments + excluded.segments, events = events + excluded.events",
                 arguments: [erasure.subject, gone.segments, gone.events])
-            try db.execute(sql: "DELETE FROM drift WHERE subject = ?", arguments: [erasure.subject])
+            try db.execute(sql: SQLiteVault.driftOfSubject, arguments: [erasure.subject])
             if !live.contains(where: { $0.month == DataKeyPlace.directory }) {
                 try db.execute(sql: "DELETE FROM person WHERE subject = ?", arguments: [erasure.subject])
             }

@@ -60,10 +60,11 @@ package final class SQLiteVault: Vault {
             // Whatever it was committed to, nothing of it could be read: it begins anew.
             try keys.forgetCommitment()
         }
-        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 8) { step, db in
+        let pool = try SQLiteStore.open(path, pageBytes: 8_192, readers: 4, overwrites: true, version: 9) { step, db in
             if step == 6 { try SQLiteVault.rememberKeys(db) }
             if step == 7 { try SQLiteVault.rememberWalks(db) }
             if step == 8 { try SQLiteVault.rememberDrift(db) }
+            if step == 9 { try SQLiteVault.indexDrift(db) }
             if step == 5 { try SQLiteVault.addCommitment(db) }
             if step == 4 { try SQLiteVault.partFromKeys(db, keys, path) }
             if step == 2 { try SQLiteVault.encrypt(db, path) }

@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Messaging
 import Rules
 import Testing
 import Vault
@@ -16,7 +17,6 @@ struct DriftRowsTests {
         #expect(rows.counts(of: drift(3, of: "X"), in: 7, isStored: true) == [DriftCount(minute: 7, "activity", of: "", into: "review", isStored: true, events: 3)])
         #expect(rows.counts(of: drift(1, of: "E5"), in: 7, isStored: false).map(\.subject) == ["E5"], "who is named stays so")
         #expect(rows.counts(of: drift(1, of: "X"), in: 8, isStored: false, times: -1) == [DriftCount(minute: 8, "activity", of: "X", into: "review", isStored: false, events: -1)])
-        #expect(rows.prune(at: 100_000) == 100_000 - 10_080 && rows.prune(at: 100_059) == nil && rows.prune(at: 100_060) != nil && rows.prune(at: 5) != nil, "once an hour, and after a clock that was put back")
     }
 
     @Test func `what was written before a restart is counted after it, what was found or taken out again is not, and of whom was erased nobody is named`() throws {
@@ -49,8 +49,59 @@ struct DriftRowsTests {
         #expect(try second.drift(since: 0).allSatisfy { $0.subject != "E2" })
         try write(second) { try $0.forgetDrift(of: "activity") }
         #expect(try second.drift(since: 0).map(\.dataClass) == ["content"])
-        try write(second) { try $0.forgetDrift(before: 3) }
+        try write(second) { _ = try $0.forgetDrift(before: 3) }
         #expect(try second.drift(since: 0) == [])
+    }
+
+    /// As it came, or lay, in these minutes from november on.
+    private func scene(_ minutes: [Int64]) throws -> WriterScene {
+        try WriterScene(prepare: { vault, _ in
+            try vault.transaction { transaction in
+                for segment in try WriterScene.prepared(1, at: [november]).segments { try transaction.insert(segment) }
+                let counts = minutes.map { DriftCount(minute: DriftTally.minute(of: november) + $0, "activity", of: "E1", into: "review", isStored: false, events: 1) }
+                try #require(transaction as? any SQLiteVaultTransaction).count(counts)
+                return true
+            }
+        })
+    }
+
+    private func minutes(_ scene: WriterScene) throws -> [Int64] { try scene.vault.inner.drift(since: .min).map { $0.minute - DriftTally.minute(of: november) } }
+
+    @Test func `what drifted goes after a week by the clock, at the start and each hour, though nothing drifts again`() throws {
+        let scene = try scene([-DriftRows.reach - 500, -DriftRows.reach - 1, -DriftRows.reach, 30 - DriftRows.reach, 0])
+        var housekeeping = Housekeeping(vault: scene.vault, retention: Retention(), knowsHolds: false)
+        let start = Clock.now()
+        func pass(_ wall: WallTime, after seconds: Int64) throws { for number in 0..<6 as Range<Int64> { _ = try housekeeping.step(isIdle: true, wall: wall, at: start + .seconds(seconds + number)) } }
+        try pass(november, after: 0)
+        #expect(try minutes(scene) == [-DriftRows.reach, 30 - DriftRows.reach, 0])
+        try pass(november + .seconds(31 * 60), after: 31 * 60)
+        #expect(try minutes(scene).count == 3, "not yet again")
+        let next = housekeeping.rest(at: start + .seconds(31 * 60))
+        #expect(next > .seconds(28 * 60) && next < .seconds(31 * 60), "and nobody has to come for it: \(next)")
+        try pass(november + .seconds(61 * 60), after: 61 * 60)
+        #expect(try minutes(scene) == [0])
+        // A clock that leaps ahead is not believed at once: what went too early would not be found any more.
+        let month = november + .seconds(30 * 86_400)
+        try pass(month, after: 130 * 60)
+        #expect(try minutes(scene) == [0])
+        try pass(month + RetentionClock.doubt, after: 131 * 60 + RetentionClock.doubt.milliseconds / 1_000)
+        #expect(try minutes(scene) == [], "and one that stays there is")
+    }
+
+    @Test func `by a clock that was set back nothing goes`() throws {
+        let scene = try scene([-DriftRows.reach - 1, 0])
+        var housekeeping = Housekeeping(vault: scene.vault, retention: Retention(), knowsHolds: false)
+        for number in 0..<6 as Range<Int64> { _ = try housekeeping.step(isIdle: true, wall: WallTime(nanoseconds: 0), at: Clock.now() + .seconds(number)) }
+        #expect(try minutes(scene).count == 2)
+    }
+
+    @Test func `the writer moves what lies ahead to the minute that it is told, in what is kept as well`() throws {
+        let scene = try scene([0, 60, 61, 400 * 1_440])
+        scene.writer.start()
+        scene.writer.take(.settleDrift(in: DriftTally.minute(of: november)))
+        scene.writer.take(.offer(from: 0))
+        try scene.until { if case .offered = $0 { true } else { false } }
+        #expect(try scene.vault.inner.drift(since: .min).map { [$0.minute - DriftTally.minute(of: november), $0.events] } == [[0, 3], [60, 1]])
     }
 
     private final class Folder {

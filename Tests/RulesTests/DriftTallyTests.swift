@@ -35,6 +35,38 @@ struct DriftTallyTests {
         #expect(others != nil && others?.subjects == [], "of more than are named")
     }
 
+    @Test func `what a clock that was ahead has counted counts on, and ends a week after it was set right`() {
+        let (weekly, day, start) = (LeakLimit(events: 10, per: .week), Span.seconds(86_400), Instant(nanoseconds: 5))
+        var tally = DriftTally()
+        #expect(tally.note(drift(5, of: "E2"), isStored: true, over: weekly, at: noon + .seconds(400 * 86_400)) == nil)
+        #expect(tally.note(drift(3), isStored: false, over: weekly, at: noon) == nil, "the clock is right again")
+        var untouched = tally
+        #expect(tally.settle(wall: noon, at: start) == nil && tally.settle(wall: noon, at: start + DriftTally.patience - .seconds(1)) == nil, "a clock that is behind for a moment moves nothing")
+        let right = noon + DriftTally.patience
+        #expect(tally.settle(wall: right, at: start + DriftTally.patience) == DriftTally.minute(of: right))
+        #expect(tally.settle(wall: right, at: start + DriftTally.patience) == nil, "once")
+        var later = tally
+        #expect(tally.note(drift(2), isStored: false, over: weekly, at: right + .seconds(6 * 86_400)) == nil, "ten, at the limit")
+        let found = tally.note(drift(1, of: "E3"), isStored: false, over: weekly, at: right + .seconds(6 * 86_400))
+        #expect(found?.subjects == ["E1", "E2", "E3"] && found?.sentence.hasPrefix("11 events of class content were of a higher class (review 11; 5 in what is stored") == true)
+        #expect(later.note(drift(10), isStored: false, over: weekly, at: right + .seconds(7 * 86_400 + 60)) == nil, "a week later it has ended")
+        // The control: where it lay it would count for more than a year.
+        #expect(untouched.note(drift(3), isStored: false, over: weekly, at: right + day + .seconds(30 * 86_400)) != nil)
+    }
+
+    @Test func `a clock that stands behind only now and then moves nothing, nor what lies an hour ahead`() {
+        let start = Instant(nanoseconds: 5)
+        var tally = DriftTally()
+        tally.remember(drift(5), isStored: false, minute: DriftTally.minute(of: noon))
+        for number in 0..<10 as Range<Int64> {
+            let now = start + .seconds(number * 1_000)
+            #expect(tally.settle(wall: WallTime(nanoseconds: 0), at: now) == nil)
+            #expect(tally.settle(wall: noon, at: now + .seconds(999)) == nil)
+        }
+        for hours in [0, DriftTally.patience.milliseconds / 1_000, 86_400] as [Int64] { #expect(tally.settle(wall: noon - .seconds(3_600), at: start + .seconds(20_000 + hours)) == nil) }
+        #expect(tally.settle(wall: noon - .seconds(3_660), at: start + .seconds(200_000)) == nil && tally.settle(wall: noon - .seconds(3_660), at: start + .seconds(300_000)) != nil, "a minute more")
+    }
+
     @Test func `of more people than a selector names none is named`() {
         var tally = DriftTally()
         for number in 0..<10 { #expect(tally.note(drift(1, of: "E\(number)"), isStored: true, over: LeakLimit(events: 200, per: .day), at: noon) == nil) }
