@@ -189,21 +189,11 @@ final class ReleaseDecider: Sendable {
         writer.take(.release(job, DecidedRelease(reader: reader, subjects: subjects, events: events, granted: granted, whereabouts: whereabouts)))
     }
 
-    /// What is planted among all of one class, without a look at where everybody else is: with a hundred thousand people that look takes longer than a finding may.
-    ///
-    /// Of one class, and of nobody by name or team, whatever is granted is released: then those who are planted decide. Nil: nothing is found by that alone.
+    /// What is planted among all of one class, without a look at where everybody else is: with a hundred thousand people that look takes longer than a finding may. Nil: nothing is found by that alone.
     private func plantedFirst(_ job: ReleaseJob, _ policy: Policy, _ shares: [ReadShare]) throws -> PlantedFound? {
         let selection = job.record.selection
-        guard job.user.role != "probe", selection.classes.count == 1, selection.subjects.isEmpty, selection.teams.isEmpty else { return nil }
-        let among = policy.planted(in: shares.lazy.map(\.place), from: selection.from, until: selection.until, by: job.reader).allSubjects
-        guard !among.isEmpty else { return nil }
-        let theirs = shares.filter { among.contains($0.place.scope.subject) }
-        let whereabouts = try whereabouts(of: among, job, job.rules)
-        do throws(ReadRefusal) {
-            let granted = try policy.decide(job.asked, by: job.reader, of: theirs, whereabouts, at: Clock.wall())
-            let planted = policy.planted(in: granted.parts.lazy.map(\.share.place), from: selection.from, until: selection.until, by: job.reader)
-            return planted.isEmpty ? nil : planted
-        } catch { return nil }
+        guard job.user.role != "probe" else { return nil }
+        return try policy.plantedAlone(job.asked, from: selection.from, until: selection.until, by: job.reader, of: shares, at: Clock.wall()) { try whereabouts(of: $0, job, job.rules) }
     }
 
     private func reconsiderNow(_ job: ReleaseJob, _ release: OpenedRelease, _ reader: Reader, _ rules: ReadRules) throws {

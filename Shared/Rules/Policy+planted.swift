@@ -16,4 +16,24 @@ extension Policy {
         }
         return found
     }
+
+    /// What is planted among what there is, by those alone who are planted: whether anybody else may be read, and where they are, is not looked at.
+    ///
+    /// Of one class, and of nobody by name or team, whatever is granted is released, however much of the rest is denied: then it is what ``decide(_:by:of:_:at:)`` of everything comes to. Nil: that is not
+    /// asked, or nothing is found.
+    ///
+    /// - Parameter whereabouts: Of these subjects.
+    package func plantedAlone(
+        _ asked: ReadAsked, from: WallTime, until: WallTime, by reader: Reader, of shares: [ReadShare], at now: WallTime, _ whereabouts: (Set<String>) throws -> Whereabouts
+    ) rethrows -> PlantedFound? {
+        guard asked.classes.count == 1, asked.subjects.isEmpty, asked.teams.isEmpty else { return nil }
+        let among = planted(in: shares.lazy.map(\.place), from: from, until: until, by: reader).allSubjects
+        guard !among.isEmpty else { return nil }
+        let theirs = shares.filter { among.contains($0.place.scope.subject) }
+        let places = try whereabouts(among)
+        let granted: GrantedRead
+        do throws(ReadRefusal) { granted = try decide(asked, by: reader, of: theirs, places, at: now) } catch { return nil }
+        let found = planted(in: granted.parts.lazy.map(\.share.place), from: from, until: until, by: reader)
+        return found.isEmpty ? nil : found
+    }
 }

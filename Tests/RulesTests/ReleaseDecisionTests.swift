@@ -112,6 +112,48 @@ struct ReleaseDecisionTests {
         #expect(granted > 100 && refused > 100 && partly > 20, "all kinds were met: \(granted), \(refused), \(partly)")
     }
 
+    @Test func `what is planted is found by those who are planted alone exactly when it is found by everybody, of one class and nobody by name`() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        print("seed \(seed)")
+        var random = SplitMix64(seed: seed)
+        var (found, none, denied, left) = (0, 0, 0, 0)
+        for round in 0..<60_000 where round < 8_000 || min(found, none, denied, left) < 50 {
+            let one = Case(&random)
+            let (first, last) = (one.now - .seconds(Int64(random.below(100))), one.now + .seconds(Int64(random.below(100))))
+            let marks = (0..<random.below(5)).map { _ in PlantedEvents(of: "E\(random.below(6))", random.pick(["low", "middle", "high"]), at: random.chance(50) ? nil : one.now + .seconds(Int64(random.below(300)) - 150)) }
+            var document = one.policy.document
+            document.leaks = [
+                .init(.canary, close: .read, of: .reader, planted: random.some(of: ["E0", "E1", "E2", "E3", "E4", "E5"], 25), events: Set(marks), cleared: random.some(of: ["job", "E1", "E5"], 20))
+            ]
+            let policy = Policy(document)
+            // As it is asked, and as it may be asked so that the shares are those of one class of everybody.
+            let named = !one.asked.subjects.isEmpty || !one.asked.teams.isEmpty || one.asked.classes.count > 1
+            let asked = random.chance(70) ? ReadAsked(purpose: one.asked.purpose, classes: [random.pick(one.asked.classes)]) : one.asked
+            let shares = asked == one.asked ? one.shares : one.shares.filter { $0.place.dataClass == asked.classes[0] }
+            var looked: Set<String> = []
+            let alone = policy.plantedAlone(asked, from: first, until: last, by: one.reader, of: shares, at: one.now) { subjects in
+                looked = subjects
+                return one.whereabouts
+            }
+            guard asked != one.asked || !named else {
+                #expect(alone == nil && looked.isEmpty, "seed \(seed), round \(round): what is named decides with everybody")
+                continue
+            }
+            #expect(looked.isSubset(of: document.reaction(to: .canary).planted.union(marks.map(\.subject))), "seed \(seed), round \(round): nobody else is looked at")
+            do throws(ReadRefusal) {
+                let granted = try policy.decide(asked, by: one.reader, of: shares, one.whereabouts, at: one.now)
+                let whole = policy.planted(in: granted.parts.map(\.share.place), from: first, until: last, by: one.reader)
+                #expect(alone ?? PlantedFound() == whole, "seed \(seed), round \(round)")
+                if whole.isEmpty { none += 1 } else { found += 1 }
+                if !whole.isEmpty, !granted.leftOut.isEmpty { left += 1 }
+            } catch {
+                #expect(alone == nil, "seed \(seed), round \(round): \(error)")
+                denied += 1
+            }
+        }
+        #expect(min(found, none, denied, left) >= 50, "all kinds were met: \(found), \(none), \(denied), \(left)")
+    }
+
     @Test func `what is taken by each grant stays within its rate, and nothing is refused that one grant alone has room for`() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("seed \(seed)")

@@ -4,10 +4,11 @@ import contextlib
 import sqlite3
 import time
 
+import pytest
 from harness import Shim, wait_until
-from harness.agent import key
+from harness.agent import key, text
 from test_findings import RULES, begin, closed, counters, found, limited, reviewed  # noqa: F401 - a fixture
-from test_releases import apply
+from test_releases import Stream, apply, read
 
 PAUSED = 16
 KEYS, WINDOWS, POINTERS = ({"class": "review", "kind": [kind]} for kind in ("key", "window", "pointer"))
@@ -82,3 +83,31 @@ def test_drift_that_a_clock_which_was_ahead_has_written_down_counts_on_and_comes
     put(KEYS, WINDOWS, POINTERS)
     wait_until(lambda: closed(suite), "and one more")
     assert "4 events of class activity" in found(suite, "drift")[0]["text"]
+
+
+@pytest.mark.parametrize("what", ["planted", "events"])
+def test_whoever_is_planted_while_a_release_of_them_runs_is_found_and_the_release_ends(make_suite, what):
+    # For as long as documents are approved nobody says that the reader is there.
+    suite = begin(make_suite(lease_ms=10_000))
+    lure = suite.agent("lure", "planted/lure").run().expect(capturing=True)
+    lure.send(text("what nobody wrote", "review"))
+    wait_until(lambda: suite.vault_count() == 4, "everything is stored")
+    names = {"planted": ("activity", [["E9"], ["E2"]]), "events": ("review", [[{"subject": "planted/lure", "class": "activity"}], [{"subject": "planted/lure", "class": "review"}]])}
+    name, (short, whole) = names[what]
+
+    def plant(values):
+        apply(suite, limited(*suite.grants, leaks=[{"detector": "canary", "close": "reading", "of": "reader", what: values}]))
+
+    with contextlib.closing(Stream(suite, classes=(name,))) as stream:
+        assert stream.take(), "one chunk, and there is another"
+        plant(short)
+        # Decided after what runs was looked at again.
+        assert read(suite, "--subject", "E1", classes=(name,)).lines
+        assert counters(suite).get("findings.canary", 0) == 0 and closed(suite) == [], "of nobody in it"
+        plant(whole)
+        assert not stream.take() and stream.ended.code == PAUSED, "it ends, and nothing was asked of it"
+    assert "lure" not in stream.ended.text and "E2" not in stream.ended.text, "nor is who reads told who it is"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector canary", {"readers": ["job"]})]
+    words = {"planted": "E2", "events": "events of planted/lure, class review"}[what]
+    assert f"job reads, or would have read, of {words}, planted" in found(suite, "canary")[0]["text"]
