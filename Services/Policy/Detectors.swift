@@ -23,6 +23,8 @@ final class Detectors {
     /// When a grant ends next, of the document that was counted by.
     private var nextExpiry: WallTime?
     private var moved: [(subject: String, person: Person?)] = []
+    /// In which hour of the clock, and by which document, what runs was last looked at.
+    private var served: (hour: Int64, document: UInt64)?
     /// The newest drill that was found here.
     private var drilled: UInt64 = 0
     private var counters: [String: UInt64] = [:]
@@ -32,6 +34,8 @@ final class Detectors {
     var registry: () -> Governance = { Governance() }
     /// Something is closed here that was not: what runs of it is to end.
     var closed: () -> Void = {}
+    /// What runs is served in another hour, or by another document.
+    var servedOn: (PolicyDocument.LeakReaction) -> Void = { _ in }
     /// What drifted of the class was found, and is to be counted anew after a restart too.
     var driftFound: (DataClass) -> Void = { _ in }
     /// What drifted in minutes that lie ahead is counted in this one, after a restart too.
@@ -174,9 +178,19 @@ final class Detectors {
         report(at: now)
         if let minute = drift.settle(wall: Clock.wall(), at: now) { driftSettled(minute) }
         let inForce = rules()
+        lookAtHours(inForce)
         let isHeld = follower.isHeld(at: now)
         pages.use(isHeld ? inForce.policy?.document.reaction(to: .outsider).urls ?? [] : [])
         outsider.tick(isHeld && isAudited ? inForce.policy : nil, over: inForce.text?.over ?? [], at: now)
+    }
+
+    /// Whoever reads one release all day asks for nothing more by which they would be found.
+    private func lookAtHours(_ rules: ReadRules) {
+        guard let policy = rules.policy else { return }
+        let present = (hour: Clock.wall().nanoseconds / Span.seconds(3_600).nanoseconds, document: rules.index)
+        guard served.map({ $0 != present }) ?? true else { return }
+        served = present
+        servedOn(policy.document.reaction(to: .breadth))
     }
 
     /// A grant that has ended takes people out of an audience, and another may have begun.

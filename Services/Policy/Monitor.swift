@@ -87,6 +87,8 @@ final class Monitor {
     private var erasing: [String: Erasure] = [:]
     private var sweepClockIsInDoubt = false
     private var rescanned: Rescan?
+    /// When it was last asked in how many hours what runs is served.
+    private var servedAt: WallTime?
     /// Agents that have a counter of their own for what could not be opened; more share one.
     private static let unsealableNamesMax = 100
     private var unsealable: Set<String> = []
@@ -819,6 +821,14 @@ final class Monitor {
                 detectors.foundBreadth(job.record, reaction, sentence)
                 opening -= 1
                 deny(job, .paused, "breadth", "reading is closed: \(sentence)")
+            case .served(let reaction, let long, let at):
+                servedAt = at
+                for one in long {
+                    guard let stream = streaming[Int64(one.release)], !one.isOfPast || !reaction.isCleared(stream.reader) else { continue }
+                    detectors.foundBreadth(stream.job.record, reaction, one.words)
+                    // Where the document closes something else, this ends all the same.
+                    end(Int64(one.release), .paused, "reading is closed: \(one.words)", why: "breadth")
+                }
             case .releaseRefused(let job, let refusal, let text):
                 opening -= 1
                 counters["reads.refused", default: 0] += 1
@@ -1047,6 +1057,7 @@ final class Monitor {
         report.gauges["agents.quarantined"] = Int64(quarantine.count)
         report.gauges["pending"] = Int64(pending)
         report.gauges["policy.document"] = Int64(clamping: rules.index)
+        report.gauges["releases.hours.us"] = servedAt?.microseconds ?? 0
         report.gauges["releases.running"] = Int64(streaming.count)
         detectors.report(into: &report)
         return report

@@ -105,6 +105,7 @@ struct PolicyService: ParsableCommand {
                 try Link(
                     .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
             let detectors = Detectors(findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, follower: follower, decider: decider, drift: drift)
+            detectors.servedOn = { writer.take(.served($0)) }
             detectors.driftFound = { writer.take(.forgetDrift($0)) }
             detectors.driftSettled = { writer.take(.settleDrift(in: $0)) }
             let monitor = Monitor(

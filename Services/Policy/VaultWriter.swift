@@ -34,6 +34,8 @@ final class VaultWriter: Sendable {
         case released(ReleaseJob, OpenedRelease, person: DirectoryEntry?)
         /// It would be of more than the document lets one reader have, or than they ever had.
         case foundBreadth(ReleaseJob, PolicyDocument.LeakReaction, String)
+        /// What runs is served in another hour, or by another document: of these for too long.
+        case served(PolicyDocument.LeakReaction, [ReadTally.LongRead], at: WallTime)
         /// It would take too much.
         case overRate(ReleaseJob, ReadRefusal, DecidedRelease)
         /// That this was denied is on the record.
@@ -86,6 +88,8 @@ final class VaultWriter: Sendable {
         case fence(Epoch, gate: Data, at: WallTime)
         case release(ReleaseJob, DecidedRelease)
         case ended(ReleaseEnd)
+        /// Another hour of the clock has begun, or another document is in force.
+        case served(PolicyDocument.LeakReaction)
         /// With whoever waits for an answer.
         case denied(DeniedRead, DeniedAnswer?)
         /// What was taken before this start.
@@ -245,7 +249,7 @@ final class VaultWriter: Sendable {
                     fences.append((epoch, gate, at))
                     epochs.append(epoch)
                 case .tally(let made): tally = made
-                case .release, .ended, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan, .forgetDrift, .settleDrift: others.append(item)
+                case .release, .ended, .served, .denied, .offer, .cosign, .keep, .erase, .readmit, .hold, .lift, .keepHolds, .erasures, .directory, .rescan, .forgetDrift, .settleDrift: others.append(item)
                 case .retain(let retention): housekeeping.keep(retention)
                 case .stop: stopping = true
                 }
@@ -545,6 +549,10 @@ final class VaultWriter: Sendable {
             }
             tally.ended(UInt64(end.number), by: end.reader, given: end.given, at: now)
             news.post(.grew(try reads.size()))
+        case .served(let reaction):
+            let now = Clock.wall()
+            tally.served(at: now)
+            news.post(.served(reaction, tally.excess(ofHoursOver: reaction.limit, reaction.past, at: now), at: now))
         case .denied(let read, let answer):
             try vault.transaction { transaction in
                 try reads.denied(read, at: Clock.wall(), in: transaction)

@@ -80,6 +80,14 @@ package struct ReadDays: Sendable {
         func largest<Value: Comparable>(_ path: KeyPath<Sum, Value>) -> (day: Int64, value: Value)? {
             past.filter { $0.key < day && $0.key >= day - ReadDays.daysMax }.map { ($0.key, $0.value[keyPath: path]) }.max { ($0.1, $0.0) < ($1.1, $1.0) }
         }
+
+        /// Of what is few: more than on any day before, and than the least that is looked at.
+        func excess(of count: Int, _ what: String, than least: Int, _ path: KeyPath<Sum, Int>) -> String? {
+            let largest = largest(path)
+            guard count > max(least, largest?.value ?? 0) else { return nil }
+            let before = largest.map { "\($0.value) at most on any of the \(ReadDays.daysMax) days before, last on \(ReadDays.date($0.day))" } ?? "none on the \(ReadDays.daysMax) days before"
+            return "\(count) \(what) a day: \(before), and \(least) is the limit"
+        }
     }
 
     /// Before today: what somebody does once a week was done four times.
@@ -93,6 +101,8 @@ package struct ReadDays: Sendable {
 
     /// - Returns: whether the first lies on a later day than the other.
     static func isLaterDay(_ one: WallTime, than other: WallTime) -> Bool { one.nanoseconds / dayLength > other.nanoseconds / dayLength }
+
+    private static func date(_ day: Int64) -> String { WallTime(nanoseconds: day * dayLength).day }
 
     private static func hour(of time: WallTime) -> Int64 { (time.nanoseconds / (dayLength / 24) % 24 + 24) % 24 }
 
@@ -110,17 +120,22 @@ package struct ReadDays: Sendable {
         for hour in from...ReadDays.hour(of: last) { records[reader]!.note([], [], on: day, in: hour) }
     }
 
+    /// What a reader who reads now has by the hours that were noted; in words, nil: nothing.
+    func excess(ofHours reader: String, over limit: PastLimit, at now: WallTime) -> String? {
+        guard let least = limit.hours, let record = records[reader]?.turned(to: now.nanoseconds / ReadDays.dayLength) else { return nil }
+        return record.excess(of: record.hours.nonzeroBitCount, "hours of", than: least, \.hours).map { "in \($0)" }
+    }
+
     /// What a release that is not opened yet would exceed, in words; nil: nothing.
     package func excess(of reader: String, and more: [ReadTally.Part], of classes: Set<DataClass> = [], over limit: PastLimit, at now: WallTime) -> String? {
         let day = now.nanoseconds / ReadDays.dayLength
         let record = (records[reader] ?? Record(day: day)).turned(to: day)
-        func date(_ day: Int64) -> String { WallTime(nanoseconds: day * ReadDays.dayLength).day }
         func excess(_ count: Int64, _ what: String, least: Int, _ path: KeyPath<Sum, Int64>) -> String? {
             let largest = record.largest(path)
             let (product, overflow) = (largest?.value ?? 0).multipliedReportingOverflow(by: Int64(limit.times))
             guard count > Int64(least), count > (overflow ? .max : product) else { return nil }
             guard let largest, largest.value > 0 else { return "of \(count) \(what) in a day, of none in the \(ReadDays.daysMax) days before, and \(least) is the limit for whoever begins" }
-            return "of \(count) \(what) in a day, and the limit is \(limit.times) times the largest of the \(ReadDays.daysMax) days before (\(largest.value) on \(date(largest.day))), \(least) at least"
+            return "of \(count) \(what) in a day, and the limit is \(limit.times) times the largest of the \(ReadDays.daysMax) days before (\(largest.value) on \(ReadDays.date(largest.day))), \(least) at least"
         }
         var (people, new) = (record.people, Set<String>())
         for part in more {
@@ -131,16 +146,10 @@ package struct ReadDays: Sendable {
         if let found = excess(people, "subjects", least: limit.least, \.people) { return found }
         let events = more.reduce(record.events) { $0.addingReportingOverflow($1.events).partialValue }
         if let least = limit.events, let found = excess(events, "events", least: least, \.events) { return found }
-        func isMore(_ count: Int, than least: Int, _ path: KeyPath<Sum, Int>) -> String? {
-            let largest = record.largest(path)
-            guard count > max(least, largest?.value ?? 0) else { return nil }
-            let before = largest.map { "\($0.value) at most on any of the \(ReadDays.daysMax) days before, last on \(date($0.day))" } ?? "none on the \(ReadDays.daysMax) days before"
-            return "\(before), and \(least) is the limit"
-        }
         let all = record.classes.union(classes).count
-        if let least = limit.classes, let found = isMore(all, than: least, \.classes) { return "of \(all) classes in a day: \(found)" }
+        if let least = limit.classes, let found = record.excess(of: all, "classes in", than: least, \.classes) { return "of \(found)" }
         let hours = (record.hours | 1 << UInt32(ReadDays.hour(of: now))).nonzeroBitCount
-        if let least = limit.hours, let found = isMore(hours, than: least, \.hours) { return "in \(hours) hours of a day: \(found)" }
+        if let least = limit.hours, let found = record.excess(of: hours, "hours of", than: least, \.hours) { return "in \(found)" }
         return nil
     }
 }

@@ -2,7 +2,7 @@ import Gate
 
 /// Of how many classes each reader read in the last week, and in how many hours of the clock: breadth that no count of people shows.
 ///
-/// Hours are UTC's. A release counts in each hour from its opening to its end, whether or not anything came in all of them.
+/// Hours are UTC's. A release counts in each hour from its opening to its end, whether or not anything came in all of them, and in each as it begins.
 package struct ReadSpread: Sendable {
     private struct Record {
         /// When something of a class was last read.
@@ -52,8 +52,19 @@ package struct ReadSpread: Sendable {
             var hours = record.hours.filter { $0 >= first }
             for (_, at) in running { hours.formUnion(ReadSpread.hours(at, now).lazy.filter { $0 >= first }) }
             hours.insert(ReadSpread.hour(of: now))
-            if hours.count > max { return "in \(hours.count) hours of a \(limit.per.rawValue), and the limit is \(max)" }
+            return ReadSpread.excess(hours.count, over: max, limit)
         }
         return nil
+    }
+
+    /// What a reader who reads now has by the hours that were noted, and by no others: a clock that leaps over hours has served nobody in them.
+    func excess(ofHours reader: String, over limit: LeakLimit, at now: WallTime) -> String? {
+        guard let max = limit.hours, let record = records[reader] else { return nil }
+        let first = ReadSpread.hour(of: now - limit.period) + 1
+        return ReadSpread.excess(record.hours.count { $0 >= first }, over: max, limit)
+    }
+
+    private static func excess(_ hours: Int, over max: Int, _ limit: LeakLimit) -> String? {
+        hours > max ? "in \(hours) hours of a \(limit.per.rawValue), and the limit is \(max)" : nil
     }
 }

@@ -44,6 +44,15 @@ package struct ReadTally: Sendable {
         }
     }
 
+    /// A release that goes on in more hours than its reader may read in.
+    package struct LongRead: Hashable, Sendable {
+        package let release: UInt64
+        /// By the reader's own past alone.
+        package let isOfPast: Bool
+        /// For people.
+        package let words: String
+    }
+
     private struct Key: Hashable {
         let reader: String
         let grant: String
@@ -91,6 +100,26 @@ package struct ReadTally: Sendable {
             note(Key(reader: reader, grant: grant), events, part?.subjects ?? [], part?.uncounted ?? 0, at: now)
         }
         forget(at: now)
+    }
+
+    /// What runs is served now: in this hour as well, whether or not it ends in it. Call it in each hour of the clock.
+    package mutating func served(at now: WallTime) {
+        for release in running.values {
+            spread.note(release.reader, [], from: now, to: now)
+            days.served(release.reader, from: now, to: now)
+        }
+    }
+
+    /// Whose hours are too many while they read, by release, the oldest first: who opens nothing more is found by none that is opened.
+    ///
+    /// - Parameters:
+    ///   - past: Of a reader who is not cleared: the caller knows who is.
+    ///   - now: ``served(at:)`` was called for it.
+    package func excess(ofHoursOver limit: LeakLimit?, _ past: PastLimit?, at now: WallTime) -> [LongRead] {
+        running.sorted { $0.key < $1.key }.compactMap { release, one in
+            if let words = limit.flatMap({ spread.excess(ofHours: one.reader, over: $0, at: now) }) { return LongRead(release: release, isOfPast: false, words: "\(one.reader) has read \(words)") }
+            return past.flatMap { days.excess(ofHours: one.reader, over: $0, at: now) }.map { LongRead(release: release, isOfPast: true, words: "\(one.reader) has read \($0)") }
+        }
     }
 
     /// Whoever streamed these has ended without a word: now, for all that is known. What is older than the longest stretch ended at an earlier start; or it

@@ -164,19 +164,19 @@ def test_who_is_denied_often_is_found_at_the_limit_and_not_before_and_nobody_els
     job.close()
 
 
-@pytest.mark.parametrize("what", ["subjects", "classes"])
-def test_who_would_read_of_too_much_is_found_before_the_first_byte(reviewed, what):
+@pytest.mark.parametrize(("what", "limit", "last"), [("subjects", 1, 2), ("classes", 1, 2), ("events", 2, 4)])
+def test_who_would_read_of_too_much_is_found_before_the_first_byte(reviewed, what, limit, last):
     suite = reviewed
-    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {what: 1, "per": "day"}}]))
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {what: limit, "per": "day"}}]))
     assert read(suite, "--subject", "E1", classes=("activity",)).lines, "just short of it"
-    assert read(suite, "--subject", "E1", classes=("activity",)).lines, "the same again is no other"
+    assert read(suite, "--subject", "E1", classes=("activity",)).lines, "the same again is nobody else, and no other class; and it is two events in all"
     assert closed(suite) == []
-    more = {"subjects": ((), ("activity",)), "classes": (("--subject", "E1"), ("review",))}[what]
+    more = {"classes": (("--subject", "E1"), ("review",))}.get(what, ((), ("activity",)))
     outcome = read(suite, *more[0], classes=more[1], check=False)
     assert outcome.code != 0 and outcome.out == "", "nothing has left"
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
-    assert f"job would have read of 2 {what} within a day, and the limit is 1" in found(suite, "breadth")[0]["text"]
+    assert f"job would have read of {last} {what} within a day, and the limit is {limit}" in found(suite, "breadth")[0]["text"]
     assert suite.cli("ledger", "verify").code == 0
 
 
@@ -234,7 +234,7 @@ def test_who_would_read_an_event_that_is_planted_is_found_and_the_rest_of_that_s
     decoy = suite.agent("decoy", "planted/decoy").run().expect(capturing=True)
     apply(suite, limited(*suite.grants, leaks=[{"detector": "canary", "close": "reading", "of": "reader", "events": [{"subject": "planted/decoy", "class": "review"}]}]))
     stored = suite.vault_count()
-    wait_until(lambda: decoy.send(text("what nobody wrote", "review"), {"at": key("x")["at"], "kind": "window", "app": "Editor"}) or suite.vault_count() >= stored + 2, "they are stored", every=0.3)
+    wait_until(lambda: decoy.send(text("what nobody wrote", "review"), {"at": key("x")["at"], "kind": "window", "app": "Editor", "title": "a note"}) or suite.vault_count() >= stored + 2, "they are stored", every=0.3)
     made = read(suite, classes=("activity",)).lines
     assert made and read(suite, "--subject", "E1", classes=("review",)).lines and closed(suite) == [], "nothing that is planted"
     outcome = read(suite, classes=("review",), check=False)

@@ -111,3 +111,29 @@ def test_whoever_is_planted_while_a_release_of_them_runs_is_found_and_the_releas
     assert closed(suite) == [("detector canary", {"readers": ["job"]})]
     words = {"planted": "E2", "events": "events of planted/lure, class review"}[what]
     assert f"job reads, or would have read, of {words}, planted" in found(suite, "canary")[0]["text"]
+
+
+def test_who_reads_one_release_for_more_hours_than_they_may_is_found_while_it_runs(make_suite, tmp_path):
+    suite = begin(make_suite(lease_ms=10_000))
+    shim = Shim(tmp_path)
+    # Five past, by policy's clock: no hour begins by itself meanwhile.
+    hour = 3_900 - int(time.time()) % 3_600
+    shim.ahead(wall_seconds=hour)
+    suite.restart("policy", env=shim.env)
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "limit": {"hours": 2, "per": "day"}}]))
+    with contextlib.closing(Stream(suite)) as stream:
+        assert stream.take(), "one chunk, and there is another"
+
+        def looked():
+            """In which hour, from the first on."""
+            return suite.service_status("policy")["gauges"]["releases.hours.us"] // 3_600_000_000 - (int(time.time()) + hour) // 3_600
+
+        wait_until(lambda: looked() == 0, "as it was opened")
+        shim.ahead(wall_seconds=hour + 3_600)
+        wait_until(lambda: looked() == 1, "the next hour has begun")
+        assert counters(suite).get("findings.breadth", 0) == 0 and closed(suite) == [], "two hours, the limit"
+        shim.ahead(wall_seconds=hour + 7_200)
+        assert not stream.take() and stream.ended.code == PAUSED, "it ends, and nothing was asked of it"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
+    assert "job has read in 3 hours of a day, and the limit is 2" in found(suite, "breadth")[0]["text"]
