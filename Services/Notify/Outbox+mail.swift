@@ -22,6 +22,9 @@ extension Outbox {
         var created: WallTime
     }
 
+    /// Who goes first. What operators are told of is not news any more behind a hundred thousand notices.
+    enum Rank: Int, CaseIterable, Sendable { case operators, people }
+
     /// A mail whose time has come. Its bytes are read when it is sent, so that memory does not grow with what waits.
     struct DueMail: Hashable, Sendable {
         var id: String
@@ -69,7 +72,7 @@ extension Outbox {
             .delivery,
             [
                 ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", now.microseconds), ("recipient", mail.recipient),
-                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0),
+                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0), ("rank", Rank.operators.rawValue),
             ], db)
         return true
     }

@@ -22,8 +22,7 @@ import Darwin
 /// | *given up* | refused for good (5xx to a mail), or its last attempt after 75 hours has failed; listed for ever | – |
 ///
 /// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
-/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up.
-/// Nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up. Nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
     let path: String

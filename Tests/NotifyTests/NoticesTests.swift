@@ -19,7 +19,6 @@ struct NoticesTests {
     }
 
     func due(at time: WallTime? = nil) throws -> [String] { try outbox.dueMails(at: time ?? now, limit: 100).map(\.recipient) }
-    func counts(_ table: String) throws -> Int { try outbox.database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM \(table)") } ?? -1 }
     func answer(_ subject: Int, _ verdict: RetrySchedule.Verdict, answer: String = "", at time: WallTime? = nil) throws {
         guard case .mail(let mail) = Outbox.Notice.test(subject).way else { return }
         try outbox.record([.init(id: mail.id, verdict: verdict, at: time ?? now, answer: answer)])
@@ -29,95 +28,6 @@ struct NoticesTests {
         let decision = Outbox.Decision(number: number, notices)
         #expect(try outbox.hold(notices, from: 0, of: decision, at: now) == .taken(UInt64(notices.count), new: true))
         return decision
-    }
-
-    @Test func `nobody is told before all that was signed for is here, and then everybody is, in one transaction`() throws {
-        let notices = (1...10).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try outbox.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4))
-        #expect(try outbox.hold(Array(notices[4..<9]), from: 4, of: decision, at: now) == .held(9))
-        #expect(try due() == [] && outbox.counts().waiting == 0)
-        #expect(try outbox.rounds(of: 7, limit: 9).map(\.held) == [9])
-        #expect(try outbox.hold([notices[9]], from: 9, of: decision, at: now) == .taken(10, new: true))
-        #expect(try due() == (1...10).map { "e" + "000\($0)".suffix(4) + "@example.com" })
-        #expect(try Outbox(path: outbox.path).counts().waiting == 10, "each row is as it was written")
-    }
-
-    @Test func `an interrupted hand-over goes on where it stopped, and handed over twice it goes out once`() throws {
-        let notices = (1...6).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        #expect(try outbox.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4))
-        let again = try Outbox(path: outbox.path)
-        #expect(try again.held(of: decision) == .held(4))
-        #expect(try again.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4), "its answer was lost")
-        #expect(try again.hold(Array(notices[5...]), from: 5, of: decision, at: now) == .held(4), "not where it stopped")
-        #expect(try again.hold(Array(notices[4...]), from: 4, of: decision, at: now) == .taken(6, new: true))
-        #expect(try again.hold(Array(notices[4...]), from: 4, of: decision, at: now) == .taken(6, new: false))
-        #expect(try again.held(of: decision) == .taken(6, new: false))
-        #expect(try due().count == 6)
-    }
-
-    @Test(arguments: ["other bytes", "out of order", "twice", "one more"]) func `what is not what was signed for is dropped whole, and nothing of it is sent`(_ fault: String) throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        var rest = Array(notices[2...])
-        switch fault {
-        case "other bytes": rest[1].bytes.append(0)
-        case "out of order": rest.swapAt(0, 1)
-        case "twice": rest[0] = notices[1]
-        default: rest.append(.test(5))
-        }
-        guard case .differs = try outbox.hold(rest, from: 2, of: decision, at: now) else { Issue.record("taken"); return }
-        for table in ["notice", "decision", "delivery", "mail", "message"] { #expect(try counts(table) == 0, "\(table)") }
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try outbox.hold(notices, from: 0, of: decision, at: now) == .taken(4, new: true), "the control")
-    }
-
-    @Test func `a disk that fails in the middle leaves what was there, and nobody is told`() throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        try outbox.database.write { try $0.execute(sql: "CREATE TRIGGER full BEFORE INSERT ON delivery WHEN NEW.recipient LIKE 'e0003%' BEGIN SELECT RAISE(ABORT, 'full'); END") }
-        #expect(throws: OutboxError.self) { try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) }
-        #expect(try outbox.held(of: decision) == .held(2))
-        #expect(try due() == [] && counts("delivery") == 0)
-        try outbox.database.write { try $0.execute(sql: "DROP TRIGGER full") }
-        #expect(try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) == .taken(4, new: true))
-    }
-
-    @Test func `what the disk has changed before all was here is not sent`() throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        try outbox.database.write { try $0.execute(sql: "UPDATE notice SET bytes = x'00' WHERE subject = 'E0002'") }
-        #expect(throws: OutboxError.damaged(path: outbox.path, why: "the notice of E0002 is not what was written")) { try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) }
-        #expect(try due() == [])
-    }
-
-    @Test func `what is not whole after seven days is dropped, and what is taken never is`() throws {
-        _ = try take([.test(1, decision: 8)], number: 8)
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        #expect(try outbox.dropStale(at: now + .seconds(7 * 86_400)).isEmpty)
-        let dropped = try outbox.dropStale(at: now + .seconds(7 * 86_400 + 1))
-        #expect(dropped.map(\.number) == [9] && dropped.map(\.held) == [2])
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try counts("mail") == 1 && counts("notice") == 1 && counts("delivery") == 1)
-    }
-
-    @Test func `more than may lie here unsent is refused, and leaves what is here`() throws {
-        let notices = (1...3).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold([notices[0]], from: 0, of: decision, at: now)
-        try outbox.database.write { db in
-            try db.execute(sql: "UPDATE decision SET octets = ?", arguments: [Outbox.comingMax])
-            try Outbox.stamp(.decision, db)
-        }
-        #expect(try outbox.hold([notices[1]], from: 1, of: decision, at: now) == .full)
-        #expect(try outbox.held(of: decision) == .held(1))
     }
 
     @Test func `each person stands in one state, and they are as many as were signed for`() throws {
@@ -154,8 +64,7 @@ struct NoticesTests {
         let other = try #require(try outbox.sent(to: "E0002", of: 7).first)
         #expect(other.messageID == nil && other.state == "unreachable" && other.why == "there is no address")
         #expect(try outbox.sent(to: "E0003", of: 7) == [])
-        let coming = (3...4).map { Outbox.Notice.test($0, decision: 13) }
-        _ = try outbox.hold([coming[0]], from: 0, of: Outbox.Decision(number: 13, coming), at: now)
+        _ = try outbox.hold(0..<1, of: Signed(number: 13, (3...4).map { Outbox.Notice.test($0, decision: 13) }), at: now)
         #expect(try outbox.sent(to: "E0003", of: 7) == [], "what is only coming was not sent")
     }
 

@@ -3259,6 +3259,9 @@ package nonisolated struct WireNoticeBatch: Sendable {
   /// `Notice`. None: it asks how many are held.
   package var notices: [Data] = []
 
+  /// Of 32 bytes each: that the signed tree begins with what is held and these.
+  package var proof: [Data] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -9776,7 +9779,7 @@ nonisolated extension WireNoticeAttachment: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NoticeBatch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}first\0\u{1}notices\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}first\0\u{1}notices\0\u{1}proof\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9787,6 +9790,7 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
       case 3: try { try decoder.decodeRepeatedBytesField(value: &self.notices) }()
+      case 4: try { try decoder.decodeRepeatedBytesField(value: &self.proof) }()
       default: break
       }
     }
@@ -9802,6 +9806,9 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.notices.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.notices, fieldNumber: 3)
     }
+    if !self.proof.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.proof, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9809,6 +9816,7 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.decision != rhs.decision {return false}
     if lhs.first != rhs.first {return false}
     if lhs.notices != rhs.notices {return false}
+    if lhs.proof != rhs.proof {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
