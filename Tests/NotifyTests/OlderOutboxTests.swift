@@ -55,6 +55,7 @@ struct OlderOutboxTests {
         #expect(try outbox.rounds(of: 7, limit: 9).count == 1)
         #expect(try outbox.sent(to: "E0001", of: 7).map { [$0.state, String(decoding: $0.bytes, as: UTF8.self), $0.messageID ?? ""] } == [["delivered", "notice of E0001 by 9", "<mail_9_E0001@example.com>"]])
         #expect(try outbox.spread(at: now) == nil, "each has its delivery")
+        #expect(try outbox.dueMails(at: now + .seconds(9), limit: 99).map(\.rank) == [.operators, .operators, .people], "of operators' mails one and the letter")
         let coming = Signed(number: 12, (1...4).map { .test($0, decision: 12) })
         #expect(try outbox.held(of: coming.decision) == .held(0))
         #expect(try outbox.hold(0..<4, of: coming, at: now) == .taken(4, new: true))
