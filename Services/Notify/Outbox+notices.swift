@@ -174,68 +174,6 @@ extension Outbox {
     }
 }
 
-/// Those who were not reached in time, for somebody who can find them.
-extension Outbox {
-    struct Escalation: Hashable, Sendable {
-        var decision: Decision
-        /// Which of this decision, from 1.
-        var number: Int
-        /// Of them those who stand in no earlier one, by subject: the first.
-        var new: [String]
-        var newCount: Int
-        /// All who are not reached now.
-        var count: Int
-    }
-
-    /// Subjects that a mail names.
-    static let escalatedNamesMax = 1_000
-    /// Mails about one decision. Who watches one server refuse everybody one by one has understood after these.
-    static let escalationsMax = 10
-    /// Between two of them.
-    static let escalationsApart = Span.seconds(3_600)
-
-    /// Puts in a mail for each decision of which somebody new is not reached after so long, and notes who stands in it, in one transaction.
-    ///
-    /// - Parameter mails: Of an escalation, to whom it goes. None: nothing is noted.
-    /// - Returns: mails that are new.
-    func escalate(after: Span, at now: WallTime, to addresses: [String], mails: (Escalation) -> [Mail]) throws(OutboxError) -> Int {
-        let due = """
-            FROM decision WHERE taken_at <= :taken AND escalations < :most AND (escalated_at IS NULL OR escalated_at <= :apart OR escalated_at > :now)
-                AND EXISTS (SELECT 1 FROM \(Outbox.joined) WHERE notice.decision = decision.id AND \(Outbox.isNew))
-            """
-        let arguments: StatementArguments = [
-            "taken": (now - after).microseconds, "most": Outbox.escalationsMax, "apart": (now - Outbox.escalationsApart).microseconds, "now": now.microseconds,
-        ]
-        guard !addresses.isEmpty, try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(due) LIMIT 1", arguments: arguments) }) != nil else { return 0 }
-        return try writing { db in
-            var new = 0
-            for row in try Row.fetchAll(db, sql: "SELECT * \(due)", arguments: arguments) {
-                let id: Int64 = row["id"]
-                let round = Outbox.Decision(
-                    number: UInt64(row["number"] as Int64), incident: UInt64(row["incident"] as Int64), count: UInt64(row["people"] as Int64), root: TreeHash(bytes: row["root"] as Data) ?? MerkleTree.emptyRoot)
-                func count(_ condition: String) throws -> Int {
-                    try Int.fetchOne(db, sql: "SELECT count(*) FROM \(Outbox.joined) WHERE notice.decision = ? AND \(condition)", arguments: [id]) ?? 0
-                }
-                let names = try String.fetchAll(
-                    db, sql: "SELECT subject FROM \(Outbox.joined) WHERE notice.decision = ? AND \(Outbox.isNew) ORDER BY subject LIMIT ?", arguments: [id, Outbox.escalatedNamesMax])
-                let escalation = Escalation(
-                    decision: round, number: (row["escalations"] as Int) + 1, new: names, newCount: try count(Outbox.isNew), count: try count("\(Outbox.standing) <> 'delivered'"))
-                for mail in mails(escalation) where try Outbox.insert(mail, now, db) { new += 1 }
-                let told = "decision = ? AND subject IN (SELECT subject FROM \(Outbox.joined) WHERE notice.decision = ? AND \(Outbox.isNew))"
-                try db.execute(sql: "UPDATE notice SET escalated_at = ? WHERE \(told)", arguments: [now.microseconds, id, id])
-                try Outbox.stamp(.notice, db, where: "decision = ? AND escalated_at = ?", [id, now.microseconds])
-                try db.execute(
-                    sql: "UPDATE decision SET escalations = escalations + 1, escalated_at = ?, escalated_to = ? WHERE id = ?", arguments: [now.microseconds, addresses.joined(separator: " "), id])
-                try Outbox.stamp(.decision, db, where: "id = ?", [id])
-            }
-            return new
-        }
-    }
-
-    /// SQL: not reached, and in no mail yet.
-    private static let isNew = "notice.escalated_at IS NULL AND \(standing) <> 'delivered'"
-}
-
 /// What comes back.
 extension Outbox {
     enum Returned: Hashable, Sendable {
