@@ -41,9 +41,12 @@ final class Desk {
     /// When what only time brings about was last looked after.
     private var tended: Instant?
     private var handovers = Handovers()
+    /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
+    private var removal: (looked: Instant?, removed: Int) = (nil, 0)
     /// What came back, as of the last look; nil: nobody looks.
     private var bounces: BounceBox.Look?
 
+    private static let removeEvery = Span.seconds(3_600)
     private static let tendEvery = Span.seconds(10)
 
     init(
@@ -210,6 +213,7 @@ final class Desk {
         case .spread(let number, let before):
             if before > 0 { logger.notice("\(before) people had exactly what entry \(number) decided by an earlier decision: they are not sent it again") }
         case .dropped(let one): logger.warning("\(one.held) notices of entry \(one.number), which \(one.name) handed over, are dropped: the rest of them has not come in seven days. None of them was sent")
+        case .removed(let count): removal.removed += count
         case .bounces(let look): take(look)
         case .deliveries(let route, let body):
             var answer = WireAnswer()
@@ -240,6 +244,7 @@ final class Desk {
             tended = now
             outbox.put(.tend)
         }
+        remove(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 
@@ -253,6 +258,14 @@ final class Desk {
         alerts?.use(Alerts.concerned(incidents, at: time))
         let due = reminders.next(incidents, at: time)
         if !due.isEmpty { outbox.put(.remind(due)) }
+    }
+
+    /// Looks once an hour for bytes that were kept for long enough. Which incidents are closed is known when the ledger was read and is believed.
+    private func remove(at now: Instant) {
+        guard removal.looked.map({ now - $0 >= Desk.removeEvery }) ?? true, follower.isCaughtUp, read == follower.applied, fork == nil, trouble.isEmpty else { return }
+        if removal.removed > 0 { logger.notice("the bytes of \(removal.removed) notices and messages that were told long ago were removed") }
+        removal = (now, 0)
+        outbox.put(.remove(closed: closed))
     }
 
     private var closed: Set<UInt64> { Set(follower.fold.governance.incidents.values.filter { $0.state == .closed }.map(\.number)) }

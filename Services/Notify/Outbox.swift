@@ -23,7 +23,7 @@ import Darwin
 ///
 /// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
 /// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up;
-/// what operators are told waits for nobody's notice. Nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+/// what operators are told waits for nobody's notice. What was delivered long ago loses its bytes (``remove(before:closed:limit:at:)``); nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
     let path: String
@@ -42,7 +42,7 @@ struct Outbox: Sendable {
             configuration.label = "outbox"
             configuration.journalMode = .wal
             configuration.prepareDatabase { db in
-                try db.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")
+                try db.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON")
                 db.add(function: Outbox.digest)
             }
             let queue = try DatabaseQueue(path: path, configuration: configuration)

@@ -23,6 +23,7 @@ final class OutboxThread: Sendable {
         /// By the entry of a decision: each of its notices has its delivery; so many were not queued, as the same bytes were before.
         case spread(number: UInt64, before: UInt64)
         case dropped(Outbox.Dropped)
+        case removed(Int)
         /// Entries up to this one were compared with what was taken.
         case read(UInt64)
         /// Control's ledger is another than the one that was taken, from the entry after this one on.
@@ -46,6 +47,8 @@ final class OutboxThread: Sendable {
         case spread
         /// Some of the notices that are dropped.
         case drop
+        /// Some of the bytes that were kept for long enough, of these closed incidents and of none.
+        case remove(closed: Set<UInt64>)
         case count
         case stop
     }
@@ -99,6 +102,7 @@ final class OutboxThread: Sendable {
                 case .tend: try tend()
                 case .spread: try spread()
                 case .drop: if try outbox.dropSome() { put(.drop) }
+                case .remove(let closed): try remove(closed)
                 case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                 case .stop: return
                 }
@@ -195,6 +199,14 @@ final class OutboxThread: Sendable {
         if step.queued > 0 { delivery.wake() }
         if let before = step.before { news.post(.spread(number: step.decision, before: before)) }
         put(.spread)
+    }
+
+    private func remove(_ closed: Set<UInt64>) throws {
+        let now = Clock.wall()
+        let removed = try outbox.remove(before: now - settings.keep, closed: closed, at: now)
+        guard removed > 0 else { return }
+        news.post(.removed(removed))
+        put(.remove(closed: closed))
     }
 
     private func list(limit: Int) throws -> WireDeliveries {

@@ -15,7 +15,7 @@ struct WorkQueue {
     private static func isNews(_ item: OutboxThread.Work) -> Bool {
         switch item {
         case .take, .remind: true
-        case .deliveries, .notices, .standing, .tend, .spread, .drop, .count, .stop: false
+        case .deliveries, .notices, .standing, .tend, .spread, .drop, .remove, .count, .stop: false
         }
     }
 
@@ -26,6 +26,7 @@ struct WorkQueue {
         case .count: waiting.contains { if case .count = $0 { true } else { false } }
         case .spread: waiting.contains { if case .spread = $0 { true } else { false } }
         case .drop: waiting.contains { if case .drop = $0 { true } else { false } }
+        case .remove: waiting.contains { if case .remove = $0 { true } else { false } }
         case .take, .remind, .deliveries, .notices, .standing, .stop: false
         }
     }

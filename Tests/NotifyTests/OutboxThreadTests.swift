@@ -22,6 +22,7 @@ struct WorkQueueTests {
         switch item {
         case .take(let entries): "take \(entries.count)"
         case .remind(let due): "remind \(due.count)"
+        case .remove(let closed): "remove \(closed.count)"
         case .notices(_, let name, _, _): "notices of \(name)"
         default: "\(item)".components(separatedBy: "(")[0]
         }
@@ -45,8 +46,8 @@ struct WorkQueueTests {
     }
 
     @Test func `of what looks at everything one that waits is enough, and of what somebody asks none is left out`() {
-        let once: [OutboxThread.Work] = [.tend, .count, .spread, .drop]
-        #expect(put(once + once) == ["tend", "count", "spread", "drop"])
+        let once: [OutboxThread.Work] = [.tend, .count, .spread, .drop, .remove(closed: [])]
+        #expect(put(once + once) == ["tend", "count", "spread", "drop", "remove 0"])
         var queue = WorkQueue()
         var isTaken = [queue.put(.tend), queue.put(.tend)]
         _ = queue.next()
