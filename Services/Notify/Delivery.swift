@@ -118,8 +118,10 @@ final class SharedPace: Sendable {
 
     init(_ rates: Rates) { pace = Mutex(Pace(rates)) }
 
-    /// As ``Pace/take(_:host:at:)``.
-    func take(_ channel: String, host: String?, at now: WallTime) -> Span? { pace.withLock { $0.take(channel, host: host, at: now) } }
+    /// As ``Pace/take(_:host:at:goesFirst:)``.
+    func take(_ channel: String, host: String?, at now: WallTime, goesFirst: Bool = true) -> Span? {
+        pace.withLock { $0.take(channel, host: host, at: now, goesFirst: goesFirst) }
+    }
 }
 
 /// One hook's deliveries, one after the other.

@@ -40,13 +40,13 @@ final class Desk {
     private var notices = NoticeCounts()
     /// When what only time brings about was last looked after.
     private var tended: Instant?
-    /// Who has a part of a hand-over under way: the next comes after its answer.
-    private var handing: Set<Route> = []
+    private var handovers = Handovers()
+    /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
+    private var removal: (looked: Instant?, removed: Int) = (nil, 0)
     /// What came back, as of the last look; nil: nobody looks.
     private var bounces: BounceBox.Look?
 
-    /// Operators who hand over at once: each has megabytes in hand.
-    private static let handingMax = 4
+    private static let removeEvery = Span.seconds(3_600)
     private static let tendEvery = Span.seconds(10)
 
     init(
@@ -164,7 +164,7 @@ final class Desk {
                 refusalLog.note("not-allowed \(user.name) \(kind)", "\(user.name) sent what a \(user.role) does not send to notify, or not any more: \(kind)", at: now)
                 return binder.refuse(.notAllowed, "a \(user.role) does not send this to notify", kind: kind, to: route)
             }
-            if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route) }
+            if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route, by: user.name, at: now) }
             switch try message.body(WireQuery.self).about {
             case .deliveries?: outbox.put(.deliveries(route))
             case .notices(let query)?: outbox.put(.standing(route, query))
@@ -176,26 +176,13 @@ final class Desk {
     }
 
     /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
-    private func hold(_ batch: WireNoticeBatch, from route: Route) {
-        func refuse(_ refusal: Refusal, _ why: String) { binder.refuse(refusal, why, kind: .notices, to: route) }
-        guard batch.notices.count <= Limits.noticesPerBatchMax, batch.notices.count <= 1 || batch.notices.reduce(0, { $0 + $1.count }) <= Limits.noticeBatchBytesMax else {
-            return refuse(.tooLarge, "a part has \(Limits.noticesPerBatchMax) notices and \(Limits.noticeBatchBytesMax) bytes at most")
+    private func hold(_ batch: WireNoticeBatch, from route: Route, by name: String, at now: Instant) {
+        switch handovers.begin(batch, from: route, by: name, decided: follower.isCaughtUp && fork == nil && trouble.isEmpty ? follower.fold.governance.notices : nil, closed: closed) {
+        case .take(let decision): outbox.put(.notices(route, by: name, batch, decision))
+        case .refuse(let refusal, let why):
+            refusalLog.note("notices \(name) \(refusal)", "a hand-over of notices by \(name) is refused: \(why)", at: now)
+            binder.refuse(refusal, why, kind: .notices, to: route)
         }
-        guard let decision = decision(of: batch.decision) else { return refuse(.notFound, "entry \(batch.decision) is not the newest decision about the notices of an incident that is not closed, as far as notify has heard") }
-        guard !handing.contains(route), handing.count < Desk.handingMax else { return refuse(.tooMany, "another part is under way: the next comes after its answer") }
-        handing.insert(route)
-        outbox.put(.notices(route, batch, decision))
-    }
-
-    private func decision(of entry: UInt64) -> Outbox.Decision? {
-        guard follower.isCaughtUp, fork == nil, trouble.isEmpty else { return nil }
-        for (incident, decided) in follower.fold.governance.notices {
-            guard decided.contains(where: { $0.index == entry }) else { continue }
-            // What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
-            guard let one = decided.last, one.index == entry, follower.fold.governance.incidents[incident]?.state != .closed, let root = TreeHash(bytes: one.digest) else { return nil }
-            return Outbox.Decision(number: entry, incident: incident, count: one.count, root: root)
-        }
-        return nil
     }
 
     private var bounced: UInt64 = 0
@@ -212,11 +199,10 @@ final class Desk {
     func take(_ item: OutboxThread.News) -> Bool {
         switch item {
         case .held(let route, let body):
-            handing.remove(route)
+            _ = handovers.end(route)
             binder.send(.noticesHeld, body, to: route)
         case .notHeld(let route, let refusal, let why):
-            handing.remove(route)
-            if refusal == .differs { logger.error("a hand-over of notices is refused: \(why)") }
+            logger.error("a hand-over of notices by \(handovers.end(route)) is refused: \(why)")
             binder.refuse(refusal, why, kind: .notices, to: route)
         case .taken(let decision): logger.notice("\(decision.count) people are told of incident \(decision.incident), by entry \(decision.number)")
         case .standing(let route, let body):
@@ -224,7 +210,10 @@ final class Desk {
             answer.notices = body
             binder.send(.answer, answer, to: route)
         case .tended(let counts): notices = counts
-        case .dropped(let number, let held): logger.warning("\(held) notices of entry \(number) are dropped: the rest of them has not come in seven days. None of them was sent")
+        case .spread(let number, let before):
+            if before > 0 { logger.notice("\(before) people had exactly what entry \(number) decided by an earlier decision: they are not sent it again") }
+        case .dropped(let one): logger.warning("\(one.held) notices of entry \(one.number), which \(one.name) handed over, are dropped: the rest of them has not come in seven days. None of them was sent")
+        case .removed(let count): removal.removed += count
         case .bounces(let look): take(look)
         case .deliveries(let route, let body):
             var answer = WireAnswer()
@@ -255,6 +244,7 @@ final class Desk {
             tended = now
             outbox.put(.tend)
         }
+        remove(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 
@@ -269,6 +259,16 @@ final class Desk {
         let due = reminders.next(incidents, at: time)
         if !due.isEmpty { outbox.put(.remind(due)) }
     }
+
+    /// Looks once an hour for bytes that were kept for long enough. Which incidents are closed is known when the ledger was read and is believed.
+    private func remove(at now: Instant) {
+        guard removal.looked.map({ now - $0 >= Desk.removeEvery }) ?? true, follower.isCaughtUp, read == follower.applied, fork == nil, trouble.isEmpty else { return }
+        if removal.removed > 0 { logger.notice("the bytes of \(removal.removed) notices and messages that were told long ago were removed") }
+        removal = (now, 0)
+        outbox.put(.remove(closed: closed))
+    }
+
+    private var closed: Set<UInt64> { Set(follower.fold.governance.incidents.values.filter { $0.state == .closed }.map(\.number)) }
 
     /// Everybody who has said `Hello`.
     var routes: [Route] { peers.all.map(\.0) }

@@ -71,8 +71,8 @@ final class MailLane: Lane {
                 }
                 let time = now()
                 var pause: Span?
-                let next = try outbox.exchange(outcomes, at: time, limit: idle.count, besides: Set(inHand.values), marks: marks) {
-                    pause = pace.take(Outbox.mailChannel, host: route.settings.server?.host.lowercased(), at: time)
+                let next = try outbox.exchange(outcomes, at: time, limit: idle.count, besides: Set(inHand.values), marks: marks) { mail in
+                    pause = pace.take(Outbox.mailChannel, host: route.settings.server?.host.lowercased(), at: time, goesFirst: mail.rank == .operators)
                     return pause == nil
                 }
                 if !next.isEmpty { FaultPoint.pass("mail-in-hand") }

@@ -29,6 +29,7 @@ import Darwin
 /// | `bounces.every` | number | seconds from one look to the next, 1 to 3,600; default 30 |
 /// | `escalation.after` | number | hours after which somebody is told of those who were not reached, 0.001 to 720; default 24 |
 /// | `escalation.to` | list of text | addresses; default: the operators |
+/// | `keep` | number | days after the last attempt for which the bytes of what was told are kept, 1 to 3,650; default 90 |
 struct MailSettings: Hashable, Sendable {
     struct Server: Hashable, Sendable {
         struct Login: Hashable, Sendable {
@@ -64,7 +65,10 @@ struct MailSettings: Hashable, Sendable {
     /// Nil: nobody looks.
     var bounces: Bounces?
     var escalation = Escalation()
+    /// For how long the bytes of what was told are kept after the last attempt: `keep` in `notify.json`.
+    var keep = Span.seconds(90 * 86_400)
 
+    static let keepMax = 3_650
     static let connectionsMax = 16
     static let operatorsMax = 100
 
@@ -215,14 +219,15 @@ struct NotifyFile: Decodable, Sendable {
     }
 
     /// Every key that something here reads. A misspelt one would be a receiver that nobody is told of.
-    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation"]
+    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation", "keep"]
 
     var mail: MailPart?
     var rates: RatesPart?
     var bounces: BouncesPart?
     var escalation: EscalationPart?
+    var keep: Int?
 
-    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation }
+    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation, keep }
 
     init(from decoder: any Decoder) throws {
         try NotifyFile.check(decoder, NotifyFile.keys)
@@ -231,6 +236,7 @@ struct NotifyFile: Decodable, Sendable {
         rates = try values.decodeIfPresent(RatesPart.self, forKey: .rates)
         bounces = try values.decodeIfPresent(BouncesPart.self, forKey: .bounces)
         escalation = try values.decodeIfPresent(EscalationPart.self, forKey: .escalation)
+        keep = try values.decodeIfPresent(Int.self, forKey: .keep)
     }
 
     struct UnknownKey: Error {
@@ -269,6 +275,10 @@ struct NotifyFile: Decodable, Sendable {
         var mail = if let part = file.mail { try MailSettings(part, path: path) } else { try MailSettings.folder() }
         if let part = file.bounces { mail.bounces = try bounces(part, path) }
         if let part = file.escalation { mail.escalation = try escalation(part, path) }
+        if let days = file.keep {
+            guard 1...MailSettings.keepMax ~= days else { throw .badNumber(path: path, key: "keep", least: 1, most: MailSettings.keepMax) }
+            mail.keep = .seconds(Int64(days) * 86_400)
+        }
         var rates = Rates()
         for (name, perSecond) in file.rates?.channels ?? [:] {
             rates.channels[name == "mail" ? Outbox.mailChannel : name] = try rate(perSecond, "rates.channels.\(name)", path)

@@ -42,6 +42,7 @@ extension WireSentNotice {
         self.init()
         decision = sent.decision
         notice = sent.bytes
+        removedUs = sent.removedAt?.microseconds ?? 0
         self.channel = sent.messageID == nil ? "" : channel
         id = sent.messageID ?? ""
         state = sent.state

@@ -8,10 +8,12 @@ extension OperatorMails {
     func mails(for escalation: Outbox.Escalation, to recipients: [MailAddress], at now: WallTime) -> [Outbox.Mail] {
         let letter = OperatorMails.letter(for: escalation)
         let decision = escalation.decision
-        let hash = TreeHash(leaf: Array("notices.unreached\n\(decision.number)\n\(decision.root)\n\(escalation.number)".utf8))
+        let part = escalation.part > 1 ? "\n\(escalation.part)" : ""
+        let hash = TreeHash(leaf: Array("notices.unreached\n\(decision.number)\n\(decision.root)\n\(escalation.number)\(part)".utf8))
+        let list = OperatorMails.list(of: escalation)
         return recipients.compactMap { recipient in
             let id = OperatorMails.id(of: hash, for: recipient)
-            guard let message = OperatorMails.message(letter, id: id, from: from, to: recipient, at: now) else { return nil }
+            guard let message = OperatorMails.message(letter, id: id, from: from, to: recipient, at: now, files: list) else { return nil }
             return Outbox.Mail(id: id, type: letter.type, recipient: "\(recipient)", incident: letter.incident, bytes: Data(message.bytes), created: now)
         }
     }
@@ -20,14 +22,27 @@ extension OperatorMails {
         let decision = escalation.decision
         // Fifteen to a paragraph: one of all of them would be cut.
         var names: [String] = []
-        for start in stride(from: 0, to: escalation.new.count, by: 15) { names.append(escalation.new[start..<min(start + 15, escalation.new.count)].joined(separator: ", ")) }
-        let others = escalation.newCount - escalation.new.count
+        let named = Array(escalation.new.prefix(namedMax))
+        for start in stride(from: 0, to: named.count, by: 15) { names.append(named[start..<min(start + 15, named.count)].joined(separator: ", ")) }
+        let others = escalation.new.count - named.count
+        if others > 0 { names.append("and \(others) more: the attached list has all \(escalation.new.count).") }
+        if escalation.left > 0 { names.append("\(escalation.left) others follow in another mail, at once.") }
+        let opening = escalation.part > 1 ? "The mail before this one goes on:" : escalation.number == 1 ? "They are:" : "Since the mail before this one there are also:"
         return Letter(
             "notices.unreached", "incident \(decision.incident): \(escalation.count) of \(decision.count) people have no notice yet",
             [
                 "Of \(decision.count) people who are to be told of incident \(decision.incident) by entry \(decision.number), \(escalation.count) have no notice yet.",
-                escalation.number == 1 ? "They are:" : "Since the mail before this one there are also:",
-            ] + names + (others > 0 ? ["and \(others) more."] : [])
-                + ["Tell them some other way: the law asks that each of them is told. Why each was not reached stands in the list."], incident: decision.incident, command: "sluice notices \(decision.incident)")
+                opening,
+            ] + names + ["Tell them some other way: the law asks that each of them is told. Why each was not reached stands in the list."], incident: decision.incident, command: "sluice notices \(decision.incident)")
+    }
+
+    /// Subjects in the mail's own words. More of them stand in a file, all together: a mail program shows a page.
+    static let namedMax = 1_000
+
+    /// One to a line.
+    private static func list(of escalation: Outbox.Escalation) -> [MailMessage.Attachment] {
+        guard escalation.new.count > namedMax else { return [] }
+        let lines = Array((escalation.new.joined(separator: "\n") + "\n").utf8)
+        do throws(MailRefused) { return [try MailMessage.Attachment(fileName: "unreached-\(escalation.decision.incident)-\(escalation.number)-\(escalation.part).txt", mediaType: "text/plain", content: lines)] } catch { return [] }
     }
 }

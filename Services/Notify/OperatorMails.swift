@@ -34,8 +34,8 @@ struct OperatorMails: Sendable {
     }
 
     /// Nil only for what ``Letter`` does not let through.
-    static func message(_ letter: Letter, id: String, from: Mail.Mailbox, to: MailAddress, at time: WallTime) -> MailMessage? {
-        do throws(MailRefused) { return try MailMessage(id: id, from: from, to: Mail.Mailbox(address: to), subject: letter.subject, date: time, text: letter.text, html: "") } catch { return nil }
+    static func message(_ letter: Letter, id: String, from: Mail.Mailbox, to: MailAddress, at time: WallTime, files: [MailMessage.Attachment] = []) -> MailMessage? {
+        do throws(MailRefused) { return try MailMessage(id: id, from: from, to: Mail.Mailbox(address: to), subject: letter.subject, date: time, text: letter.text, html: "", attachments: files) } catch { return nil }
     }
 
     /// One thing to tell.

@@ -8,21 +8,22 @@ import GRDB
 extension Outbox {
     /// The tables whose rows carry one.
     enum Table: String, CaseIterable {
-        case message, delivery, channel, cursor, entry, mail, attempt, bounce, decision, notice
+        case message, delivery, channel, cursor, entry, mail, attempt, bounce, decision, notice, page
 
         /// All columns but the digest, in the order of the digest. Part of the format.
         var columns: [String] {
             switch self {
-            case .message: ["id", "type", "body", "created"]
-            case .delivery: ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at", "recipient", "incident", "copies", "in_hand"]
+            case .message: ["id", "type", "body", "created", "removed_at"]
+            case .delivery: ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at", "recipient", "incident", "copies", "in_hand", "rank"]
             case .channel: ["name", "address", "state", "since", "why", "held_until"]
             case .cursor: ["one", "entry"]
             case .entry: ["number", "hash"]
             case .mail: ["message", "bytes"]
             case .attempt: ["message", "channel", "number", "at", "verdict", "code", "answer"]
             case .bounce: ["message", "at", "status", "why"]
-            case .decision: ["id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to"]
-            case .notice: ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "bytes"]
+            case .decision: ["id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to", "part", "edge", "operator", "dropping", "spread_to", "spread_at"]
+            case .notice: ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "same_as", "removed_at"]
+            case .page: ["decision", "subject", "bytes"]
             }
         }
 
@@ -45,6 +46,7 @@ extension Outbox {
             case .bounce: "'that ' || message || ' came back'"
             case .decision: "'the decision of entry ' || number"
             case .notice: "'the notice of ' || subject"
+            case .page: "'what stands in the notice of ' || subject"
             }
         }
     }

@@ -22,12 +22,16 @@ extension Outbox {
         var created: WallTime
     }
 
+    /// Who goes first. What operators are told of is not news any more behind a hundred thousand notices.
+    enum Rank: Int, CaseIterable, Sendable { case operators, people }
+
     /// A mail whose time has come. Its bytes are read when it is sent, so that memory does not grow with what waits.
     struct DueMail: Hashable, Sendable {
         var id: String
         var recipient: String
         /// Made before this one.
         var attempts: Int
+        var rank = Rank.operators
     }
 
     /// What became of an attempt to send a mail.
@@ -69,7 +73,7 @@ extension Outbox {
             .delivery,
             [
                 ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", now.microseconds), ("recipient", mail.recipient),
-                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0),
+                ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0), ("rank", Rank.operators.rawValue),
             ], db)
         return true
     }
@@ -89,7 +93,7 @@ extension Outbox {
         if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [mailChannel]) }
     }
 
-    /// What may be sent now, first that which has been due for longest; of one incident, for each recipient the first alone.
+    /// What may be sent now: what operators are told first, of each rank that which has been due for longest; of one incident, for each recipient the first alone.
     ///
     /// - Parameter besides: in hand: due as well, until what becomes of them is recorded.
     func dueMails(at now: WallTime, limit: Int, besides: Set<String> = []) throws(OutboxError) -> [DueMail] {
@@ -98,17 +102,23 @@ extension Outbox {
 
     private func dueMails(_ db: Database, at now: WallTime, limit: Int, besides: Set<String>) throws -> [DueMail] {
         guard limit > 0, let hold = try holdOfMails(db, at: now), hold <= now else { return [] }
-        // In the order of the index, so that what is not due costs no sorting, and what is not returned no digest.
-        return try Row.fetchAll(
-            db,
-            sql: """
-                SELECT message, recipient, attempts, \(Table.delivery.isWhole) AS whole FROM delivery
-                WHERE \(Outbox.isNext(besides)) AND NOT (next_at > :now AND next_at <= :horizon) ORDER BY next_at, rowid LIMIT :limit
-                """, arguments: Outbox.arguments(besides) + ["now": now.microseconds, "horizon": Outbox.horizon(now), "limit": limit]
-        ).map { row in
-            guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) by mail is not what was written") }
-            return DueMail(id: row["message"], recipient: row["recipient"], attempts: row["attempts"])
+        // A range of the index each, in its order: what is not due is not looked at, and what is not returned costs no digest.
+        var found: [DueMail] = []
+        for rank in Rank.allCases {
+            for isDue in ["next_at <= \(now.microseconds)", "next_at > \(Outbox.horizon(now))"] where found.count < limit {
+                let rows = try Row.fetchAll(
+                    db,
+                    sql: """
+                        SELECT message, recipient, attempts, \(Table.delivery.isWhole) AS whole FROM delivery
+                        WHERE \(Outbox.isNext(besides)) AND rank = :rank AND \(isDue) ORDER BY next_at, rowid LIMIT :limit
+                        """, arguments: Outbox.arguments(besides) + ["rank": rank.rawValue, "limit": limit - found.count])
+                for row in rows {
+                    guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) by mail is not what was written") }
+                    found.append(DueMail(id: row["message"], recipient: row["recipient"], attempts: row["attempts"], rank: rank))
+                }
+            }
         }
+        return found
     }
 
     /// Records what became of attempts and takes the next mails in hand, in one transaction: that they are under way is as durable as what came of those before, and costs no commit of its own.
@@ -117,13 +127,13 @@ extension Outbox {
     ///   - marks: What is taken in hand may have arrived if nothing more is heard of it: ``foundInHand()``. False: where a second copy takes the place of the first.
     ///   - admits: Asked for each in turn; after the first no nobody else.
     func exchange(
-        _ outcomes: [MailOutcome], at now: WallTime, limit: Int, besides: Set<String>, marks: Bool, admits: () -> Bool
+        _ outcomes: [MailOutcome], at now: WallTime, limit: Int, besides: Set<String>, marks: Bool, admits: (DueMail) -> Bool
     ) throws(OutboxError) -> [DueMail] {
         // What waits for its time writes nothing, and waits for nobody's commit.
         if outcomes.isEmpty, try dueMails(at: now, limit: min(limit, 1), besides: besides).isEmpty { return [] }
         return try writing { db in
             try Outbox.record(outcomes, db)
-            let next = Array(try dueMails(db, at: now, limit: limit, besides: besides).prefix { _ in admits() })
+            let next = Array(try dueMails(db, at: now, limit: limit, besides: besides).prefix { admits($0) })
             guard marks else { return next }
             for mail in next {
                 try db.cachedStatement(sql: "UPDATE delivery SET in_hand = 1 WHERE message = ? AND channel = ?").execute(arguments: [mail.id, Outbox.mailChannel])
@@ -150,8 +160,9 @@ extension Outbox {
     func nextDueMail(at now: WallTime, besides: Set<String> = []) throws(OutboxError) -> WallTime? {
         try reading { db in
             guard let hold = try holdOfMails(db, at: now) else { return nil }
-            let sql = "SELECT next_at FROM delivery WHERE \(Outbox.isNext(besides)) ORDER BY next_at LIMIT 1"
-            guard let next = try Int64.fetchOne(db, sql: sql, arguments: Outbox.arguments(besides)) else { return nil }
+            let sql = "SELECT next_at FROM delivery WHERE \(Outbox.isNext(besides)) AND rank = :rank ORDER BY next_at LIMIT 1"
+            let first = try Rank.allCases.compactMap { try Int64.fetchOne(db, sql: sql, arguments: Outbox.arguments(besides) + ["rank": $0.rawValue]) }
+            guard let next = first.min() else { return nil }
             return max(hold, next > Outbox.horizon(now) ? now : WallTime(microseconds: next))
         }
     }
@@ -166,13 +177,13 @@ extension Outbox {
         return WallTime(microseconds: until)
     }
 
-    /// SQL: a mail that is pending, with no earlier one of its incident pending for its recipient.
+    /// SQL: a mail that is pending, with no earlier one of its incident pending for its recipient. An operator who is one of the people concerned is told as an operator first.
     private static func isNext(_ besides: Set<String>) -> String {
         """
         state = 'pending' AND channel = :channel AND recipient IS NOT NULL AND message NOT IN (\(besides.indices.enumerated().map { ":besides\($0.offset)" }.joined(separator: ", ")))
         AND (incident IS NULL OR NOT EXISTS (
             SELECT 1 FROM delivery AS earlier WHERE earlier.state = 'pending' AND earlier.incident IS NOT NULL
-                AND earlier.recipient = delivery.recipient AND earlier.incident = delivery.incident AND earlier.rowid < delivery.rowid))
+                AND earlier.recipient = delivery.recipient AND earlier.incident = delivery.incident AND earlier.rank <= delivery.rank AND earlier.rowid < delivery.rowid))
         """
     }
 

@@ -118,7 +118,57 @@ extension Outbox {
                         PRIMARY KEY (decision, subject)
                     ) STRICT;
                     """)
-            try stamp(.delivery, db)
+            try db.execute(sql: "UPDATE delivery SET digest = \(digest(of: Table.delivery.rawValue, columnsOf005Delivery))")
+        }
+        migrator.registerMigration("007-rounds") { db in
+            for (table, columns) in columnsOf005 {
+                guard try Row.fetchOne(db, sql: "SELECT 1 FROM \(table) WHERE digest IS NOT \(digest(of: table, columns))") == nil else {
+                    throw OutboxError.damaged(path: path, why: "a row of \(table) is not what was written")
+                }
+            }
+            // What was coming was not compared part by part: whoever brings it begins anew.
+            try db.execute(
+                sql: """
+                    CREATE TEMP TABLE coming AS SELECT message FROM notice WHERE decision IN (SELECT id FROM decision WHERE taken_at IS NULL);
+                    DELETE FROM notice WHERE decision IN (SELECT id FROM decision WHERE taken_at IS NULL);
+                    DELETE FROM decision WHERE taken_at IS NULL;
+                    DELETE FROM mail WHERE message IN (SELECT message FROM coming);
+                    DELETE FROM message WHERE id IN (SELECT message FROM coming);
+                    DROP TABLE coming;
+                    """)
+            // Who goes first: 0, operators. When the bytes were removed. Of a decision: the tree's edge over what is here, so that each part is compared when it comes; who brought it;
+            // whether it is being dropped; up to whom those that are taken have a delivery, and since when all have. Parts of an escalation that are out, while there is more of it.
+            // The bytes of a notice are a table of their own: marking a person does not write them again, and counting people does not pass over them.
+            try db.execute(
+                sql: """
+                    ALTER TABLE message ADD COLUMN removed_at INTEGER;
+                    ALTER TABLE delivery ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+                    UPDATE delivery SET rank = 1 WHERE message IN (SELECT id FROM message WHERE type = 'notice');
+                    DROP INDEX delivery_pending;
+                    CREATE INDEX delivery_pending ON delivery (channel, rank, next_at) WHERE state = 'pending';
+                    ALTER TABLE decision ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE decision ADD COLUMN edge BLOB;
+                    ALTER TABLE decision ADD COLUMN operator TEXT;
+                    ALTER TABLE decision ADD COLUMN dropping INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE decision ADD COLUMN spread_to TEXT;
+                    ALTER TABLE decision ADD COLUMN spread_at INTEGER;
+                    UPDATE decision SET spread_at = taken_at;
+                    CREATE TABLE page (
+                        decision INTEGER NOT NULL,
+                        subject TEXT NOT NULL,
+                        digest BLOB,
+                        bytes BLOB NOT NULL,
+                        PRIMARY KEY (decision, subject),
+                        FOREIGN KEY (decision, subject) REFERENCES notice (decision, subject)
+                    ) STRICT;
+                    INSERT INTO page (decision, subject, bytes, digest) SELECT decision, subject, bytes, digest('page', decision, subject, bytes) FROM notice;
+                    ALTER TABLE notice DROP COLUMN bytes;
+                    ALTER TABLE notice ADD COLUMN same_as TEXT REFERENCES message (id);
+                    ALTER TABLE notice ADD COLUMN removed_at INTEGER;
+                    CREATE INDEX notice_kept ON notice (decision, subject) WHERE removed_at IS NULL;
+                    CREATE INDEX message_kept ON message (created) WHERE removed_at IS NULL AND type <> 'notice';
+                    """)
+            for (table, columns) in columnsOf007 { try db.execute(sql: "UPDATE \(table) SET digest = \(digest(of: table, columns))") }
         }
         return migrator
     }
@@ -134,6 +184,31 @@ extension Outbox {
 
     /// Of a delivery, before each attempt was kept.
     private static let columnsOf004 = ["message", "channel", "state", "attempts", "next_at", "last_error", "delivered_at", "recipient", "incident", "copies"]
+
+    /// Of a delivery, before operators went first.
+    private static let columnsOf005Delivery = columnsOf004 + ["in_hand"]
+
+    /// Of the tables that the next step changes, as it found them.
+    private static let columnsOf005 = [
+        ("message", ["id", "type", "body", "created"]),
+        ("delivery", columnsOf005Delivery),
+        ("decision", ["id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to"]),
+        ("notice", ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "bytes"]),
+    ]
+
+    /// And as it left them. Not those of today: a later step adds to those, and this one still has to find its own.
+    private static let columnsOf007 = [
+        ("message", ["id", "type", "body", "created", "removed_at"]),
+        ("delivery", columnsOf005Delivery + ["rank"]),
+        (
+            "decision",
+            [
+                "id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to", "part", "edge", "operator", "dropping", "spread_to",
+                "spread_at",
+            ]
+        ),
+        ("notice", ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "same_as", "removed_at"]),
+    ]
 
     /// SQLite ignores a pragma that it cannot obey. So each is read back.
     ///

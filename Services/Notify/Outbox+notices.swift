@@ -6,14 +6,15 @@ import Ledger
 
 /// Notices to people: what two operators have decided is handed over in parts, and goes out whole or not at all.
 ///
-/// The bytes of a decision are *coming* until all are on the disk and their root is the one that was signed; then it is *taken*, in one transaction with a delivery for each.
-/// What is not taken lies in no delivery, and nobody sends it. Of one that is taken each person is in one of these states, derived from what is stored and stored nowhere itself:
+/// The bytes of a decision are *coming* until all are on the disk; each part is compared with what was signed when it comes. With the last it is *taken*, in one statement. What is not
+/// taken lies in no delivery, and nobody sends it; what is gets its deliveries in small steps, and a restart goes on with them.
+/// Of one that is taken each person is in one of these states, derived from what is stored and stored nowhere itself:
 ///
 /// | state | means | next |
 /// | --- | --- | --- |
 /// | *waiting* | nobody has tried yet | *retrying*, *delivered*, *unreachable* |
 /// | *retrying* | tried, and due again at its time | *delivered*, *unreachable* |
-/// | *delivered* | a mail server has said 250, or it lies in the Maildir | *unreachable*, when it comes back |
+/// | *delivered* | a mail server has said 250, or it lies in the Maildir; or had, when the same bytes were decided before | *unreachable*, when it comes back |
 /// | *unreachable* | no address that counts, refused for good, not taken in 75 hours, or come back | – |
 extension Outbox {
     /// As control's ledger has it.
@@ -44,153 +45,23 @@ extension Outbox {
         case held(UInt64)
         /// - Parameter new: Now, and not before.
         case taken(UInt64, new: Bool)
-        /// All that was held of the decision is dropped.
+        /// Nothing of this part is kept. What was held is.
         case differs(why: String)
-        /// More than may lie here unsent.
+        /// More than one decision may have: what was held is dropped.
+        case tooLarge
+        /// More than may lie here unsent, or what is being dropped lies there yet.
         case full
     }
 
-    /// Octets of notices that are coming, of all decisions together. Each is kept as it was signed, and as its mail.
-    static let comingMax: Int64 = 16 << 30
-    /// What is not whole by then, counted from its last part, is dropped.
-    static let comingFor = Span.seconds(7 * 86_400)
-
-    /// How many are on the disk, without a part.
-    func held(of decision: Decision) throws(OutboxError) -> Handover {
-        try reading { db in
-            guard let row = try Outbox.row(of: decision, db) else { return .held(0) }
-            let held = UInt64(row["held"] as Int64)
-            return row["taken_at"] == nil ? .held(held) : .taken(held, new: false)
-        }
-    }
-
-    /// Takes a part, in the order of subjects. Durable when it returns; with the last one all of them are queued, or none.
-    ///
-    /// - Parameters:
-    ///   - first: Where it begins; anywhere else than where the last one ended it is left.
-    ///   - now: our own clock, from which the first attempts count.
-    func hold(_ notices: [Notice], from first: UInt64, of decision: Decision, at now: WallTime) throws(OutboxError) -> Handover {
-        try writing { db in
-            let known = try Outbox.row(of: decision, db)
-            let held = UInt64(known?["held"] as Int64? ?? 0)
-            if known?["taken_at"] as Int64? != nil { return .taken(held, new: false) }
-            guard first == held, !notices.isEmpty else { return .held(held) }
-            let octets = notices.reduce(Int64(0)) { $0 + $1.octets }
-            let coming = try Int64.fetchOne(db, sql: "SELECT ifnull(sum(octets), 0) FROM decision WHERE taken_at IS NULL") ?? 0
-            guard coming + octets <= Outbox.comingMax else { return .full }
-            let id: Int64
-            if let known { id = known["id"] } else {
-                try Outbox.insert(
-                    .decision,
-                    [
-                        ("number", Int64(clamping: decision.number)), ("root", Data(decision.root.bytes)), ("incident", Int64(clamping: decision.incident)), ("people", Int64(clamping: decision.count)),
-                        ("held", 0), ("octets", 0), ("last_at", now.microseconds), ("escalations", 0),
-                    ], db)
-                id = db.lastInsertedRowID
-            }
-            func differs(_ why: String) throws -> Handover {
-                try Outbox.drop(id, db)
-                return .differs(why: why)
-            }
-            guard held + UInt64(notices.count) <= decision.count else { return try differs("more came than the \(decision.count) that were signed for") }
-            var last = try String.fetchOne(db, sql: "SELECT max(subject) FROM notice WHERE decision = ?", arguments: [id]) ?? ""
-            for (place, notice) in notices.enumerated() {
-                guard last.utf8.lexicographicallyPrecedes(notice.subject.utf8) else { return try differs("number \(held + UInt64(place)) does not come after the one before it") }
-                last = notice.subject
-                try Outbox.insert(notice, id, db)
-            }
-            try db.execute(sql: "UPDATE decision SET held = held + ?, octets = octets + ?, last_at = ? WHERE id = ?", arguments: [notices.count, octets, now.microseconds, id])
-            let all = held + UInt64(notices.count)
-            if all == decision.count {
-                guard try root(of: id, db) == decision.root else { return try differs("the notices are not those that were signed for") }
-                try Outbox.queue(id, decision, now, db)
-            }
-            try Outbox.stamp(.decision, db, where: "id = ?", [id])
-            return all == decision.count ? .taken(all, new: true) : .held(all)
-        }
-    }
-
-    private static func row(of decision: Decision, _ db: Database) throws -> Row? {
-        try Row.fetchOne(db, sql: "SELECT id, held, taken_at FROM decision WHERE number = ? AND root = ?", arguments: [Int64(clamping: decision.number), Data(decision.root.bytes)])
-    }
-
-    private static func insert(_ notice: Notice, _ decision: Int64, _ db: Database) throws {
-        var values: [(column: String, value: (any DatabaseValueConvertible)?)] = [
-            ("decision", decision), ("subject", notice.subject), ("leaf", Data(TreeHash(leaf: notice.bytes).bytes)), ("language", notice.language), ("bytes", notice.bytes),
-        ]
-        switch notice.way {
-        case .mail(let mail):
-            _ = try insertText(of: mail, db)
-            values += [("message", mail.id), ("recipient", mail.recipient)]
-        case .unreachable(let why): values.append(("unreachable", why))
-        }
-        try insert(.notice, values, db)
-    }
-
-    /// Of what lies on the disk, read again.
-    private func root(of decision: Int64, _ db: Database) throws -> TreeHash {
-        var frontier = MerkleFrontier()
-        let rows = try Row.fetchCursor(db, sql: "SELECT subject, bytes, \(Table.notice.isWhole) AS whole FROM notice WHERE decision = ? ORDER BY subject", arguments: [decision])
-        while let row = try rows.next() {
-            guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the notice of \(row["subject"] as String) is not what was written") }
-            _ = frontier.append(TreeHash(leaf: row["bytes"] as Data))
-        }
-        return frontier.root
-    }
-
-    private static func queue(_ id: Int64, _ decision: Decision, _ now: WallTime, _ db: Database) throws {
-        try insertMailChannel(db)
-        let written: [String: String] = ["message": "message", "channel": ":channel", "state": "'pending'", "attempts": "0", "next_at": ":now", "recipient": "recipient", "incident": ":incident", "copies": "0", "in_hand": "0"]
-        let values = Table.delivery.columns.map { written[$0] ?? "NULL" }.joined(separator: ", ")
-        try db.execute(
-            sql: """
-                INSERT INTO delivery (\(Table.delivery.columns.joined(separator: ", ")), digest) SELECT \(values), digest('delivery', \(values)) FROM notice
-                WHERE decision = :decision AND message IS NOT NULL ORDER BY subject
-                """, arguments: ["channel": mailChannel, "now": now.microseconds, "incident": Int64(clamping: decision.incident), "decision": id])
-        try db.execute(sql: "UPDATE decision SET taken_at = ? WHERE id = ?", arguments: [now.microseconds, id])
-    }
-
-    /// Of a decision that is not taken, whatever is here. Nothing of it was sent.
-    private static func drop(_ id: Int64, _ db: Database) throws {
-        try db.execute(
-            sql: """
-                PRAGMA defer_foreign_keys = ON;
-                DELETE FROM mail WHERE message IN (SELECT message FROM notice WHERE decision = \(id));
-                DELETE FROM message WHERE id IN (SELECT message FROM notice WHERE decision = \(id));
-                DELETE FROM notice WHERE decision = \(id);
-                DELETE FROM decision WHERE id = \(id);
-                """)
-    }
-
-    /// Drops what is held of a decision that is not taken.
-    func drop(_ decision: Decision) throws(OutboxError) {
-        try writing { db in
-            if let row = try Outbox.row(of: decision, db), row["taken_at"] as Int64? == nil { try Outbox.drop(row["id"], db) }
-        }
-    }
-
-    /// Drops what was not whole in time.
-    ///
-    /// - Returns: the entries of those decisions, and how many notices were here.
-    func dropStale(at now: WallTime) throws(OutboxError) -> [(number: UInt64, held: UInt64)] {
-        let stale = "FROM decision WHERE taken_at IS NULL AND last_at < ?"
-        let before = (now - Outbox.comingFor).microseconds
-        guard try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(stale)", arguments: [before]) }) != nil else { return [] }
-        return try writing { db in
-            try Row.fetchAll(db, sql: "SELECT id, number, held \(stale)", arguments: [before]).map { row in
-                try Outbox.drop(row["id"], db)
-                return (UInt64(row["number"] as Int64), UInt64(row["held"] as Int64))
-            }
-        }
-    }
-
     /// SQL: how somebody stands.
-    private static let standing = """
+    static let standing = """
         CASE WHEN notice.unreachable IS NOT NULL OR bounce.message IS NOT NULL OR delivery.state = 'given-up' THEN 'unreachable'
             WHEN delivery.state = 'delivered' THEN 'delivered' WHEN delivery.last_error IS NOT NULL THEN 'retrying' ELSE 'waiting' END
         """
     private static let why = "ifnull(notice.unreachable, ifnull('it came back: ' || bounce.why, delivery.last_error))"
-    private static let joined = "notice LEFT JOIN delivery ON delivery.message = notice.message LEFT JOIN bounce ON bounce.message = notice.message"
+    /// With what was sent: as this decision's mail, or as that of one before it.
+    static let joined = "notice LEFT JOIN delivery ON delivery.message = \(mailOfNotice) LEFT JOIN bounce ON bounce.message = \(mailOfNotice)"
+    static let mailOfNotice = "ifnull(notice.message, notice.same_as)"
 
     struct Unreached: Hashable, Sendable {
         var subject: String
@@ -224,7 +95,7 @@ extension Outbox {
     func rounds(of incident: UInt64?, after: String = "", limit: Int) throws(OutboxError) -> [Round] {
         try reading { db in
             try Row.fetchAll(
-                db, sql: "SELECT *, \(Table.decision.isWhole) AS whole FROM decision WHERE :incident IS NULL OR incident = :incident ORDER BY number, id",
+                db, sql: "SELECT *, \(Table.decision.isWhole) AS whole FROM decision WHERE dropping = 0 AND (:incident IS NULL OR incident = :incident) ORDER BY number, id",
                 arguments: ["incident": incident.map { Int64(clamping: $0) }]
             ).map { try round($0, after, limit, db) }
         }
@@ -260,8 +131,10 @@ extension Outbox {
     /// One person's, of one decision.
     struct Sent: Hashable, Sendable {
         var decision: UInt64
+        /// Empty: they were removed.
         var bytes: Data
-        /// Nil: there is no mail.
+        var removedAt: WallTime?
+        /// With the domain as long as the mail's bytes are here. Nil: there is no mail.
         var messageID: String?
         var state: String
         /// Unreachable.
@@ -276,16 +149,18 @@ extension Outbox {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT decision.number, notice.bytes, notice.message, \(Outbox.standing) AS standing, \(Outbox.why) AS why, delivery.next_at, substr(mail.bytes, 1, 4096) AS head,
-                        \(Table.notice.isWhole) AS whole
-                    FROM \(Outbox.joined) JOIN decision ON decision.id = notice.decision LEFT JOIN mail ON mail.message = notice.message
+                    SELECT decision.number, page.bytes, \(Outbox.mailOfNotice) AS message, notice.removed_at, \(Outbox.standing) AS standing, \(Outbox.why) AS why, delivery.next_at,
+                        substr(mail.bytes, 1, 4096) AS head, \(Table.notice.isWhole) AND (page.subject IS NULL OR \(Table.page.isWhole)) AND (page.subject IS NULL) = (notice.removed_at IS NOT NULL) AS whole
+                    FROM \(Outbox.joined) JOIN decision ON decision.id = notice.decision LEFT JOIN mail ON mail.message = \(Outbox.mailOfNotice)
+                        LEFT JOIN page ON page.decision = notice.decision AND page.subject = notice.subject
                     WHERE notice.subject = ? AND decision.incident = ? AND decision.taken_at IS NOT NULL ORDER BY decision.number, decision.id
                     """, arguments: [subject, Int64(clamping: incident)]
             ).map { row in
                 guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the notice of \(subject) is not what was written") }
                 let (state, message): (String, String?) = (row["standing"], row["message"])
                 return Sent(
-                    decision: UInt64(row["number"] as Int64), bytes: row["bytes"], messageID: (row["head"] as Data?).flatMap(Outbox.messageID), state: state,
+                    decision: UInt64(row["number"] as Int64), bytes: row["bytes"] as Data? ?? Data(), removedAt: (row["removed_at"] as Int64?).map(WallTime.init(microseconds:)),
+                    messageID: (row["head"] as Data?).flatMap(Outbox.messageID) ?? message, state: state,
                     why: state == "unreachable" ? row["why"] ?? "" : "", next: state == "retrying" ? (row["next_at"] as Int64?).map(WallTime.init(microseconds:)) : nil,
                     attempts: try message.map { try attempts(of: $0, on: Outbox.mailChannel, db) } ?? [])
             }
@@ -297,68 +172,6 @@ extension Outbox {
         let key = "Message-ID: "
         return String(decoding: head, as: UTF8.self).split(separator: "\r\n").first { $0.hasPrefix(key) }.map { String($0.dropFirst(key.count)) }
     }
-}
-
-/// Those who were not reached in time, for somebody who can find them.
-extension Outbox {
-    struct Escalation: Hashable, Sendable {
-        var decision: Decision
-        /// Which of this decision, from 1.
-        var number: Int
-        /// Of them those who stand in no earlier one, by subject: the first.
-        var new: [String]
-        var newCount: Int
-        /// All who are not reached now.
-        var count: Int
-    }
-
-    /// Subjects that a mail names.
-    static let escalatedNamesMax = 1_000
-    /// Mails about one decision. Who watches one server refuse everybody one by one has understood after these.
-    static let escalationsMax = 10
-    /// Between two of them.
-    static let escalationsApart = Span.seconds(3_600)
-
-    /// Puts in a mail for each decision of which somebody new is not reached after so long, and notes who stands in it, in one transaction.
-    ///
-    /// - Parameter mails: Of an escalation, to whom it goes. None: nothing is noted.
-    /// - Returns: mails that are new.
-    func escalate(after: Span, at now: WallTime, to addresses: [String], mails: (Escalation) -> [Mail]) throws(OutboxError) -> Int {
-        let due = """
-            FROM decision WHERE taken_at <= :taken AND escalations < :most AND (escalated_at IS NULL OR escalated_at <= :apart OR escalated_at > :now)
-                AND EXISTS (SELECT 1 FROM \(Outbox.joined) WHERE notice.decision = decision.id AND \(Outbox.isNew))
-            """
-        let arguments: StatementArguments = [
-            "taken": (now - after).microseconds, "most": Outbox.escalationsMax, "apart": (now - Outbox.escalationsApart).microseconds, "now": now.microseconds,
-        ]
-        guard !addresses.isEmpty, try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(due) LIMIT 1", arguments: arguments) }) != nil else { return 0 }
-        return try writing { db in
-            var new = 0
-            for row in try Row.fetchAll(db, sql: "SELECT * \(due)", arguments: arguments) {
-                let id: Int64 = row["id"]
-                let round = Outbox.Decision(
-                    number: UInt64(row["number"] as Int64), incident: UInt64(row["incident"] as Int64), count: UInt64(row["people"] as Int64), root: TreeHash(bytes: row["root"] as Data) ?? MerkleTree.emptyRoot)
-                func count(_ condition: String) throws -> Int {
-                    try Int.fetchOne(db, sql: "SELECT count(*) FROM \(Outbox.joined) WHERE notice.decision = ? AND \(condition)", arguments: [id]) ?? 0
-                }
-                let names = try String.fetchAll(
-                    db, sql: "SELECT subject FROM \(Outbox.joined) WHERE notice.decision = ? AND \(Outbox.isNew) ORDER BY subject LIMIT ?", arguments: [id, Outbox.escalatedNamesMax])
-                let escalation = Escalation(
-                    decision: round, number: (row["escalations"] as Int) + 1, new: names, newCount: try count(Outbox.isNew), count: try count("\(Outbox.standing) <> 'delivered'"))
-                for mail in mails(escalation) where try Outbox.insert(mail, now, db) { new += 1 }
-                let told = "decision = ? AND subject IN (SELECT subject FROM \(Outbox.joined) WHERE notice.decision = ? AND \(Outbox.isNew))"
-                try db.execute(sql: "UPDATE notice SET escalated_at = ? WHERE \(told)", arguments: [now.microseconds, id, id])
-                try Outbox.stamp(.notice, db, where: "decision = ? AND escalated_at = ?", [id, now.microseconds])
-                try db.execute(
-                    sql: "UPDATE decision SET escalations = escalations + 1, escalated_at = ?, escalated_to = ? WHERE id = ?", arguments: [now.microseconds, addresses.joined(separator: " "), id])
-                try Outbox.stamp(.decision, db, where: "id = ?", [id])
-            }
-            return new
-        }
-    }
-
-    /// SQL: not reached, and in no mail yet.
-    private static let isNew = "notice.escalated_at IS NULL AND \(standing) <> 'delivered'"
 }
 
 /// What comes back.

@@ -22,8 +22,8 @@ import Darwin
 /// | *given up* | refused for good (5xx to a mail), or its last attempt after 75 hours has failed; listed for ever | – |
 ///
 /// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
-/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up.
-/// Nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
+/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up;
+/// what operators are told waits for nobody's notice. What was delivered long ago loses its bytes (``remove(before:closed:limit:at:)``); nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
     let path: String
@@ -42,7 +42,7 @@ struct Outbox: Sendable {
             configuration.label = "outbox"
             configuration.journalMode = .wal
             configuration.prepareDatabase { db in
-                try db.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")
+                try db.execute(sql: "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON")
                 db.add(function: Outbox.digest)
             }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
@@ -186,7 +186,7 @@ struct Outbox: Sendable {
                     SELECT delivery.message, type, body, created, channel, attempts,
                         \(Table.message.isWhole) AND \(Table.delivery.isWhole) AND \(Table.channel.isWhole) AS whole FROM delivery
                     JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
-                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL \(channel == nil ? "" : "AND channel = :channel")
+                    WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL \(channel == nil ? "" : "AND channel = :channel AND rank = 0")
                         AND NOT (next_at > :now AND next_at <= :horizon)
                         AND NOT (ifnull(held_until, 0) > :now AND ifnull(held_until, 0) <= :horizon)
                     ORDER BY next_at, delivery.rowid LIMIT :limit

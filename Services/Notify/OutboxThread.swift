@@ -1,6 +1,7 @@
 import Chassis
 import Foundation
 import Gate
+import Ledger
 import Messaging
 import Synchronization
 import Wire
@@ -19,7 +20,10 @@ final class OutboxThread: Sendable {
         case standing(Route, WireNoticesStanding)
         case tended(NoticeCounts)
         case bounces(BounceBox.Look)
-        case dropped(number: UInt64, held: UInt64)
+        /// By the entry of a decision: each of its notices has its delivery; so many were not queued, as the same bytes were before.
+        case spread(number: UInt64, before: UInt64)
+        case dropped(Outbox.Dropped)
+        case removed(Int)
         /// Entries up to this one were compared with what was taken.
         case read(UInt64)
         /// Control's ledger is another than the one that was taken, from the entry after this one on.
@@ -35,29 +39,18 @@ final class OutboxThread: Sendable {
         case remind([Reminder])
         case deliveries(Route)
         /// A part of a decision's notices, or the question how many are here.
-        case notices(Route, WireNoticeBatch, Outbox.Decision)
+        case notices(Route, by: String, WireNoticeBatch, Outbox.Decision)
         case standing(Route, WireNoticesQuery)
         /// What nobody asks for and only time brings about.
         case tend
+        /// Some of the deliveries of a decision that is taken.
+        case spread
+        /// Some of the notices that are dropped.
+        case drop
+        /// Some of the bytes that were kept for long enough, of these closed incidents and of none.
+        case remove(closed: Set<UInt64>)
         case count
         case stop
-
-        /// What others are told of, which waits for nothing else here.
-        fileprivate var isNews: Bool {
-            switch self {
-            case .take, .remind: true
-            case .deliveries, .notices, .standing, .tend, .count, .stop: false
-            }
-        }
-
-        /// What looks at all that there is takes long when that is much: one that waits is enough.
-        fileprivate func isNeedless(beside waiting: [Work]) -> Bool {
-            switch self {
-            case .tend: waiting.contains { if case .tend = $0 { true } else { false } }
-            case .count: waiting.contains { if case .count = $0 { true } else { false } }
-            default: false
-            }
-        }
     }
 
     private let outbox: Outbox
@@ -66,7 +59,7 @@ final class OutboxThread: Sendable {
     private let settings: MailSettings
     private let delivery: Delivery
     private let news: Mailbox<News>
-    private let queue = Mutex<[Work]>([])
+    private let queue = Mutex(WorkQueue())
     private let filled = SteadySemaphore()
     private let ended = SteadySemaphore()
 
@@ -79,16 +72,14 @@ final class OutboxThread: Sendable {
         self.news = news
     }
 
-    func put(_ item: Work) {
-        let isTaken = queue.withLock { list in
-            guard !item.isNeedless(beside: list) else { return false }
-            if item.isNews, let place = list.firstIndex(where: { !$0.isNews }) { list.insert(item, at: place) } else { list.append(item) }
-            return true
-        }
-        if isTaken { filled.signal() }
-    }
+    func put(_ item: Work) { if queue.withLock({ $0.put(item) }) { filled.signal() } }
 
-    func start() { startThread("outbox") { [self] in run() } }
+    func start() {
+        // What an earlier run has left undone.
+        put(.spread)
+        put(.drop)
+        startThread("outbox") { [self] in run() }
+    }
 
     func stop() {
         put(.stop)
@@ -100,15 +91,18 @@ final class OutboxThread: Sendable {
         var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
         while true {
             filled.wait()
-            guard let item = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { continue }
+            guard let item = queue.withLock({ $0.next() }) else { continue }
             do {
                 switch item {
                 case .take(let entries): try take(entries, with: &reader)
                 case .remind(let due): try remind(due)
                 case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
-                case .notices(let route, let batch, let decision): try take(batch, of: decision, from: route)
+                case .notices(let route, let name, let batch, let decision): try take(batch, of: decision, from: route, by: name)
                 case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
                 case .tend: try tend()
+                case .spread: try spread()
+                case .drop: if try outbox.dropSome() { put(.drop) }
+                case .remove(let closed): try remove(closed)
                 case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                 case .stop: return
                 }
@@ -135,8 +129,8 @@ final class OutboxThread: Sendable {
     }
 
     /// A part of what two operators have decided. Whoever brings it, it is compared with what they signed.
-    private func take(_ batch: WireNoticeBatch, of decision: Outbox.Decision, from route: Route) throws {
-        let answer = try held(batch, decision)
+    private func take(_ batch: WireNoticeBatch, of decision: Outbox.Decision, from route: Route, by name: String) throws {
+        let answer = try held(batch, decision, by: name)
         var held = WireNoticesHeld()
         held.decision = decision.number
         switch answer {
@@ -148,27 +142,34 @@ final class OutboxThread: Sendable {
             (held.held, held.taken) = (count, true)
             if new {
                 news.post(.taken(decision))
-                delivery.wake()
+                put(.spread)
             }
-        case .differs(let why): return news.post(.notHeld(route, .differs, "\(why): all that was here of entry \(decision.number) is dropped, and nothing of it was sent"))
+        case .differs(let why): return news.post(.notHeld(route, .differs, "\(why), by entry \(decision.number): nothing of this part is kept"))
+        case .tooLarge:
+            put(.drop)
+            return news.post(.notHeld(route, .tooLarge, "the notices of entry \(decision.number) come to more than \(Outbox.roundMax >> 30) GiB with their mails: what was here of them is dropped, and nothing was sent. Decide on fewer people at a time"))
         case .full: return news.post(.notHeld(route, .storeFull, "there is no room for them here"))
         }
         news.post(.held(route, held))
     }
 
-    private func held(_ batch: WireNoticeBatch, _ decision: Outbox.Decision) throws(OutboxError) -> Outbox.Handover {
+    private func held(_ batch: WireNoticeBatch, _ decision: Outbox.Decision, by name: String) throws(OutboxError) -> Outbox.Handover {
         let known = try outbox.held(of: decision)
         guard case .held(let first) = known, first == batch.first, !batch.notices.isEmpty else { return known }
         let (maker, now) = (NoticeMails(from: settings.from), Clock.wall())
         var notices: [Outbox.Notice] = []
         for bytes in batch.notices {
             do throws(NotANotice) { notices.append(try maker.notice(bytes, of: decision, at: now)) } catch {
-                try outbox.drop(decision)
                 return .differs(why: "number \(first + UInt64(notices.count)) is no notice")
             }
         }
+        var proof: [TreeHash] = []
+        for bytes in batch.proof {
+            guard let hash = TreeHash(bytes: bytes) else { return .differs(why: "a hash of the proof has \(bytes.count) bytes") }
+            proof.append(hash)
+        }
         // A full disk is no reason to stop telling others: nothing of this part is there, and all before it is.
-        do throws(OutboxError) { return try outbox.hold(notices, from: first, of: decision, at: now) } catch {
+        do throws(OutboxError) { return try outbox.hold(notices, from: first, of: decision, proof: proof, by: name, at: now) } catch {
             guard case .storage(_, let code, _) = error else { throw error }
             switch code & 0xff {
             case 13: return .full
@@ -185,8 +186,27 @@ final class OutboxThread: Sendable {
         let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
         let new = try outbox.escalate(after: settings.escalation.after, at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
-        for stale in try outbox.dropStale(at: now) { news.post(.dropped(number: stale.number, held: stale.held)) }
+        let stale = try outbox.dropStale(at: now)
+        for one in stale { news.post(.dropped(one)) }
+        if !stale.isEmpty { put(.drop) }
         news.post(.tended(NoticeCounts(try outbox.rounds(of: nil, limit: 0))))
+    }
+
+    /// One step. Whatever came meanwhile is next, and then the next step.
+    private func spread() throws {
+        guard let step = try outbox.spread(at: Clock.wall()) else { return }
+        FaultPoint.pass("after-notices-spread")
+        if step.queued > 0 { delivery.wake() }
+        if let before = step.before { news.post(.spread(number: step.decision, before: before)) }
+        put(.spread)
+    }
+
+    private func remove(_ closed: Set<UInt64>) throws {
+        let now = Clock.wall()
+        let removed = try outbox.remove(before: now - settings.keep, closed: closed, at: now)
+        guard removed > 0 else { return }
+        news.post(.removed(removed))
+        put(.remove(closed: closed))
     }
 
     private func list(limit: Int) throws -> WireDeliveries {

@@ -108,8 +108,8 @@ package enum MerkleTree {
 /// The right edge of a tree: what an append needs, and no more. At most one complete subtree for each level.
 package struct MerkleFrontier: Hashable, Sendable {
     package private(set) var size: UInt64
-    /// From the leaves' side up; one for each bit that is set in `size`.
-    private var edge: [TreeHash]
+    /// From the leaves' side up; one for each bit that is set in `size`. With it and `size` the frontier is made again.
+    package private(set) var edge: [TreeHash]
 
     package init() {
         size = 0

@@ -79,6 +79,13 @@ package struct NoticeRound: Sendable {
         return tree.root
     }
 
+    /// The same with what proves each part of it, 64 bytes for each of them.
+    package func tree() throws(NoticeRoundRefused) -> MerkleLevels {
+        var tree = MerkleLevels()
+        for number in members.indices { tree.append(TreeHash(leaf: try notice(number))) }
+        return tree
+    }
+
     /// As many as go into one message, from this one on; none: there are no more.
     package func batch(from first: Int) throws(NoticeRoundRefused) -> [Data] {
         var (batch, bytes): ([Data], Int) = ([], 0)

@@ -50,6 +50,25 @@ import Testing
         }
     }
 
+    @Test func `a tree that is held gives the proofs of one that is asked`() throws {
+        let all = leaves(70)
+        for size in 1...70 {
+            var (held, frontier) = (MerkleLevels(), MerkleFrontier())
+            let memory = memory(size)
+            for leaf in all.prefix(size) {
+                held.append(TreeHash(leaf: leaf))
+                _ = frontier.append(TreeHash(leaf: leaf))
+                // From its edge alone it is made again.
+                var edge = frontier.edge[...]
+                #expect(MerkleFrontier(size: frontier.size) { _ in edge.removeFirst() } == frontier)
+            }
+            #expect(held.size == UInt64(size) && held.root == frontier.root)
+            for older in 0...size {
+                #expect(try held.consistencyProof(older: UInt64(older)) == MerkleTree.consistencyProof(older: UInt64(older), size: UInt64(size)) { subtree throws(Memory.Absent) in try memory.hash(subtree) })
+            }
+        }
+    }
+
     private func holds(_ body: () throws -> Void) -> Bool {
         do { try body() } catch { return false }
         return true

@@ -49,7 +49,7 @@ struct MailSettingsTests {
     }
 
     @Test(arguments: [
-        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, or leave it out"),
+        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, keep, or leave it out"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"tls":false}}"#, "p: \"mail.tls\" is not known there: write one of url, user, password, from, operators, ca, connections, or leave it out"),
         (#"{"rates":{"host":{}}}"#, "p: \"rates.host\" is not known there: write one of channels, hosts, or leave it out"),
         (#"{"mail":{"url":"smtps://m","operators":[]}}"#, "p is not the JSON that is wanted: mail.from is missing"),
@@ -59,6 +59,7 @@ struct MailSettingsTests {
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"user":"u","password":"a\nb"}}"#, "p: mail.user or mail.password is empty or holds a control character"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"connections":17}}"#, "p: mail.connections is not 1 to 16"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"ca":"/no/such"}}"#, "p: mail.ca, /no/such, cannot be read: No such file or directory; name a PEM file of certificates, or leave it out"),
+        (#"{"keep":0}"#, "p: keep is not 1 to 3650"), (#"{"keep":3651}"#, "p: keep is not 1 to 3650"),
         (#"{"rates":{"channels":{"mail":0}}}"#, "p: rates.channels.mail is not 0.001 to 10000 messages a second"),
     ]) func `what is wrong is said in one line, with where and what to do`(_ text: String, _ line: String) throws {
         let error = #expect(throws: MailSettingsRefused.self) { try read(text) }
@@ -75,6 +76,7 @@ struct MailSettingsTests {
     @Test func `what comes back is read from a folder that is there, and those who are not reached are told of after a day`() throws {
         let folder = try Folder()
         #expect(try read("{}").mail.bounces == nil)
+        #expect(try read("{}").mail.keep == .seconds(90 * 86_400) && read(#"{"keep":30}"#).mail.keep == .seconds(30 * 86_400))
         #expect(try read("{}").mail.escalation == .init(after: .seconds(86_400), to: []))
         func bounces(_ more: String = "") throws -> MailSettings.Bounces? { try read(#"{"bounces":{"maildir":"\#(folder.path)"\#(more)}}"#).mail.bounces }
         let error = #expect(throws: MailSettingsRefused.self) { try bounces() }

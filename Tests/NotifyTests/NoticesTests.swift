@@ -19,7 +19,6 @@ struct NoticesTests {
     }
 
     func due(at time: WallTime? = nil) throws -> [String] { try outbox.dueMails(at: time ?? now, limit: 100).map(\.recipient) }
-    func counts(_ table: String) throws -> Int { try outbox.database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM \(table)") } ?? -1 }
     func answer(_ subject: Int, _ verdict: RetrySchedule.Verdict, answer: String = "", at time: WallTime? = nil) throws {
         guard case .mail(let mail) = Outbox.Notice.test(subject).way else { return }
         try outbox.record([.init(id: mail.id, verdict: verdict, at: time ?? now, answer: answer)])
@@ -29,95 +28,6 @@ struct NoticesTests {
         let decision = Outbox.Decision(number: number, notices)
         #expect(try outbox.hold(notices, from: 0, of: decision, at: now) == .taken(UInt64(notices.count), new: true))
         return decision
-    }
-
-    @Test func `nobody is told before all that was signed for is here, and then everybody is, in one transaction`() throws {
-        let notices = (1...10).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try outbox.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4))
-        #expect(try outbox.hold(Array(notices[4..<9]), from: 4, of: decision, at: now) == .held(9))
-        #expect(try due() == [] && outbox.counts().waiting == 0)
-        #expect(try outbox.rounds(of: 7, limit: 9).map(\.held) == [9])
-        #expect(try outbox.hold([notices[9]], from: 9, of: decision, at: now) == .taken(10, new: true))
-        #expect(try due() == (1...10).map { "e" + "000\($0)".suffix(4) + "@example.com" })
-        #expect(try Outbox(path: outbox.path).counts().waiting == 10, "each row is as it was written")
-    }
-
-    @Test func `an interrupted hand-over goes on where it stopped, and handed over twice it goes out once`() throws {
-        let notices = (1...6).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        #expect(try outbox.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4))
-        let again = try Outbox(path: outbox.path)
-        #expect(try again.held(of: decision) == .held(4))
-        #expect(try again.hold(Array(notices[..<4]), from: 0, of: decision, at: now) == .held(4), "its answer was lost")
-        #expect(try again.hold(Array(notices[5...]), from: 5, of: decision, at: now) == .held(4), "not where it stopped")
-        #expect(try again.hold(Array(notices[4...]), from: 4, of: decision, at: now) == .taken(6, new: true))
-        #expect(try again.hold(Array(notices[4...]), from: 4, of: decision, at: now) == .taken(6, new: false))
-        #expect(try again.held(of: decision) == .taken(6, new: false))
-        #expect(try due().count == 6)
-    }
-
-    @Test(arguments: ["other bytes", "out of order", "twice", "one more"]) func `what is not what was signed for is dropped whole, and nothing of it is sent`(_ fault: String) throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        var rest = Array(notices[2...])
-        switch fault {
-        case "other bytes": rest[1].bytes.append(0)
-        case "out of order": rest.swapAt(0, 1)
-        case "twice": rest[0] = notices[1]
-        default: rest.append(.test(5))
-        }
-        guard case .differs = try outbox.hold(rest, from: 2, of: decision, at: now) else { Issue.record("taken"); return }
-        for table in ["notice", "decision", "delivery", "mail", "message"] { #expect(try counts(table) == 0, "\(table)") }
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try outbox.hold(notices, from: 0, of: decision, at: now) == .taken(4, new: true), "the control")
-    }
-
-    @Test func `a disk that fails in the middle leaves what was there, and nobody is told`() throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        try outbox.database.write { try $0.execute(sql: "CREATE TRIGGER full BEFORE INSERT ON delivery WHEN NEW.recipient LIKE 'e0003%' BEGIN SELECT RAISE(ABORT, 'full'); END") }
-        #expect(throws: OutboxError.self) { try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) }
-        #expect(try outbox.held(of: decision) == .held(2))
-        #expect(try due() == [] && counts("delivery") == 0)
-        try outbox.database.write { try $0.execute(sql: "DROP TRIGGER full") }
-        #expect(try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) == .taken(4, new: true))
-    }
-
-    @Test func `what the disk has changed before all was here is not sent`() throws {
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        try outbox.database.write { try $0.execute(sql: "UPDATE notice SET bytes = x'00' WHERE subject = 'E0002'") }
-        #expect(throws: OutboxError.damaged(path: outbox.path, why: "the notice of E0002 is not what was written")) { try outbox.hold(Array(notices[2...]), from: 2, of: decision, at: now) }
-        #expect(try due() == [])
-    }
-
-    @Test func `what is not whole after seven days is dropped, and what is taken never is`() throws {
-        _ = try take([.test(1, decision: 8)], number: 8)
-        let notices = (1...4).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold(Array(notices[..<2]), from: 0, of: decision, at: now)
-        #expect(try outbox.dropStale(at: now + .seconds(7 * 86_400)).isEmpty)
-        let dropped = try outbox.dropStale(at: now + .seconds(7 * 86_400 + 1))
-        #expect(dropped.map(\.number) == [9] && dropped.map(\.held) == [2])
-        #expect(try outbox.held(of: decision) == .held(0))
-        #expect(try counts("mail") == 1 && counts("notice") == 1 && counts("delivery") == 1)
-    }
-
-    @Test func `more than may lie here unsent is refused, and leaves what is here`() throws {
-        let notices = (1...3).map { Outbox.Notice.test($0) }
-        let decision = Outbox.Decision(notices)
-        _ = try outbox.hold([notices[0]], from: 0, of: decision, at: now)
-        try outbox.database.write { db in
-            try db.execute(sql: "UPDATE decision SET octets = ?", arguments: [Outbox.comingMax])
-            try Outbox.stamp(.decision, db)
-        }
-        #expect(try outbox.hold([notices[1]], from: 1, of: decision, at: now) == .full)
-        #expect(try outbox.held(of: decision) == .held(1))
     }
 
     @Test func `each person stands in one state, and they are as many as were signed for`() throws {
@@ -154,8 +64,7 @@ struct NoticesTests {
         let other = try #require(try outbox.sent(to: "E0002", of: 7).first)
         #expect(other.messageID == nil && other.state == "unreachable" && other.why == "there is no address")
         #expect(try outbox.sent(to: "E0003", of: 7) == [])
-        let coming = (3...4).map { Outbox.Notice.test($0, decision: 13) }
-        _ = try outbox.hold([coming[0]], from: 0, of: Outbox.Decision(number: 13, coming), at: now)
+        _ = try outbox.hold(0..<1, of: Signed(number: 13, (3...4).map { Outbox.Notice.test($0, decision: 13) }), at: now)
         #expect(try outbox.sent(to: "E0003", of: 7) == [], "what is only coming was not sent")
     }
 
@@ -186,77 +95,5 @@ struct NoticesTests {
         }
         #expect(sent == 20 && rounds == 10, "each was tried once")
         #expect(try outbox.nextDueMail(at: now) == now + .seconds(5))
-    }
-}
-
-struct EscalationTests {
-    let folder: Folder
-    let outbox: Outbox
-    let now = WallTime(nanoseconds: 1_800_000_000_000_000_000)
-    let day = Span.seconds(86_400)
-    let mails: OperatorMails
-    let dpo: [MailAddress]
-
-    init() throws {
-        folder = try Folder()
-        outbox = try Outbox(path: folder["outbox.sqlite"])
-        try outbox.configure([Outbox.mailChannel: "1"])
-        mails = OperatorMails(try .folder())
-        dpo = [try MailAddress("dpo@example.com")]
-        let notices: [Outbox.Notice] = (1...5).map { .test($0) } + [.test(6, to: nil)]
-        _ = try outbox.hold(notices, from: 0, of: Outbox.Decision(notices), at: now)
-        for number in 1...3 { try outbox.record([.init(id: "mail_9_E000\(number)", verdict: .delivered, at: now)]) }
-        try outbox.record([.init(id: "mail_9_E0004", verdict: .giveUp(why: "550"), at: now)])
-    }
-
-    func escalate(at time: WallTime) throws -> [String] {
-        let known = try Set(letters().map(\.id))
-        _ = try outbox.escalate(after: day, at: time, to: dpo.map { "\($0)" }) { mails.mails(for: $0, to: dpo, at: time) }
-        return try letters().filter { !known.contains($0.id) }.map(\.text)
-    }
-    func letters() throws -> [(id: String, text: String)] {
-        try outbox.database.read { db in
-            try Row.fetchAll(db, sql: "SELECT mail.message, mail.bytes FROM mail JOIN message ON message.id = mail.message WHERE type = 'notices.unreached'").map {
-                ($0[0], String(decoding: ($0[1] as Data), as: UTF8.self).replacing("=\r\n", with: ""))
-            }
-        }
-    }
-
-    @Test func `who is not reached after a day is told of once, by their ids alone, and again when there are more`() throws {
-        #expect(try escalate(at: now + day - .seconds(1)) == [])
-        let first = try escalate(at: now + day)
-        #expect(first.count == 1)
-        #expect(first[0].contains("3 of 6 people have no notice yet") && first[0].contains("E0004, E0005, E0006"))
-        #expect(!first[0].contains("e0004@example.com") && !first[0].contains("E0001"))
-        #expect(try escalate(at: now + day + day) == [], "nobody new")
-        let round = try #require(try outbox.rounds(of: 7, limit: 9).first)
-        #expect(round.escalatedTo == ["dpo@example.com"] && round.escalatedAt == now + day)
-        // What a server had taken comes back.
-        _ = try outbox.returned("mail_9_E0002", recipient: nil, status: "5.1.1", why: "gone", at: now + day)
-        let second = try escalate(at: now + day + day)
-        #expect(second.count == 1 && second[0].contains("4 of 6 people") && second[0].contains("there are also:") && !second[0].contains("E0004"))
-        #expect(try Outbox(path: outbox.path).counts().waiting == 3, "E0005, and two letters")
-    }
-
-    @Test func `mails about one decision are an hour apart, and there is an end to them`() throws {
-        _ = try escalate(at: now + day)
-        var (time, told) = (now + day, 0)
-        let more: [Outbox.Notice] = (1...40).map { .test($0, decision: 11) }
-        func comeBack(_ number: Int) throws { _ = try outbox.returned("mail_11_E" + "000\(number)".suffix(4), recipient: nil, status: "5.1.1", why: "", at: time) }
-        _ = try outbox.hold(more, from: 0, of: Outbox.Decision(number: 11, more), at: now)
-        for number in 1...40 { try outbox.record([.init(id: "mail_11_E" + "000\(number)".suffix(4), verdict: .delivered, at: now)]) }
-        for number in 1...20 {
-            try comeBack(2 * number - 1)
-            told += try escalate(at: time).count
-            try comeBack(2 * number)
-            #expect(try escalate(at: time + .seconds(60)).isEmpty)
-            time = time + .seconds(3_600)
-        }
-        #expect(told == Outbox.escalationsMax)
-    }
-
-    @Test func `with nobody to tell nothing is noted`() throws {
-        #expect(try outbox.escalate(after: day, at: now + day, to: []) { _ in Issue.record("asked"); return [] } == 0)
-        #expect(try outbox.rounds(of: 7, limit: 0).first?.escalatedAt == nil)
     }
 }

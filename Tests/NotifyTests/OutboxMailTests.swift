@@ -124,9 +124,9 @@ struct OutboxMailTests {
 
     @Test func `what was in hand when notify was killed counts as a copy, and what was answered does not`() throws {
         try put(.test(1), .test(2), .test(3))
-        let taken = try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { true }
+        let taken = try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { _ in true }
         #expect(taken.map(\.id) == ["mail_1", "mail_2"])
-        let next = try outbox.exchange([.init(id: "mail_1", verdict: .delivered, at: now)], at: now, limit: 1, besides: ["mail_2"], marks: true) { true }
+        let next = try outbox.exchange([.init(id: "mail_1", verdict: .delivered, at: now)], at: now, limit: 1, besides: ["mail_2"], marks: true) { _ in true }
         #expect(next.map(\.id) == ["mail_3"], "what becomes of one and the next are one transaction")
         let again = try Outbox(path: outbox.path)
         #expect(try again.foundInHand() == 2)
@@ -139,9 +139,9 @@ struct OutboxMailTests {
 
     @Test func `whom the rates do not admit is not in hand, and where a second copy replaces the first nothing is noted`() throws {
         try put(.test(1), .test(2))
-        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { false } == [])
+        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: true) { _ in false } == [])
         var left = 1
-        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: false) { left -= 1; return left >= 0 }.count == 1)
+        #expect(try outbox.exchange([], at: now, limit: 2, besides: [], marks: false) { _ in left -= 1; return left >= 0 }.count == 1)
         #expect(try outbox.foundInHand() == 0)
     }
 
@@ -209,6 +209,22 @@ struct PaceTests {
         #expect(pace.take("a", host: "h", at: now + .seconds(2)) == .seconds(8))
         #expect(pace.take("b", host: "h", at: now + .seconds(2)) == nil, "the refusal before took nothing of the host's")
         #expect(pace.take("c", host: "other", at: now) == nil)
+    }
+
+    @Test func `who goes first and waits is the next at a host, before whoever asks there meanwhile`() {
+        var pace = Pace(Rates(hosts: ["h": Rate(burst: 1, every: .seconds(10))]))
+        #expect(pace.take("mail", host: "h", at: now, goesFirst: false) == nil)
+        #expect(pace.take("oncall", host: "h", at: now) == .seconds(10))
+        // At the moment at which there is a place, whoever comes for it.
+        #expect(pace.take("mail", host: "h", at: now + .seconds(10), goesFirst: false) == Pace.keptFor)
+        #expect(pace.take("oncall", host: "h", at: now + .seconds(10)) == nil)
+        #expect(pace.take("mail", host: "h", at: now + .seconds(15), goesFirst: false) == .seconds(5), "nothing is kept any more")
+        #expect(pace.take("mail", host: "h", at: now + .seconds(20), goesFirst: false) == nil)
+        // Who does not come back loses the place, and a clock that was set back keeps none.
+        #expect(pace.take("oncall", host: "h", at: now + .seconds(20)) == .seconds(10))
+        #expect(pace.take("mail", host: "h", at: now + .seconds(31), goesFirst: false) == nil)
+        #expect(pace.take("oncall", host: "h", at: now + .seconds(31)) == .seconds(10))
+        #expect(pace.take("mail", host: "h", at: now - .seconds(3_600), goesFirst: false) == nil)
     }
 
     @Test func `a clock that was set back bounds nobody for longer than before`() {

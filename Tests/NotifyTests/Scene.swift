@@ -102,6 +102,44 @@ extension Outbox {
     func disable(_ channel: String, after id: String, why: String, at now: WallTime) throws(OutboxError) { try disable(channel, after: id, .init(at: now, code: 410, text: why)) }
 }
 
+/// What two operators would have signed, with what proves each part of it.
+struct Signed {
+    let decision: Outbox.Decision
+    let notices: [Outbox.Notice]
+    private var tree = MerkleLevels()
+
+    init(number: UInt64 = 9, incident: UInt64 = 7, _ notices: [Outbox.Notice]) {
+        self.notices = notices
+        for notice in notices { tree.append(TreeHash(leaf: notice.bytes)) }
+        decision = Outbox.Decision(number: number, incident: incident, count: tree.size, root: tree.root)
+    }
+
+    /// For the part that ends before this one.
+    func proof(to end: Int) -> [TreeHash] { tree.consistencyProof(older: UInt64(end)) }
+}
+
+extension Outbox {
+    /// A part as it was signed.
+    func hold(_ part: Range<Int>, of signed: Signed, by name: String = "ops-1", at now: WallTime) throws(OutboxError) -> Handover {
+        try hold(Array(signed.notices[part]), from: UInt64(part.lowerBound), of: signed.decision, proof: signed.proof(to: part.upperBound), by: name, at: now)
+    }
+
+    /// All of a decision in one part, with what follows when it is taken.
+    func hold(_ notices: [Notice], from first: UInt64, of decision: Decision, at now: WallTime) throws(OutboxError) -> Handover {
+        let answer = try hold(notices, from: first, of: decision, proof: [], by: "ops-1", at: now)
+        if case .taken(_, new: true) = answer { _ = try spreadAll(at: now) }
+        return answer
+    }
+
+    /// - Returns: steps, the last of each decision with what was not sent again.
+    @discardableResult
+    func spreadAll(at now: WallTime, limit: Int = 1_000) throws(OutboxError) -> [Spread] {
+        var steps: [Spread] = []
+        while let step = try spread(at: now, limit: limit) { steps.append(step) }
+        return steps
+    }
+}
+
 extension Outbox.Decision {
     /// Of these, as two operators would have signed it.
     init(number: UInt64 = 9, incident: UInt64 = 7, _ notices: [Outbox.Notice]) {

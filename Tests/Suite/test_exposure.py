@@ -297,6 +297,30 @@ def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_h
     assert leaked.cli("incident", "show", leaked.incident, "--json").json["state"] == "notified"
 
 
+@pytest.mark.parametrize("point, cleo", [("after-notices-taken-before-answer", "cleo@example.org"), ("after-notices-spread", "cleo.cox@example.org")])
+def test_killed_when_a_round_is_taken_or_queued_each_new_one_comes_once_and_nobody_has_the_same_twice(leaked, tmp_path, point, cleo):
+    people = tmp_path / "people.csv"
+    people.write_text(f"id,name,mail,site,team,locale\nE1,Ann Ash,ann@example.org,berlin,search,de-DE\nE2,Bob Birch,bob@example.org,berlin,search,en\nE3,Cleo Cox,{cleo},berlin,search,fr\n")
+    words = (leaked.incident, "--people", people)
+    number = leaked.cli("notices", "send", *words, "--json").json["proposal"]["proposal"]
+    leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", people)
+    leaked.restart("notify", env={"SLUICE_FAULT": f"{point}:1"})
+    leaked.cli("notices", "send", *words, "--json", check=False)
+    assert leaked.services["notify"].wait(60) == 137, "it has died at the point"
+    leaked.start("notify")
+
+    # Nobody hands it over again.
+    def told():
+        one = leaked.cli("notices", leaked.incident, "--json").json["rounds"][-1]
+        return int(one.get("delivered", 0)) == 3 and one
+
+    wait_until(told, "all three have theirs")
+    copies = {to: len(found) for to, found in mails(leaked).items()}
+    assert (copies["ann@example.org"], copies["bob@example.org"], copies[cleo]) == (1, 1, 1), "what the round before brought is not sent again"
+    sent = leaked.cli("notice", "show", leaked.incident, "E1", "--json").json["sent"]
+    assert len({one["id"] for one in sent}) == 1 and {one["state"] for one in sent} == {"delivered"} and all(one["attempts"] for one in sent)
+
+
 def test_each_step_of_an_incident_is_an_entry_with_its_author_and_its_clock_is_72_hours(leaked):
     """The states of the design, each once: open, contained, assessed, notified, closed; and open again."""
     number = leaked.incident

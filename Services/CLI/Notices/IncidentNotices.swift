@@ -67,6 +67,11 @@ struct IncidentNotices {
         do throws(NoticeRoundRefused) { return try round.digest() } catch { throw complaint(error) }
     }
 
+    /// With its proofs, for handing it over.
+    func tree() throws -> MerkleLevels {
+        do throws(NoticeRoundRefused) { return try round.tree() } catch { throw complaint(error) }
+    }
+
     func batch(from first: Int) throws -> [Data] {
         do throws(NoticeRoundRefused) { return try round.batch(from: first) } catch { throw complaint(error) }
     }

@@ -62,13 +62,14 @@ struct NoticeShow: ParsableCommand {
         query.subject = subject
         let sent = try connection.client("notify").query(.notices(query)).notices.sent
         guard let newest = sent.last else { throw Complaint("\(subject) was sent nothing of incident \(incident): 'sluice notices \(incident)' shows who was") }
-        if connection.json { return try Show.json(SentNotices(sent)) }
+        if connection.json { return try Show.json(SentNotices(sent, to: subject)) }
+        if newest.removedUs != 0, html { throw Complaint("\(subject)'s notice of incident \(incident) is not here any more: \(NoticesView.removed(newest))") }
         if html { return print(try WireNotice(serializedBytes: newest.notice).html, terminator: "") }
         for one in sent {
-            for line in try NoticesView.lines(of: one) { print(Terminal.safe(line)) }
+            for line in try NoticesView.lines(of: one, to: subject) { print(Terminal.safe(line)) }
             print()
         }
-        print(Terminal.safeLines(try WireNotice(serializedBytes: newest.notice).text), terminator: "")
+        if newest.removedUs == 0 { print(Terminal.safeLines(try WireNotice(serializedBytes: newest.notice).text), terminator: "") }
     }
 }
 
@@ -152,16 +153,24 @@ struct NoticesView {
         return parts.joined(separator: "   ")
     }
 
+    /// What stays of it is how it was delivered.
+    static func removed(_ sent: WireSentNotice) -> String {
+        guard let last = sent.attempts.last else { return "bytes removed \(Show.time(microseconds: sent.removedUs))" }
+        return "bytes removed after \(Show.number((sent.removedUs - last.atUs) / 86_400_000_000)) days, \(Show.time(microseconds: sent.removedUs))"
+    }
+
     /// What became of one person's, without what it says.
-    static func lines(of sent: WireSentNotice) throws -> [String] {
+    static func lines(of sent: WireSentNotice, to subject: String) throws -> [String] {
         let notice = try WireNotice(serializedBytes: sent.notice)
-        var head = ["entry \(sent.decision)", "\(notice.subject)", notice.address.isEmpty ? "no address: \(notice.unaddressed)" : notice.address]
+        var head = ["entry \(sent.decision)", subject]
+        if sent.removedUs == 0 { head.append(notice.address.isEmpty ? "no address: \(notice.unaddressed)" : notice.address) }
         if !sent.channel.isEmpty { head.append("by \(sent.channel)") }
         head.append(sent.state + (sent.why.isEmpty ? "" : ": \(sent.why)") + (sent.nextUs == 0 ? "" : ", next \(Show.time(microseconds: sent.nextUs))"))
         if sent.openedUs != 0 { head.append("opened \(Show.time(microseconds: sent.openedUs))") }
         var lines = [head.joined(separator: "   ")]
         if !sent.id.isEmpty { lines.append("  Message-ID \(sent.id)") }
         for one in sent.attempts { lines.append("  \(Show.time(microseconds: one.atUs, milliseconds: true))   \(one.code == 0 ? "" : "\(one.code) ")\(one.answer)") }
+        guard sent.removedUs == 0 else { return lines + ["  \(removed(sent))"] }
         lines.append("  \(Show.number(sent.notice.count)) bytes, language \(notice.language), \(Show.number(notice.attachments.count)) files\(notice.attachments.isEmpty ? "" : ": " + notice.attachments.map(\.name).joined(separator: ", "))")
         lines.append("  Subject: \(notice.title)")
         return lines
@@ -171,7 +180,8 @@ struct NoticesView {
 /// For scripts: with what was sent read, and its bytes as they are.
 struct SentNotices: SwiftProtobufJSON {
     private let sent: [WireSentNotice]
-    init(_ sent: [WireSentNotice]) { self.sent = sent }
+    private let subject: String
+    init(_ sent: [WireSentNotice], to subject: String) { (self.sent, self.subject) = (sent, subject) }
 
     static var zeros: [String: Any] { [:] }
 
@@ -179,8 +189,8 @@ struct SentNotices: SwiftProtobufJSON {
         let objects = try sent.map { one in
             let notice = try WireNotice(serializedBytes: one.notice)
             return [
-                "decision": one.decision, "subject": notice.subject, "address": notice.address, "unaddressed": notice.unaddressed, "language": notice.language, "title": notice.title, "text": notice.text,
-                "html": notice.html, "files": notice.attachments.map(\.name), "channel": one.channel, "id": one.id, "state": one.state, "why": one.why, "next_us": one.nextUs, "opened_us": one.openedUs,
+                "decision": one.decision, "subject": subject, "address": notice.address, "unaddressed": notice.unaddressed, "language": notice.language, "title": notice.title, "text": notice.text,
+                "html": notice.html, "files": notice.attachments.map(\.name), "channel": one.channel, "id": one.id, "state": one.state, "why": one.why, "next_us": one.nextUs, "opened_us": one.openedUs, "removed_us": one.removedUs,
                 "attempts": one.attempts.map { ["at_us": $0.atUs, "code": $0.code, "answer": $0.answer] as [String: Any] }, "notice": one.notice.base64EncodedString(),
             ] as [String: Any]
         }

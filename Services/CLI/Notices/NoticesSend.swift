@@ -31,10 +31,11 @@ struct NoticesSend: ParsableCommand {
         let notices = try IncidentNotices(incident, options, in: connection.folder, keeping: true)
         guard notices.round.count > 0 else { throw Complaint("nobody's data was exposed in incident \(incident): nobody is told") }
         if let why = notices.unstable { throw Complaint("whoever is to approve would not come to the same digest: \(why)") }
-        let digest = try notices.digest()
+        let tree = try notices.tree()
+        let digest = tree.root
         let known = notices.files.record.governance.notices[incident] ?? []
         if let decided = known.last(where: { $0.digest == Array(digest.bytes) && $0.count == UInt64(notices.round.count) }) {
-            return try NoticeHandover(notices, decided, digest, connection).run()
+            return try NoticeHandover(notices, decided, tree, connection).run()
         }
         if !connection.json {
             for line in try NoticePreview(notices, digest).lines.dropLast() { print(Terminal.safe(line)) }
@@ -63,11 +64,11 @@ struct NoticesSend: ParsableCommand {
 struct NoticeHandover {
     private let notices: IncidentNotices
     private let decided: DecidedNotices
-    private let digest: TreeHash
+    private let tree: MerkleLevels
     private let connection: Connection
 
-    init(_ notices: IncidentNotices, _ decided: DecidedNotices, _ digest: TreeHash, _ connection: Connection) {
-        (self.notices, self.decided, self.digest, self.connection) = (notices, decided, digest, connection)
+    init(_ notices: IncidentNotices, _ decided: DecidedNotices, _ tree: MerkleLevels, _ connection: Connection) {
+        (self.notices, self.decided, self.tree, self.connection) = (notices, decided, tree, connection)
     }
 
     /// For notify to hear of the entry: a few leases, should it have just been started.
@@ -87,7 +88,7 @@ struct NoticeHandover {
         }
         if isWatched { terminal.write("\r\u{1B}[K") }
         let incident = notices.files.incident.number
-        if connection.json { return try NoticePreview.show(["incident": incident, "decision": decided.index, "count": decided.count, "digest": digest.hex, "held": held.held, "taken": held.taken]) }
+        if connection.json { return try NoticePreview.show(["incident": incident, "decision": decided.index, "count": decided.count, "digest": tree.root.hex, "held": held.held, "taken": held.taken]) }
         print("\(terminal.green("HANDED OVER"))   \(Show.number(decided.count)) notices of incident \(incident), entry \(decided.index): notify has them all, and they go out by themselves")
         print("'sluice notices \(incident)' shows how they stand")
     }
@@ -107,6 +108,8 @@ struct NoticeHandover {
         body.decision = decided.index
         body.first = first
         body.notices = batch
+        // That what notify has then is how the signed tree begins.
+        body.proof = batch.isEmpty ? [] : tree.consistencyProof(older: first + UInt64(batch.count)).map { Data($0.bytes) }
         return try client.ask(.notices, body, silence: Limits.commandPatience) { message in
             guard message.kind == .noticesHeld else { return nil }
             let held = try message.body(WireNoticesHeld.self)

@@ -3259,6 +3259,9 @@ package nonisolated struct WireNoticeBatch: Sendable {
   /// `Notice`. None: it asks how many are held.
   package var notices: [Data] = []
 
+  /// Of 32 bytes each: that the signed tree begins with what is held and these.
+  package var proof: [Data] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3371,7 +3374,7 @@ package nonisolated struct WireSentNotice: Sendable {
 
   package var decision: UInt64 = 0
 
-  /// `Notice`.
+  /// `Notice`. Empty: see `removed_us`.
   package var notice: Data = Data()
 
   /// mail, maildir; empty: none
@@ -3392,6 +3395,9 @@ package nonisolated struct WireSentNotice: Sendable {
   package var openedUs: Int64 = 0
 
   package var attempts: [WireNoticeAttempt] = []
+
+  /// When its bytes were removed; 0: they are here.
+  package var removedUs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -9776,7 +9782,7 @@ nonisolated extension WireNoticeAttachment: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NoticeBatch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}first\0\u{1}notices\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}first\0\u{1}notices\0\u{1}proof\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -9787,6 +9793,7 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.decision) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.first) }()
       case 3: try { try decoder.decodeRepeatedBytesField(value: &self.notices) }()
+      case 4: try { try decoder.decodeRepeatedBytesField(value: &self.proof) }()
       default: break
       }
     }
@@ -9802,6 +9809,9 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.notices.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.notices, fieldNumber: 3)
     }
+    if !self.proof.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.proof, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -9809,6 +9819,7 @@ nonisolated extension WireNoticeBatch: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.decision != rhs.decision {return false}
     if lhs.first != rhs.first {return false}
     if lhs.notices != rhs.notices {return false}
+    if lhs.proof != rhs.proof {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -10031,7 +10042,7 @@ nonisolated extension WireUnreachedSubject: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireSentNotice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SentNotice"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}notice\0\u{1}channel\0\u{1}id\0\u{1}state\0\u{1}why\0\u{3}next_us\0\u{3}opened_us\0\u{1}attempts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decision\0\u{1}notice\0\u{1}channel\0\u{1}id\0\u{1}state\0\u{1}why\0\u{3}next_us\0\u{3}opened_us\0\u{1}attempts\0\u{3}removed_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -10048,6 +10059,7 @@ nonisolated extension WireSentNotice: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.nextUs) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.openedUs) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.attempts) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.removedUs) }()
       default: break
       }
     }
@@ -10081,6 +10093,9 @@ nonisolated extension WireSentNotice: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.attempts.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.attempts, fieldNumber: 9)
     }
+    if self.removedUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.removedUs, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -10094,6 +10109,7 @@ nonisolated extension WireSentNotice: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.nextUs != rhs.nextUs {return false}
     if lhs.openedUs != rhs.openedUs {return false}
     if lhs.attempts != rhs.attempts {return false}
+    if lhs.removedUs != rhs.removedUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,44 @@
+import Foundation
+import Gate
+import Ledger
+import Messaging
+import Wire
+
+/// Who hands notices over at the moment, each part after the answer to the one before it. Touches no disk and no socket.
+struct Handovers {
+    /// Operators at once: each has megabytes in hand.
+    static let most = 4
+
+    /// Whose part goes to the disk.
+    private var underWay: [Route: String] = [:]
+
+    enum Answer: Hashable, Sendable { case take(Outbox.Decision), refuse(Refusal, String) }
+
+    /// - Parameters:
+    ///   - name: The operator's.
+    ///   - decided: By the ledger that is followed, of each incident the oldest first; nil: it is not believed, or not read yet.
+    ///   - closed: Incidents that are.
+    mutating func begin(_ batch: WireNoticeBatch, from route: Route, by name: String, decided: [UInt64: [DecidedNotices]]?, closed: Set<UInt64>) -> Answer {
+        guard batch.notices.count <= Limits.noticesPerBatchMax, batch.notices.count <= 1 || batch.notices.reduce(0, { $0 + $1.count }) <= Limits.noticeBatchBytesMax else {
+            return .refuse(.tooLarge, "a part has \(Limits.noticesPerBatchMax) notices and \(Limits.noticeBatchBytesMax) bytes at most")
+        }
+        guard let decision = decided.flatMap({ Handovers.decision(of: batch.decision, $0, closed) }) else {
+            return .refuse(.notFound, "entry \(batch.decision) is not the newest decision about the notices of an incident that is not closed, as far as notify has heard")
+        }
+        guard underWay[route] == nil, underWay.count < Handovers.most else { return .refuse(.tooMany, "another part is under way: the next comes after its answer") }
+        underWay[route] = name
+        return .take(decision)
+    }
+
+    /// - Returns: whose it was.
+    mutating func end(_ route: Route) -> String { underWay.removeValue(forKey: route) ?? "somebody" }
+
+    private static func decision(of entry: UInt64, _ notices: [UInt64: [DecidedNotices]], _ closed: Set<UInt64>) -> Outbox.Decision? {
+        for (incident, decided) in notices where decided.contains(where: { $0.index == entry }) {
+            // What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
+            guard let one = decided.last, one.index == entry, !closed.contains(incident), let root = TreeHash(bytes: one.digest) else { return nil }
+            return Outbox.Decision(number: entry, incident: incident, count: one.count, root: root)
+        }
+        return nil
+    }
+}
