@@ -253,7 +253,8 @@ final class Desk {
         look(at: now)
         if tended.map({ now - $0 >= Desk.tendEvery }) ?? true {
             tended = now
-            outbox.put(.tend)
+            // Of a ledger that is not believed nothing is taken, and notify's own settings count.
+            outbox.put(.tend(fork == nil && trouble.isEmpty ? follower.fold.governance.policy : nil))
         }
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }

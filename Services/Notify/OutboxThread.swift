@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Messaging
+import Rules
 import Synchronization
 import Wire
 
@@ -37,8 +38,8 @@ final class OutboxThread: Sendable {
         /// A part of a decision's notices, or the question how many are here.
         case notices(Route, WireNoticeBatch, Outbox.Decision)
         case standing(Route, WireNoticesQuery)
-        /// What nobody asks for and only time brings about.
-        case tend
+        /// What nobody asks for and only time brings about, by the policy document in force.
+        case tend(PolicyText?)
         case count
         case stop
 
@@ -98,6 +99,7 @@ final class OutboxThread: Sendable {
     private func run() {
         defer { ended.signal() }
         var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
+        var terms = PolicyTerms()
         while true {
             filled.wait()
             guard let item = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { continue }
@@ -108,7 +110,7 @@ final class OutboxThread: Sendable {
                 case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
                 case .notices(let route, let batch, let decision): try take(batch, of: decision, from: route)
                 case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
-                case .tend: try tend()
+                case .tend(let policy): try tend(by: terms.read(policy))
                 case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                 case .stop: return
                 }
@@ -180,10 +182,10 @@ final class OutboxThread: Sendable {
     }
 
     /// Tells somebody of those who were not reached, and forgets what was never whole.
-    private func tend() throws {
+    private func tend(by terms: NoticeTerms) throws {
         let now = Clock.wall()
         let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
-        let new = try outbox.escalate(after: settings.escalation.after, at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
+        let new = try outbox.escalate(after: settings.escalation.time(by: terms), at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
         for stale in try outbox.dropStale(at: now) { news.post(.dropped(number: stale.number, held: stale.held)) }
         news.post(.tended(NoticeCounts(try outbox.rounds(of: nil, limit: 0))))

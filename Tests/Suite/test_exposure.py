@@ -247,6 +247,79 @@ def test_each_exposed_person_and_nobody_else_has_one_notice_that_two_operators_h
     assert leaked.cli("incident", "show", leaked.incident, "--json").json["state"] == "notified"
 
 
+def test_where_policy_says_so_one_operator_sends_at_once_and_tells_no_more_of_readers_than_it_allows(leaked, tmp_path):
+    people = tmp_path / "people.csv"
+    settings = leaked.home / "notices.json"
+    contact = {"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}
+    settings.write_text(json.dumps(contact))
+    words = (leaked.incident, "--people", people)
+    leaked.cli("incident", "assess", leaked.incident)
+
+    def directory(host):
+        """Another one, and so another digest."""
+        people.write_text("id,name,mail,site,team,locale\n" + "".join(f"{subject},Somebody,{subject.lower()}@{host},berlin,search,en\n" for subject in REVIEWS))
+
+    def decided():
+        lines = (json.loads(line) for line in leaked.cli("ledger", "show", "--json").out.splitlines())
+        return [line for line in lines if "notices_decided" in line]
+
+    def terms(**notices):
+        made = {**document(["partner", "clerk"]), **({"notices": notices} if notices else {})}
+        path = tmp_path / "terms.json"
+        path.write_text(json.dumps(made))
+        return path, leaked.cli("policy", "diff", path).out
+
+    # The control: without a word of it, it takes two.
+    directory("two.example.org")
+    waiting = leaked.cli("notices", "send", *words, "--json").json["proposal"]
+    assert waiting["state"] == "open" and len(waiting["gains"]) == 1
+    leaked.cli("withdraw", waiting["proposal"])
+
+    # To let one takes two, and is told in a sentence.
+    path, told = terms(send="at once", readers="person")
+    assert "WIDENS" in told and "one operator alone sends people their notices" in told and "by person" in told, told
+    refused = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "person", check=False)
+    assert refused.code == 1 and "--readers asks to tell of readers by person, and the policy document allows role" in refused.err and refused.err.count("\n") == 1, refused
+    settings.write_text(json.dumps({**contact, "readers": "person"}))
+    refused = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, check=False)
+    assert refused.code == 1 and "notices.json asks to tell of readers by person" in refused.err, refused
+    settings.write_text(json.dumps(contact))
+    proposal = leaked.cli("policy", "apply", path, "--yes", "--json").json["proposal"]
+    assert any("one operator alone sends" in line for line in proposal["gains"]), proposal
+    leaked.cli("approve", proposal["proposal"], "--as", "ops-2", "--yes")
+
+    # One decides, and hands over in the same command; who could read is told by name.
+    directory("one.example.org")
+    before = len(decided())
+    preview = leaked.cli("notices", "preview", *words, "--json").json
+    said = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--json").json
+    assert "clerk" in said["text"], "what policy allows is what counts where notices.json says nothing"
+    assert "clerk" not in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "count", "--json").json["text"]
+    handed = leaked.cli("notices", "send", *words, "--json").json
+    assert (handed["count"], handed["held"], handed["taken"], handed["digest"]) == (3, 3, True, preview["digest"])
+    entry = decided()[-1]
+    assert len(decided()) == before + 1 and int(entry["index"]) == int(handed["decision"]) and entry["author"] == "ops-1"
+    assert not leaked.cli("proposals", "--json").json.get("proposals"), "nothing waits for anybody"
+    wait_until(lambda: {f"{subject.lower()}@one.example.org" for subject in REVIEWS} <= mails(leaked).keys(), "each has theirs")
+    assert leaked.cli("notices", "send", *words, "--json").json == handed, "the same again sends nothing"
+    assert all(len(mails(leaked)[f"{subject.lower()}@one.example.org"]) == 1 for subject in REVIEWS)
+    # Whoever reads the ledger comes to the same.
+    assert leaked.cli("ledger", "verify").code == 0
+
+    # To take it away takes one, and from then on it takes two again.
+    path, told = terms(readers="count")
+    assert "NARROWS" in told, told
+    assert "proposal" not in leaked.cli("policy", "apply", path, "--yes", "--json").json
+    directory("again.example.org")
+    assert leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "role", check=False).code == 1
+    assert "clerk" not in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--json").json["text"]
+    waiting = leaked.cli("notices", "send", *words, "--json").json["proposal"]
+    assert waiting["state"] == "open" and len(decided()) == before + 1
+    leaked.cli("withdraw", waiting["proposal"])
+    assert not any(to.endswith("@again.example.org") or to.endswith("@two.example.org") for to in mails(leaked))
+    leaked.cli("incident", "notified", leaked.incident)
+
+
 def test_it_runs_where_nothing_else_does_and_a_ledger_that_is_not_there_is_a_gap(leaked):
     # A directory that policy has, and whoever assesses was not given, is another gap than one that there never was.
     people = leaked.folder / "people.csv"

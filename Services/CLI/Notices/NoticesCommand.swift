@@ -16,7 +16,7 @@ struct NoticesCommand: ParsableCommand {
               sluice notices 7                                  how many have theirs
               sluice notices --open                             the mails that were kept, where no mail server is named
 
-            Nothing goes to people that two operators have not signed for.
+            Nothing goes to people that two operators have not signed for, unless the policy document in force says 'notices: {send: at once}': then one.
             """, subcommands: [NoticesStanding.self, NoticesPreview.self, NoticesSend.self], defaultSubcommand: NoticesStanding.self)
 }
 
