@@ -42,11 +42,15 @@ final class Desk {
     private var tended: Instant?
     /// Who has a part of a hand-over under way: the next comes after its answer.
     private var handing: Set<Route> = []
+    /// Who has asked how notices stand, and what: an answer may have to look at a hundred thousand people.
+    private var asking: [Route: WireNoticesQuery] = [:]
     /// What came back, as of the last look; nil: nobody looks.
     private var bounces: BounceBox.Look?
 
     /// Operators who hand over at once: each has megabytes in hand.
     private static let handingMax = 4
+    /// Operators who ask at once.
+    private static let askingMax = 16
     private static let tendEvery = Span.seconds(10)
 
     init(
@@ -167,12 +171,20 @@ final class Desk {
             if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route) }
             switch try message.body(WireQuery.self).about {
             case .deliveries?: outbox.put(.deliveries(route))
-            case .notices(let query)?: outbox.put(.standing(route, query))
+            case .notices(let query)?: ask(query, from: route)
             default: binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
             }
         } catch {
             binder.refuse(error.refusal, "this message cannot be read", kind: kind, to: route)
         }
+    }
+
+    private func ask(_ query: WireNoticesQuery, from route: Route) {
+        // Sent again with another greeting: one answer is enough.
+        guard asking[route] != query else { return }
+        guard asking[route] == nil, asking.count < Desk.askingMax else { return binder.refuse(.tooMany, "another question is under way: the next comes after its answer", kind: .query, to: route) }
+        asking[route] = query
+        outbox.put(.standing(route, query))
     }
 
     /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
@@ -188,7 +200,7 @@ final class Desk {
     }
 
     private func decision(of entry: UInt64) -> Outbox.Decision? {
-        guard follower.isCaughtUp, fork == nil, trouble.isEmpty else { return nil }
+        guard follower.isCaughtUp, trouble.isEmpty, Desk.isCompared(entry, read: read, taken: cursor, fork: fork) else { return nil }
         for (incident, decided) in follower.fold.governance.notices {
             guard decided.contains(where: { $0.index == entry }) else { continue }
             // What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
@@ -220,6 +232,7 @@ final class Desk {
             binder.refuse(refusal, why, kind: .notices, to: route)
         case .taken(let decision): logger.notice("\(decision.count) people are told of incident \(decision.incident), by entry \(decision.number)")
         case .standing(let route, let body):
+            asking[route] = nil
             var answer = WireAnswer()
             answer.notices = body
             binder.send(.answer, answer, to: route)
