@@ -1,3 +1,4 @@
+import Chassis
 import Crypto
 import Foundation
 import GRDB
@@ -102,6 +103,7 @@ extension Outbox {
             try db.execute(sql: "UPDATE decision SET held = held + ?, octets = octets + ?, last_at = ? WHERE id = ?", arguments: [notices.count, octets, now.microseconds, id])
             let all = held + UInt64(notices.count)
             if all == decision.count {
+                FaultPoint.pass("before-notices-checked")
                 guard try root(of: id, db) == decision.root else { return try differs("the notices are not those that were signed for") }
                 try Outbox.queue(id, decision, now, db)
             }

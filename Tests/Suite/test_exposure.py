@@ -269,6 +269,11 @@ def test_where_policy_says_so_one_operator_sends_at_once_and_tells_no_more_of_re
         path.write_text(json.dumps(made))
         return path, leaked.cli("policy", "diff", path).out
 
+    # Of whom a row names nobody, nobody is counted.
+    people.write_text("id,name,mail,site,team,locale\nE1,Ann,ann@example.org,berlin,search,en\n,,,,,\n")
+    refused = leaked.cli("notices", "preview", *words, check=False)
+    assert refused.code == 1 and "row 3 names nobody" in refused.err and refused.err.count("\n") == 1, refused
+
     # The control: without a word of it, it takes two.
     directory("two.example.org")
     waiting = leaked.cli("notices", "send", *words, "--json").json["proposal"]
