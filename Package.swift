@@ -146,7 +146,7 @@ let package = Package(
         tests("NoticesTests", ["Exposure", "Gate", "Ledger", "Mail", "Notices", "Rules", "Wire", crypto, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
-        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Mail", "Messaging", "Webhooks", "Wire", grdb, protobuf]),
+        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Mail", "Messaging", "Rules", "Webhooks", "Wire", grdb, protobuf]),
         tests("HooksTests", ["sluice-hooks", "Gate", "Messaging", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb, logging] + webServer),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),

@@ -210,9 +210,13 @@ final class Authority {
         let consequence = planning.consequence(of: deeds, by: order.author, at: wall)
         try admit(order, narrows: consequence.narrows)
         // Only for what is recorded, and when nothing can refuse it any more: whoever reads the ledger sees no other, and must remember the same.
-        guard consequence.narrows else { return try propose(command, order) }
-        if !deeds.isEmpty { seen.remember(verified, at: wall) }
-        act(command, deeds, order)
+        switch consequence {
+        case .narrows:
+            if !deeds.isEmpty { seen.remember(verified, at: wall) }
+            act(command, deeds, order)
+        case .allowed: actAlone(deeds, order)
+        case .widens: try propose(command, order)
+        }
     }
 
     /// Who goes by this key and is no agent.
@@ -262,6 +266,20 @@ final class Authority {
         guard last > durable else { return finish(order.verified.hash, order.session, outcome, order.id, order.route) }
         underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: "\(command.done), by \(order.author)", since: order.now)
         answersDue[last, default: []].append { [self] in finish(order.verified.hash, order.session, outcome, order.id, order.route) }
+    }
+
+    /// Carries out what the document in force lets one operator say. Durable first: nothing calls back what has begun.
+    private func actAlone(_ deeds: [Entry.Deed], _ order: Order) {
+        seen.remember(order.verified, at: order.wall)
+        underWay[order.verified.hash] = Waiting(route: order.route, session: order.session, acts: nil, since: order.now)
+        let first = index + 1
+        widen(deeds.map { ($0, nil) }, order.author, order.wall, order.wire) { [self] in
+            nudge()
+            var outcome = WireOutcome()
+            outcome.epoch = governance.gate.epoch.number
+            outcome.entry = first
+            finish(order.verified.hash, order.session, outcome, order.id, order.route)
+        }
     }
 
     private func begin(_ closure: Closure, dataClass: String, isLeak: Bool, _ order: Order) {
@@ -499,9 +517,8 @@ final class Authority {
         switch proposal.state {
         case .open:
             wire.state = wall < proposal.until ? "open" : "expired"
-            if let command = planned.proposed[number], let deeds = try? planning.deeds(of: command, by: proposal.proposer.name, at: wall),
-                case .widens(let gains) = planning.consequence(of: deeds, by: proposal.proposer.name, at: wall)
-            {
+            if let command = planned.proposed[number], let deeds = try? planning.deeds(of: command, by: proposal.proposer.name, at: wall) {
+                let gains = planning.consequence(of: deeds, by: proposal.proposer.name, at: wall).gains
                 wire.gains = gains.prefix(100).map(\.line)
                 if gains.count > 100 { wire.gains.append("and \(gains.count - 100) more") }
             }

@@ -229,8 +229,7 @@ struct Planning {
         // The seal that an unsealing lifts is this run's, and stands in no entry.
         guard deeds.contains(where: \.alwaysTakesTwo) else { return consequence }
         let isUnsealing = deeds.contains { if case .unsealed = $0 { true } else { false } }
-        if case .widens(let gains) = consequence { return .widens((isUnsealing ? [.unseals] : []) + gains) }
-        return .widens(isUnsealing ? [.unseals] : [])
+        return .widens((isUnsealing ? [.unseals] : []) + consequence.gains)
     }
 
     private static func check(reason: String) throws(Refused) {

@@ -5,7 +5,7 @@ extension PolicyComparison {
     /// The same, with the newest answers kept: whoever looks at proposals asks again each time, and large documents take a while.
     static func remembering(_ compare: PolicyComparison) -> PolicyComparison {
         let known = Known()
-        return PolicyComparison { old, new in
+        return PolicyComparison(sendsAtOnce: { compare.sendsNoticesAtOnce($0) }) { old, new in
             known.answer(Known.Key(old: old, new: new)) { compare(old, new) }
         }
     }

@@ -1,3 +1,4 @@
+import Chassis
 import Foundation
 import Gate
 import Messaging
@@ -195,7 +196,9 @@ private final class HookLane: Lane {
     private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient, _ taken: inout Taken) throws(OutboxError) -> Bool {
         let message = due.message
         if taken.deliveries.isEmpty { taken.since = Clock.now() }
+        FaultPoint.pass("hook-in-hand")
         let answer = client.post(message, to: hook, at: now())
+        FaultPoint.pass("hook-answered")
         let time = now()
         let verdict = settings.schedule.verdict(on: answer, attempt: due.attempts + 1, at: time, jitter: jitter())
         if case .delivered = verdict {

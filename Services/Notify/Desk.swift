@@ -41,11 +41,15 @@ final class Desk {
     /// When what only time brings about was last looked after.
     private var tended: Instant?
     private var handovers = Handovers()
+    /// Who has asked how notices stand, and what: an answer may have to look at a hundred thousand people.
+    private var asking: [Route: WireNoticesQuery] = [:]
     /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
     private var removal: (looked: Instant?, removed: Int) = (nil, 0)
     /// What came back, as of the last look; nil: nobody looks.
     private var bounces: BounceBox.Look?
 
+    /// Operators who ask at once.
+    private static let askingMax = 16
     private static let removeEvery = Span.seconds(3_600)
     private static let tendEvery = Span.seconds(10)
 
@@ -167,7 +171,7 @@ final class Desk {
             if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route, by: user.name, at: now) }
             switch try message.body(WireQuery.self).about {
             case .deliveries?: outbox.put(.deliveries(route))
-            case .notices(let query)?: outbox.put(.standing(route, query))
+            case .notices(let query)?: ask(query, from: route)
             default: binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
             }
         } catch {
@@ -175,9 +179,18 @@ final class Desk {
         }
     }
 
+    private func ask(_ query: WireNoticesQuery, from route: Route) {
+        // Sent again with another greeting: one answer is enough.
+        guard asking[route] != query else { return }
+        guard asking[route] == nil, asking.count < Desk.askingMax else { return binder.refuse(.tooMany, "another question is under way: the next comes after its answer", kind: .query, to: route) }
+        asking[route] = query
+        outbox.put(.standing(route, query))
+    }
+
     /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
     private func hold(_ batch: WireNoticeBatch, from route: Route, by name: String, at now: Instant) {
-        switch handovers.begin(batch, from: route, by: name, decided: follower.isCaughtUp && fork == nil && trouble.isEmpty ? follower.fold.governance.notices : nil, closed: closed) {
+        let isBelieved = follower.isCaughtUp && trouble.isEmpty && Desk.isCompared(batch.decision, read: read, taken: cursor, fork: fork)
+        switch handovers.begin(batch, from: route, by: name, decided: isBelieved ? follower.fold.governance.notices : nil, closed: closed) {
         case .take(let decision): outbox.put(.notices(route, by: name, batch, decision))
         case .refuse(let refusal, let why):
             refusalLog.note("notices \(name) \(refusal)", "a hand-over of notices by \(name) is refused: \(why)", at: now)
@@ -206,6 +219,7 @@ final class Desk {
             binder.refuse(refusal, why, kind: .notices, to: route)
         case .taken(let decision): logger.notice("\(decision.count) people are told of incident \(decision.incident), by entry \(decision.number)")
         case .standing(let route, let body):
+            asking[route] = nil
             var answer = WireAnswer()
             answer.notices = body
             binder.send(.answer, answer, to: route)
@@ -242,7 +256,8 @@ final class Desk {
         look(at: now)
         if tended.map({ now - $0 >= Desk.tendEvery }) ?? true {
             tended = now
-            outbox.put(.tend)
+            // Of a ledger that is not believed nothing is taken, and notify's own settings count.
+            outbox.put(.tend(fork == nil && trouble.isEmpty ? follower.fold.governance.policy : nil))
         }
         remove(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }

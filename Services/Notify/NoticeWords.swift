@@ -7,8 +7,12 @@ enum NoticeWords {
     static func standing(_ query: WireNoticesQuery, in outbox: Outbox, channel: String) throws(OutboxError) -> WireNoticesStanding {
         var body = WireNoticesStanding()
         body.incident = query.incident
+        // Who asks for one person's does not wait until everybody is counted.
+        guard query.subject.isEmpty else {
+            body.sent = try outbox.sent(to: query.subject, of: query.incident).map { WireSentNotice($0, channel) }
+            return body
+        }
         body.rounds = try outbox.rounds(of: query.incident, after: query.after, limit: Limits.unreachedPerAnswerMax).map { WireNoticeRound($0) }
-        if !query.subject.isEmpty { body.sent = try outbox.sent(to: query.subject, of: query.incident).map { WireSentNotice($0, channel) } }
         return body
     }
 }

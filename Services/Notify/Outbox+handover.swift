@@ -1,3 +1,4 @@
+import Chassis
 import Foundation
 import GRDB
 import Gate
@@ -63,7 +64,10 @@ extension Outbox {
             for (notice, leaf) in zip(notices, leaves) { try Outbox.insert(notice, leaf, id, db) }
             let all = edge.size
             let isWhole = all == decision.count
-            if isWhole { try Outbox.insertMailChannel(db) }
+            if isWhole {
+                FaultPoint.pass("before-notices-checked")
+                try Outbox.insertMailChannel(db)
+            }
             try db.execute(
                 sql: "UPDATE decision SET held = ?, octets = octets + ?, last_at = ?, edge = ?, operator = ?, taken_at = ? WHERE id = ?",
                 arguments: [Int64(all), octets, now.microseconds, isWhole ? nil : Data(edge.edge.flatMap(\.bytes)), name, isWhole ? now.microseconds : nil, id])

@@ -3,6 +3,7 @@ import Foundation
 import Gate
 import Ledger
 import Messaging
+import Rules
 import Synchronization
 import Wire
 
@@ -41,8 +42,8 @@ final class OutboxThread: Sendable {
         /// A part of a decision's notices, or the question how many are here.
         case notices(Route, by: String, WireNoticeBatch, Outbox.Decision)
         case standing(Route, WireNoticesQuery)
-        /// What nobody asks for and only time brings about.
-        case tend
+        /// What nobody asks for and only time brings about, by the policy document in force.
+        case tend(PolicyText?)
         /// Some of the deliveries of a decision that is taken.
         case spread
         /// Some of the notices that are dropped.
@@ -89,6 +90,7 @@ final class OutboxThread: Sendable {
     private func run() {
         defer { ended.signal() }
         var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
+        var terms = PolicyTerms()
         while true {
             filled.wait()
             guard let item = queue.withLock({ $0.next() }) else { continue }
@@ -99,7 +101,7 @@ final class OutboxThread: Sendable {
                 case .deliveries(let route): news.post(.deliveries(route, try list(limit: 500)))
                 case .notices(let route, let name, let batch, let decision): try take(batch, of: decision, from: route, by: name)
                 case .standing(let route, let query): news.post(.standing(route, try NoticeWords.standing(query, in: outbox, channel: settings.server == nil ? "maildir" : "mail")))
-                case .tend: try tend()
+                case .tend(let policy): try tend(by: terms.read(policy))
                 case .spread: try spread()
                 case .drop: if try outbox.dropSome() { put(.drop) }
                 case .remove(let closed): try remove(closed)
@@ -181,10 +183,10 @@ final class OutboxThread: Sendable {
     }
 
     /// Tells somebody of those who were not reached, and forgets what was never whole.
-    private func tend() throws {
+    private func tend(by terms: NoticeTerms) throws {
         let now = Clock.wall()
         let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
-        let new = try outbox.escalate(after: settings.escalation.after, at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
+        let new = try outbox.escalate(after: settings.escalation.time(by: terms), at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
         let stale = try outbox.dropStale(at: now)
         for one in stale { news.post(.dropped(one)) }

@@ -80,7 +80,13 @@ package struct GovernanceFold: Sendable {
         // Compared only where it counts: what two have signed may widen.
         let before = isCovered ? nil : Powers(governance)
         governance.apply(entry)
-        var needsTwo = before.map { !$0.consequence(of: Powers(governance), comparing: .anyWorld).narrows } ?? false
+        var needsTwo: Bool
+        switch before?.consequence(of: Powers(governance), comparing: .anyWorld) {
+        case nil, .narrows: needsTwo = false
+        // One operator may say it, and has.
+        case .allowed: needsTwo = command(in: verified)?.isCarriedOut(by: entry.deed, at: entry.at) != true
+        case .widens: needsTwo = true
+        }
         switch entry.deed {
         // Neither may show as a gain: the seal is no part of the ledger, and what is restored may have been before.
         case .unsealed, .readsRestored: needsTwo = true
@@ -126,7 +132,7 @@ package struct GovernanceFold: Sendable {
         if case .approved = entry.deed { isApproval = true }
         var narrows = true
         switch entry.deed {
-        case .proposed, .approved: narrows = false
+        case .proposed, .approved, .noticesDecided: narrows = false
         default: break
         }
         do throws(CommandRefused) {

@@ -42,9 +42,21 @@ package struct PolicyComparison: Sendable {
     }
 
     private let answer: @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer
+    private let sendsAtOnce: @Sendable (_ document: [UInt8]) -> Bool
 
-    /// - Parameter answer: from the document that is in force (nil: none is) to another.
-    package init(_ answer: @escaping @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer) { self.answer = answer }
+    /// - Parameters:
+    ///   - sendsAtOnce: whether a document lets one operator send notices to people. Of one that cannot be read: no.
+    ///   - answer: from the document that is in force (nil: none is) to another.
+    package init(sendsAtOnce: @escaping @Sendable (_ document: [UInt8]) -> Bool, _ answer: @escaping @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer) {
+        self.answer = answer
+        self.sendsAtOnce = sendsAtOnce
+    }
+
+    /// By no document does one operator send.
+    package init(_ answer: @escaping @Sendable (_ old: [UInt8]?, _ new: [UInt8]?) -> Answer) { self.init(sendsAtOnce: { _ in false }, answer) }
+
+    /// - Parameter document: the one in force; nil: none is.
+    package func sendsNoticesAtOnce(_ document: [UInt8]?) -> Bool { document.map(sendsAtOnce) ?? false }
 
     package func callAsFunction(_ old: [UInt8]?, _ new: [UInt8]?) -> Answer { old == new ? Answer() : answer(old, new) }
 

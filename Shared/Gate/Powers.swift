@@ -96,8 +96,17 @@ package struct Powers: Hashable, Sendable {
         case narrows
         /// Something is, whatever else it takes away: two persons' signatures, durable first. Sorted, for people.
         case widens([Gain])
+        /// Nothing else is than what the document in force lets one operator say: their signature, durable first.
+        case allowed([Gain])
 
         package var narrows: Bool { self == .narrows }
+
+        package var gains: [Gain] {
+            switch self {
+            case .narrows: []
+            case .widens(let gains), .allowed(let gains): gains
+            }
+        }
     }
 
     /// - Parameter compare: asked when the documents differ. Without one, any other document widens.
@@ -120,13 +129,18 @@ package struct Powers: Hashable, Sendable {
         gains += policyGains(of: after, compare)
         gains += (after.policy?.over ?? []).subtracting(policy?.over ?? []).sorted().map(Gain.exceedsAudience)
         gains += subjectGains(of: after)
-        if after.notices != notices {
-            for (incident, decided) in after.notices.sorted(by: { $0.key < $1.key }) {
-                let known = notices[incident] ?? []
-                gains += decided.filter { !known.contains($0) }.map { .notifies(incident: incident, count: $0.count, digest: $0.digest) }
-            }
+        let told = noticeGains(of: after)
+        guard !told.isEmpty else { return gains.isEmpty ? .narrows : .widens(gains) }
+        // By the document of before: whoever changes it has not sent anything yet.
+        return gains.isEmpty && after.policy == policy && compare.sendsNoticesAtOnce(policy?.bytes) ? .allowed(told) : .widens(gains + told)
+    }
+
+    private func noticeGains(of after: Powers) -> [Gain] {
+        guard after.notices != notices else { return [] }
+        return after.notices.sorted { $0.key < $1.key }.flatMap { incident, decided -> [Gain] in
+            let known = notices[incident] ?? []
+            return decided.filter { !known.contains($0) }.map { Gain.notifies(incident: incident, count: $0.count, digest: $0.digest) }
         }
-        return gains.isEmpty ? .narrows : .widens(gains)
     }
 
     /// A seal hides closures but does not replace them: it ends by itself when control has heard its peers, and what was

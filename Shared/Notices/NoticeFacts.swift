@@ -1,5 +1,6 @@
 package import Exposure
 package import Gate
+import Rules
 
 /// What one person is told of one incident: numbers, times and kinds, never content, and of nobody else more than policy allows.
 ///

@@ -3,11 +3,12 @@ package import Rules
 extension NoticeSettings {
     /// `notices.json`: an object with the keys of ``NoticeSettings``, read as strictly as a policy.
     ///
+    /// - Parameter defaults: What is not named is as here.
     /// - Throws: the first mistake of each key.
-    package init(json bytes: some Collection<UInt8>) throws(Mistakes) {
+    package init(json bytes: some Collection<UInt8>, otherwise defaults: NoticeSettings = NoticeSettings()) throws(Mistakes) {
         let tree = try Tree(json: bytes)
         guard case .table(let entries) = tree.content else { throw Mistakes(.expected("an object", found: "something else"), at: tree.place) }
-        self.init()
+        self = defaults
         var mistakes: [Mistake] = []
         for entry in entries {
             do throws(Mistake) { try take(entry) } catch { mistakes.append(error) }

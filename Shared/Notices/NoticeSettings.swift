@@ -1,10 +1,12 @@
+package import Rules
+
 /// What an organisation decides about its notices: `notices.json` in the suite's home.
 ///
 /// | key | what | default |
 /// | --- | --- | --- |
 /// | `organisation` | who writes | empty: not said |
 /// | `contactName`, `contactPoint` | whom to ask, and how: GDPR Article 34(2) with 33(3)(b) | none: without them nobody is told |
-/// | `readers` | how much of those who could read and did: `person`, `role` or `count` | `role` |
+/// | `readers` | how much of those who could read and did: `person`, `role` or `count`; at most what the policy document allows | what that allows, which is `role` if it says nothing |
 /// | `measures` | what was done besides, a sentence each, by language (`en`, `de`) | none |
 package struct NoticeSettings: Hashable, Sendable {
     package var organisation: String
@@ -13,8 +15,7 @@ package struct NoticeSettings: Hashable, Sendable {
     package var readers: ReaderNaming
     package var measures: [NoticeLanguage: [String]]
 
-    /// What of a reader is told to the person whose data it was.
-    package enum ReaderNaming: String, Hashable, Sendable, CaseIterable { case person, role, count }
+    package typealias ReaderNaming = NoticeTerms.Naming
 
     package init(organisation: String = "", contactName: String = "", contactPoint: String = "", readers: ReaderNaming = .role, measures: [NoticeLanguage: [String]] = [:]) {
         self.organisation = organisation

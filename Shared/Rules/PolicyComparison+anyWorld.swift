@@ -9,7 +9,7 @@ extension PolicyComparison {
 
     /// - Parameter read: For whoever knows documents already: reading one takes longer than most comparisons. Nil: it cannot be read.
     package static func anyWorld(reading read: @escaping @Sendable ([UInt8]) -> PolicyDocument?) -> PolicyComparison {
-        PolicyComparison { old, new in
+        PolicyComparison(sendsAtOnce: { read($0)?.notices.send == .atOnce }) { old, new in
             guard let new else { return Answer(gains: ["no policy any more"]) }
             guard let after = read(new) else { return Answer(gains: ["a document that cannot be read here"]) }
             guard let before = old.map(read) ?? .standard else { return Answer(gains: ["another document than the one in force, which cannot be read here"]) }
@@ -97,6 +97,7 @@ struct AnyWorld {
         for detector in LeakDetector.allCases where !new.reaction(to: detector).closesAsMuch(as: old.reaction(to: detector)) {
             answer.gains.append("a finding of \(detector.rawValue) closes less")
         }
+        answer.gains += new.notices.loosenings(of: old.notices).map(\.words)
         if !new.drills.isWithin(old.drills) { answer.gains.append("drills may take longer, or come less often") }
         answer.gains += grantGains()
         // What was found by then may be half of something.

@@ -66,6 +66,7 @@ package struct PolicyDiff: Sendable {
         case leak(LeakDetector)
         /// They may take longer, or come less often.
         case drills
+        case notices(NoticeTerms.Loosening)
     }
 
     package private(set) var audiences: [Audience] = []
@@ -78,6 +79,8 @@ package struct PolicyDiff: Sendable {
     package private(set) var bases: [(purpose: String, before: LegalBasis?, after: LegalBasis?)] = []
     /// Nil: they are as they were.
     package private(set) var drills: (before: DrillTerms, after: DrillTerms)?
+    /// Nil: they are as they were.
+    package private(set) var notices: (before: NoticeTerms, after: NoticeTerms)?
     package private(set) var leaks: [(detector: LeakDetector, before: PolicyDocument.LeakReaction, after: PolicyDocument.LeakReaction)] = []
     /// In the order of the cases above. Empty: it only narrows, and takes one person.
     package private(set) var widenings: [Widening] = []
@@ -90,7 +93,7 @@ package struct PolicyDiff: Sendable {
     /// The classes that more people could read than they may.
     package var exceeded: [String] { audiences.filter(\.isExceeded).map(\.dataClass) }
     package var isEmpty: Bool {
-        gains.isEmpty && losses.isEmpty && retentions.isEmpty && captures.isEmpty && moves.isEmpty && bases.isEmpty && leaks.isEmpty && drills == nil && widenings.isEmpty
+        gains.isEmpty && losses.isEmpty && retentions.isEmpty && captures.isEmpty && moves.isEmpty && bases.isEmpty && leaks.isEmpty && drills == nil && notices == nil && widenings.isEmpty
             && audiences.allSatisfy { $0.before == $0.after && $0.limitBefore == $0.limit }
     }
 
@@ -236,9 +239,12 @@ package struct PolicyDiff: Sendable {
             leaks.append((detector, was, is_))
             if !is_.closesAsMuch(as: was) { widenings.append(.leak(detector)) }
         }
-        guard before.drills != after.drills else { return }
-        drills = (before.drills, after.drills)
-        if !after.drills.isWithin(before.drills) { widenings.append(.drills) }
+        if before.drills != after.drills {
+            drills = (before.drills, after.drills)
+            if !after.drills.isWithin(before.drills) { widenings.append(.drills) }
+        }
+        if before.notices != after.notices { notices = (before.notices, after.notices) }
+        widenings += after.notices.loosenings(of: before.notices).map { Widening.notices($0) }
     }
 }
 

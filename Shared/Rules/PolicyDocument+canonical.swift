@@ -12,6 +12,7 @@ extension PolicyDocument {
             ("classes", CanonicalJSON.list(classes.map(\.canonical))),
             ("drills", drills == .none ? nil : drills.canonical),
             ("leaks", .sorted(leaks.map(\.canonical))),
+            ("notices", notices == .none ? nil : notices.canonical),
             ("purposes", .sorted(purposes.map(\.canonical))),
             ("roles", .sorted(roles.map(\.canonical))),
             ("rules", .sorted(assignments.map(\.canonical))),
@@ -155,6 +156,15 @@ extension DrillTerms {
         func milliseconds(_ span: Span?) -> CanonicalJSON? { span.map { .string("\($0.milliseconds) ms") } }
         return .table([
             ("certificate", milliseconds(certificate)), ("every", every.map { .string($0.rawValue) }), ("notice", milliseconds(notice)), ("reads", milliseconds(readsClosed)),
+        ])
+    }
+}
+
+extension NoticeTerms {
+    fileprivate var canonical: CanonicalJSON {
+        .table([
+            ("escalate", escalate.map { .string("\($0.nanoseconds / 3_600_000_000_000) h") }), ("readers", readers == NoticeTerms.none.readers ? nil : .string(readers.rawValue)),
+            ("send", send == NoticeTerms.none.send ? nil : .string(send.rawValue)),
         ])
     }
 }

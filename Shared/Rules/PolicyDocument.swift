@@ -14,10 +14,11 @@ package struct PolicyDocument: Hashable, Sendable {
     package var grants: [Grant]
     package var leaks: [LeakReaction]
     package var drills: DrillTerms
+    package var notices: NoticeTerms
 
     package init(
         classes: [Class], assignments: [Assignment] = [], capture: [CaptureRule] = [], purposes: [Purpose] = [], roles: [Role] = [], grants: [Grant] = [],
-        leaks: [LeakReaction] = [], drills: DrillTerms = .none
+        leaks: [LeakReaction] = [], drills: DrillTerms = .none, notices: NoticeTerms = .none
     ) {
         self.classes = classes
         self.assignments = assignments
@@ -27,6 +28,7 @@ package struct PolicyDocument: Hashable, Sendable {
         self.grants = grants
         self.leaks = leaks
         self.drills = drills
+        self.notices = notices
     }
 
     /// Default deny, and nothing else: what is in force where no document is.

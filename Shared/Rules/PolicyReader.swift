@@ -13,6 +13,7 @@ import Gate
 /// leaks:      detector, close (reading, capture, both), of (everything, class, reader, purpose, subject), limit (breadth: events, subjects, classes, hours, per; denied: reads, per; drift: events, per);
 ///             past (breadth: times, least; classes, events, hours), planted (canary: subjects), events (canary: subject, class; at), cleared (canary, breadth: readers), urls (outsider: url, marker, class, private, undecided)
 /// drills:     every (day, week, month), reads, certificate, notice ("100 ms", "10 s")
+/// notices:    send ("two operators", "at once"), readers (count, role, person), escalate ("24 h")
 /// ```
 /// `for` is `everyone`, or a table of `site`, `team`, `subject`, `role`; `except` such a table.
 package struct PolicyReader: Sendable {
@@ -63,7 +64,7 @@ private struct Reading {
     mutating func document(_ tree: Tree) -> PolicyDocument? {
         guard
             let fields = reader.fields(
-                tree, of: "the document", required: ["version", "classes"], optional: ["rules", "capture", "purposes", "roles", "access", "leaks", "drills"])
+                tree, of: "the document", required: ["version", "classes"], optional: ["rules", "capture", "purposes", "roles", "access", "leaks", "drills", "notices"])
         else { return nil }
         if let version = reader.word(fields["version"], "a version"), version.text != "1" {
             reader.complain(.expected("version 1", found: "'\(version.text.prefix(60))'"), at: version.place)
@@ -81,6 +82,7 @@ private struct Reading {
         document.grants = grants(fields["access"])
         document.leaks = leaks(fields["leaks"])
         document.drills = drills(fields["drills"])
+        document.notices = NoticeTerms(fields["notices"], &reader)
         return document
     }
 

@@ -1,5 +1,6 @@
 import Chassis
 import Gate
+import Rules
 import Testing
 import Wire
 
@@ -38,6 +39,60 @@ import Wire
         try proposed.propose(1, asked)
         try proposed.write(decided, by: "ops-1", proposal: 1)
         #expect(try proposed.fault() == .widensAlone(proposed.index), "nobody has approved it")
+    }
+
+    /// Two have agreed to a document that lets one send.
+    private func atOnce() throws -> Scribe {
+        var ledger = try assessed()
+        var document = PolicyDocument.standard
+        document.notices.send = .atOnce
+        try ledger.agree(1, .applyPolicy(document.canonical, over: []))
+        try ledger.write(.policyApplied(document.canonical, over: []), by: "ops-2", proposal: 1)
+        return ledger
+    }
+
+    @Test func `where the document in force lets one operator send, one signature is enough, and it must be there`() throws {
+        var ledger = try atOnce()
+        try ledger.write(decided, by: "ops-1", ledger.sign(asked, by: "ops-1"))
+        #expect(try ledger.fold().governance.notices[1]?.map(\.count) == [3])
+
+        var nobody = try atOnce()
+        try nobody.write(decided, by: "control")
+        #expect(try nobody.fault() == .widensAlone(nobody.index))
+        var proposed = try atOnce()
+        try proposed.propose(2, asked)
+        try proposed.write(decided, by: "ops-1", proposal: 2)
+        #expect(try proposed.fault() == .widensAlone(proposed.index), "proposed is not sent")
+        var other = try atOnce()
+        try other.write(decided, by: "ops-1", other.sign(.sendNotices(incident: 1, count: 4, digest: Self.digest), by: "ops-1"))
+        #expect(try other.fault() == .widensAlone(other.index))
+        var stranger = try atOnce()
+        try stranger.write(decided, by: "ops-1", stranger.sign(asked, by: "ops-2"))
+        guard case .badSignature = try stranger.fault() else { return #expect(Bool(false), "signed by somebody else") }
+        // Signed before the document came into force, it was not signed by it.
+        var early = try atOnce()
+        try early.write(decided, by: "ops-1", early.sign(asked, by: "ops-1", at: 4))
+        guard case .badSignature = try early.fault() else { return #expect(Bool(false), "signed before") }
+        // Two may as well.
+        var two = try atOnce()
+        try two.agree(2, asked)
+        try two.write(decided, by: "ops-2", proposal: 2)
+        #expect(try two.fold().governance.notices[1]?.count == 1)
+    }
+
+    @Test func `one signature does not do where the document in force says nothing of it, or says it no more`() throws {
+        var ledger = try atOnce()
+        let again = PolicyDocument.standard.canonical
+        try ledger.write(.policyApplied(again, over: []), by: "ops-1", ledger.sign(.applyPolicy(again, over: []), by: "ops-1"))
+        #expect(try ledger.fold().governance.policy?.bytes == again, "to take it away one is enough")
+        try ledger.write(decided, by: "ops-1", ledger.sign(asked, by: "ops-1"))
+        #expect(try ledger.fault() == .widensAlone(ledger.index))
+        // And to let one send takes two.
+        var alone = try assessed()
+        var document = PolicyDocument.standard
+        document.notices.send = .atOnce
+        try alone.write(.policyApplied(document.canonical, over: []), by: "ops-1", alone.sign(.applyPolicy(document.canonical, over: []), by: "ops-1"))
+        #expect(try alone.fault() == .widensAlone(alone.index))
     }
 
     @Test func `who has proposed does not approve`() throws {

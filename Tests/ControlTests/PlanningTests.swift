@@ -125,6 +125,26 @@ import Wire
         #expect(try taken(.incidentNotified(1, decision: 4, delivered: 3, unreachable: 0)).count == 1, "one more was reached")
     }
 
+    @Test func `where the document in force says so one operator decides notices, by that moment's document`() throws {
+        var governance = Governance()
+        let digest = [UInt8](repeating: 7, count: 32)
+        var document = PolicyDocument.standard
+        document.notices.send = .atOnce
+        let deeds: [Entry.Deed] = [
+            .incidentOpened(number: 1, title: "", closure: .none, dataClass: "", isLeak: true), .incidentAssessed(number: 1, exposure: digest, summary: ""), .policyApplied(document.canonical, over: []),
+        ]
+        for (number, deed) in deeds.enumerated() {
+            governance.apply(Entry(index: UInt64(number + 1), at: wall, author: "ops-1", deed: deed))
+        }
+        func consequence(_ command: Command) throws -> Powers.Consequence { planning(governance).consequence(of: try planning(governance).deeds(of: command, by: "ops-1", at: wall), by: "ops-1", at: wall) }
+        #expect(try consequence(.sendNotices(incident: 1, count: 3, digest: digest)) == .allowed([.notifies(incident: 1, count: 3, digest: digest)]))
+        #expect(try consequence(.applyPolicy(PolicyDocument.standard.canonical, over: [])) == .narrows)
+        governance.apply(Entry(index: 4, at: wall, author: "ops-1", deed: .policyApplied(PolicyDocument.standard.canonical, over: [])))
+        #expect(try consequence(.sendNotices(incident: 1, count: 3, digest: digest)) == .widens([.notifies(incident: 1, count: 3, digest: digest)]))
+        guard case .widens(let gains) = try consequence(.applyPolicy(document.canonical, over: [])) else { return #expect(Bool(false), "one operator lets one send") }
+        #expect(gains == [.loosens(NoticeTerms.Loosening.sending.words)])
+    }
+
     @Test func `a class of the document in force can be paused, and one that there is not is told`() throws {
         func pause(_ name: String, _ governance: Governance) throws -> Int {
             try planning(governance).deeds(of: .pause(Selector(classes: [DataClass(name)]), .both, reason: "a test"), by: "ops-1", at: wall).count

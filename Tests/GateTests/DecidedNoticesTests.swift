@@ -73,6 +73,27 @@ import Testing
         #expect(consequence([first], then: [.incidentMoved(number: 1, to: .closed)]) == .narrows)
     }
 
+    @Test func `where the document in force says so one operator decides them, and nothing else along with them`() {
+        /// "1" is a document that lets one send.
+        func policy(_ text: String) -> Entry.Deed { .policyApplied(Array(text.utf8), over: []) }
+        let comparison = PolicyComparison(sendsAtOnce: { $0 == Array("1".utf8) }) { _, _ in .init() }
+        func consequence(_ deeds: [Entry.Deed], then more: [Entry.Deed]) -> Powers.Consequence {
+            Powers(governance(.assessed, deeds)).consequence(of: Powers(governance(.assessed, deeds + more)), comparing: comparison)
+        }
+        let decided = Entry.Deed.noticesDecided(incident: 1, count: 3, digest: digest)
+        let gain = Powers.Gain.notifies(incident: 1, count: 3, digest: digest)
+        #expect(consequence([policy("1")], then: [decided]) == .allowed([gain]))
+        #expect(consequence([policy("1"), policy("2")], then: [decided]) == .widens([gain]), "by the document in force, and not by an older one")
+        #expect(consequence([policy("2"), policy("1")], then: [decided]) == .allowed([gain]) && consequence([], then: [decided]) == .widens([gain]))
+        #expect(consequence([policy("2")], then: [policy("1"), decided]) == .widens([gain]), "whoever changes the document sends by the one before")
+        #expect(consequence([policy("1")], then: [policy("2"), decided]) == .widens([gain]))
+        // What else it would allow takes two, and then all of it does.
+        guard case .widens(let gains) = consequence([policy("1")], then: [decided, .vaultKeyAnnounced([7])]) else { return #expect(Bool(false), "one operator announces a key") }
+        #expect(gains == [.sealsTo([7]), gain])
+        #expect(!Powers.Consequence.allowed([gain]).narrows && Powers.Consequence.allowed([gain]).gains == [gain])
+        #expect(consequence([policy("1")], then: [.incidentMoved(number: 1, to: .closed)]) == .narrows)
+    }
+
     @Test func `a command is carried out by what it asked for and by nothing else`() {
         let asked = Command.sendNotices(incident: 1, count: 3, digest: digest)
         #expect(asked.isCarriedOut(by: .noticesDecided(incident: 1, count: 3, digest: digest), at: wall(1)))

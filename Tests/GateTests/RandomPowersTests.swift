@@ -261,7 +261,7 @@ extension Powers.Gain {
                 case .narrows:
                     narrowed += 1
                     #expect(gained.isEmpty, "seed \(seed), round \(round): \(changed) lets somebody \(gained.first!)")
-                case .widens(let gains):
+                case .widens(let gains), .allowed(let gains):
                     widened += 1
                     if !gained.isEmpty { truly += 1 }
                     #expect(!gained.isEmpty || gains.allSatisfy(\.mayBeNone), "seed \(seed), round \(round): \(gains) is nothing that anybody may do")

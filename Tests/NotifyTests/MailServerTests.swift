@@ -31,6 +31,9 @@ struct MailServerTests {
                     word = line[:4].upper()
                     if word == 'RCPT':
                         who = line.split('<')[1].split('@')[0]
+                        while who.startswith('slow'):
+                            say('250-not yet')
+                            time.sleep(0.02)
                         say('550 5.1.1 nobody here' if who.startswith('gone') else '451 4.3.2 not now' if who.startswith('later') else '250 ok')
                     elif word == 'DATA':
                         say('354 go on')
@@ -94,6 +97,16 @@ struct MailServerTests {
         clock.advance(by: .seconds(5))
         try await deliver { try outbox.undelivered(limit: 9).map(\.attempts) == [2] }
         #expect(taken.sorted() == ["drop", "drop", "ok"])
+    }
+
+    @Test func `a server that speaks without an end is left after its time, and has nothing`() throws {
+        func send(_ name: String, within total: Span) throws -> MailAnswer {
+            let client = try MailClient(#require(mail.server), .init(total: total, final: .seconds(30)))
+            return client.send(Data("Subject: x\r\n\r\nx\r\n".utf8), from: mail.from.address, to: try MailAddress("\(name)@example.com"))
+        }
+        #expect(try send("ok", within: .seconds(30)) == .taken("250 2.0.0 queued as ok"), "the control")
+        guard case .unavailable = try send("slow", within: .seconds(1)) else { Issue.record("it was taken, or may have been"); return }
+        #expect(taken == ["ok"])
     }
 
     @Test func `a server that never answers the last dot is left after its time, and may have the mail`() throws {

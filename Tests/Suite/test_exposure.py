@@ -321,6 +321,84 @@ def test_killed_when_a_round_is_taken_or_queued_each_new_one_comes_once_and_nobo
     assert len({one["id"] for one in sent}) == 1 and {one["state"] for one in sent} == {"delivered"} and all(one["attempts"] for one in sent)
 
 
+def test_where_policy_says_so_one_operator_sends_at_once_and_tells_no_more_of_readers_than_it_allows(leaked, tmp_path):
+    people = tmp_path / "people.csv"
+    settings = leaked.home / "notices.json"
+    contact = {"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}
+    settings.write_text(json.dumps(contact))
+    words = (leaked.incident, "--people", people)
+    leaked.cli("incident", "assess", leaked.incident)
+
+    def directory(host):
+        """Another one, and so another digest."""
+        people.write_text("id,name,mail,site,team,locale\n" + "".join(f"{subject},Somebody,{subject.lower()}@{host},berlin,search,en\n" for subject in REVIEWS))
+
+    def decided():
+        lines = (json.loads(line) for line in leaked.cli("ledger", "show", "--json").out.splitlines())
+        return [line for line in lines if "notices_decided" in line]
+
+    def terms(**notices):
+        made = {**document(["partner", "clerk"]), **({"notices": notices} if notices else {})}
+        path = tmp_path / "terms.json"
+        path.write_text(json.dumps(made))
+        return path, leaked.cli("policy", "diff", path).out
+
+    # Of whom a row names nobody, nobody is counted.
+    people.write_text("id,name,mail,site,team,locale\nE1,Ann,ann@example.org,berlin,search,en\n,,,,,\n")
+    refused = leaked.cli("notices", "preview", *words, check=False)
+    assert refused.code == 1 and "row 3 names nobody" in refused.err and refused.err.count("\n") == 1, refused
+
+    # The control: without a word of it, it takes two.
+    directory("two.example.org")
+    waiting = leaked.cli("notices", "send", *words, "--json").json["proposal"]
+    assert waiting["state"] == "open" and len(waiting["gains"]) == 1
+    leaked.cli("withdraw", waiting["proposal"])
+
+    # To let one takes two, and is told in a sentence.
+    path, told = terms(send="at once", readers="person")
+    assert "WIDENS" in told and "one operator alone sends people their notices" in told and "by person" in told, told
+    refused = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "person", check=False)
+    assert refused.code == 1 and "--readers asks to tell of readers by person, and the policy document allows role" in refused.err and refused.err.count("\n") == 1, refused
+    settings.write_text(json.dumps({**contact, "readers": "person"}))
+    refused = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, check=False)
+    assert refused.code == 1 and "notices.json asks to tell of readers by person" in refused.err, refused
+    settings.write_text(json.dumps(contact))
+    proposal = leaked.cli("policy", "apply", path, "--yes", "--json").json["proposal"]
+    assert any("one operator alone sends" in line for line in proposal["gains"]), proposal
+    leaked.cli("approve", proposal["proposal"], "--as", "ops-2", "--yes")
+
+    # One decides, and hands over in the same command; who could read is told by name.
+    directory("one.example.org")
+    before = len(decided())
+    preview = leaked.cli("notices", "preview", *words, "--json").json
+    said = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--json").json
+    assert "clerk" in said["text"], "what policy allows is what counts where notices.json says nothing"
+    assert "clerk" not in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "count", "--json").json["text"]
+    handed = leaked.cli("notices", "send", *words, "--json").json
+    assert (handed["count"], handed["held"], handed["taken"], handed["digest"]) == (3, 3, True, preview["digest"])
+    entry = decided()[-1]
+    assert len(decided()) == before + 1 and int(entry["index"]) == int(handed["decision"]) and entry["author"] == "ops-1"
+    assert not leaked.cli("proposals", "--json").json.get("proposals"), "nothing waits for anybody"
+    wait_until(lambda: {f"{subject.lower()}@one.example.org" for subject in REVIEWS} <= mails(leaked).keys(), "each has theirs")
+    assert leaked.cli("notices", "send", *words, "--json").json == handed, "the same again sends nothing"
+    assert all(len(mails(leaked)[f"{subject.lower()}@one.example.org"]) == 1 for subject in REVIEWS)
+    # Whoever reads the ledger comes to the same.
+    assert leaked.cli("ledger", "verify").code == 0
+
+    # To take it away takes one, and from then on it takes two again.
+    path, told = terms(readers="count")
+    assert "NARROWS" in told, told
+    assert "proposal" not in leaked.cli("policy", "apply", path, "--yes", "--json").json
+    directory("again.example.org")
+    assert leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "role", check=False).code == 1
+    assert "clerk" not in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--json").json["text"]
+    waiting = leaked.cli("notices", "send", *words, "--json").json["proposal"]
+    assert waiting["state"] == "open" and len(decided()) == before + 1
+    leaked.cli("withdraw", waiting["proposal"])
+    assert not any(to.endswith("@again.example.org") or to.endswith("@two.example.org") for to in mails(leaked))
+    leaked.cli("incident", "notified", leaked.incident)
+
+
 def test_each_step_of_an_incident_is_an_entry_with_its_author_and_its_clock_is_72_hours(leaked):
     """The states of the design, each once: open, contained, assessed, notified, closed; and open again."""
     number = leaked.incident
@@ -337,7 +415,7 @@ def test_each_step_of_an_incident_is_an_entry_with_its_author_and_its_clock_is_7
     found = steps()
     # Control sees that it is contained; whatever else it says of it somebody has signed.
     assert moved(found) == ["contained", "assessed", "notified", "closed", "open"], found
-    authors = {(one["what"], one["text"] if one["what"] == "moved" else ""): one["author"] for one in found}
+    authors = {(one["what"], one["text"] if one["what"] == "moved" else ""): one["author"] for one in reversed(found)}
     expected = {("opened", ""): "ops-1", ("moved", "contained"): "control", ("assessed", ""): "ops-1", ("moved", "assessed"): "ops-1", ("decided", ""): "ops-2", ("notified", ""): "ops-1", ("moved", "notified"): "ops-1", ("noted", ""): "ops-2"}
     expected |= {("moved", "closed"): "ops-2", ("moved", "open"): "ops-1"}
     assert {step: authors.get(step) for step in expected} == expected, found

@@ -20,14 +20,14 @@ OK, LATER, GONE, LOST = (f"{name}@example.com" for name in ("ok", "later", "gone
 LOGIN = ("sluice", "a password that no log may hold")
 
 
-def certificate(folder, name):
-    """A certificate for 127.0.0.1 that vouches for itself, and its key: the paths of both."""
+def certificate(folder, name, days=2):
+    """A certificate for 127.0.0.1 that vouches for itself and is good for so many days more, and its key: the paths of both."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
     made = (
         x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(now - datetime.timedelta(days=9)).not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), True).sign(key, hashes.SHA256()))
     paths = folder / f"{name}.pem", folder / f"{name}.key"
@@ -110,7 +110,7 @@ class MailServer:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificates")
-    return {name: certificate(folder, name) for name in ("good", "other")}
+    return {name: certificate(folder, name, days) for name, days in {"good": 2, "other": 2, "old": -1}.items()}
 
 
 @pytest.fixture
@@ -241,10 +241,14 @@ def test_the_settings_can_be_tried_and_whatever_is_wrong_is_said_in_a_line(suite
     other = make_server("other")
     settle(suite, place, other)
     assert "certificate is not trusted" in attempt()
+    # Whoever vouches for it, its time is over.
+    old = make_server("old")
+    settle(suite, place, old, ca=str(place["old"][0]))
+    assert "certificate is not trusted" in attempt()
     bare = make_server(starttls=False)
     settle(suite, place, bare)
     assert "offers no STARTTLS, and nothing is sent in clear text" in attempt()
-    assert (other.clear, bare.clear, bare.seen, other.seen) == ([], [], [], []) and server.clear == []
+    assert (other.clear, bare.clear, bare.seen, other.seen, old.clear, old.seen) == ([], [], [], [], [], []) and server.clear == []
 
 
 def test_without_tls_mail_waits_and_is_shown_and_without_a_server_it_is_kept_in_a_folder(suite, place, make_server):

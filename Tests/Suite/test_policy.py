@@ -215,7 +215,8 @@ def test_the_schema_for_editors_takes_the_example_and_refuses_what_check_refuses
         ("retention: 90 days", "retention: 90 dayz"), ("audience: 200", "audience: -2"), ("retention: never}", "retention: never, audience: 3}"),
         ("as: timing", "as: times"), ("basis: consent", "basis: concent"), ("name: trainers", "name: Trainers"), ("version: 1", "version: 2"),
         ("source: review}", "source: reviews}"), ("per: week", "per: month"), ("detector: canary", "detector: cannary"), ("expires: never", "expires: soon"),
-        ("except: {team: workplace-safety}", "except: {}"), ("{kind: key, for", "{kinds: key, for"),
+        ("except: {team: workplace-safety}", "except: {}"), ("{kind: key, for", "{kinds: key, for"), ("send: two operators", "send: one"), ("readers: role}", "readers: roles}"),
+        ("readers: role}", "readers: role, escalate: 1 day}"),
     ]:
         assert text.count(old) == 1, old
         spoilt = text.replace(old, new)

@@ -14,15 +14,20 @@ struct NoticeOptions: ParsableArguments {
     @OptionGroup var scope: ExposureScope
     @Option(help: ArgumentHelp("Whom to ask, instead of notices.json's.", valueName: "name")) var contactName: String?
     @Option(help: ArgumentHelp("How to reach them, instead of notices.json's.", valueName: "address")) var contactPoint: String?
-    @Option(help: ArgumentHelp("How readers are told of, instead of notices.json's: person, role or count.", valueName: "how")) var readers: NoticeSettings.ReaderNaming?
+    @Option(help: ArgumentHelp("How readers are told of, instead of notices.json's: person, role or count; at most what the policy document allows.", valueName: "how")) var readers: NoticeSettings.ReaderNaming?
 
-    func settings(_ home: Home) throws -> NoticeSettings {
-        var settings = NoticeSettings()
+    /// - Parameter terms: of the policy document in force. Who sends may tell less of readers than it allows, and not more.
+    func settings(_ home: Home, within terms: NoticeTerms) throws -> NoticeSettings {
+        var settings = NoticeSettings(readers: terms.readers)
         if let data = FileManager.default.contents(atPath: home.notices) {
-            do throws(Mistakes) { settings = try NoticeSettings(json: data) } catch { throw Complaint(error.all.first?.line(in: home.notices) ?? "\(home.notices) cannot be read") }
+            do throws(Mistakes) { settings = try NoticeSettings(json: data, otherwise: settings) } catch { throw Complaint(error.all.first?.line(in: home.notices) ?? "\(home.notices) cannot be read") }
         }
         settings.contactName = contactName ?? settings.contactName
         settings.contactPoint = contactPoint ?? settings.contactPoint
+        guard (readers ?? settings.readers) <= terms.readers else {
+            let (asked, by) = readers.map { ($0, "--readers") } ?? (settings.readers, "'readers' in \(home.notices)")
+            throw Complaint("\(by) asks to tell of readers by \(asked.rawValue), and the policy document allows \(terms.readers.rawValue): 'notices: {readers: \(asked.rawValue)}' in it takes two operators")
+        }
         settings.readers = readers ?? settings.readers
         return settings
     }
@@ -31,6 +36,8 @@ struct NoticeOptions: ParsableArguments {
 /// What the people of an incident are told, computed from the home's files, the file of people and `notices.json`: the same of the same.
 struct IncidentNotices {
     let files: ExposureFiles
+    /// Of the policy document in force.
+    let terms: NoticeTerms
     let settings: NoticeSettings
     let hasDirectory: Bool
     let recipients: NoticeRecipients
@@ -42,7 +49,8 @@ struct IncidentNotices {
     /// - Parameter keeping: keeps the checkpoint for the proof files in the home, if none is there that is new enough.
     init(_ incident: UInt64, _ options: NoticeOptions, in home: Home, keeping: Bool = false) throws {
         files = try options.scope.files(incident, in: home)
-        settings = try options.settings(home)
+        terms = try files.record.governance.policy.map { try PolicyFiles.document(canonical: $0.bytes).notices } ?? NoticeTerms.none
+        settings = try options.settings(home, within: terms)
         hasDirectory = options.scope.people != nil
         let directory = try options.scope.people.map { try PeopleFile.entries($0) } ?? []
         byID = Dictionary(directory.map { ($0.person.id, NoticePerson($0.person.id, name: $0.name, mail: $0.mail, locale: $0.locale)) }) { first, _ in first }

@@ -16,7 +16,7 @@ struct NoticesCommand: ParsableCommand {
               sluice notices 7                                  how many have theirs
               sluice notices --open                             the mails that were kept, where no mail server is named
 
-            Nothing goes to people that two operators have not signed for.
+            Nothing goes to people that two operators have not signed for, unless the policy document in force says 'notices: {send: at once}': then one.
             """, subcommands: [NoticesStanding.self, NoticesPreview.self, NoticesSend.self], defaultSubcommand: NoticesStanding.self)
 }
 
@@ -90,8 +90,8 @@ extension IncidentCommand {
         func run() throws {
             let standing = try NoticesView.ask(incident, connection.client("notify"))
             guard let round = standing.rounds.last else { throw Complaint("nobody was sent anything of incident \(incident): 'sluice notices send \(incident)' first") }
-            guard round.taken, round.delivered + round.unreachable == round.count else {
-                throw Complaint("that is not everybody: \(NoticesView.line(round)). 'sluice notices \(incident)' shows how it goes on")
+            if let open = standing.open {
+                throw Complaint("that is not everybody: \(standing.rounds.count > 1 ? "entry \(open.decision)   " : "")\(NoticesView.line(open)). 'sluice notices \(incident)' shows how it goes on")
             }
             let outcome = try connection.client().command(.incidentNotified(WireIncidentNotified(incident, round.decision, round.delivered, round.unreachable)), by: connection.signer())
             if connection.json { return try Show.json(outcome) }
@@ -136,7 +136,7 @@ struct NoticesView {
         }
         for entry in missing { lines.append("entry \(entry)   approved, and not handed over: 'sluice notices send \(incident.incident) --people FILE' does that") }
         if lines.isEmpty { return ["incident \(incident.incident)   nothing was sent: 'sluice notices preview \(incident.incident)' shows what would be"] }
-        if missing.isEmpty, let last = standing.rounds.last, last.taken, last.delivered + last.unreachable == last.count, !["notified", "closed"].contains(incident.state) {
+        if missing.isEmpty, standing.open == nil, !["notified", "closed"].contains(incident.state) {
             lines.append("everybody has theirs or is listed: 'sluice incident notified \(incident.incident)' puts that on record")
         }
         return lines

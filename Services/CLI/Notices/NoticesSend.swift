@@ -5,11 +5,12 @@ import Gate
 import Ledger
 import Messaging
 import Notices
+import Rules
 import Wire
 
 struct NoticesSend: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "send", abstract: "Propose an incident's notices; once another operator has approved, hand them over to notify.",
+        commandName: "send", abstract: "Propose an incident's notices, and once another operator has approved hand them over to notify; or send at once, where policy says so.",
         discussion: """
             EXAMPLE
               sluice notices send 7 --people people.csv              proposes exactly these pages, by their digest
@@ -18,6 +19,7 @@ struct NoticesSend: ParsableCommand {
               sluice notices send 7 --people people.csv              hands them over: from there on they go out by themselves
 
             What goes out is what was signed, byte for byte: notify compares. Where it is interrupted, the same again goes on.
+            Where the policy document in force says 'notices: {send: at once}', one operator decides: the first 'send' is recorded under your signature, and hands over. Look at the preview before.
             """)
     @OptionGroup var connection: Connection
     @Argument(help: "The incident's number.") var incident: UInt64
@@ -40,7 +42,8 @@ struct NoticesSend: ParsableCommand {
         if !connection.json {
             for line in try NoticePreview(notices, digest).lines.dropLast() { print(Terminal.safe(line)) }
         }
-        if let open = try proposal(for: digest) {
+        let sendsAtOnce = notices.terms.send == .atOnce
+        if !sendsAtOnce, let open = try proposal(for: digest) {
             if connection.json {
                 var outcome = WireOutcome()
                 outcome.proposal = open
@@ -48,7 +51,16 @@ struct NoticesSend: ParsableCommand {
             }
             return ProposalView.show(open, home: connection.home)
         }
-        try connection.propose(.sendNotices(WireNoticesDecided(incident, UInt64(notices.round.count), Array(digest.bytes))))
+        let count = UInt64(notices.round.count)
+        let outcome = try connection.client().command(.sendNotices(WireNoticesDecided(incident, count, Array(digest.bytes))), by: connection.signer())
+        // Which of the two it is control says, by the document in force at that moment.
+        guard outcome.hasProposal else {
+            if !connection.json { print("decided by \(connection.operatorName) alone, as the policy document in force lets one operator: entry \(outcome.entry)") }
+            return try NoticeHandover(notices, DecidedNotices(index: outcome.entry, at: Clock.wall(), count: count, digest: Array(digest.bytes)), digest, connection).run()
+        }
+        if connection.json { return try Show.json(outcome) }
+        if sendsAtOnce { print("control has another policy document in force than this home's files: it takes a second operator") }
+        ProposalView.show(outcome.proposal, home: connection.home)
     }
 
     /// One that waits for another operator already.

@@ -30,10 +30,10 @@ enum PeopleFile {
             var locale: String?
         }
         do {
-            return try JSONDecoder().decode([Row].self, from: data).map {
-                Entry(person: Person($0.id, site: $0.site, team: $0.team), name: $0.name ?? "", mail: $0.mail ?? "", locale: $0.locale ?? "")
+            return try JSONDecoder().decode([Row].self, from: data).enumerated().map { number, row in
+                try named(Entry(person: Person(row.id, site: row.site, team: row.team), name: row.name ?? "", mail: row.mail ?? "", locale: row.locale ?? ""), "entry \(number + 1)", path)
             }
-        } catch {
+        } catch let complaint as Complaint { throw complaint } catch {
             throw Complaint("\(path) is no list of objects with id, site and team")
         }
     }
@@ -75,7 +75,13 @@ enum PeopleFile {
         return try rows.enumerated().dropFirst().map { number, row in
             guard row.count == head.count else { throw Complaint("\(path): row \(number + 1) has \(row.count) fields, and the first \(head.count)") }
             func value(_ name: String) -> String { head.firstIndex(of: name).map { row[$0] } ?? "" }
-            return Entry(person: Person(row[id], site: row[site], team: row[team]), name: value("name"), mail: value("mail"), locale: value("locale"))
+            return try named(Entry(person: Person(row[id], site: row[site], team: row[team]), name: value("name"), mail: value("mail"), locale: value("locale")), "row \(number + 1)", path)
         }
+    }
+
+    /// Somebody without an id would be counted, and is nobody.
+    private static func named(_ entry: Entry, _ place: String, _ path: String) throws -> Entry {
+        guard !entry.person.id.isEmpty else { throw Complaint("\(path): \(place) names nobody: give it an id, or take it out") }
+        return entry
     }
 }

@@ -53,6 +53,7 @@ struct PolicyCommand: ParsableCommand {
             }
             Swift.print("\(Terminal().green("sound"))   \(counts.map { "\($1) \($0)" }.joined(separator: "   "))")
             if document.drills != .none { Swift.print("drills  \(document.drills.words)") }
+            if document.notices != .none { Swift.print("notices  \(document.notices.words)") }
             Swift.print("sha256  \(hash)")
         }
     }

@@ -72,6 +72,7 @@ extension PolicyCommand {
             }
             for one in diff.leaks { Swift.print("leak       \(one.detector.rawValue): \(one.before.words) → \(one.after.words)") }
             if let drills = diff.drills { Swift.print("drills     \(drills.before.words) → \(drills.after.words)") }
+            if let notices = diff.notices { Swift.print("notices    \(notices.before.words) → \(notices.after.words)") }
             for name in diff.exceeded { Swift.print(terminal.red("LIMIT      \(name): more people could read it than the document allows; it is applied only if both operators name it")) }
             if diff.isWidening {
                 Swift.print(terminal.yellow("WIDENS     \(diff.widenings.count) \(diff.widenings.count == 1 ? "reason" : "reasons"): it takes a second operator"))
@@ -164,6 +165,14 @@ extension DrillTerms {
     }
 }
 
+extension NoticeTerms {
+    /// For people.
+    var words: String {
+        let parts = ["sent \(send == .atOnce ? "at once by one operator" : "by two operators")", "readers by \(readers.rawValue)", escalate.map { "who has none is named after \(PolicyCommand.Diff.days($0))" }]
+        return parts.compactMap { $0 }.joined(separator: ", ")
+    }
+}
+
 extension Minimisation {
     var words: String {
         if case .redact(let types) = self { "redact \(types.map { $0.sorted().joined(separator: ", ") } ?? "all")" } else { word }
@@ -184,6 +193,7 @@ extension PolicyDiff.Widening {
         case .moved(let from, let to): "events of \(from) become events of \(to), which somebody reads, or which is kept for longer"
         case .leak(let detector): "a finding of \(detector.rawValue) closes less"
         case .drills: "drills may take longer, or come less often"
+        case .notices(let loosening): loosening.words
         }
     }
 }
@@ -235,6 +245,7 @@ extension PolicyDiff {
             },
             "moves": moves.map { ["from": $0.from ?? "", "to": $0.to ?? ""] },
             "purposes": bases.map { ["purpose": $0.purpose, "before": $0.before?.rawValue ?? "", "after": $0.after?.rawValue ?? ""] },
+            "notices": notices.map { ["before": $0.before.words, "after": $0.after.words] } ?? [String: String](),
             "drills": drills.map { ["before": $0.before.words, "after": $0.after.words] } ?? [String: String](),
             "leaks": leaks.map { ["detector": $0.detector.rawValue, "before": $0.before.words, "after": $0.after.words] },
         ]

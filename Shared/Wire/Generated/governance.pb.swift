@@ -2099,7 +2099,7 @@ package nonisolated struct WireNoticesQuery: Sendable {
 
   package var incident: UInt64 = 0
 
-  /// Not empty: also what they were sent.
+  /// Not empty: what they were sent, and no rounds.
   package var subject: String = String()
 
   /// Of those who were not reached, the ones whose subjects come after it.

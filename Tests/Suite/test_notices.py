@@ -1,0 +1,193 @@
+"""Notices to people: kill -9 at each step of a hand-over and of a delivery, and everybody told while everything is paused."""
+
+import email
+import email.utils
+import os
+import re
+import time
+from collections import Counter
+
+import pytest
+from harness import on_tmpfs, verify, wait_until
+from harness.asking import wire
+from harness.notices import Gone, Refused, Round, assessed
+from harness.tools import fill
+from test_clocks import SHIFTS, clock, faked, shift  # noqa: F401 - fixtures
+from test_mail import doubled, ids, make_server, place, settle  # noqa: F401 - fixtures
+
+PEOPLE = {f"E{number}": f"e{number}@example.org" for number in range(1, 7)}
+
+
+@pytest.fixture(scope="module")
+def suite(make_module_suite):
+    return make_module_suite(start=False)
+
+
+def people_of(name):
+    """Other people for each test: what one was sent is not the next one's."""
+    return {subject: f"{name}-{address}" for subject, address in PEOPLE.items()}
+
+
+def begun(suite, place, server, name, **more):  # noqa: F811
+    """Notify and all the others run, and a round is decided of which nothing is handed over."""
+    settle(suite, place, server, connections=1)
+    if "notify" in suite.services:
+        suite.restart("notify")
+    else:
+        suite.start()
+    return Round(suite, assessed(suite, reason=name), {**people_of(name), **more}).decide()
+
+
+def has_died(suite):
+    assert suite.services["notify"].wait(60) == 137, "it has died at the point"
+    suite.start("notify")
+
+
+def expect_each_once(round, server, copies=1):
+    """Each has their notice, under one Message-ID; of one alone `copies` have come."""
+    standing = wait_until(lambda: int((s := round.standing()).get("delivered", 0)) + int(s.get("unreachable", 0)) == len(round.notices) and s, "everybody has theirs or is listed")
+    reached = {to for to in everybody(round) if to}
+    assert int(standing["delivered"]) == len(reached)
+    come = {to: ids(server.mails(to)) for to in reached}
+    assert all(len(set(found)) == 1 for found in come.values()), f"one Message-ID each: {come}"
+    assert len({found[0] for found in come.values()}) == len(reached), "and nobody's is another's"
+    assert sorted(len(found) for found in come.values()) == [1] * (len(reached) - 1) + [copies], come
+    return standing
+
+
+def everybody(round):
+    return [wire().governance.Notice.FromString(one).address for one in round.notices]
+
+
+@pytest.mark.parametrize("point, handed, held", [
+    # The first that is answered is the question how many there are.
+    ("after-notices-held-before-answer:2", 2, 2), ("after-notices-held-before-answer:3", 2, 4), ("before-notices-checked:1", 6, 0), ("after-notices-taken-before-answer:1", 6, 6),
+])
+def test_killed_at_a_step_of_a_hand_over_notify_goes_on_where_it_stopped_and_tells_nobody_before(suite, place, make_server, point, handed, held):  # noqa: F811
+    server = make_server()
+    name = re.sub(r"[^a-z0-9]", "", point)
+    round = begun(suite, place, server, name)
+    suite.restart("notify", env={"SLUICE_FAULT": point})
+    before = doubled(suite)
+    assert round.held().held == 0
+    with pytest.raises(Gone):
+        for first in range(0, len(round.notices), handed):
+            round.hand(first, handed)
+    if held < 6:
+        assert not any(server.mails(to, "seen") for to in everybody(round)), "nobody is told before all is there"
+    has_died(suite)
+    found = round.held()
+    assert (found.held, found.taken) == (held, held == 6), "what is durable is what it goes on from"
+    assert round.hand_over(2).taken
+    expect_each_once(round, server)
+    assert round.hand_over(2).taken and doubled(suite) == before, "nothing may have come twice"
+    expect_each_once(round, server)
+
+
+@pytest.mark.parametrize("point, at, copies", [("mail-in-hand", 1, 1), ("mail-in-hand", 4, 1), ("mail-answered", 1, 2), ("mail-answered", 6, 2)])
+def test_killed_at_a_step_of_a_delivery_each_has_theirs_and_what_may_have_come_twice_is_counted(suite, place, make_server, point, at, copies):  # noqa: F811
+    server = make_server()
+    round = begun(suite, place, server, f"{point}-{at}", E9="")
+    wait_until(lambda: int(suite.cli("deliveries", "--json").json["waiting"]) == 0, "nothing else is to be told")
+    suite.restart("notify", env={"SLUICE_FAULT": f"{point}:{at}"})
+    before = doubled(suite)
+    assert round.hand_over().taken
+    has_died(suite)
+    standing = expect_each_once(round, server, copies)
+    assert doubled(suite) == before + 1, "the one that was under way, and no other"
+    assert [one["subject"] for one in standing["unreached"]] == ["E9"]
+    sent = suite.cli("notice", "show", round.incident, "E1", "--json").json["sent"]
+    assert [one["state"] for one in sent] == ["delivered"] and ids(server.mails(f"{point}-{at}-e1@example.org"))[0] == sent[0]["id"]
+
+
+@pytest.mark.parametrize("point, at", [("hook-in-hand", 1), ("hook-in-hand", 2), ("hook-answered", 1), ("hook-answered", 2)])
+def test_killed_at_a_step_of_a_webhook_each_event_comes_under_one_id_and_who_drops_the_second_has_it_once(make_suite, make_receiver, point, at):
+    receiver = make_receiver()
+    suite = make_suite(start=False, hooks=[receiver.hook])
+    suite.start("control", "ingest", "policy", wait=False)
+    suite.start("notify", env={"SLUICE_FAULT": f"{point}:{at}"})
+    suite.pause("--all")
+    has_died(suite)
+
+    def told():
+        with receiver.lock:
+            return any(b"certificate." in body for _, _, body in receiver.requests) and list(receiver.requests)
+
+    wait_until(told, "all of it is told")
+    wait_until(lambda: suite.cli("deliveries", "--json").json["waiting"] == 0, "and recorded")
+    requests = told()
+    come = Counter(headers["webhook-id"] for _, headers, _ in requests)
+    assert all(verify(receiver.secret, headers, body) for _, headers, body in requests)
+    assert len({(headers["webhook-id"], body) for _, headers, body in requests}) == len(come), "the same bytes under the same id"
+    twice = {one for one, copies in come.items() if copies > 1}
+    if point == "hook-in-hand":
+        # What was answered before may not have been recorded.
+        assert twice <= {headers["webhook-id"] for _, headers, _ in requests[:at - 1]}
+    else:
+        assert requests[at - 1][1]["webhook-id"] in twice, "it was answered, and not recorded"
+        assert twice <= {headers["webhook-id"] for _, headers, _ in requests[:at]} and max(come.values()) == 2
+
+
+def test_on_a_full_disk_a_part_is_refused_and_with_room_the_hand_over_goes_on(make_suite):
+    suite = make_suite(start=False)
+    with on_tmpfs(suite.home / "notify", 12 << 20) as disk:
+        try:
+            suite.start()
+            long = os.urandom(150_000).hex()
+            round = Round(suite, assessed(suite), PEOPLE, text=long).decide()
+            assert round.held().held == 0 and round.hand(0, 2).held == 2
+            filler = fill(disk)
+            with pytest.raises(Refused) as refused:
+                round.hand(2, 2)
+            assert refused.value.code == 32, refused.value
+            assert suite.services["notify"].is_running and round.held().held == 2, "what was there is there"
+            assert not kept(suite)
+            filler.unlink()
+            assert round.hand_over(2).taken
+            wait_until(lambda: kept(suite) == sorted(PEOPLE.values()), "each has theirs, once")
+        finally:
+            suite.close()
+
+
+def mails(suite):
+    """Those in the Maildir."""
+    folder = suite.home / "notify" / "mail" / "new"
+    return [email.message_from_bytes(path.read_bytes()) for path in folder.iterdir()] if folder.exists() else []
+
+
+def kept(suite):
+    """To whom the notices in the Maildir are."""
+    return sorted(to for mail in mails(suite) if (to := mail["To"].strip("<> ")).endswith("@example.org"))
+
+
+def test_notify_whose_wall_clock_is_set_tells_each_once_and_nobody_again(make_suite, clock):  # noqa: F811
+    suite = make_suite(start=False)
+    suite.start("control", "ingest", "policy", wait=False)
+    suite.start("notify", env=faked(clock))
+    incident, told = assessed(suite), []
+    for number, seconds in enumerate(SHIFTS):
+        shift(clock, seconds)
+        people = {subject: f"n{number}-{address}" for subject, address in PEOPLE.items()}
+        round = Round(suite, incident, people).decide()
+        assert round.hand_over(4).taken
+        told += people.values()
+        wait_until(lambda: kept(suite) == sorted(told), f"with its clock set by {seconds} s each has theirs, once")
+        written = {mail["To"].strip("<> "): email.utils.parsedate_to_datetime(mail["Date"]).timestamp() for mail in mails(suite)}
+        assert all(abs(written[to] - time.time() - int(seconds)) < 120 for to in people.values()), "the control: its clock has jumped"
+    # And by the right time again.
+    suite.restart("notify")
+    assert round.hand_over().taken
+    wait_until(lambda: int(round.standing()["delivered"]) == len(people), "nobody waits")
+    assert kept(suite) == sorted(told)
+
+
+@pytest.mark.limit(600)
+def test_while_everything_is_paused_ten_thousand_people_are_told(make_suite):
+    suite = make_suite()
+    people = {f"E{number}": f"e{number}@example.org" for number in range(10_000)}
+    round = Round(suite, assessed(suite), people).decide()
+    assert round.hand_over().taken
+    wait_until(lambda: int(round.standing().get("delivered", 0)) == len(people), "each has theirs", within=480, every=0.5)
+    status = suite.status()
+    assert status["gate"]["closures"], "the control: nothing flows"
+    assert kept(suite) == sorted(people.values()), "each once, and nobody else"
