@@ -10,8 +10,8 @@ import Darwin
 
 /// Reads what comes back, from the Maildir of the mailbox that mails are from. Belongs to one thread; blocks on the disk.
 ///
-/// A report about one of our mails is noted and moved to the folder `.Sluice` within, where a mail program still shows it. Whatever else lies there is somebody's: it is left,
-/// and looked at once in a run. A kill between the noting and the moving notes it a second time, which changes nothing.
+/// A report about one of our mails is noted and moved to the folder `.Sluice` within, where a mail program still shows it. Whatever else lies there is
+/// somebody's: it is left, and looked at once in a run. A kill between the noting and the moving notes it a second time, which changes nothing.
 final class BounceBox {
     /// What one look came to.
     struct Look: Hashable, Sendable {
@@ -27,52 +27,102 @@ final class BounceBox {
         var hasMore = false
     }
 
+    /// What a look may take, and what is kept from one to the next.
+    struct Bounds {
+        /// Files that are opened in a look: a full mailbox holds nobody up.
+        var files = 500
+        /// Names that are read in a look.
+        var names = 20_000
+        /// Files that a pass hands on, the oldest first; the others are the next one's.
+        var found = 20_000
+        /// What was looked at, by name.
+        var known = 100_000
+    }
+
     private let folder: String
     private let outbox: Outbox
-    /// What was left, by what stands before the colon: behind it are marks that mail programs change.
-    private var seen: Set<String> = []
+    private let bounds: Bounds
+    private let listing: FolderListing
+    private var looked: LookedAt
+    /// Of the pass that is under way, and when it began.
+    private var found: [LookedAt.File] = []
+    private var began: WallTime?
+    private var isCut = false
+    /// It has left files that could not be kept: they are looked at again, and not at once.
+    private var isFull = false
+    /// Of the last pass, the oldest first: these are looked at next.
+    private var waiting: ArraySlice<LookedAt.File> = []
+    /// Since the beginning.
+    private(set) var filesOpened = 0
 
-    /// Files that are opened in a look: a full mailbox holds nobody up.
-    static let filesMax = 500
-    /// Names that are kept. Beyond them what is left is looked at again each time.
-    static let seenMax = 100_000
-
-    init(_ folder: String, outbox: Outbox) {
+    init(_ folder: String, outbox: Outbox, _ bounds: Bounds = Bounds()) {
         self.folder = folder
         self.outbox = outbox
+        self.bounds = bounds
+        listing = FolderListing([folder + "/new", folder + "/cur"])
+        looked = LookedAt(namesMax: bounds.known)
     }
 
     func look(at now: WallTime) throws(OutboxError) -> Look {
         var look = Look()
-        for part in ["new", "cur"] {
-            guard let listing = opendir("\(folder)/\(part)") else {
-                look.trouble = "\(folder)/\(part) cannot be read: \(String(cString: strerror(errno)))"
-                break
-            }
-            defer { closedir(listing) }
-            while let entry = readdir(listing) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
-                let unique = String(name.prefix { $0 != ":" })
-                guard !name.hasPrefix("."), !seen.contains(unique) else { continue }
-                guard look.handled + look.left < BounceBox.filesMax else {
-                    look.hasMore = true
-                    break
-                }
-                if try take("\(folder)/\(part)/\(name)", at: now, &look), put(aside: name, from: part) {
-                    look.handled += 1
-                } else {
-                    look.left += 1
-                    if seen.count < BounceBox.seenMax { seen.insert(unique) }
-                }
-            }
+        if looked.beginsAnew(at: now) { endPass() }
+        do throws(FolderUnreadable) { look.hasMore = try !find(at: now) } catch {
+            endPass()
+            look.trouble = "\(error)"
         }
-        look.left = seen.count
+        var files = 0
+        while files < bounds.files, let file = waiting.popFirst() {
+            files += 1
+            // It was moved: the next pass finds it where it is.
+            guard let content = BounceBox.content(of: file.path) else { continue }
+            filesOpened += 1
+            if try take(content, at: now, &look), put(aside: file) { look.handled += 1 } else if !looked.insert(file, of: began ?? now) { isFull = true }
+        }
+        if waiting.isEmpty, !look.hasMore, look.trouble == nil {
+            look.hasMore = isCut && !isFull
+            endPass()
+        } else if !waiting.isEmpty { look.hasMore = true }
+        look.left = looked.count
         return look
     }
 
+    private func endPass() {
+        listing.rewind()
+        (found, waiting, began, isCut, isFull) = ([], [], nil, false, false)
+    }
+
+    /// Goes on with the pass, if what the last one has found is done with.
+    ///
+    /// - Returns: whether there is something to look at, or nothing more to find.
+    private func find(at now: WallTime) throws(FolderUnreadable) -> Bool {
+        guard waiting.isEmpty else { return true }
+        began = began ?? now
+        let isEnd = try listing.read(bounds.names) { folder, name in
+            guard let file = looked.file(folder, name) else { return }
+            found.append(file)
+            if found.count >= 2 * bounds.found { cut() }
+        }
+        guard isEnd else { return false }
+        cut()
+        (waiting, found) = (found[...], [])
+        return true
+    }
+
+    private func cut() {
+        found.sort()
+        guard found.count > bounds.found else { return }
+        found.removeLast(found.count - bounds.found)
+        isCut = true
+    }
+
     /// - Returns: whether it is about one of ours.
-    private func take(_ path: String, at now: WallTime, _ look: inout Look) throws(OutboxError) -> Bool {
-        guard let bytes = BounceBox.beginning(of: path), let report = DeliveryReport(bytes), let id = report.messageID.flatMap(BounceBox.ours) else { return false }
+    private func take(_ content: [UInt8], at now: WallTime, _ look: inout Look) throws(OutboxError) -> Bool {
+        guard let report = DeliveryReport(content) else { return false }
+        return try take(report, at: now, &look)
+    }
+
+    private func take(_ report: DeliveryReport, at now: WallTime, _ look: inout Look) throws(OutboxError) -> Bool {
+        guard let id = report.messageID.flatMap(BounceBox.ours) else { return false }
         var isOurs = false
         for recipient in report.recipients {
             let named = recipient.original ?? recipient.final
@@ -96,13 +146,13 @@ final class BounceBox {
         return String(messageID[..<at])
     }
 
-    /// Nil: it is no plain file, or gone by now.
-    private static func beginning(of path: String) -> [UInt8]? {
+    /// As much of it as is looked at; nothing of what is no plain file. Nil: it is not there any more.
+    private static func content(of path: String) -> [UInt8]? {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard file >= 0 else { return nil }
+        guard file >= 0 else { return errno == ENOENT ? nil : [] }
         defer { close(file) }
         var status = stat()
-        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return [] }
         let wanted = min(Int(status.st_size), DeliveryReport.bytesMax)
         return [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
             while count < wanted {
@@ -115,10 +165,10 @@ final class BounceBox {
     }
 
     /// As Maildir++ has a folder within.
-    private func put(aside name: String, from part: String) -> Bool {
+    private func put(aside file: LookedAt.File) -> Bool {
         let target = "\(folder)/.Sluice"
         for made in ["", "/tmp", "/new", "/cur"] { guard mkdir(target + made, 0o700) == 0 || errno == EEXIST else { return false } }
-        return rename("\(folder)/\(part)/\(name)", "\(target)/cur/\(name.contains(":") ? name : name + ":2,")") == 0
+        return rename(file.path, "\(target)/cur/\(file.name.contains(":") ? file.name : file.name + ":2,")") == 0
     }
 }
 
