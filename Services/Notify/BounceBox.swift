@@ -10,13 +10,15 @@ import Darwin
 
 /// Reads what comes back, from the Maildir of the mailbox that mails are from. Belongs to one thread; blocks on the disk.
 ///
-/// A report about one of our mails is noted and moved to the folder `.Sluice` within, where a mail program still shows it. Whatever else lies there is
+/// A report about one of our mails, or a receipt for one, is noted and moved to the folder `.Sluice` within, where a mail program still shows it. Whatever else lies there is
 /// somebody's: it is left, and looked at once in a run. A kill between the noting and the moving notes it a second time, which changes nothing.
 final class BounceBox {
     /// What one look came to.
     struct Look: Hashable, Sendable {
         /// Mails that are undeliverable by it, and were not before.
         var noted = 0
+        /// Mails that were opened by it, and were not before.
+        var opened = 0
         /// Reports about ours: also that one is late, or has arrived.
         var handled = 0
         /// All that was left in the folder, up to now.
@@ -41,6 +43,7 @@ final class BounceBox {
 
     private let folder: String
     private let outbox: Outbox
+    private let key: NoticeKey
     private let bounds: Bounds
     private let listing: FolderListing
     private var looked: LookedAt
@@ -55,9 +58,10 @@ final class BounceBox {
     /// Since the beginning.
     private(set) var filesOpened = 0
 
-    init(_ folder: String, outbox: Outbox, _ bounds: Bounds = Bounds()) {
+    init(_ folder: String, outbox: Outbox, key: NoticeKey, _ bounds: Bounds = Bounds()) {
         self.folder = folder
         self.outbox = outbox
+        self.key = key
         self.bounds = bounds
         listing = FolderListing([folder + "/new", folder + "/cur"])
         looked = LookedAt(namesMax: bounds.known)
@@ -117,8 +121,21 @@ final class BounceBox {
 
     /// - Returns: whether it is about one of ours.
     private func take(_ content: [UInt8], at now: WallTime, _ look: inout Look) throws(OutboxError) -> Bool {
-        guard let report = DeliveryReport(content) else { return false }
-        return try take(report, at: now, &look)
+        if let report = DeliveryReport(content) { return try take(report, at: now, &look) }
+        let receipt: Outbox.Receipt
+        switch Receipt(content) {
+        case .link(let code)?:
+            guard let id = try mail(with: code) else { return false }
+            receipt = .init(id: id, recipient: nil, way: .link)
+        case .disposition(let disposition)?:
+            guard let id = BounceBox.ours(disposition.messageID) else { return false }
+            guard disposition.isDisplayed else { return try outbox.isMail(id, for: disposition.original) }
+            receipt = .init(id: id, recipient: disposition.original, way: .disposition)
+        case nil: return false
+        }
+        let outcome = try outbox.opened([receipt], at: now)
+        if outcome == [.noted] { look.opened += 1 }
+        return outcome != [.foreign]
     }
 
     private func take(_ report: DeliveryReport, at now: WallTime, _ look: inout Look) throws(OutboxError) -> Bool {
@@ -138,6 +155,11 @@ final class BounceBox {
             }
         }
         return isOurs
+    }
+
+    /// The mail that has this code; nil: none, or the code is somebody's invention.
+    private func mail(with code: ReceiptCode) throws(OutboxError) -> String? {
+        try outbox.noticeMails(beginning: NoticeKey.beginning(of: code)).first { key.code(of: $0.subject, $0.decision) == code }?.id
     }
 
     /// What is before the `@` of a `Message-ID`, if it can be one of ours.
@@ -170,40 +192,4 @@ final class BounceBox {
         for made in ["", "/tmp", "/new", "/cur"] { guard mkdir(target + made, 0o700) == 0 || errno == EEXIST else { return false } }
         return rename(file.path, "\(target)/cur/\(file.name.contains(":") ? file.name : file.name + ":2,")") == 0
     }
-}
-
-/// Looks into the mailbox every now and then, on a thread of its own: a full one, or a disk that hangs, holds up nothing else.
-final class BounceWatch: Sendable {
-    private let settings: MailSettings.Bounces
-    private let outbox: Outbox
-    private let now: @Sendable () -> WallTime
-    private let bell = Bell()
-
-    /// - Parameter now: the wall clock.
-    init(_ settings: MailSettings.Bounces, outbox: Outbox, now: @escaping @Sendable () -> WallTime) {
-        self.settings = settings
-        self.outbox = outbox
-        self.now = now
-    }
-
-    /// - Parameters:
-    ///   - told: what a look came to, from this thread.
-    ///   - failed: the outbox cannot be written: nobody looks any more.
-    func start(told: @escaping @Sendable (BounceBox.Look) -> Void, failed: @escaping @Sendable (OutboxError) -> Void) {
-        let thread = Thread { [self] in
-            let box = BounceBox(settings.folder, outbox: outbox)
-            do throws(OutboxError) {
-                while !bell.isStopped {
-                    let look = try box.look(at: now())
-                    told(look)
-                    bell.wait(atMost: look.hasMore ? .milliseconds(100) : settings.every)
-                }
-            } catch { failed(error) }
-        }
-        thread.name = "bounces"
-        thread.start()
-    }
-
-    /// It ends by itself, within a look. Nothing of it is lost: what was not noted lies there still.
-    func stop() { bell.stop() }
 }

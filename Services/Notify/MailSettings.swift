@@ -25,8 +25,9 @@ import Darwin
 ///
 /// | key | type | |
 /// | --- | --- | --- |
-/// | `bounces.maildir` | text | the folder of the mailbox that `from` names, which a mail program fills; what comes back there marks its recipient as unreachable |
+/// | `bounces.maildir` | text | the folder of the mailbox that `from` names, which a mail program fills; what comes back there marks its recipient as unreachable, and each notice says how to confirm there that it was read |
 /// | `bounces.every` | number | seconds from one look to the next, 1 to 3,600; default 30 |
+/// | `bounces.disposition` | yes or no | mail programs are asked to confirm that a notice was shown (RFC 8098); default yes |
 /// | `escalation.after` | number | hours after which somebody is told of those who were not reached, 0.001 to 720; default 24 |
 /// | `escalation.to` | list of text | addresses; default: the operators |
 struct MailSettings: Hashable, Sendable {
@@ -46,7 +47,11 @@ struct MailSettings: Hashable, Sendable {
     /// A Maildir that what comes back is read from: `bounces` in `notify.json`.
     struct Bounces: Hashable, Sendable {
         var folder: String
-        var every = Span.seconds(30)
+        var every = Bounces.everyDefault
+        /// Asks mail programs for a receipt.
+        var asksProgram = true
+
+        static let everyDefault = Span.seconds(30)
     }
 
     /// After how long somebody is told of those whose notice is not delivered: `escalation` in `notify.json`.
@@ -189,14 +194,16 @@ struct NotifyFile: Decodable, Sendable {
     struct BouncesPart: Decodable, Sendable {
         var maildir: String
         var every: Int?
+        var disposition: Bool?
 
-        enum CodingKeys: String, CodingKey, CaseIterable { case maildir, every }
+        enum CodingKeys: String, CodingKey, CaseIterable { case maildir, every, disposition }
 
         init(from decoder: any Decoder) throws {
             try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
             let values = try decoder.container(keyedBy: CodingKeys.self)
             maildir = try values.decode(String.self, forKey: .maildir)
             every = try values.decodeIfPresent(Int.self, forKey: .every)
+            disposition = try values.decodeIfPresent(Bool.self, forKey: .disposition)
         }
     }
 
@@ -283,7 +290,7 @@ struct NotifyFile: Decodable, Sendable {
         }
         let every = part.every ?? 30
         guard 1...3_600 ~= every else { throw .badNumber(path: path, key: "bounces.every", least: 1, most: 3_600) }
-        return MailSettings.Bounces(folder: part.maildir, every: .seconds(Int64(every)))
+        return MailSettings.Bounces(folder: part.maildir, every: .seconds(Int64(every)), asksProgram: part.disposition ?? true)
     }
 
     private static func escalation(_ part: EscalationPart, _ path: String) throws(MailSettingsRefused) -> MailSettings.Escalation {

@@ -25,6 +25,7 @@ extension WireNoticeRound {
         retrying = round.retrying
         nextUs = round.next?.microseconds ?? 0
         delivered = round.delivered
+        opened = round.opened
         unreachable = round.unreachable
         unreached = round.unreached.map { one in
             var body = WireUnreachedSubject()
@@ -47,6 +48,7 @@ extension WireSentNotice {
         state = sent.state
         why = sent.why
         nextUs = sent.next?.microseconds ?? 0
+        openedUs = sent.opened?.microseconds ?? 0
         attempts = sent.attempts.map { attempt in
             var body = WireNoticeAttempt()
             body.atUs = attempt.answered.at.microseconds
@@ -62,6 +64,8 @@ struct NoticeCounts: Hashable, Sendable {
     var waiting: UInt64 = 0
     var retrying: UInt64 = 0
     var delivered: UInt64 = 0
+    /// Of them.
+    var opened: UInt64 = 0
     var unreachable: UInt64 = 0
     var coming: UInt64 = 0
 
@@ -72,6 +76,7 @@ struct NoticeCounts: Hashable, Sendable {
             waiting += round.waiting
             retrying += round.retrying
             delivered += round.delivered
+            opened += round.opened
             unreachable += round.unreachable
             if round.takenAt == nil { coming += round.held }
         }

@@ -120,6 +120,18 @@ extension Outbox {
                     """)
             try stamp(.delivery, db)
         }
+        migrator.registerMigration("006-receipts") { db in
+            // That it was opened: the first time that somebody said so, and how.
+            try db.execute(
+                sql: """
+                    CREATE TABLE receipt (
+                        message TEXT PRIMARY KEY NOT NULL REFERENCES message (id),
+                        at INTEGER NOT NULL,
+                        way TEXT NOT NULL CHECK (way IN ('link', 'disposition', 'seen')),
+                        digest BLOB
+                    ) STRICT
+                    """)
+        }
         return migrator
     }
 

@@ -1,3 +1,5 @@
+import Foundation
+import Mail
 import Notices
 import Testing
 
@@ -55,6 +57,31 @@ struct TemplateTests {
             return
         }
         #expect(place == at(2, "style-html"))
+    }
+
+    @Test func `what is added at sending has a place for its link, and takes nothing of the notice`() {
+        let link = "<mailto:{{mailbox}}?subject={{code}}> {{address}}{{#asksProgram}}!{{/asksProgram}}"
+        #expect(refusal(["receipt-en-text": link]) == nil)
+        for field in ["mailbox", "code", "address"] { #expect(refusal(["receipt-de-text": link.replacing("{{\(field)}}", with: "")]) == .leavesOut(template: "receipt-de-text", field: field)) }
+        #expect(refusal(["receipt-en-html": link + "{{name}}"]) == .unknown(at(1, "receipt-en-html"), "name"))
+        #expect(refusal(["receipt-en-html": link + "<img src=x>"]) == .remote(at(1, "receipt-en-html"), "<img"))
+        #expect(refusal(["notice-en-text": "{{code}}"]) == .unknown(at(1, "notice-en-text"), "code"))
+    }
+
+    @Test(arguments: ["en", "de", "de_AT", "fr", ""]) func `a frame stands behind what was signed, which stays as it is, and its link is whole`(_ language: String) throws {
+        let code = try #require(ReceiptCode(digits: String(repeating: "0a", count: 20)))
+        let templates = try NoticeTemplates()
+        func framed(_ address: String, html: String = "<html><body>A</BODY></html>\n", asks: Bool = true) throws -> (text: String, html: String) {
+            templates.framed(text: "A", html: html, language: language, ReceiptFrame(address: try MailAddress(address), code: code, asksProgram: asks))
+        }
+        let (text, html) = try framed("a&b?c%25+x@example.org")
+        #expect(text.hasPrefix("A\n\n---") && html.hasPrefix("<html><body>A<aside ") && html.hasSuffix("</aside>\n</BODY></html>\n"))
+        let link = "mailto:a%26b%3Fc%2525%2Bx@example.org?subject=read-0a0a"
+        #expect(text.contains("<\(link)") && html.contains("href=\"\(link)") && html.contains("a&amp;b?c%25+x@example.org"))
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 72 || $0.contains("mailto:") })
+        #expect(text.contains("ADDED WHEN") == !language.hasPrefix("de") && html.contains("Beim Versenden") == language.hasPrefix("de"))
+        #expect(try framed("a@b.example", html: "").html == "" && framed("a@b.example", html: "<p>A").html.hasPrefix("<p>A<aside"))
+        #expect(try framed("a@b.example", asks: false).text.count < framed("a@b.example").text.count)
     }
 
     @Test func `words that only look like it are not`() { #expect(refusal(["style-html": "<p>You rely on x = y, and the source is on record.</p>\n<a href=\"mailto:dpo@example.org\">"]) == nil) }

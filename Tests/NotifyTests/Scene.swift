@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Identity
 import Ledger
 import Synchronization
 
@@ -100,6 +101,10 @@ extension Outbox {
         try failed(id, on: channel, .init(at: retryAt ?? WallTime(nanoseconds: 0), code: nil, text: why), retryAt: retryAt, hold: hold)
     }
     func disable(_ channel: String, after id: String, why: String, at now: WallTime) throws(OutboxError) { try disable(channel, after: id, .init(at: now, code: 410, text: why)) }
+}
+
+extension NoticeKey {
+    static let test = NoticeKey(SecretBytes([UInt8](repeating: 1, count: 32)))
 }
 
 extension Outbox.Decision {
