@@ -30,6 +30,7 @@ import Darwin
 /// | `bounces.disposition` | yes or no | mail programs are asked to confirm that a notice was shown (RFC 8098); default yes |
 /// | `escalation.after` | number | hours after which somebody is told of those who were not reached, 0.001 to 720; default 24 |
 /// | `escalation.to` | list of text | addresses; default: the operators |
+/// | `templates` | text | a folder of templates of one's own, from the home on, of which what is added at sending is taken; all of it is checked at start; default: those that come with it |
 struct MailSettings: Hashable, Sendable {
     struct Server: Hashable, Sendable {
         struct Login: Hashable, Sendable {
@@ -69,6 +70,8 @@ struct MailSettings: Hashable, Sendable {
     /// Nil: nobody looks.
     var bounces: Bounces?
     var escalation = Escalation()
+    /// A folder; nil: those that come with it.
+    var templates: String?
 
     static let connectionsMax = 16
     static let operatorsMax = 100
@@ -222,14 +225,15 @@ struct NotifyFile: Decodable, Sendable {
     }
 
     /// Every key that something here reads. A misspelt one would be a receiver that nobody is told of.
-    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation"]
+    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation", "templates"]
 
     var mail: MailPart?
     var rates: RatesPart?
     var bounces: BouncesPart?
     var escalation: EscalationPart?
+    var templates: String?
 
-    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation }
+    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation, templates }
 
     init(from decoder: any Decoder) throws {
         try NotifyFile.check(decoder, NotifyFile.keys)
@@ -238,6 +242,7 @@ struct NotifyFile: Decodable, Sendable {
         rates = try values.decodeIfPresent(RatesPart.self, forKey: .rates)
         bounces = try values.decodeIfPresent(BouncesPart.self, forKey: .bounces)
         escalation = try values.decodeIfPresent(EscalationPart.self, forKey: .escalation)
+        templates = try values.decodeIfPresent(String.self, forKey: .templates)
     }
 
     struct UnknownKey: Error {
@@ -276,6 +281,7 @@ struct NotifyFile: Decodable, Sendable {
         var mail = if let part = file.mail { try MailSettings(part, path: path) } else { try MailSettings.folder() }
         if let part = file.bounces { mail.bounces = try bounces(part, path) }
         if let part = file.escalation { mail.escalation = try escalation(part, path) }
+        if let folder = file.templates { mail.templates = folder.hasPrefix("/") ? folder : (path as NSString).deletingLastPathComponent + "/" + folder }
         var rates = Rates()
         for (name, perSecond) in file.rates?.channels ?? [:] {
             rates.channels[name == "mail" ? Outbox.mailChannel : name] = try rate(perSecond, "rates.channels.\(name)", path)

@@ -1,3 +1,4 @@
+import Chassis
 import Foundation
 import Gate
 import Mail
@@ -25,6 +26,11 @@ struct NoticeMails: Sendable {
 
     init(_ settings: MailSettings, key: NoticeKey, _ templates: NoticeTemplates) {
         self.init(from: settings.from, key: key, receipts: settings.bounces.map { Receipts(templates: templates, asksProgram: $0.asksProgram) })
+    }
+
+    /// - Throws: `Complaint`: all are checked, and one that cannot be used is named.
+    static func templates(_ settings: MailSettings, of path: String) throws -> NoticeTemplates {
+        do throws(TemplateRefused) { return try NoticeTemplates(folder: settings.templates) } catch { throw Complaint("\(path): templates cannot be used: \(error.words)") }
     }
 
     /// - Parameter now: the mail's date: when it was made, and not when an attempt is.

@@ -5,7 +5,6 @@ import Gate
 import Identity
 import Logging
 import Messaging
-import Notices
 import Wire
 
 struct NotifyService: ParsableCommand {
@@ -23,7 +22,7 @@ struct NotifyService: ParsableCommand {
         let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
         let hooks = try Hooks(contentsOf: host.home.file("notify.json"))
         let (mail, rates) = try NotifyFile.read(host.home.file("notify.json"))
-        let templates = try NoticeTemplates()
+        let templates = try NoticeMails.templates(mail, of: host.home.file("notify.json"))
 
         // Acquire.
         let keys = try host.keys()

@@ -33,6 +33,7 @@ package struct NoticeTemplates: Sendable {
                 if let field = ReceiptFrame.parts.subtracting(try frames.names(in: name)).min() { throw .leavesOut(template: name, field: field) }
             }
         }
+        if let stray = Set(texts.keys).subtracting(try check.reached(from: NoticeTemplates.own.keys)).min() { throw .unused(stray, languages: NoticeLanguage.allCases.map(\.rawValue)) }
         MustacheContentTypes.register(EscapedHTML(), named: EscapedHTML.name)
         var library = MustacheLibrary()
         for (name, text) in texts.sorted(by: { $0.key < $1.key }) {

@@ -84,5 +84,48 @@ struct TemplateTests {
         #expect(try framed("a@b.example", asks: false).text.count < framed("a@b.example").text.count)
     }
 
+    // MARK: A folder of one's own
+
+    private func folder(_ files: [String: String]) throws -> String {
+        let path = NSTemporaryDirectory() + "templates-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        for (name, text) in files { try Data(text.utf8).write(to: URL(fileURLWithPath: "\(path)/\(name)")) }
+        return path
+    }
+    private func refusal(folder: String) -> String? {
+        do {
+            _ = try NoticeTemplates(folder: folder)
+            return nil
+        } catch { return error.words }
+    }
+
+    @Test func `a folder's files stand for those of their name, with what they include`() throws {
+        let path = try folder(["subject-en.mustache": "{{> who}} {{incident}}", "who.mustache": "About", "README": "no template", ".hidden.mustache": "{{"])
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let page = try NoticeTemplates(folder: path).page(of: .specimen)
+        let plain = try NoticeTemplates(folder: nil).page(of: .specimen)
+        #expect(page.subject == "About 7" && page.text == plain.text && plain.subject != page.subject)
+    }
+
+    @Test func `a folder is used as a whole or not at all, and what is wrong is one line that says where`() throws {
+        let cases: [([String: String], String)] = [
+            ([:], "no file in it ends in .mustache"), (["subject-en.mustache": "{{incidnet}}"], "subject-en:1: there is no 'incidnet'"), (["subject-de.mustache": "{{#hasName}}"], "subject-de:1: the section 'hasName'"),
+            (["notice-de-html.mustache": "<p>{{incident}}</p>"], "notice-de-html has no place for '"), (["notice-en-txt.mustache": "x"], "'notice-en-txt' is the name of no template"),
+            (["notice-fr-text.mustache": "x"], "with L of en, de"), (["a.mustache": "{{> b}}", "b.mustache": "{{> a}}"], "'a' is the name of no template"), (["style-html.mustache": "@import 'x'"], "a notice fetches"),
+            (["subject-en.mustache": String(repeating: "x", count: 300_000)], "it is longer than"), (["subject-en.mustache": "a\0b"], "it is no text"),
+        ]
+        for (files, words) in cases {
+            let path = try folder(files)
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            let refused = try #require(refusal(folder: path), "\(words)")
+            #expect(refused.contains(words) && !refused.contains("\n"), "\(refused)")
+        }
+        #expect(refusal(folder: "/nowhere")?.contains("/nowhere: it cannot be read") == true)
+        let path = try folder([:])
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Data([0xFF, 0x41]).write(to: URL(fileURLWithPath: path + "/subject-en.mustache"))
+        #expect(refusal(folder: path)?.contains("it is no text in UTF-8") == true)
+    }
+
     @Test func `words that only look like it are not`() { #expect(refusal(["style-html": "<p>You rely on x = y, and the source is on record.</p>\n<a href=\"mailto:dpo@example.org\">"]) == nil) }
 }

@@ -49,7 +49,7 @@ struct MailSettingsTests {
     }
 
     @Test(arguments: [
-        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, or leave it out"),
+        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, templates, or leave it out"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"tls":false}}"#, "p: \"mail.tls\" is not known there: write one of url, user, password, from, operators, ca, connections, or leave it out"),
         (#"{"rates":{"host":{}}}"#, "p: \"rates.host\" is not known there: write one of channels, hosts, or leave it out"),
         (#"{"mail":{"url":"smtps://m","operators":[]}}"#, "p is not the JSON that is wanted: mail.from is missing"),

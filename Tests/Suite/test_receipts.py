@@ -154,3 +154,32 @@ def test_with_no_mail_server_a_mail_that_a_mail_program_has_marked_as_seen_is_op
     files["E3"].rename(folder / "cur" / (files["E3"].name + ":2,F"))
     wait_until(lambda: opened(leaked, decision) == 1, "one was seen")
     assert [int(sent(leaked, subject, decision).get("opened_us", 0)) > 0 for subject in ADDRESSES] == [False, True, False]
+
+
+def test_templates_of_ones_own_are_checked_at_start_and_signed_by_whoever_has_the_same(leaked, tmp_path):  # noqa: F811 - the fixture
+    people, words = tmp_path / "people.csv", (leaked.incident, "--people", tmp_path / "people.csv")
+    people.write_text("id,name,mail,site,team,locale\nE1,,ann@example.org,berlin,search,en\n")
+    (leaked.home / "notices.json").write_text(json.dumps({"contactName": "Dana Fischer", "contactPoint": "dpo@example.org"}))
+    own = leaked.home / "templates"
+    own.mkdir()
+    (own / "subject-en.mustache").write_text("Case {{incident}}")
+    plain = leaked.cli("notices", "preview", *words, "--json").json["digest"]
+    assert leaked.cli("notices", "preview", *words, "--templates", own, "--json").json["digest"] != plain
+    assert "Subject: Case " in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--templates", own).out
+    number = leaked.cli("notices", "send", *words, "--templates", own, "--json").json["proposal"]["proposal"]
+    refused = leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", people, check=False)
+    assert refused.code == 1 and "templates included" in refused.err and refused.err.count("\n") == 1, refused
+    (leaked.home / "notices.json").write_text(json.dumps({"contactName": "Dana Fischer", "contactPoint": "dpo@example.org", "templates": "templates"}))
+    assert "the same digest" in leaked.cli("approve", number, "--as", "ops-2", "--yes", "--directory", people).out
+
+    (own / "subject-en.mustache").write_text("Case\n{{incidnet}}")
+    for command in (("notices", "preview", *words), ("notices", "send", *words)):
+        refused = leaked.cli(*command, check=False)
+        assert refused.code == 1 and "subject-en:2: there is no 'incidnet'" in refused.err and refused.err.count("\n") == 1, refused
+    settle(leaked, {"templates": "templates"})
+    leaked.terminate("notify")
+    leaked.start("notify", wait=False)
+    process = leaked.services["notify"]
+    wait_until(lambda: not process.is_running, "notify does not start")
+    (line,) = [line for line in process.said.splitlines() if "incidnet" in line]
+    assert process.popen.returncode == 1 and "notify.json: templates cannot be used: subject-en:2: there is no 'incidnet'" in line, process.said
