@@ -111,7 +111,7 @@ let package = Package(
         // What somebody is told of an incident, in their own words; the pages are part of the program.
         .target(
             name: "Notices", dependencies: ["Exposure", "Gate", "Ledger", "Mail", "Rules", "Wire", mustache, protobuf], path: "Shared/Notices",
-            resources: ["notice-en-html", "notice-en-text", "notice-de-html", "notice-de-text", "style-html", "subject-de", "subject-en"].map { .embedInCode("Templates/\($0).mustache") },
+            resources: ["notice-en-html", "notice-en-text", "notice-de-html", "notice-de-text", "style-html", "subject-de", "subject-en", "receipt-en-html", "receipt-en-text", "receipt-de-html", "receipt-de-text"].map { .embedInCode("Templates/\($0).mustache") },
             swiftSettings: strict),
         shared("Vault", ["Gate", grdb, crypto]),
         // What was decided, in an order that nobody can change unseen.
@@ -121,7 +121,7 @@ let package = Package(
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
         service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CCurl", grdb, crypto, protobuf]),
-        service("sluice-notify", folder: "Notify", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Vault", "Webhooks", "CCurl", grdb, crypto, protobuf]),
+        service("sluice-notify", folder: "Notify", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Vault", "Webhooks", "CCurl", grdb, crypto, protobuf]),
         service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),
         service("sluice-agent", folder: "Agent", ["Detection", "Enforcement", "Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZlib", grdb, crypto, protobuf]),
         service("sluice", folder: "CLI", ["Detection", "Enforcement", "Exposure", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Seal", "Vault", "YAML", "CLinux", "CSodium", "CZlib", "CZstd", "CZMQ", crypto, grdb, histogram, protobuf]),
@@ -146,7 +146,7 @@ let package = Package(
         tests("NoticesTests", ["Exposure", "Gate", "Ledger", "Mail", "Notices", "Rules", "Wire", crypto, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
-        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Ledger", "Mail", "Messaging", "Rules", "Webhooks", "Wire", grdb, protobuf]),
+        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Identity", "Ledger", "Mail", "Messaging", "Notices", "Rules", "Webhooks", "Wire", grdb, protobuf]),
         tests("HooksTests", ["sluice-hooks", "Gate", "Messaging", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb, logging] + webServer),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),

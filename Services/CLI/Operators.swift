@@ -137,16 +137,21 @@ struct Approve: ParsableCommand {
     @Argument(help: "The proposal's number; 'sluice proposals' lists them.") var number: UInt64
     @Flag(help: "Do not ask.") var yes = false
     @Option(name: .customLong("directory"), help: ArgumentHelp("Show a policy's difference for these people: CSV or JSON with id, site and team.", valueName: "file")) var people: String?
+    @Option(help: ArgumentHelp("The folder of templates that an incident's notices are made with, instead of notices.json's.", valueName: "folder")) var templates: String?
 
     /// What would go out, computed here.
     private func compare(_ incident: UInt64, _ count: UInt64, _ digest: [UInt8]) throws -> String {
         guard let people else { return "not compared: --directory FILE computes them here; 'sluice notices preview \(incident) --people FILE' prints the digest" }
         var options = try NoticeOptions.parse([])
         options.scope.people = people
+        options.templates = templates
         let notices = try IncidentNotices(incident, options, in: connection.folder)
         guard UInt64(notices.round.count) == count else { throw Complaint("not approved: it is proposed for \(count) people, and what this home's files and \(people) come to is \(notices.round.count)") }
         let computed = try notices.digest()
-        guard Array(computed.bytes) == digest else { throw Complaint("not approved: what this home's files, notices.json and \(people) come to has another digest, \(computed.hex)") }
+        guard Array(computed.bytes) == digest else {
+            throw Complaint(
+                "not approved: what this home's files, notices.json, \(people) and the templates of \(notices.folder ?? "this program") come to has another digest, \(computed.hex): both operators need the same of each, templates included")
+        }
         return "the same digest, computed here"
     }
 

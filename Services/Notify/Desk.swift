@@ -99,6 +99,7 @@ final class Desk {
             report.gauges["notices.waiting"] = Int64(notices.waiting)
             report.gauges["notices.retrying"] = Int64(notices.retrying)
             report.gauges["notices.delivered"] = Int64(notices.delivered)
+            report.gauges["notices.opened"] = Int64(notices.opened)
             report.gauges["notices.unreachable"] = Int64(notices.unreachable)
             report.gauges["notices.coming"] = Int64(notices.coming)
             if let bounces {

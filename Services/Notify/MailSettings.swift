@@ -25,11 +25,13 @@ import Darwin
 ///
 /// | key | type | |
 /// | --- | --- | --- |
-/// | `bounces.maildir` | text | the folder of the mailbox that `from` names, which a mail program fills; what comes back there marks its recipient as unreachable |
+/// | `bounces.maildir` | text | the folder of the mailbox that `from` names, which a mail program fills; what comes back there marks its recipient as unreachable, and each notice says how to confirm there that it was read |
 /// | `bounces.every` | number | seconds from one look to the next, 1 to 3,600; default 30 |
+/// | `bounces.disposition` | yes or no | mail programs are asked to confirm that a notice was shown (RFC 8098); default yes |
 /// | `escalation.after` | number | hours after which somebody is told of those who were not reached, 0.001 to 720; default 24 |
 /// | `escalation.to` | list of text | addresses; default: the operators |
 /// | `keep` | number | days after the last attempt for which the bytes of what was told are kept, 1 to 3,650; default 90 |
+/// | `templates` | text | a folder of templates of one's own, from the home on, of which what is added at sending is taken; all of it is checked at start; default: those that come with it |
 struct MailSettings: Hashable, Sendable {
     struct Server: Hashable, Sendable {
         struct Login: Hashable, Sendable {
@@ -47,7 +49,11 @@ struct MailSettings: Hashable, Sendable {
     /// A Maildir that what comes back is read from: `bounces` in `notify.json`.
     struct Bounces: Hashable, Sendable {
         var folder: String
-        var every = Span.seconds(30)
+        var every = Bounces.everyDefault
+        /// Asks mail programs for a receipt.
+        var asksProgram = true
+
+        static let everyDefault = Span.seconds(30)
     }
 
     /// After how long somebody is told of those whose notice is not delivered: `escalation` in `notify.json`.
@@ -67,6 +73,8 @@ struct MailSettings: Hashable, Sendable {
     var escalation = Escalation()
     /// For how long the bytes of what was told are kept after the last attempt: `keep` in `notify.json`.
     var keep = Span.seconds(90 * 86_400)
+    /// A folder; nil: those that come with it.
+    var templates: String?
 
     static let keepMax = 3_650
     static let connectionsMax = 16
@@ -193,14 +201,16 @@ struct NotifyFile: Decodable, Sendable {
     struct BouncesPart: Decodable, Sendable {
         var maildir: String
         var every: Int?
+        var disposition: Bool?
 
-        enum CodingKeys: String, CodingKey, CaseIterable { case maildir, every }
+        enum CodingKeys: String, CodingKey, CaseIterable { case maildir, every, disposition }
 
         init(from decoder: any Decoder) throws {
             try NotifyFile.check(decoder, CodingKeys.allCases.map(\.rawValue))
             let values = try decoder.container(keyedBy: CodingKeys.self)
             maildir = try values.decode(String.self, forKey: .maildir)
             every = try values.decodeIfPresent(Int.self, forKey: .every)
+            disposition = try values.decodeIfPresent(Bool.self, forKey: .disposition)
         }
     }
 
@@ -219,15 +229,16 @@ struct NotifyFile: Decodable, Sendable {
     }
 
     /// Every key that something here reads. A misspelt one would be a receiver that nobody is told of.
-    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation", "keep"]
+    static let keys = ["hooks", "mail", "rates", "alertmanager", "bounces", "escalation", "keep", "templates"]
 
     var mail: MailPart?
     var rates: RatesPart?
     var bounces: BouncesPart?
     var escalation: EscalationPart?
     var keep: Int?
+    var templates: String?
 
-    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation, keep }
+    private enum CodingKeys: String, CodingKey { case mail, rates, bounces, escalation, keep, templates }
 
     init(from decoder: any Decoder) throws {
         try NotifyFile.check(decoder, NotifyFile.keys)
@@ -237,6 +248,7 @@ struct NotifyFile: Decodable, Sendable {
         bounces = try values.decodeIfPresent(BouncesPart.self, forKey: .bounces)
         escalation = try values.decodeIfPresent(EscalationPart.self, forKey: .escalation)
         keep = try values.decodeIfPresent(Int.self, forKey: .keep)
+        templates = try values.decodeIfPresent(String.self, forKey: .templates)
     }
 
     struct UnknownKey: Error {
@@ -279,6 +291,7 @@ struct NotifyFile: Decodable, Sendable {
             guard 1...MailSettings.keepMax ~= days else { throw .badNumber(path: path, key: "keep", least: 1, most: MailSettings.keepMax) }
             mail.keep = .seconds(Int64(days) * 86_400)
         }
+        if let folder = file.templates { mail.templates = folder.hasPrefix("/") ? folder : (path as NSString).deletingLastPathComponent + "/" + folder }
         var rates = Rates()
         for (name, perSecond) in file.rates?.channels ?? [:] {
             rates.channels[name == "mail" ? Outbox.mailChannel : name] = try rate(perSecond, "rates.channels.\(name)", path)
@@ -293,7 +306,7 @@ struct NotifyFile: Decodable, Sendable {
         }
         let every = part.every ?? 30
         guard 1...3_600 ~= every else { throw .badNumber(path: path, key: "bounces.every", least: 1, most: 3_600) }
-        return MailSettings.Bounces(folder: part.maildir, every: .seconds(Int64(every)))
+        return MailSettings.Bounces(folder: part.maildir, every: .seconds(Int64(every)), asksProgram: part.disposition ?? true)
     }
 
     private static func escalation(_ part: EscalationPart, _ path: String) throws(MailSettingsRefused) -> MailSettings.Escalation {

@@ -12,6 +12,8 @@ import Darwin
 /// time, because notify was killed before it had recorded the first, takes the first one's place, also when a reader has moved that to `cur`.
 final class Maildir {
     let path: String
+    /// Behind the id of a mail.
+    static let suffix = ".sluice"
     /// What readers have moved to `cur`, by name, as far as was looked.
     private var read: Set<String> = []
 
@@ -36,7 +38,7 @@ final class Maildir {
     ///   - id: Letters, digits, `-` and `_`.
     ///   - isRetry: A reader may have moved it since the first attempt.
     func keep(_ id: String, _ bytes: Data, isRetry: Bool) throws(MaildirFailed) {
-        let name = id + ".sluice"
+        let name = id + Maildir.suffix
         if isRetry { try look() }
         guard !read.contains(name) else { return }
         let draft = "\(path)/tmp/\(name)"

@@ -29,6 +29,7 @@ extension WireNoticeRound {
         retrying = round.retrying
         nextUs = round.next?.microseconds ?? 0
         delivered = round.delivered
+        opened = round.opened
         unreachable = round.unreachable
         unreached = round.unreached.map { one in
             var body = WireUnreachedSubject()
@@ -52,6 +53,7 @@ extension WireSentNotice {
         state = sent.state
         why = sent.why
         nextUs = sent.next?.microseconds ?? 0
+        openedUs = sent.opened?.microseconds ?? 0
         attempts = sent.attempts.map { attempt in
             var body = WireNoticeAttempt()
             body.atUs = attempt.answered.at.microseconds
@@ -67,6 +69,8 @@ struct NoticeCounts: Hashable, Sendable {
     var waiting: UInt64 = 0
     var retrying: UInt64 = 0
     var delivered: UInt64 = 0
+    /// Of them.
+    var opened: UInt64 = 0
     var unreachable: UInt64 = 0
     var coming: UInt64 = 0
 
@@ -77,6 +81,7 @@ struct NoticeCounts: Hashable, Sendable {
             waiting += round.waiting
             retrying += round.retrying
             delivered += round.delivered
+            opened += round.opened
             unreachable += round.unreachable
             if round.takenAt == nil { coming += round.held }
         }

@@ -22,6 +22,7 @@ struct NotifyService: ParsableCommand {
         let lease = Span.milliseconds(Int64(settings.leaseMilliseconds))
         let hooks = try Hooks(contentsOf: host.home.file("notify.json"))
         let (mail, rates) = try NotifyFile.read(host.home.file("notify.json"))
+        let templates = try NoticeMails.templates(mail, of: host.home.file("notify.json"))
 
         // Acquire.
         let keys = try host.keys()
@@ -31,6 +32,7 @@ struct NotifyService: ParsableCommand {
         }
         let ledgerKey = try ServiceHost.verifier(trusted.anchors.control)
         let outbox = try Outbox(path: host.folder() + "/outbox.sqlite")
+        let noticeKey = NoticeKey(try NoticeKeyFile.loadOrMake(host.folder() + "/notices.key"))
         let cursor = try outbox.cursor()
         var deliverySettings = Delivery.Settings()
         deliverySettings.rates = rates
@@ -42,8 +44,8 @@ struct NotifyService: ParsableCommand {
         let alerts = hooks.alertmanager.map { AlertSender(to: $0, settings: alertSettings, now: { Clock.wall() }) }
         let wakeup = try Wakeup()
         let news = Mailbox<OutboxThread.News>(wakeup: wakeup)
-        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mail: mail, delivery: delivery, news: news)
-        let bounces = mail.bounces.map { BounceWatch($0, outbox: outbox, now: { Clock.wall() }) }
+        let taker = OutboxThread(outbox: outbox, channels: hooks.all.map(\.name), mail: mail, notices: NoticeMails(mail, key: noticeKey, templates), delivery: delivery, news: news)
+        let returns = ReturnWatch(mail.bounces, kept: mail.server == nil ? route.folder : nil, outbox: outbox, key: noticeKey, now: { Clock.wall() })
         let journals = JournalMark(path: host.folder() + "/journal")
         let pins = PinnedKeys(host.folder())
         let controlKeys = try pins.load(else: controlKey)
@@ -58,8 +60,8 @@ struct NotifyService: ParsableCommand {
         taker.start()
         alerts?.start()
         defer { alerts?.stop() }
-        bounces?.start(told: { news.post(.bounces($0)) }, failed: { news.post(.failed("\($0)")) })
-        defer { bounces?.stop() }
+        returns.start(told: { news.post(.bounces($0)) }, failed: { news.post(.failed("\($0)")) })
+        defer { returns.stop() }
         // Awaited below, after the reactor has ended; ended by delivery.stop().
         Task {
             do { try await delivery.run() } catch { news.post(.failed("\(error)")) }

@@ -8,7 +8,7 @@ import GRDB
 extension Outbox {
     /// The tables whose rows carry one.
     enum Table: String, CaseIterable {
-        case message, delivery, channel, cursor, entry, mail, attempt, bounce, decision, notice, page
+        case message, delivery, channel, cursor, entry, mail, attempt, bounce, receipt, decision, notice, page
 
         /// All columns but the digest, in the order of the digest. Part of the format.
         var columns: [String] {
@@ -21,6 +21,7 @@ extension Outbox {
             case .mail: ["message", "bytes"]
             case .attempt: ["message", "channel", "number", "at", "verdict", "code", "answer"]
             case .bounce: ["message", "at", "status", "why"]
+            case .receipt: ["message", "at", "way"]
             case .decision: ["id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to", "part", "edge", "operator", "dropping", "spread_to", "spread_at"]
             case .notice: ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "same_as", "removed_at"]
             case .page: ["decision", "subject", "bytes"]
@@ -44,6 +45,7 @@ extension Outbox {
             case .mail: "'the text of ' || message"
             case .attempt: "'attempt ' || number || ' at ' || message"
             case .bounce: "'that ' || message || ' came back'"
+            case .receipt: "'that ' || message || ' was opened'"
             case .decision: "'the decision of entry ' || number"
             case .notice: "'the notice of ' || subject"
             case .page: "'what stands in the notice of ' || subject"

@@ -120,6 +120,18 @@ extension Outbox {
                     """)
             try db.execute(sql: "UPDATE delivery SET digest = \(digest(of: Table.delivery.rawValue, columnsOf005Delivery))")
         }
+        migrator.registerMigration("006-receipts") { db in
+            // That it was opened: the first time that somebody said so, and how.
+            try db.execute(
+                sql: """
+                    CREATE TABLE receipt (
+                        message TEXT PRIMARY KEY NOT NULL REFERENCES message (id),
+                        at INTEGER NOT NULL,
+                        way TEXT NOT NULL CHECK (way IN ('link', 'disposition', 'seen')),
+                        digest BLOB
+                    ) STRICT
+                    """)
+        }
         migrator.registerMigration("007-rounds") { db in
             for (table, columns) in columnsOf005 {
                 guard try Row.fetchOne(db, sql: "SELECT 1 FROM \(table) WHERE digest IS NOT \(digest(of: table, columns))") == nil else {

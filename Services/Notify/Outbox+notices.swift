@@ -59,9 +59,13 @@ extension Outbox {
         CASE WHEN notice.unreachable IS NOT NULL OR bounce.message IS NOT NULL OR delivery.state = 'given-up' THEN 'unreachable'
             WHEN delivery.state = 'delivered' THEN 'delivered' WHEN delivery.last_error IS NOT NULL THEN 'retrying' ELSE 'waiting' END
         """
-    private static let why = "ifnull(notice.unreachable, ifnull('it came back: ' || bounce.why, delivery.last_error))"
+    /// SQL: why somebody is not reached; a receipt that came all the same takes nobody off the list.
+    private static let why = """
+        ifnull(notice.unreachable, ifnull('it came back: ' || bounce.why, delivery.last_error))
+            || ifnull('; yet a receipt came, ' || strftime('%Y-%m-%dT%H:%M:%SZ', receipt.at / 1000000, 'unixepoch'), '')
+        """
     /// With what was sent: as this decision's mail, or as that of one before it.
-    static let joined = "notice LEFT JOIN delivery ON delivery.message = \(mailOfNotice) LEFT JOIN bounce ON bounce.message = \(mailOfNotice)"
+    static let joined = "notice LEFT JOIN delivery ON delivery.message = \(mailOfNotice) LEFT JOIN bounce ON bounce.message = \(mailOfNotice) LEFT JOIN receipt ON receipt.message = \(mailOfNotice)"
     static let mailOfNotice = "ifnull(notice.message, notice.same_as)"
 
     struct Unreached: Hashable, Sendable {
@@ -79,6 +83,8 @@ extension Outbox {
         /// When the next of those is tried.
         var next: WallTime?
         var delivered: UInt64 = 0
+        /// Of the delivered.
+        var opened: UInt64 = 0
         var unreachable: UInt64 = 0
         /// By subject.
         var unreached: [Unreached] = []
@@ -111,11 +117,11 @@ extension Outbox {
         round.escalatedAt = (row["escalated_at"] as Int64?).map(WallTime.init(microseconds:))
         guard let taken = row["taken_at"] as Int64? else { return round }
         round.takenAt = WallTime(microseconds: taken)
-        for row in try Row.fetchAll(db, sql: "SELECT \(Outbox.standing) AS standing, count(*) AS people, min(delivery.next_at) AS next FROM \(Outbox.joined) WHERE notice.decision = ? GROUP BY standing", arguments: [id]) {
+        for row in try Row.fetchAll(db, sql: "SELECT \(Outbox.standing) AS standing, count(*) AS people, count(receipt.message) AS opened, min(delivery.next_at) AS next FROM \(Outbox.joined) WHERE notice.decision = ? GROUP BY standing", arguments: [id]) {
             let people = UInt64(row["people"] as Int64)
             switch row["standing"] as String {
             case "unreachable": round.unreachable = people
-            case "delivered": round.delivered = people
+            case "delivered": (round.delivered, round.opened) = (people, UInt64(row["opened"] as Int64))
             case "retrying": (round.retrying, round.next) = (people, (row["next"] as Int64?).map(WallTime.init(microseconds:)))
             default: round.waiting = people
             }
@@ -141,6 +147,8 @@ extension Outbox {
         /// Unreachable.
         var why: String
         var next: WallTime?
+        /// When somebody first said that it was opened.
+        var opened: WallTime?
         var attempts: [Attempt]
     }
 
@@ -150,7 +158,7 @@ extension Outbox {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT decision.number, page.bytes, \(Outbox.mailOfNotice) AS message, notice.removed_at, \(Outbox.standing) AS standing, \(Outbox.why) AS why, delivery.next_at,
+                    SELECT decision.number, page.bytes, \(Outbox.mailOfNotice) AS message, notice.removed_at, \(Outbox.standing) AS standing, \(Outbox.why) AS why, delivery.next_at, receipt.at AS opened_at,
                         substr(mail.bytes, 1, 4096) AS head, \(Table.notice.isWhole) AND (page.subject IS NULL OR \(Table.page.isWhole)) AND (page.subject IS NULL) = (notice.removed_at IS NOT NULL) AS whole
                     FROM \(Outbox.joined) JOIN decision ON decision.id = notice.decision LEFT JOIN mail ON mail.message = \(Outbox.mailOfNotice)
                         LEFT JOIN page ON page.decision = notice.decision AND page.subject = notice.subject
@@ -163,7 +171,7 @@ extension Outbox {
                     decision: UInt64(row["number"] as Int64), bytes: row["bytes"] as Data? ?? Data(), removedAt: (row["removed_at"] as Int64?).map(WallTime.init(microseconds:)),
                     messageID: (row["head"] as Data?).flatMap(Outbox.messageID) ?? message, state: state,
                     why: state == "unreachable" ? row["why"] ?? "" : "", next: state == "retrying" ? (row["next_at"] as Int64?).map(WallTime.init(microseconds:)) : nil,
-                    attempts: try message.map { try attempts(of: $0, on: Outbox.mailChannel, db) } ?? [])
+                    opened: (row["opened_at"] as Int64?).map(WallTime.init(microseconds:)), attempts: try message.map { try attempts(of: $0, on: Outbox.mailChannel, db) } ?? [])
             }
         }
     }

@@ -57,6 +57,7 @@ final class OutboxThread: Sendable {
     private let outbox: Outbox
     private let channels: [String]
     private let mails: OperatorMails
+    private let notices: NoticeMails
     private let settings: MailSettings
     private let delivery: Delivery
     private let news: Mailbox<News>
@@ -64,10 +65,11 @@ final class OutboxThread: Sendable {
     private let filled = SteadySemaphore()
     private let ended = SteadySemaphore()
 
-    init(outbox: Outbox, channels: [String], mail settings: MailSettings, delivery: Delivery, news: Mailbox<News>) {
+    init(outbox: Outbox, channels: [String], mail settings: MailSettings, notices: NoticeMails, delivery: Delivery, news: Mailbox<News>) {
         self.outbox = outbox
         self.channels = channels
         mails = OperatorMails(settings)
+        self.notices = notices
         self.settings = settings
         self.delivery = delivery
         self.news = news
@@ -158,7 +160,7 @@ final class OutboxThread: Sendable {
     private func held(_ batch: WireNoticeBatch, _ decision: Outbox.Decision, by name: String) throws(OutboxError) -> Outbox.Handover {
         let known = try outbox.held(of: decision)
         guard case .held(let first) = known, first == batch.first, !batch.notices.isEmpty else { return known }
-        let (maker, now) = (NoticeMails(from: settings.from), Clock.wall())
+        let (maker, now) = (self.notices, Clock.wall())
         var notices: [Outbox.Notice] = []
         for bytes in batch.notices {
             do throws(NotANotice) { notices.append(try maker.notice(bytes, of: decision, at: now)) } catch {

@@ -29,6 +29,8 @@ package struct MailMessage: Hashable, Sendable {
     package let from: Mailbox
     package let to: Mailbox
     package let replyTo: Mailbox?
+    /// Whom a mail program may tell that it was shown (RFC 8098), if its reader lets it.
+    package let notify: Mailbox?
     package let subject: String
     package let date: WallTime
     /// `<id@domain>` of the sender's domain: the same for the same id, whenever it is sent.
@@ -49,7 +51,7 @@ package struct MailMessage: Hashable, Sendable {
     ///   - date: When it was made, not when this attempt is: a second copy is the first.
     ///   - language: `de`, as in RFC 5646.
     package init(
-        id: String, from: Mailbox, to: Mailbox, replyTo: Mailbox? = nil, subject: String, date: WallTime, language: String = "en", text: String, html: String,
+        id: String, from: Mailbox, to: Mailbox, replyTo: Mailbox? = nil, notify: Mailbox? = nil, subject: String, date: WallTime, language: String = "en", text: String, html: String,
         attachments: [Attachment] = []
     ) throws(MailRefused) {
         try MailRefused.check(id, .id, most: MailMessage.idMax) { $0.isLetterOrDigit || "._-".unicodeScalars.contains($0) }
@@ -60,7 +62,7 @@ package struct MailMessage: Hashable, Sendable {
         guard !text.isEmpty else { throw .empty(.text) }
         let octets = attachments.reduce(text.utf8.count + html.utf8.count) { $0 + $1.content.count }
         guard octets <= MailMessage.contentMax else { throw .long(.attachments, octets: octets, most: MailMessage.contentMax) }
-        (self.from, self.to, self.replyTo, self.subject, self.date) = (from, to, replyTo, subject, date)
+        (self.from, self.to, self.replyTo, self.notify, self.subject, self.date) = (from, to, replyTo, notify, subject, date)
         messageID = "<\(id)@\(from.address.domain)>"
         (self.language, self.text, self.html, self.attachments) = (language, text, html, attachments)
     }
@@ -69,6 +71,7 @@ package struct MailMessage: Hashable, Sendable {
     package var bytes: [UInt8] {
         var lines = ["Date: \(MailMessage.stamp(date))", from.line("From"), to.line("To")]
         if let replyTo { lines.append(replyTo.line("Reply-To")) }
+        if let notify { lines.append(notify.line("Disposition-Notification-To")) }
         lines += [
             MailMessage.line(subject: subject), "Message-ID: \(messageID)", "MIME-Version: 1.0",
             // RFC 3834: no answer by a machine is wanted.

@@ -16,7 +16,7 @@ package struct NoticePage: Hashable, Sendable {
         try MailMessage(id: id, from: from, to: to, replyTo: replyTo, subject: subject, date: date, language: language.rawValue, text: text, html: html, attachments: proofs)
     }
 
-    /// Broken at spaces; what belongs to a point stays under it.
+    /// Broken at spaces, but not behind a number, which says nothing without its month or noun; what belongs to a point stays under it.
     static func wrapped(_ text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard line.count > lineMax else { return String(line) }
@@ -26,7 +26,7 @@ package struct NoticePage: Hashable, Sendable {
             var lines: [String] = []
             var current = String(repeating: " ", count: indent)
             var isEmpty = true
-            for word in line.dropFirst(indent).split(separator: " ") {
+            for word in words(of: line.dropFirst(indent)) {
                 if !isEmpty, current.count + 1 + word.count > lineMax {
                     lines.append(current)
                     (current, isEmpty) = (hanging, true)
@@ -37,4 +37,15 @@ package struct NoticePage: Hashable, Sendable {
             return (lines + [current]).joined(separator: "\n")
         }.joined(separator: "\n")
     }
+
+    private static func words(of line: Substring) -> [String] {
+        var words: [String] = []
+        for word in line.split(separator: " ") {
+            if let last = words.last, isNumber(last.split(separator: " ").last ?? "") { words[words.count - 1] = "\(last) \(word)" } else { words.append(String(word)) }
+        }
+        return words
+    }
+
+    /// `26` or `26.`, as before a month.
+    private static func isNumber(_ word: Substring) -> Bool { word.first?.isNumber ?? false && word.allSatisfy { $0.isNumber || $0 == "." } }
 }

@@ -20,6 +20,7 @@ extension NoticeSettings {
         switch entry.key {
         case "organisation": organisation = try NoticeSettings.text(entry.value)
         case "contactName": contactName = try NoticeSettings.text(entry.value)
+        case "templates": templates = try NoticeSettings.text(entry.value)
         case "contactPoint": contactPoint = try NoticeSettings.text(entry.value)
         case "readers":
             let word = try NoticeSettings.text(entry.value)

@@ -8,12 +8,15 @@ package import Rules
 /// | `contactName`, `contactPoint` | whom to ask, and how: GDPR Article 34(2) with 33(3)(b) | none: without them nobody is told |
 /// | `readers` | how much of those who could read and did: `person`, `role` or `count`; at most what the policy document allows | what that allows, which is `role` if it says nothing |
 /// | `measures` | what was done besides, a sentence each, by language (`en`, `de`) | none |
+/// | `templates` | a folder of templates of one's own, from the home on | those that come with Sluice |
 package struct NoticeSettings: Hashable, Sendable {
     package var organisation: String
     package var contactName: String
     package var contactPoint: String
     package var readers: ReaderNaming
     package var measures: [NoticeLanguage: [String]]
+    /// Empty: none. Not told to anybody.
+    package var templates = ""
 
     package typealias ReaderNaming = NoticeTerms.Naming
 

@@ -22,6 +22,10 @@ package enum TemplateRefused: Error, Hashable, Sendable {
     case remote(Place, String)
     /// What GDPR Article 34 asks for, or who is told what, has no place in it.
     case leavesOut(template: String, field: String)
+    /// A file of an operator's that stands for none, and that none includes: its name is misspelt, or it is of a language whose words are not known.
+    case unused(String, languages: [String])
+    /// A file, or the folder of them.
+    case folder(String, why: String)
     /// The engine's own word.
     case unparsable(String, why: String)
 
@@ -51,6 +55,9 @@ package enum TemplateRefused: Error, Hashable, Sendable {
         case .circular(let place, let name): "\(place): '\(name)' includes itself"
         case .remote(let place, let what): "\(place): '\(what)': a notice fetches, runs and sends nothing"
         case .leavesOut(let template, let field): "\(template) has no place for '\(field)'"
+        case .unused(let template, let languages):
+            "'\(template)' is the name of no template, and none includes it: those of notices are subject-L, notice-L-text, notice-L-html, receipt-L-text and receipt-L-html, with L of \(languages.joined(separator: ", ")), and style-html"
+        case .folder(let path, let why): "\(path): \(why)"
         case .unparsable(let template, let why): "\(template): \(why)"
         }
     }
@@ -68,6 +75,16 @@ struct TemplateCheck {
 
     /// Fields that it names, wherever they stand, and those of its partials.
     func names(in template: String) throws(TemplateRefused) -> Set<String> { try walk(template, [fields], path: [template]) }
+
+    /// Those that these include, and so on, and these.
+    func reached(from templates: some Sequence<String>) throws(TemplateRefused) -> Set<String> {
+        var (found, next): (Set<String>, [String]) = ([], Array(templates))
+        while let template = next.popLast() {
+            guard found.insert(template).inserted, let text = texts[template] else { continue }
+            for (tag, _) in try TemplateCheck.tags(of: text, template) where tag.hasPrefix(">") { next.append(String(tag.dropFirst().filter { $0 != " " })) }
+        }
+        return found
+    }
 
     private struct Section {
         let name: String

@@ -45,6 +45,13 @@ struct MailMessageTests {
             ].joined(separator: "\r\n"))
     }
 
+    @Test func `a mail program is asked for a receipt only where somebody named to whom`() throws {
+        let (sender, recipient) = MailMessageTests.addresses
+        func made(_ notify: Mailbox?) throws -> String { header(try MailMessage(id: "m", from: Mailbox(address: sender), to: Mailbox(address: recipient), notify: notify, subject: "s", date: at, text: "t", html: "")) }
+        #expect(try made(Mailbox(address: sender)).contains("\r\nDisposition-Notification-To: <sluice@example.org>\r\n"))
+        #expect(try !made(nil).contains("Disposition"))
+    }
+
     @Test func `the same id is the same Message-ID and the same bytes, and another is another`() throws {
         #expect(try message().bytes == message().bytes)
         #expect(try message().messageID == "<msg_1-ab@example.org>")

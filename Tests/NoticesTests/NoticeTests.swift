@@ -145,6 +145,7 @@ struct NoticeTests {
     @Test func `a text has lines of a terminal, and no empty point`() throws {
         for locale in ["en", "de"] {
             let text = try page("zoe-11", locale: locale).text
+            #expect(text.range(of: #"\b\d+\.?\n +(November|Personen|people|Einträge|entries)"#, options: .regularExpression) == nil, "a number has its noun beside it: \(text)")
             #expect(text.split(separator: "\n", omittingEmptySubsequences: false).allSatisfy { $0.count <= 72 && !$0.hasSuffix("- ") && !$0.hasSuffix(" ") }, "\(text)")
             #expect(!text.contains("\n\n\n\n"))
         }

@@ -1,3 +1,5 @@
+import Foundation
+import Mail
 import Notices
 import Testing
 
@@ -55,6 +57,74 @@ struct TemplateTests {
             return
         }
         #expect(place == at(2, "style-html"))
+    }
+
+    @Test func `what is added at sending has a place for its link, and takes nothing of the notice`() {
+        let link = "<mailto:{{mailbox}}?subject={{code}}> {{address}}{{#asksProgram}}!{{/asksProgram}}"
+        #expect(refusal(["receipt-en-text": link]) == nil)
+        for field in ["mailbox", "code", "address"] { #expect(refusal(["receipt-de-text": link.replacing("{{\(field)}}", with: "")]) == .leavesOut(template: "receipt-de-text", field: field)) }
+        #expect(refusal(["receipt-en-html": link + "{{name}}"]) == .unknown(at(1, "receipt-en-html"), "name"))
+        #expect(refusal(["receipt-en-html": link + "<img src=x>"]) == .remote(at(1, "receipt-en-html"), "<img"))
+        #expect(refusal(["notice-en-text": "{{code}}"]) == .unknown(at(1, "notice-en-text"), "code"))
+    }
+
+    @Test(arguments: ["en", "de", "de_AT", "fr", ""]) func `a frame stands behind what was signed, which stays as it is, and its link is whole`(_ language: String) throws {
+        let code = try #require(ReceiptCode(digits: String(repeating: "0a", count: 20)))
+        let templates = try NoticeTemplates()
+        func framed(_ address: String, html: String = "<html><body>A</BODY></html>\n", asks: Bool = true) throws -> (text: String, html: String) {
+            templates.framed(text: "A", html: html, language: language, ReceiptFrame(address: try MailAddress(address), code: code, asksProgram: asks))
+        }
+        let (text, html) = try framed("a&b?c%25+x@example.org")
+        #expect(text.hasPrefix("A\n\n---") && html.hasPrefix("<html><body>A<aside ") && html.hasSuffix("</aside>\n</BODY></html>\n"))
+        let link = "mailto:a%26b%3Fc%2525%2Bx@example.org?subject=read-0a0a"
+        #expect(text.contains("<\(link)") && html.contains("href=\"\(link)") && html.contains("a&amp;b?c%25+x@example.org"))
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 72 || $0.contains("mailto:") })
+        #expect(text.contains("ADDED WHEN") == !language.hasPrefix("de") && html.contains("Beim Versenden") == language.hasPrefix("de"))
+        #expect(try framed("a@b.example", html: "").html == "" && framed("a@b.example", html: "<p>A").html.hasPrefix("<p>A<aside"))
+        #expect(try framed("a@b.example", asks: false).text.count < framed("a@b.example").text.count)
+    }
+
+    // MARK: A folder of one's own
+
+    private func folder(_ files: [String: String]) throws -> String {
+        let path = NSTemporaryDirectory() + "templates-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        for (name, text) in files { try Data(text.utf8).write(to: URL(fileURLWithPath: "\(path)/\(name)")) }
+        return path
+    }
+    private func refusal(folder: String) -> String? {
+        do {
+            _ = try NoticeTemplates(folder: folder)
+            return nil
+        } catch { return error.words }
+    }
+
+    @Test func `a folder's files stand for those of their name, with what they include`() throws {
+        let path = try folder(["subject-en.mustache": "{{> who}} {{incident}}", "who.mustache": "About", "README": "no template", ".hidden.mustache": "{{"])
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let page = try NoticeTemplates(folder: path).page(of: .specimen)
+        let plain = try NoticeTemplates(folder: nil).page(of: .specimen)
+        #expect(page.subject == "About 7" && page.text == plain.text && plain.subject != page.subject)
+    }
+
+    @Test func `a folder is used as a whole or not at all, and what is wrong is one line that says where`() throws {
+        let cases: [([String: String], String)] = [
+            ([:], "no file in it ends in .mustache"), (["subject-en.mustache": "{{incidnet}}"], "subject-en:1: there is no 'incidnet'"), (["subject-de.mustache": "{{#hasName}}"], "subject-de:1: the section 'hasName'"),
+            (["notice-de-html.mustache": "<p>{{incident}}</p>"], "notice-de-html has no place for '"), (["notice-en-txt.mustache": "x"], "'notice-en-txt' is the name of no template"),
+            (["notice-fr-text.mustache": "x"], "with L of en, de"), (["a.mustache": "{{> b}}", "b.mustache": "{{> a}}"], "'a' is the name of no template"), (["style-html.mustache": "@import 'x'"], "a notice fetches"),
+            (["subject-en.mustache": String(repeating: "x", count: 300_000)], "it is longer than"), (["subject-en.mustache": "a\0b"], "it is no text"),
+        ]
+        for (files, words) in cases {
+            let path = try folder(files)
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            let refused = try #require(refusal(folder: path), "\(words)")
+            #expect(refused.contains(words) && !refused.contains("\n"), "\(refused)")
+        }
+        #expect(refusal(folder: "/nowhere")?.contains("/nowhere: it cannot be read") == true)
+        let path = try folder([:])
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Data([0xFF, 0x41]).write(to: URL(fileURLWithPath: path + "/subject-en.mustache"))
+        #expect(refusal(folder: path)?.contains("it is no text in UTF-8") == true)
     }
 
     @Test func `words that only look like it are not`() { #expect(refusal(["style-html": "<p>You rely on x = y, and the source is on record.</p>\n<a href=\"mailto:dpo@example.org\">"]) == nil) }

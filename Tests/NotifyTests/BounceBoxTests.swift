@@ -15,7 +15,7 @@ struct BounceBoxTests {
         outbox = try Outbox(path: folder["outbox.sqlite"])
         try outbox.configure([Outbox.mailChannel: "1"])
         for part in ["new", "cur", "tmp"] { try FileManager.default.createDirectory(atPath: folder["mail/" + part], withIntermediateDirectories: true) }
-        box = BounceBox(folder["mail"], outbox: outbox)
+        box = BounceBox(folder["mail"], outbox: outbox, key: .test)
         let notices: [Outbox.Notice] = [.test(1), .test(2)]
         _ = try outbox.hold(notices, from: 0, of: Outbox.Decision(notices), at: now)
         for number in 1...2 { try outbox.record([.init(id: "mail_9_E000\(number)", verdict: .delivered, at: now)]) }
@@ -60,7 +60,7 @@ struct BounceBoxTests {
         #expect(try box.look(at: now) == .init())
         // Killed before it was moved.
         try put(BounceBoxTests.report(), "1")
-        #expect(try BounceBox(folder["mail"], outbox: outbox).look(at: now) == .init(noted: 0, handled: 1))
+        #expect(try BounceBox(folder["mail"], outbox: outbox, key: .test).look(at: now) == .init(noted: 0, handled: 1))
         #expect(try Outbox(path: outbox.path).rounds(of: 7, limit: 0).map(\.unreachable) == [2])
     }
 
@@ -86,10 +86,64 @@ struct BounceBoxTests {
     }
 
     @Test func `a full mailbox is read in parts`() throws {
-        for number in 0..<BounceBox.filesMax + 10 { try put("junk", "j\(number)") }
+        let files = BounceBox.Bounds().files
+        for number in 0..<files + 10 { try put("junk", "j\(number)") }
         let first = try box.look(at: now)
-        #expect(first.hasMore && first.left == BounceBox.filesMax)
-        #expect(try box.look(at: now) == .init(left: BounceBox.filesMax + 10))
+        #expect(first.hasMore && first.left == files)
+        #expect(try box.look(at: now) == .init(left: files + 10))
+    }
+
+    /// Until there is no more to look at. Each look within its bounds.
+    private func lookAll(_ box: BounceBox, _ bounds: BounceBox.Bounds, at time: WallTime? = nil) throws -> (last: BounceBox.Look, noted: Int) {
+        var noted = 0
+        for _ in 0..<200 {
+            let before = box.filesOpened
+            let look = try box.look(at: time ?? now)
+            #expect(box.filesOpened - before <= bounds.files)
+            noted += look.noted
+            if !look.hasMore { return (look, noted) }
+        }
+        Issue.record("it goes round and round")
+        return (.init(), noted)
+    }
+
+    @Test func `more left-over mails than are known by name are looked at once, and what comes after is reached`() throws {
+        // Far more than come within a tick of the kernel's clock.
+        let bounds = BounceBox.Bounds(files: 100, names: 300, found: 700, known: 600)
+        let box = BounceBox(folder["mail"], outbox: outbox, key: .test, bounds)
+        for number in 0..<2_000 { try put("junk", "j\(number)", in: number % 3 == 0 ? "cur" : "new") }
+        #expect(try lookAll(box, bounds).last == .init(left: 2_000))
+        #expect(box.filesOpened == 2_000, "each once")
+        for _ in 1...3 { #expect(try lookAll(box, bounds).last == .init(left: 2_000)) }
+        #expect(box.filesOpened == 2_000)
+        try put(BounceBoxTests.report(), "a")
+        try put(BounceBoxTests.report(of: 2), "z", in: "cur")
+        #expect(try lookAll(box, bounds).noted == 2 && box.filesOpened == 2_002)
+        for number in 2_000..<2_100 { try put("junk", "j\(number)") }
+        #expect(try lookAll(box, bounds).last.left == 2_100 && box.filesOpened == 2_102)
+    }
+
+    @Test func `after a clock was put back all that is left is looked at again, and nothing is missed`() throws {
+        let bounds = BounceBox.Bounds(files: 100, names: 300, found: 3_000, known: 600)
+        let box = BounceBox(folder["mail"], outbox: outbox, key: .test, bounds)
+        for number in 0..<1_500 { try put("junk", "j\(number)") }
+        _ = try lookAll(box, bounds)
+        try put(BounceBoxTests.report(), "a")
+        #expect(try lookAll(box, bounds, at: WallTime(nanoseconds: 1_000_000_000_000_000_000)).noted == 1)
+        #expect(box.filesOpened == 3_001)
+    }
+
+    @Test func `a mail that is moved between finding and reading is read where it is`() throws {
+        let bounds = BounceBox.Bounds(files: 1, names: 70, found: 90, known: 40)
+        let box = BounceBox(folder["mail"], outbox: outbox, key: .test, bounds)
+        for name in ["1", "2"] { try put("junk", name) }
+        try put(BounceBoxTests.report(), "3")
+        #expect(try box.look(at: now).hasMore)
+        try FileManager.default.moveItem(atPath: folder["mail/new/3"], toPath: folder["mail/cur/3:2,S"])
+        _ = try lookAll(box, bounds)
+        #expect(try unreached() == [], "the control: it was not there")
+        _ = try lookAll(box, bounds)
+        #expect(try unreached().count == 1)
     }
 
     @Test func `a folder that is gone is said, and no failure`() throws {

@@ -49,7 +49,7 @@ struct MailSettingsTests {
     }
 
     @Test(arguments: [
-        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, keep, or leave it out"),
+        (#"{"hook":[]}"#, "p: \"hook\" is not known there: write one of hooks, mail, rates, alertmanager, bounces, escalation, keep, templates, or leave it out"),
         (#"{"mail":{"url":"smtps://m","from":"a@b","operators":[],"tls":false}}"#, "p: \"mail.tls\" is not known there: write one of url, user, password, from, operators, ca, connections, or leave it out"),
         (#"{"rates":{"host":{}}}"#, "p: \"rates.host\" is not known there: write one of channels, hosts, or leave it out"),
         (#"{"mail":{"url":"smtps://m","operators":[]}}"#, "p is not the JSON that is wanted: mail.from is missing"),
@@ -84,8 +84,9 @@ struct MailSettingsTests {
         for part in ["new", "cur", "tmp"] { try FileManager.default.createDirectory(atPath: folder[part], withIntermediateDirectories: true) }
         #expect(try bounces() == .init(folder: folder.path, every: .seconds(30)))
         #expect(try bounces(#","every":5"#)?.every == .seconds(5))
+        #expect(try bounces()?.asksProgram == true && bounces(#","disposition":false"#)?.asksProgram == false)
         #expect(throws: MailSettingsRefused.badNumber(path: "p", key: "bounces.every", least: 1, most: 3_600)) { try bounces(#","every":0"#) }
-        #expect(throws: MailSettingsRefused.unknownKey(path: "p", key: "bounces.evry", known: ["maildir", "every"])) { try bounces(#","evry":5"#) }
+        #expect(throws: MailSettingsRefused.unknownKey(path: "p", key: "bounces.evry", known: ["maildir", "every", "disposition"])) { try bounces(#","evry":5"#) }
         let escalation = try read(#"{"escalation":{"after":1.5,"to":["dpo@example.com","dpo@Example.com"]}}"#).mail.escalation
         #expect(escalation.after == .seconds(5_400) && escalation.to.map(\.description) == ["dpo@example.com"])
         #expect(throws: MailSettingsRefused.badHours(path: "p", key: "escalation.after")) { try read(#"{"escalation":{"after":0}}"#) }

@@ -1,5 +1,6 @@
 import Foundation
 import Gate
+import Identity
 import Ledger
 import Synchronization
 
@@ -138,6 +139,10 @@ extension Outbox {
         while let step = try spread(at: now, limit: limit) { steps.append(step) }
         return steps
     }
+}
+
+extension NoticeKey {
+    static let test = NoticeKey(SecretBytes([UInt8](repeating: 1, count: 32)))
 }
 
 extension Outbox.Decision {

@@ -16,6 +16,15 @@ struct NoticeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How to reach them, instead of notices.json's.", valueName: "address")) var contactPoint: String?
     @Option(help: ArgumentHelp("How readers are told of, instead of notices.json's: person, role or count; at most what the policy document allows.", valueName: "how")) var readers: NoticeSettings.ReaderNaming?
 
+    @Option(help: ArgumentHelp("A folder of templates instead of notices.json's: files NAME.mustache, which stand for those of their name.", valueName: "folder")) var templates: String?
+
+    /// - Parameter settings: what is named there lies in the home, unless it is a whole path.
+    func folder(_ settings: NoticeSettings, _ home: Home) -> String? {
+        if let templates { return templates }
+        guard !settings.templates.isEmpty else { return nil }
+        return settings.templates.hasPrefix("/") ? settings.templates : home.file(settings.templates)
+    }
+
     /// - Parameter terms: of the policy document in force. Who sends may tell less of readers than it allows, and not more.
     func settings(_ home: Home, within terms: NoticeTerms) throws -> NoticeSettings {
         var settings = NoticeSettings(readers: terms.readers)
@@ -40,6 +49,8 @@ struct IncidentNotices {
     let terms: NoticeTerms
     let settings: NoticeSettings
     let hasDirectory: Bool
+    /// Where the templates are from; nil: they come with the program.
+    let folder: String?
     let recipients: NoticeRecipients
     let round: NoticeRound
     /// Why somebody else would not come to the same digest, or not tomorrow; nil: they would.
@@ -51,6 +62,9 @@ struct IncidentNotices {
         files = try options.scope.files(incident, in: home)
         terms = try files.record.governance.policy.map { try PolicyFiles.document(canonical: $0.bytes).notices } ?? NoticeTerms.none
         settings = try options.settings(home, within: terms)
+        folder = options.folder(settings, home)
+        let templates: NoticeTemplates
+        do throws(TemplateRefused) { templates = try NoticeTemplates(folder: folder) } catch { throw Complaint("a template cannot be used: \(error.words)") }
         hasDirectory = options.scope.people != nil
         let directory = try options.scope.people.map { try PeopleFile.entries($0) } ?? []
         byID = Dictionary(directory.map { ($0.person.id, NoticePerson($0.person.id, name: $0.name, mail: $0.mail, locale: $0.locale)) }) { first, _ in first }
@@ -59,8 +73,6 @@ struct IncidentNotices {
         let closure = files.record.closures.first { $0.epoch == epoch }
         let told = NoticeIncident(incident, found: files.incident.opened, closure: closure, certificate: files.record.certificates[epoch])
         let proofs = try ReadProofs(of: files.assessment, incident, in: home, keeping: keeping)
-        let templates: NoticeTemplates
-        do throws(TemplateRefused) { templates = try NoticeTemplates() } catch { throw Complaint("a template cannot be used: \(error.words)") }
         round = NoticeRound(files.assessment, of: told, to: recipients, settings, templates, proofs: proofs.files)
         unstable =
             if !(closure?.stopsReading ?? false), options.scope.until == nil { "reading was not stopped by this incident: what could be read changes until --until says when it ended" } else { proofs.unstable }

@@ -50,7 +50,14 @@ struct NoticesStanding: ParsableCommand {
 struct NoticeShow: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Exactly what one person was sent, when, by which channel, and what was answered each time.",
-        discussion: "EXAMPLE\n  sluice notice show 7 E1042\n  sluice notice show 7 E1042 --html > notice.html")
+        discussion: """
+            EXAMPLE
+              sluice notice show 7 E1042
+              sluice notice show 7 E1042 --html > notice.html
+
+            The notice is as it was signed for. How to confirm that it was read is added behind it when it is sent, where notify.json says 'bounces'. Opened says that this was used, or that a mail program
+            says that it was shown: by whom, nobody knows.
+            """)
     @OptionGroup var connection: Connection
     @Argument(help: "The incident's number.") var incident: UInt64
     @Argument(help: "The person, by their id.") var subject: String
@@ -131,6 +138,7 @@ struct NoticesView {
         var lines: [String] = []
         for round in standing.rounds {
             lines.append((decided.count > 1 ? "entry \(round.decision)   " : "") + NoticesView.line(round))
+            if round.opened > 0 { lines.append("  opened: the link of their mail was used, or a mail program says that it was shown; by whom, that does not say") }
             for one in round.unreached.prefix(10) { lines.append("  \(one.subject)   \(one.why)") }
             if round.unreached.count > 10 { lines.append("  and \(Show.number(round.unreached.count - 10)) more: --json lists them") }
         }
@@ -168,6 +176,7 @@ struct NoticesView {
         head.append(sent.state + (sent.why.isEmpty ? "" : ": \(sent.why)") + (sent.nextUs == 0 ? "" : ", next \(Show.time(microseconds: sent.nextUs))"))
         if sent.openedUs != 0 { head.append("opened \(Show.time(microseconds: sent.openedUs))") }
         var lines = [head.joined(separator: "   ")]
+        if sent.openedUs != 0 { lines.append("  opened: its link was used, or a mail program says that it was shown; by whom, that does not say") }
         if !sent.id.isEmpty { lines.append("  Message-ID \(sent.id)") }
         for one in sent.attempts { lines.append("  \(Show.time(microseconds: one.atUs, milliseconds: true))   \(one.code == 0 ? "" : "\(one.code) ")\(one.answer)") }
         guard sent.removedUs == 0 else { return lines + ["  \(removed(sent))"] }

@@ -19,7 +19,7 @@ struct NoticesPreview: ParsableCommand {
             Computed from the home's files as 'sluice exposure' is, with the same numbers; nothing is sent and nothing recorded. The digest is what two operators sign: of
             exactly the bytes that go out, so whoever is to approve computes it here and compares. Names, addresses and languages are of the
             file of people (id, site, team, name, mail, locale): the directory itself is kept by policy alone. Who writes, whom to ask and how readers are told of is in
-            notices.json in the suite's folder: organisation, contactName, contactPoint, readers (person, role or count; role), measures ({"en": […], "de": […]}).
+            notices.json in the suite's folder: organisation, contactName, contactPoint, readers (person, role or count; role), measures ({"en": […], "de": […]}), templates (a folder).
             """)
 
     @Option(help: "The folder of the suite. Default: $SLUICE_HOME, else $XDG_DATA_HOME/sluice.") var home: String?

@@ -56,7 +56,7 @@ struct NoticesSend: ParsableCommand {
         // Which of the two it is control says, by the document in force at that moment.
         guard outcome.hasProposal else {
             if !connection.json { print("decided by \(connection.operatorName) alone, as the policy document in force lets one operator: entry \(outcome.entry)") }
-            return try NoticeHandover(notices, DecidedNotices(index: outcome.entry, at: Clock.wall(), count: count, digest: Array(digest.bytes)), digest, connection).run()
+            return try NoticeHandover(notices, DecidedNotices(index: outcome.entry, at: Clock.wall(), count: count, digest: Array(digest.bytes)), tree, connection).run()
         }
         if connection.json { return try Show.json(outcome) }
         if sendsAtOnce { print("control has another policy document in force than this home's files: it takes a second operator") }
