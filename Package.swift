@@ -80,6 +80,8 @@ let package = Package(
         .systemLibrary(name: "CIDN2", path: "Shared/CIDN2", providers: [.apt(["libidn2-dev"])]),
 
         .systemLibrary(name: "CSodium", path: "Shared/CSodium", providers: [.apt(["libsodium-dev"])]),
+        // Linked by ingest alone, whose memory is ten thousand connections'.
+        .target(name: "CJemalloc", path: "Shared/CJemalloc", linkerSettings: [.linkedLibrary("jemalloc")]),
         .systemLibrary(name: "CLinux", path: "Shared/CLinux"),
 
         // The ground floor: decides, and imports no protobuf, socket, clock or disk.
@@ -119,7 +121,7 @@ let package = Package(
         shared("Chassis", ["Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CZMQ", crypto, protobuf, logging, argumentParser]),
 
         service("sluice-control", folder: "Control", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Vault", grdb, crypto, protobuf]),
-        service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", histogram, protobuf]),
+        service("sluice-ingest", folder: "Ingest", ["Gate", "Rules", "Wire", "Messaging", "Identity", "CJemalloc", histogram, protobuf]),
         service("sluice-policy", folder: "Policy", ["Detection", "Enforcement", "Gate", "Rules", "Tracing", "Wire", "Messaging", "Identity", "Ledger", "Seal", "Vault", "CCurl", grdb, crypto, protobuf]),
         service("sluice-notify", folder: "Notify", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Ledger", "Mail", "Notices", "Vault", "Webhooks", "CCurl", grdb, crypto, protobuf]),
         service("sluice-hooks", folder: "Hooks", ["Gate", "Rules", "Wire", "Messaging", "Identity", "Webhooks", "YAML", grdb, crypto, logging, protobuf] + webServer),

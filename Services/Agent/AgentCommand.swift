@@ -182,7 +182,8 @@ struct AgentRun {
             let limits = SocketLimits(frameBytesMax: Limits.payloadBytesMax, sendMax: 256, receiveMax: 256)
             let link = try Link(
                 .init(endpoint: settings.ingest, server: server), keys: keys, limits: limits,
-                silence: Span(nanoseconds: lease.nanoseconds * 4), trying: lease, reconnect: 500...2_500, in: context)
+                silence: Span(nanoseconds: lease.nanoseconds * 4), trying: lease, reconnect: 500...2_500,
+                lasting: .seconds(Int64(settings.connectionSeconds)), in: context)
             link.accept(pin.keys, at: Clock.now())
             let uplink = Uplink(
                 link: link, recorder: recorder, spool: spoolThread, name: settings.name, ledger: ledger, accepted: accepted, pin: pin, rules: RulesReader(news: news), lease: lease,

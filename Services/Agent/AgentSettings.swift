@@ -21,6 +21,8 @@ struct AgentSettings: Codable, Sendable {
     var spoolBytesMax: Int = 256 << 20
     /// Of the suite, milliseconds.
     var leaseMilliseconds: Int = 3_000
+    /// A connection lasts so long, or up to twice that, and until nothing is under way: see ``ConnectionAge``. 1 to 86,400; default 120.
+    var connectionSeconds: Int = 120
 
     /// A ``LedgerTrust``, in texts.
     struct LedgerKeys: Codable, Sendable {
@@ -30,7 +32,7 @@ struct AgentSettings: Codable, Sendable {
         var index: UInt64
     }
 
-    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, ledgerKeys, spoolBytesMax, leaseMilliseconds }
+    enum CodingKeys: String, CodingKey { case name, ingest, serverKey, ledgerKey, ledgerKeys, spoolBytesMax, leaseMilliseconds, connectionSeconds }
 
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
@@ -41,6 +43,7 @@ struct AgentSettings: Codable, Sendable {
         ledgerKeys = try values.decodeIfPresent(LedgerKeys.self, forKey: .ledgerKeys)
         spoolBytesMax = try values.decodeIfPresent(Int.self, forKey: .spoolBytesMax) ?? 256 << 20
         leaseMilliseconds = try values.decodeIfPresent(Int.self, forKey: .leaseMilliseconds) ?? 3_000
+        connectionSeconds = try values.decodeIfPresent(Int.self, forKey: .connectionSeconds) ?? 120
     }
 
     init(home: String) throws(Complaint) {
@@ -53,6 +56,7 @@ struct AgentSettings: Codable, Sendable {
         guard CurveKey(z85: serverKey) != nil else { throw Complaint("\(path): serverKey is not 40 characters of Z85") }
         do { _ = try trust } catch { throw Complaint("\(path): ledgerKey is no verifier key: \(error)") }
         guard spoolBytesMax >= 1 << 20 else { throw Complaint("\(path): spoolBytesMax is \(spoolBytesMax): at least 1,048,576 is expected") }
+        guard (1...86_400).contains(connectionSeconds) else { throw Complaint("\(path): connectionSeconds is \(connectionSeconds): 1 to 86,400 is expected") }
     }
 
     var trust: LedgerTrust {

@@ -338,6 +338,7 @@ final class Uplink {
 
     func tick(at now: Instant) {
         link.tick(at: now)
+        if link.isWelcome, isAnswered, link.age.isOver(at: now) { link.renew(at: now) }
         recorder.tick()
         if !link.isWelcome { spool.set { $0.isConnected = false } }
         if link.isWelcome, renewed.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true { renew(at: now) }
@@ -347,6 +348,9 @@ final class Uplink {
         }
         pump()
     }
+
+    /// Nothing that was sent waits for its answer.
+    private var isAnswered: Bool { streams.values.allSatisfy { $0.next == $0.place.oldest } }
 
     /// Whether everything is in the vault.
     var isDrained: Bool { streams.values.allSatisfy { $0.place.oldest > $0.place.newest } }

@@ -47,6 +47,9 @@ package final class Link: Source {
     /// The binder has said that it listens with this key from then on.
     private var moving: (to: CurveKey, at: Instant)?
     private var heard: Instant
+    /// Of this socket; nothing is done about it here: whoever owns the link knows when nothing is under way.
+    package private(set) var age: ConnectionAge
+    private let lasting: Span
     /// On this socket, anything.
     private var isAnswered = false
     private var patience: Span
@@ -55,10 +58,12 @@ package final class Link: Source {
     /// The binder has refused this key: it is not registered there, or not any more. Known only to a link that watches.
     package private(set) var isShutOut = false
 
-    /// - Parameter watches: Learn of a refused handshake. For short-lived links: it costs a socket.
+    /// - Parameters:
+    ///   - lasting: How old ``age`` lets a socket become, or up to twice that.
+    ///   - watches: Learn of a refused handshake. For short-lived links: it costs a socket.
     package init(
         _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, trying: Span? = nil, reconnect: ClosedRange<Int32> = 100...300,
-        messagesAtOnce: Int = 256, watching watches: Bool = false, in context: Context
+        messagesAtOnce: Int = 256, lasting: Span = ConnectionAge.least, watching watches: Bool = false, in context: Context
     ) throws(MessagingError) {
         self.watches = watches
         endpoint = address.endpoint
@@ -71,6 +76,8 @@ package final class Link: Source {
         self.reconnect = reconnect
         self.messagesAtOnce = messagesAtOnce
         heard = Clock.now()
+        age = ConnectionAge(from: heard, least: lasting)
+        self.lasting = lasting
         patience = Link.jittered(silence)
         socket = try makeSocket()
     }
@@ -213,6 +220,7 @@ package final class Link: Source {
     /// Gives the socket up and makes a new one.
     package func renew(at now: Instant) {
         heard = now
+        age = ConnectionAge(from: now, least: lasting)
         isAnswered = false
         moving = nil
         patience = Link.jittered(span)

@@ -12,7 +12,7 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure this machine: real services, real sessions, and a reference beside each figure.",
         discussion: "EXAMPLE\n  sluice bench ingest --agents 64 --window 1 --window 8\n  sluice bench pause --agents 10000 --rounds 20\n  sluice bench restart --agents 10000",
-        subcommands: [BenchIngest.self, BenchPause.self, BenchRestart.self, BenchSeal.self, BenchLedger.self, BenchPolicyDiff.self, BenchExposure.self, BenchForget.self, BenchSweep.self, BenchRead.self, BenchRest.self, BenchTrace.self, BenchDetection.self, BenchFinding.self, BenchFindings.self, BenchCommands.self, BenchNotify.self])
+        subcommands: [BenchIngest.self, BenchPause.self, BenchHold.self, BenchRestart.self, BenchSeal.self, BenchLedger.self, BenchPolicyDiff.self, BenchExposure.self, BenchForget.self, BenchSweep.self, BenchRead.self, BenchRest.self, BenchTrace.self, BenchDetection.self, BenchFinding.self, BenchFindings.self, BenchCommands.self, BenchNotify.self])
 }
 
 struct FanoutPeer: ParsableCommand {

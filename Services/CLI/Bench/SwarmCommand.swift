@@ -26,9 +26,13 @@ struct SwarmCommand: ParsableCommand {
     @Option var origin = ""
     @Option var first = 0
     @Option var window = 1
+    /// Seconds from one batch of an agent to its next; 0: as fast as the window lets it.
+    @Option var pace: Double = 0
     @Option var warmUp: Double = 1
     /// 0: until ended.
     @Option var seconds: Double = 0
+    /// Connections last as long as there is no reason to make another: how it was, to be compared.
+    @Flag var ageless = false
     /// Once they hold a permit the agents neither hear nor say anything any more: partitioned, as their ingest sees it.
     @Flag var deaf = false
     /// Agents' connections are libzmq's own, as in `sluice-agent`, and not the generator's.
@@ -53,6 +57,7 @@ final class BenchSwarm {
         var greeted = Instant(nanoseconds: 0)
         var heard = Instant(nanoseconds: 0)
         var patience = Span.zero
+        var age = ConnectionAge(from: Clock.now())
         var heldUntil = Instant(nanoseconds: 0)
         var requested = Instant(nanoseconds: 0)
         /// No renewal before: as `sluice-agent`, for a third of a lease after a narrowing to nothing.
@@ -63,6 +68,9 @@ final class BenchSwarm {
         var stream: UInt64 = 0
         var oldest: UInt64 = 1
         var next: UInt64 = 1
+        /// With a pace: the newest batch that may be sent.
+        var paced: UInt64 = 0
+        var pacedAt = Instant(nanoseconds: 0)
         /// A ring, by sequence. What is sent again is the same frames.
         var sent: [Sent] = []
         var sealer: SwarmSealer?
@@ -191,8 +199,10 @@ final class BenchSwarm {
             renew(index, now)
         }
         if agents[index].mayCapture, now >= agents[index].heldUntil { lapse(index) }
-        // As the agent does: after four leases without a word, with jitter, a new socket.
-        if now - agents[index].heard > agents[index].patience {
+        // As the agent does: after four leases without a word, with jitter, a new socket; and when it is old and nothing is under way.
+        let isOld = agents[index].isWelcome && !options.ageless && agents[index].next == agents[index].oldest && agents[index].age.isOver(at: now)
+        if isOld || now - agents[index].heard > agents[index].patience {
+            agents[index].age = ConnectionAge(from: now)
             agents[index].heard = now
             agents[index].patience = patience()
             agents[index].isWelcome = false
@@ -311,8 +321,15 @@ final class BenchSwarm {
 
     private func publish(_ index: Int, _ now: Instant) {
         guard !batches.isEmpty, agents[index].mayCapture, now >= agents[index].notBefore, now < agents[index].heldUntil else { return }
+        if options.pace > 0 {
+            let pace = Span(nanoseconds: Int64(options.pace * 1e9))
+            // Not all in one moment: each begins somewhere in its first span.
+            if agents[index].paced == 0 { (agents[index].paced, agents[index].pacedAt) = (1, now - Span(nanoseconds: .random(in: 0...pace.nanoseconds))) }
+            if now - agents[index].pacedAt >= pace { (agents[index].paced, agents[index].pacedAt) = (agents[index].paced + 1, now) }
+            guard agents[index].next < agents[index].paced else { return }
+        }
         if agents[index].sent.isEmpty { agents[index].sent = [Sent](repeating: Sent(), count: options.window * 2) }
-        while agents[index].next < agents[index].oldest + (agents[index].isAsking ? 1 : UInt64(options.window)) {
+        while agents[index].next < agents[index].oldest + (agents[index].isAsking ? 1 : UInt64(options.window)), options.pace == 0 || agents[index].next < agents[index].paced {
             let sequence = agents[index].next
             let place = Int(sequence % UInt64(agents[index].sent.count))
             if agents[index].sent[place].sequence != sequence {
