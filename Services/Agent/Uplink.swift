@@ -51,6 +51,8 @@ final class Uplink {
     /// Renewals that may still be answered: an answer that is late is told from one to nothing.
     private var asked: [Nonce] = []
     private static let askedMax = 8
+    /// The newest of them was.
+    private var isGranted = false
     private let refusals: RefusalLog
 
     /// - Parameter accepted: The vault key that this agent accepted last, in whatever run.
@@ -182,6 +184,7 @@ final class Uplink {
 
     private func granted(_ body: WireGrant) {
         guard let nonce = Nonce(body.nonce), let place = asked.firstIndex(of: nonce) else { return recorder.refuse(.unasked) }
+        isGranted = place == asked.count - 1
         asked.remove(at: place)
         guard body.hasPermit else { return }
         guard let epoch = recorder.grant(nonce, lease: .milliseconds(Int64(body.leaseMs)), permit: body.permit.value) else { return pump() }
@@ -201,6 +204,7 @@ final class Uplink {
         requested = now
         let nonce = Nonce.random()
         asked = asked.suffix(Uplink.askedMax - 1) + [nonce]
+        isGranted = false
         var body = WireRenew()
         body.nonce = nonce.bytes
         body.epoch = recorder.request(nonce, at: now).number
@@ -338,7 +342,7 @@ final class Uplink {
 
     func tick(at now: Instant) {
         link.tick(at: now)
-        if link.isWelcome, isAnswered, link.age.isOver(at: now) { link.renew(at: now) }
+        if isAnswered, link.isOld(at: now) { link.renew(at: now) }
         recorder.tick()
         if !link.isWelcome { spool.set { $0.isConnected = false } }
         if link.isWelcome, renewed.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true { renew(at: now) }
@@ -349,8 +353,8 @@ final class Uplink {
         pump()
     }
 
-    /// Nothing that was sent waits for its answer.
-    private var isAnswered: Bool { streams.values.allSatisfy { $0.next == $0.place.oldest } }
+    /// Nothing that was sent waits for its answer: no batch, and no renewal, whose lease a new connection would have to do without.
+    private var isAnswered: Bool { isGranted && streams.values.allSatisfy { $0.next == $0.place.oldest } }
 
     /// Whether everything is in the vault.
     var isDrained: Bool { streams.values.allSatisfy { $0.place.oldest > $0.place.newest } }

@@ -15,6 +15,9 @@ extension Planning {
             }
             throw Refused(.invalid, "this is no policy document in its canonical form")
         }
+        do throws(Mistakes) { _ = try PolicyReader().read(canonical: document, isRecorded: false) } catch {
+            throw Refused(.invalid, "this document is not applied ('sluice policy check' shows its mistakes): \(error.all.first.map { "\($0.fault)" } ?? "")")
+        }
         guard over == Set(over).sorted() else { throw Refused(.invalid, "the classes whose audience may be larger stand in order, each once") }
         if let unknown = over.first(where: { name in read.classes.first { $0.name == name }?.audienceMax == nil }) {
             throw Refused(.notFound, "the policy sets no audience limit for a class '\(unknown)': there is nothing to go over")

@@ -55,6 +55,12 @@ final class AgentSession {
         nextOffset = (nextOffset + 1) % 8
     }
 
+    /// On from another connection of the same process: what it has counted, and how its clock stands.
+    func goOn(from old: AgentSession) {
+        report = old.report
+        (offsets, nextOffset) = (old.offsets, old.nextOffset)
+    }
+
     func relayed(_ stream: UInt64, _ item: Relayed) {
         underWay[stream, default: []].append(item)
         count += 1

@@ -213,11 +213,12 @@ final class Agents {
         // A second Hello on the same connection takes the place of the first.
         if let old = sessions.hear(route, at: now) { forget(old) }
         // The same process on a new connection: what it had before is dead, and must hold up nobody's certificate.
+        let session = AgentSession(route: route, node: node, start: hello.start)
         for old in byOrdinal[ordinal] ?? [] where !hello.start.isEmpty && old.start == hello.start {
+            session.goOn(from: old)
             forget(old)
             sessions.end(old.route)
         }
-        let session = AgentSession(route: route, node: node, start: hello.start)
         sessions.greet(route, session, at: now)
         byOrdinal[ordinal, default: []].append(session)
         var welcome = WireWelcome()

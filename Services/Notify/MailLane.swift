@@ -17,6 +17,9 @@ struct MailRoute: Sendable {
 /// A connection has one mail in hand, and gets the next when the outcome of that one is durable: so a kill leaves as many mails whose answer is not recorded as there
 /// are connections, and those go out again with the same `Message-ID`. Outcomes that come while the disk is busy are recorded together.
 final class MailLane: Lane {
+    /// What stands as a server's answer where there is none.
+    static let keptAnswer = "kept in the Maildir"
+
     let bell = Bell()
     private let route: MailRoute
     private let outbox: Outbox
@@ -205,7 +208,7 @@ final class MailLane: Lane {
                     let open = if let maildir { maildir } else { try Maildir(path) }
                     maildir = open
                     try open.keep(mail.id, bytes, isRetry: mail.attempts > 0)
-                    return .taken("kept in the Maildir")
+                    return .taken(MailLane.keptAnswer)
                 } catch { return .unavailable("\(error)") }
             }
         }

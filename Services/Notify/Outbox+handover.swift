@@ -10,9 +10,9 @@ import Ledger
 /// tree begins so (RFC 6962, section 2.1.2), and the last one needs no look at those before it. Whoever brings something else changes nothing here.
 extension Outbox {
     /// Octets of notices that are coming, of all decisions together. Each is kept as it was signed, and as its mail.
-    static let comingMax: Int64 = 16 << 30
-    /// Of one decision: some two hundred thousand people with a page and its mail, and as much is left for others.
-    static let roundMax: Int64 = 8 << 30
+    static let comingMax: Int64 = 96 << 30
+    /// Of one decision: a million people with a page and its mail, and as much is left for others. A disk that is full before says so.
+    static let roundMax: Int64 = 48 << 30
     /// What is not whole by then, counted from its last part, is dropped.
     static let comingFor = Span.seconds(7 * 86_400)
 

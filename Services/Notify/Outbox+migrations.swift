@@ -176,6 +176,7 @@ extension Outbox {
                     INSERT INTO page (decision, subject, bytes, digest) SELECT decision, subject, bytes, digest('page', decision, subject, bytes) FROM notice;
                     ALTER TABLE notice DROP COLUMN bytes;
                     ALTER TABLE notice ADD COLUMN same_as TEXT REFERENCES message (id);
+                    CREATE INDEX notice_same ON notice (same_as) WHERE same_as IS NOT NULL;
                     ALTER TABLE notice ADD COLUMN removed_at INTEGER;
                     CREATE INDEX notice_kept ON notice (decision, subject) WHERE removed_at IS NULL;
                     CREATE INDEX message_kept ON message (created) WHERE removed_at IS NULL AND type <> 'notice';

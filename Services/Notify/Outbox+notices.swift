@@ -201,8 +201,8 @@ extension Outbox {
     func returned(_ id: String, recipient: String?, status: String, why: String, at now: WallTime) throws(OutboxError) -> Returned {
         try writing { db in
             // Of one that has not left yet nothing can come back.
-            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ? AND (state = 'delivered' OR copies > 0 OR in_hand = 1)", arguments: [id, Outbox.mailChannel]),
-                recipient.map({ $0.lowercased() == ours.lowercased() }) ?? true
+            guard let found = try Row.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ? AND (state = 'delivered' OR copies > 0 OR in_hand = 1)", arguments: [id, Outbox.mailChannel]),
+                Outbox.isRecipient(recipient, found)
             else { return .foreign }
             guard try Row.fetchOne(db, sql: "SELECT 1 FROM bounce WHERE message = ?", arguments: [id]) == nil else { return .known }
             try Outbox.insert(.bounce, [("message", id), ("at", now.microseconds), ("status", status), ("why", "\(status) \(why)".trimmingCharacters(in: .whitespaces))], db)
@@ -215,8 +215,7 @@ extension Outbox {
     /// Whether it is a mail of ours to them; nil: to anybody.
     func isMail(_ id: String, for recipient: String?) throws(OutboxError) -> Bool {
         try reading { db in
-            guard let ours = try String.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ?", arguments: [id, Outbox.mailChannel]) else { return false }
-            return recipient.map { $0.lowercased() == ours.lowercased() } ?? true
+            try Row.fetchOne(db, sql: "SELECT recipient FROM delivery WHERE message = ? AND channel = ?", arguments: [id, Outbox.mailChannel]).map { Outbox.isRecipient(recipient, $0) } ?? false
         }
     }
 }

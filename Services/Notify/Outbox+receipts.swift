@@ -42,11 +42,19 @@ extension Outbox {
                 SELECT delivery.recipient, delivery.state FROM delivery JOIN notice ON notice.message = delivery.message
                 WHERE delivery.message = ? AND channel = ? AND (state = 'delivered' OR copies > 0 OR in_hand = 1 OR ?)
                 """, arguments: [receipt.id, mailChannel, receipt.way == .seen])
-        guard let found, receipt.recipient.map({ $0.lowercased() == (found["recipient"] as String).lowercased() }) ?? true else { return .foreign }
+        guard let found, isRecipient(receipt.recipient, found) else { return .foreign }
         guard try Row.fetchOne(db, sql: "SELECT 1 FROM receipt WHERE message = ?", arguments: [receipt.id]) == nil else { return .known }
         try insert(.receipt, [("message", receipt.id), ("at", now.microseconds), ("way", receipt.way.rawValue)], db)
         if found["state"] == "pending" { try delivered(receipt.id, mailChannel, Answered(at: now, code: nil, text: "whoever has it says so: it was opened"), db) }
         return .noted
+    }
+
+    /// - Parameters:
+    ///   - recipient: Whom somebody says that a mail was for; nil: nobody.
+    ///   - delivery: Whose address was removed when it was kept for long enough: the mail's id, which whoever has no mail cannot make, is enough by itself then.
+    static func isRecipient(_ recipient: String?, _ delivery: Row) -> Bool {
+        guard let recipient, let ours = delivery["recipient"] as String? else { return true }
+        return recipient.lowercased() == ours.lowercased()
     }
 
     /// Mails of notices whose id begins so, with what their code is made of.

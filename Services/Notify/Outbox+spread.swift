@@ -19,8 +19,9 @@ extension Outbox {
     /// Which they are, and up to whom they are made, is one transaction: a kill leaves the step undone, and the next run begins there. Whose notice is byte for byte what was sent them before about
     /// that incident (the ledger was put back, and the same decided anew) gets no second mail: how it stands is how that stands.
     ///
+    /// - Parameter hasServer: Mails go to one now: what was kept in the home's own Maildir before has reached nobody.
     /// - Returns: nil: there are none.
-    func spread(at now: WallTime, limit: Int = 1_000) throws(OutboxError) -> Spread? {
+    func spread(at now: WallTime, limit: Int = 1_000, hasServer: Bool = false) throws(OutboxError) -> Spread? {
         let open = "FROM decision WHERE taken_at IS NOT NULL AND spread_at IS NULL ORDER BY taken_at, id LIMIT 1"
         guard try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(open)") }) != nil else { return nil }
         return try writing { db in
@@ -34,7 +35,7 @@ extension Outbox {
             var step = Spread(decision: UInt64(number), incident: UInt64(incident))
             if let last = next.last?["subject"] as String? {
                 let range = Range(decision: id, incident: incident, after: from, to: last)
-                try Outbox.leaveOutWhatTheyHave(range, db)
+                try Outbox.leaveOutWhatTheyHave(range, hasServer: hasServer, db)
                 step.queued = try Outbox.queue(range, at: now, db)
                 try db.execute(sql: "UPDATE decision SET spread_to = ? WHERE id = ?", arguments: [last, id])
             }
@@ -72,7 +73,7 @@ extension Outbox {
     }
 
     /// By an earlier decision about this incident they have these bytes, or are about to: its mail stands for this one's. One that came back, or was given up, does not.
-    private static func leaveOutWhatTheyHave(_ range: Range, _ db: Database) throws {
+    private static func leaveOutWhatTheyHave(_ range: Range, hasServer: Bool, _ db: Database) throws {
         let older = "older.incident = :incident AND older.id <> :decision AND older.taken_at IS NOT NULL"
         guard try Row.fetchOne(db, sql: "SELECT 1 FROM decision AS older WHERE \(older)", arguments: ["incident": range.incident, "decision": range.decision]) != nil else { return }
         let mine = "notice.decision = :decision AND notice.subject > :from AND notice.subject <= :to AND notice.message IS NOT NULL"
@@ -82,8 +83,9 @@ extension Outbox {
                 SELECT notice.subject, notice.message, delivery.message AS had FROM notice JOIN decision AS older ON \(older)
                     JOIN notice AS earlier ON earlier.decision = older.id AND earlier.subject = notice.subject AND earlier.leaf = notice.leaf
                     JOIN delivery ON delivery.message = ifnull(earlier.message, earlier.same_as)
-                WHERE \(mine) AND delivery.state <> 'given-up' AND NOT EXISTS (SELECT 1 FROM bounce WHERE bounce.message = delivery.message) GROUP BY notice.subject
-                """, arguments: range.arguments)
+                WHERE \(mine) AND delivery.state <> 'given-up' AND NOT EXISTS (SELECT 1 FROM bounce WHERE bounce.message = delivery.message)
+                    AND NOT (:server AND EXISTS (SELECT 1 FROM attempt WHERE attempt.message = delivery.message AND verdict = 'delivered' AND answer = :kept)) GROUP BY notice.subject
+                """, arguments: range.arguments + ["server": hasServer, "kept": MailLane.keptAnswer])
         for row in found {
             let (subject, message) = (row["subject"] as String, row["message"] as String)
             try db.execute(sql: "UPDATE notice SET message = NULL, same_as = ? WHERE decision = ? AND subject = ?", arguments: [row["had"] as String, range.decision, subject])

@@ -151,8 +151,8 @@ final class OutboxThread: Sendable {
         case .differs(let why): return news.post(.notHeld(route, .differs, "\(why), by entry \(decision.number): nothing of this part is kept"))
         case .tooLarge:
             put(.drop)
-            return news.post(.notHeld(route, .tooLarge, "the notices of entry \(decision.number) come to more than \(Outbox.roundMax >> 30) GiB with their mails: what was here of them is dropped, and nothing was sent. Decide on fewer people at a time"))
-        case .full: return news.post(.notHeld(route, .storeFull, "there is no room for them here"))
+            return news.post(.notHeld(route, .tooLarge, "the notices of entry \(decision.number) come to more than \(Outbox.roundMax >> 30) GiB with their mails: what was here of them is dropped, and nothing was sent"))
+        case .full: return news.post(.notHeld(route, .storeFull, "there is no room for them here, or what was here of them before is still being dropped: try again in a minute"))
         }
         news.post(.held(route, held))
     }
@@ -198,7 +198,7 @@ final class OutboxThread: Sendable {
 
     /// One step. Whatever came meanwhile is next, and then the next step.
     private func spread() throws {
-        guard let step = try outbox.spread(at: Clock.wall()) else { return }
+        guard let step = try outbox.spread(at: Clock.wall(), hasServer: settings.server != nil) else { return }
         FaultPoint.pass("after-notices-spread")
         if step.queued > 0 { delivery.wake() }
         if let before = step.before { news.post(.spread(number: step.decision, before: before)) }

@@ -47,8 +47,7 @@ package final class Link: Source {
     /// The binder has said that it listens with this key from then on.
     private var moving: (to: CurveKey, at: Instant)?
     private var heard: Instant
-    /// Of this socket; nothing is done about it here: whoever owns the link knows when nothing is under way.
-    package private(set) var age: ConnectionAge
+    private var age: ConnectionAge
     private let lasting: Span
     /// On this socket, anything.
     private var isAnswered = false
@@ -59,7 +58,7 @@ package final class Link: Source {
     package private(set) var isShutOut = false
 
     /// - Parameters:
-    ///   - lasting: How old ``age`` lets a socket become, or up to twice that.
+    ///   - lasting: How old a socket becomes until ``isOld(at:)``, or up to twice that.
     ///   - watches: Learn of a refused handshake. For short-lived links: it costs a socket.
     package init(
         _ address: Address, keys: CurveKeyPair, limits: SocketLimits, silence: Span, trying: Span? = nil, reconnect: ClosedRange<Int32> = 100...300,
@@ -216,6 +215,9 @@ package final class Link: Source {
         if servers.count > 1, !isAnswered { servers.append(servers.removeFirst()) }
         renew(at: now)
     }
+
+    /// Time for another socket; whoever owns the link makes it, and knows when nothing is under way. Not while the binder changes its key: it would not be heard of.
+    package func isOld(at now: Instant) -> Bool { isWelcome && moving == nil && age.isOver(at: now) }
 
     /// Gives the socket up and makes a new one.
     package func renew(at now: Instant) {

@@ -24,7 +24,11 @@ package struct PolicyReader: Sendable {
 
     /// - Parameter mistakes: What was wrong with the text itself. It is told with the rest.
     package func read(_ tree: Tree, besides mistakes: [Mistake] = []) throws(Mistakes) -> PolicyDocument {
-        var reading = Reading(detections: detections)
+        try read(tree, besides: mistakes, isRecorded: false)
+    }
+
+    private func read(_ tree: Tree, besides mistakes: [Mistake], isRecorded: Bool) throws(Mistakes) -> PolicyDocument {
+        var reading = Reading(detections: detections, isRecorded: isRecorded)
         let document = reading.document(tree)
         let all = mistakes + reading.reader.mistakes
         guard all.isEmpty, let document else { throw Mistakes(all) }
@@ -32,8 +36,10 @@ package struct PolicyReader: Sendable {
     }
 
     /// The canonical form, as ``PolicyDocument/canonical`` writes it. Any other JSON is refused: a document has one hash.
-    package func read(canonical bytes: [UInt8]) throws(Mistakes) -> PolicyDocument {
-        let document = try read(Tree(json: bytes))
+    ///
+    /// - Parameter isRecorded: It may be in force, or have been: what an earlier Sluice has let pass is read, and only whoever would apply it is told.
+    package func read(canonical bytes: [UInt8], isRecorded: Bool = true) throws(Mistakes) -> PolicyDocument {
+        let document = try read(Tree(json: bytes), besides: [], isRecorded: isRecorded)
         guard document.canonical == bytes else { throw Mistakes(.inconsistent("this is no document in its canonical form")) }
         return document
     }
@@ -59,7 +65,10 @@ private struct Reading {
     var purposes: [String: PolicyDocument.Purpose] = [:]
     var roles: Set<String> = [PolicyDocument.everyone]
 
-    init(detections: Set<String>?) { self.detections = detections }
+    /// What it says was applied once: see ``PolicyReader/read(canonical:isRecorded:)``.
+    let isRecorded: Bool
+
+    init(detections: Set<String>?, isRecorded: Bool) { (self.detections, self.isRecorded) = (detections, isRecorded) }
 
     mutating func document(_ tree: Tree) -> PolicyDocument? {
         guard
@@ -377,7 +386,7 @@ private struct Reading {
             let (planted, events, cleared) = planted(fields, of: detector)
             let urls = urls(fields["urls"], of: detector)
             let named = planted.union(events.map(\.subject))
-            if extent == .subject, named.count > PlantedEvents.countMax {
+            if !isRecorded, extent == .subject, named.count > PlantedEvents.countMax {
                 reader.complain(.tooMany("subjects in 'planted' and 'events', each of which one finding may close", count: named.count, max: PlantedEvents.countMax), at: fields["events"]?.place ?? item.place)
             }
             if let first = places.updateValue(item.place, forKey: detector) {

@@ -236,6 +236,18 @@ struct DecidedAnewTests {
         #expect(try outbox.rounds(of: 7, limit: 9).map(\.unreachable) == [1, 1, 1], "it stands as that one does")
     }
 
+    @Test func `what was only kept in the Maildir here is sent once there is a server`() throws {
+        #expect(try take((1...2).map { .test($0) }, 9) == 0)
+        try outbox.record([.init(id: "mail_9_E0001", verdict: .delivered, at: now, answer: MailLane.keptAnswer), .init(id: "mail_9_E0002", verdict: .delivered, at: now, answer: "250 queued")])
+        let notices = again(1...2, number: 5)
+        #expect(try outbox.hold(notices, from: 0, of: Outbox.Decision(number: 5, incident: 7, notices), proof: [], by: "ops-1", at: now) == .taken(2, new: true))
+        #expect(try outbox.spread(at: now, hasServer: true)?.before == 1)
+        #expect(try due() == ["mail_5_E0001"])
+        // The control: without a server both have theirs.
+        let third = again(1...2, number: 6)
+        #expect(try take(third, 6) == 2)
+    }
+
     @Test func `what waits is not sent twice, and what came back or was given up is sent anew`() throws {
         #expect(try take((1...3).map { .test($0) }, 9) == 0)
         try answer("mail_9_E0001", .giveUp(why: "550"))

@@ -32,7 +32,7 @@ struct WorkQueueTests {
     private var part: OutboxThread.Work { .notices(route, by: "ops-1", WireNoticeBatch(), Outbox.Decision(number: 9, incident: 7, count: 1, root: MerkleTree.emptyRoot)) }
 
     @Test func `entries and reminders go before everything else, in their own order`() {
-        #expect(put([part, .tend, .take([]), .spread, .remind([]), .deliveries(route), .take([])]) == ["take 0", "remind 0", "take 0", "notices of ops-1", "tend", "spread", "deliveries"])
+        #expect(put([part, .tend(nil), .take([]), .spread, .remind([]), .deliveries(route), .take([])]) == ["take 0", "remind 0", "take 0", "notices of ops-1", "tend", "spread", "deliveries"])
     }
 
     @Test func `who asks waits for one step of what is in steps, and not for all of them`() {
@@ -46,12 +46,12 @@ struct WorkQueueTests {
     }
 
     @Test func `of what looks at everything one that waits is enough, and of what somebody asks none is left out`() {
-        let once: [OutboxThread.Work] = [.tend, .count, .spread, .drop, .remove(closed: [])]
+        let once: [OutboxThread.Work] = [.tend(nil), .count, .spread, .drop, .remove(closed: [])]
         #expect(put(once + once) == ["tend", "count", "spread", "drop", "remove 0"])
         var queue = WorkQueue()
-        var isTaken = [queue.put(.tend), queue.put(.tend)]
+        var isTaken = [queue.put(.tend(nil)), queue.put(.tend(nil))]
         _ = queue.next()
-        isTaken.append(queue.put(.tend))
+        isTaken.append(queue.put(.tend(nil)))
         #expect(isTaken == [true, false, true], "one that it is at may have passed what comes now")
         #expect(put([.deliveries(route), .deliveries(route), part, part]).count == 4)
     }
@@ -72,7 +72,7 @@ struct OutboxThreadTests {
         news = Mailbox(wakeup: try Wakeup())
         let settings = try MailSettings.folder()
         let delivery = try Delivery(from: outbox, to: .none, mail: MailRoute(settings: settings, folder: folder["mail"]), now: { WallTime(nanoseconds: 1_800_000_000_000_000_000) })
-        thread = OutboxThread(outbox: outbox, channels: [], mail: settings, delivery: delivery, news: news)
+        thread = OutboxThread(outbox: outbox, channels: [], mail: settings, notices: NoticeMails(from: settings.from, key: .test), delivery: delivery, news: news)
     }
 
     /// What was answered to a part, in a word.
@@ -173,7 +173,7 @@ struct OutboxThreadTests {
 
     @Test func `what an earlier run has left undone goes on at the start`() async throws {
         let all = try notices(3)
-        let maker = NoticeMails(from: try MailSettings.folder().from)
+        let maker = NoticeMails(from: try MailSettings.folder().from, key: .test)
         let made = try all.bytes.map { try maker.notice($0, of: all.decision, at: now) }
         #expect(try outbox.hold(made, from: 0, of: all.decision, proof: [], by: "ops-1", at: now) == .taken(3, new: true))
         let stale = Signed(number: 4, (1...3).map { .test($0, decision: 4) })

@@ -54,6 +54,16 @@ struct RetentionTests {
         #expect(try remove(at: now + keep + .seconds(400 * 86_400)) == 0, "once")
     }
 
+    @Test func `a receipt or a report that comes after the address was removed counts by the mail's id`() throws {
+        try deliver()
+        let late = now + keep + .seconds(9 * 86_400)
+        #expect(try remove(at: late) == 5)
+        #expect(try outbox.opened([.init(id: "mail_9_E0001", recipient: "e0001@example.com", way: .disposition)], at: late) == [.noted])
+        #expect(try outbox.isMail("mail_9_E0002", for: "e0002@example.com"))
+        #expect(try outbox.returned("mail_9_E0002", recipient: "e0002@example.com", status: "5.1.1", why: "gone", at: late) == .noted)
+        #expect(try outbox.rounds(of: 7, limit: 9).map { [$0.delivered, $0.opened, $0.unreachable] } == [[4, 1, 1]])
+    }
+
     @Test func `what stays shows how it was delivered, and nothing is told twice`() throws {
         try deliver()
         #expect(try contains("notice of E0001") && contains("e0001@example.com"), "the control")

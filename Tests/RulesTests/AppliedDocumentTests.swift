@@ -39,6 +39,14 @@ struct AppliedDocumentTests {
         #expect(mistakes(AppliedDocumentTests.canary(of: "subject", events: 500)) == [])
     }
 
+    @Test func `a document with more, that an earlier Sluice has let pass, is read where it is in force, and not applied again`() throws {
+        let short = try read(AppliedDocumentTests.canary(of: "class", planted: 600, events: 401, classes: "review")).canonical
+        let recorded = Array(String(decoding: short, as: UTF8.self).replacingOccurrences(#""of":"class""#, #""of":"subject""#).utf8)
+        #expect(recorded != short, "the control")
+        #expect(try PolicyReader().read(canonical: recorded).leaks[0].planted.count == 600)
+        #expect(throws: Mistakes.self) { try PolicyReader().read(canonical: recorded, isRecorded: false) }
+    }
+
     @Test func `what is longer than may be is told with both numbers, and what is as long is not`() throws {
         let document = try read(AppliedDocumentTests.canary(events: 10))
         let bytes = document.canonical.count

@@ -9,8 +9,9 @@ from harness import Typist, wait_until
 def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(make_suite):
     suite = make_suite(lease_ms=2000)
     young, lasting = suite.agent("young"), suite.agent("lasting")
-    path = young.home / "agent.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"connectionSeconds": 1}))
+    for agent, seconds in ((young, 1), (lasting, 86_400)):
+        path = agent.home / "agent.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"connectionSeconds": seconds}))
     typists = [Typist(agent.run().expect(), 0.02) for agent in (young, lasting)]
     for typist in typists:
         typist.start()
@@ -34,7 +35,7 @@ def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(m
         assert {a["node"]: a["how"] for a in certificate["agents"]} == dict.fromkeys(("young", "lasting"), "STOP_HOW_ACKNOWLEDGED")
         suite.resume()
     wait_until(lambda: connections(young) > before, "another one")
-    # Control: who is not told so keeps the connection that it has.
+    # Control: who is told otherwise keeps the connection that it has.
     assert connections(lasting) == 1
 
 
