@@ -24,7 +24,7 @@ struct IngestService: ParsableCommand {
         Lifecycle.lowerPriority(to: 5)
 
         // Acquire.
-        host.logger.info("memory is jemalloc \(String(cString: sluice_allocator()))'s")
+        host.logger.debug("memory is jemalloc \(String(cString: sluice_allocator()))'s")
         let keys = try host.keys()
         let trusted = try host.trusted()
         let wakeup = try Wakeup()

@@ -43,4 +43,3 @@ def test_ingest_alone_has_the_memory_that_gives_back_what_a_connection_leaves(ma
     suite = make_suite()
     maps = {name: Path(f"/proc/{suite.services[name].id}/maps").read_text() for name in ("ingest", "policy", "control")}
     assert {name: "libjemalloc" in text for name, text in maps.items()} == {"ingest": True, "policy": False, "control": False}
-    assert "memory is jemalloc 5" in suite.log("ingest").read_text()
