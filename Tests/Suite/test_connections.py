@@ -7,7 +7,8 @@ from harness import Typist, wait_until
 
 
 def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(make_suite):
-    suite = make_suite(lease_ms=2000)
+    # Each acknowledges: a slow machine must not outsleep a lease between two connections.
+    suite = make_suite(lease_ms=6000)
     young, lasting = suite.agent("young"), suite.agent("lasting")
     for agent, seconds in ((young, 1), (lasting, 86_400)):
         path = agent.home / "agent.json"
