@@ -244,6 +244,7 @@ def test_who_would_read_an_event_that_is_planted_is_found_and_the_rest_of_that_s
     last = found(suite, "canary")[-1]["text"]
     assert "job would have read of events of planted/decoy, class review, planted" in last
     number = suite.cli("incidents", "--json").json["incidents"][-1]["incident"]
+    wait_until(lambda: len(entries(suite, "opened")) == len(entries(suite, "ended")), "how much has left is on record: until then an exposure gives bounds")
     exposed = suite.cli("exposure", number, "--json").lines
     assert [line["kind"] for line in exposed if "planted/decoy" in json.dumps(line)] == ["planted"] and "E1" in {line["subject"] for line in exposed if line["kind"] == "subject"}, "nobody is exposed"
     assert next(line["subjects"] for line in exposed if line["kind"] == "planted") == ["planted/decoy"] and suite.cli("exposure", number, "--json").lines == exposed

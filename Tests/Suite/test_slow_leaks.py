@@ -54,6 +54,7 @@ def test_drift_of_which_half_came_before_policy_was_killed_is_found_and_just_sho
     put(KEYS, WINDOWS, POINTERS)
     wait_until(lambda: closed(suite), "and one more")
     assert closed(suite) == [("detector drift", {"classes": ["activity"]})]
+    wait_until(lambda: counters(suite).get("events.drifted", 0), "what policy has counted is shown with its next report")
     assert counters(suite)["events.drifted"] == 1, "this process has seen no other"
     assert "4 events of class activity were of a higher class (review 4; in what is stored) within a week, and the limit is 3" in found(suite, "drift")[0]["text"]
     wait_until(lambda: drifted(suite) == [], "what was found is counted anew, after a restart too")
