@@ -342,7 +342,10 @@ final class Uplink {
 
     func tick(at now: Instant) {
         link.tick(at: now)
-        if isAnswered, link.isOld(at: now) { link.renew(at: now) }
+        if isAnswered, link.isOld(at: now) {
+            link.renew(at: now)
+            FaultPoint.pass("between-connections")
+        }
         recorder.tick()
         if !link.isWelcome { spool.set { $0.isConnected = false } }
         if link.isWelcome, renewed.map({ now - $0 >= lease / Limits.renewalsPerLease }) ?? true { renew(at: now) }

@@ -3,7 +3,25 @@
 import json
 from pathlib import Path
 
-from harness import Typist, wait_until
+from harness import Typist, now_ns, wait_until
+from harness.agent import text
+from test_enforcement import READ, governed, under_rules
+from test_freezes import expect_nothing_but_that, is_stopped, of
+
+
+# The second: it is there, holds a permit, and has spoken on another connection already.
+BETWEEN = {"SLUICE_FAULT": "stop@between-connections:2"}
+
+
+def connect_anew(agent, seconds=1):
+    path = agent.home / "agent.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"connectionSeconds": seconds}))
+
+
+def expect_between(*agents):
+    """They sleep where the old connection is gone and the new one has said nothing."""
+    for agent in agents:
+        wait_until(lambda: is_stopped(agent.process), f"{agent.name} stops between two connections")
 
 
 def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(make_suite):
@@ -11,8 +29,7 @@ def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(m
     suite = make_suite(lease_ms=6000)
     young, lasting = suite.agent("young"), suite.agent("lasting")
     for agent, seconds in ((young, 1), (lasting, 86_400)):
-        path = agent.home / "agent.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"connectionSeconds": seconds}))
+        connect_anew(agent, seconds)
     typists = [Typist(agent.run().expect(), 0.02) for agent in (young, lasting)]
     for typist in typists:
         typist.start()
@@ -38,6 +55,70 @@ def test_an_agent_makes_new_connections_and_nothing_is_lost_doubled_or_refused(m
     wait_until(lambda: connections(young) > before, "another one")
     # Control: who is told otherwise keeps the connection that it has.
     assert connections(lasting) == 1
+
+
+def test_a_pause_that_finds_an_agent_between_two_connections_is_certain_and_obeyed(make_suite):
+    suite = make_suite(lease_ms=2000)
+    ann, bob = agents = suite.agent("ann"), suite.agent("bob")
+    for agent in agents:
+        connect_anew(agent)
+        agent.run(BETWEEN).expect()
+    expect_between(ann, bob)
+    # The control: one that slept there for a moment has a connection, and acknowledges.
+    bob.process.thaw()
+    bob.expect()
+    typists = [Typist(agent, 0.02).start() for agent in agents]
+    certificate = suite.expect_in_time(suite.pause())
+    assert of(certificate) == {"ann": "lease_ended", "bob": "acknowledged"}
+    start = now_ns()
+    # It wakes during the pause, with what was typed meanwhile before it.
+    ann.process.thaw()
+    ann.expect(capturing=False)
+    for typist in typists:
+        typist.expect_more(50)
+    end = now_ns()
+    suite.resume()
+    expect_nothing_but_that(suite, start, end)
+
+
+def test_whoever_is_revoked_between_two_connections_gets_no_other(make_suite):
+    suite = make_suite(lease_ms=1000)
+    ann, bob = agents = suite.agent("ann"), suite.agent("bob")
+    for agent in agents:
+        connect_anew(agent)
+        agent.run(BETWEEN).expect()
+    expect_between(ann, bob)
+    suite.cli("revoke", "agent", "ann")
+    for agent in agents:
+        agent.process.thaw()
+    bob.expect(capturing=True)
+    ann.expect(capturing=False)
+    begun = now_ns() // 1000
+    # Three leases, in which it knocks again and again.
+    while (status := ann.fresh)["atMicroseconds"] < begun + 3_000 * suite.lease_ms:
+        assert not status["classes"], "it has got a lease again"
+    assert suite.agent_states() == {"bob": "current"}
+
+
+def test_a_consent_that_is_withdrawn_while_an_agent_is_between_two_connections_counts_for_the_next(make_suite):
+    suite = governed(make_suite)
+    ann, bob = agents = suite.agent("ann", "E1"), suite.agent("bob", "E2")
+    for subject in ("E1", "E2"):
+        suite.approved("consent", "grant", subject, "--purpose", "model-training")
+    for agent in agents:
+        connect_anew(agent)
+        under_rules(agent.run(BETWEEN), *READ, "conversation")
+    expect_between(*agents)
+    suite.cli("consent", "withdraw", "E1", "--purpose", "model-training")
+    for agent in agents:
+        agent.process.thaw()
+    under_rules(ann, *READ)
+    under_rules(bob, *READ, "conversation")
+    for agent in agents:
+        agent.send(text("said", source="chat"))
+        agent.expect_drained()
+    assert suite.vault("SELECT subject, SUM(count) FROM segment WHERE class = 'conversation' GROUP BY subject") == [("E2", 1)]
+    assert ann.fresh["refused"]["no-record"] == 1
 
 
 def test_ingest_alone_has_the_memory_that_gives_back_what_a_connection_leaves(make_suite):
