@@ -16,6 +16,7 @@ struct BenchPause: ParsableCommand {
               sluice bench pause --agents 10000 --under-load --reader
               sluice bench pause --agents 1000 --faults --rounds 100
               sluice bench pause --agents 10000 --finding --rounds 20
+              sluice bench pause --agents 10000 --connections 10
 
             Agents hold real CURVE sessions in two other processes. With --faults 1 % of them are frozen, 1 % are partitioned, and
             ingest is killed and started again in the middle of every pause. With --finding nobody pauses: somebody asks for what they may not read, one denied read is the limit, and control closes both ways for everything because a
@@ -29,6 +30,7 @@ struct BenchPause: ParsableCommand {
     @Flag(help: "While one reader reads everything that 64 agents have published: shows when it is cut off.") var reader = false
     @Flag(help: "Freeze 1 %, partition 1 %, and kill ingest in the middle of every pause.") var faults = false
     @Flag(help: "The closure comes from a detector's finding, and not from an operator.") var finding = false
+    @Option(help: "Seconds after which an agent makes another connection, or up to twice as many; agents do after 120.") var connections: Double = 120
     @Option(help: "Recordings for --under-load: a file or a folder.") var data: String?
     @Flag(help: "Agents on libzmq, as sluice-agent has it, instead of the generator\'s own connections.") var libzmq = false
     @Option(help: "Where the suite lives for the while.") var folder: String = FileManager.default.temporaryDirectory.path
@@ -39,6 +41,7 @@ struct BenchPause: ParsableCommand {
         guard !agents.isEmpty, agents.allSatisfy({ (1...15_000).contains($0) }), rounds > 0 else {
             throw ValidationError("--agents 1 to 15000 and --rounds of 1 or more are expected")
         }
+        guard connections >= 1 else { throw ValidationError("--connections of 1 or more is expected: seconds") }
         guard !finding || !faults && !reader else { throw ValidationError("--finding goes with --under-load alone") }
     }
 
@@ -112,7 +115,7 @@ struct BenchPause: ParsableCommand {
             outputs.append(output)
             outputs.append(try bench.startSwarm(well + sick..<count, arguments: ["--deaf"]).output)
         }
-        for part in parts { outputs.append(try bench.startSwarm(part).output) }
+        for part in parts { outputs.append(try bench.startSwarm(part, arguments: ["--connections", "\(connections)"]).output) }
         parts = []
         _ = try bench.waitUntilHeld(outputs, since: 1, seconds: 120)
         let perAgent = ((bench.usage()["ingest"]?.resident ?? 0) - empty) / count

@@ -10,6 +10,8 @@ import Wire
 protocol Peers: AnyObject {
     /// A peer's index, from 0 in the order of adding, and what came for it.
     var received: (Int, consuming Inbound) -> Void { get set }
+    /// A peer's connection can be spoken on. Not said by those who have their own queue for it.
+    var opened: (Int) -> Void { get set }
     func add(_ keys: CurveKeyPair) throws
     /// Gives a peer a new connection.
     func renew(_ index: Int, _ keys: CurveKeyPair) throws
@@ -22,6 +24,7 @@ protocol Peers: AnyObject {
 /// Many peers on one epoll: one descriptor, and a few microseconds, each.
 final class LeanSwarm: Peers {
     var received: (Int, consuming Inbound) -> Void = { _, _ in }
+    var opened: (Int) -> Void = { _ in }
     private let address: sockaddr_in
     private let server: CurveKey
     private let epoll: Int32
@@ -204,12 +207,14 @@ final class LeanSwarm: Peers {
         var taken = 0
         while taken < bytes.count {
             var answer: [UInt8] = []
+            let wasOpen = peer.client.phase == .open
             var step = try peer.client.take(UnsafeRawBufferPointer(rebasing: bytes[taken...]), answer: &answer)
             if !answer.isEmpty {
                 peer.unsent += answer
                 flush(index)
                 if !peer.unsent.isEmpty { _ = watch(index, EPOLL_CTL_MOD, isWaiting: true) }
             }
+            if !wasOpen, peer.client.phase == .open { opened(index) }
             guard step.bytes > 0 else { break }
             taken += step.bytes
             guard let message = step.message.take(), let kind = try? message.withUnsafeBytes({ try Frame.kind(of: $0) }) else { continue }
@@ -221,6 +226,7 @@ final class LeanSwarm: Peers {
 
 /// Peers that are libzmq's own DEALERs: what real agents use.
 final class LibzmqSwarm: Peers {
+    var opened: (Int) -> Void = { _ in }
     private let swarm: Swarm
     private let context: Context
     private let address: Link.Address

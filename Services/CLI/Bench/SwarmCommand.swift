@@ -33,6 +33,8 @@ struct SwarmCommand: ParsableCommand {
     @Option var seconds: Double = 0
     /// Connections last as long as there is no reason to make another: how it was, to be compared.
     @Flag var ageless = false
+    /// As `connectionSeconds` of an agent's settings.
+    @Option var connections = Double(ConnectionAge.least.nanoseconds) / 1e9
     /// Once they hold a permit the agents neither hear nor say anything any more: partitioned, as their ingest sees it.
     @Flag var deaf = false
     /// Agents' connections are libzmq's own, as in `sluice-agent`, and not the generator's.
@@ -57,7 +59,7 @@ final class BenchSwarm {
         var greeted = Instant(nanoseconds: 0)
         var heard = Instant(nanoseconds: 0)
         var patience = Span.zero
-        var age = ConnectionAge(from: Clock.now())
+        var age: ConnectionAge
         var heldUntil = Instant(nanoseconds: 0)
         var requested = Instant(nanoseconds: 0)
         /// No renewal before: as `sluice-agent`, for a third of a lease after a narrowing to nothing.
@@ -101,6 +103,7 @@ final class BenchSwarm {
     private let options: SwarmCommand
     private let swarm: any Peers
     private let lease: Span
+    private let lasting: Span
     private var agents: [Agent] = []
     private var batches: [BenchBatch] = []
     private var held = 0
@@ -119,6 +122,7 @@ final class BenchSwarm {
         guard let server = CurveKey(z85: options.server) else { throw Complaint("--server is no key") }
         let data = FileManager.default.contents(atPath: options.keys) ?? Data()
         lease = .milliseconds(Int64(options.lease))
+        lasting = Span(nanoseconds: Int64(options.connections * 1e9))
         swarm = options.libzmq
             ? try LibzmqSwarm(Link.Address(endpoint: options.ingest, server: server)) : try LeanSwarm(endpoint: options.ingest, server: server)
         var body = WireHello()
@@ -131,7 +135,9 @@ final class BenchSwarm {
         for start in stride(from: 0, to: data.count - 31, by: 32) {
             guard let secret = CurveKey(data[start..<start + 32]), let open = CurveKeyPair.publicKey(of: secret) else { throw Complaint("a bad key") }
             let keys = CurveKeyPair(publicKey: open, secretKey: secret)
-            var agent = Agent(keys: keys)
+            // They have not all begun now: at any moment some are making another connection.
+            let begun = Clock.now() - Span(nanoseconds: .random(in: 0...max(1, lasting.nanoseconds)))
+            var agent = Agent(keys: keys, age: ConnectionAge(from: begun, least: lasting))
             agent.stream = .random(in: 1...UInt64(Int64.max))
             agent.batch = agents.count
             if !batches.isEmpty, let vault {
@@ -143,6 +149,7 @@ final class BenchSwarm {
         }
         for agent in agents { try swarm.add(agent.keys) }
         swarm.received = { [unowned self] index, message in try? take(index, message) }
+        swarm.opened = { [unowned self] index in greet(index, Clock.now()) }
     }
 
     func run() throws {
@@ -192,9 +199,7 @@ final class BenchSwarm {
     private func look(_ index: Int, _ now: Instant) {
         if options.deaf, everHeld { return }
         if !agents[index].isWelcome {
-            if now - agents[index].greeted > lease {
-                if swarm.send(hello, from: index) == .sent { agents[index].greeted = now }
-            }
+            if now - agents[index].greeted > lease { greet(index, now) }
         } else if now >= agents[index].quietUntil {
             renew(index, now)
         }
@@ -202,7 +207,7 @@ final class BenchSwarm {
         // As the agent does: after four leases without a word, with jitter, a new socket; and when it is old and nothing is under way.
         let isOld = agents[index].isWelcome && !options.ageless && agents[index].next == agents[index].oldest && agents[index].age.isOver(at: now)
         if isOld || now - agents[index].heard > agents[index].patience {
-            agents[index].age = ConnectionAge(from: now)
+            agents[index].age = ConnectionAge(from: now, least: lasting)
             agents[index].heard = now
             agents[index].patience = patience()
             agents[index].isWelcome = false
@@ -210,6 +215,11 @@ final class BenchSwarm {
             try? swarm.renew(index, agents[index].keys)
         }
         publish(index, now)
+    }
+
+    private func greet(_ index: Int, _ now: Instant) {
+        if options.deaf, everHeld { return }
+        if swarm.send(hello, from: index) == .sent { agents[index].greeted = now }
     }
 
     private func patience() -> Span { Span(nanoseconds: lease.nanoseconds * Int64.random(in: 400...800) / 100) }
