@@ -17,8 +17,8 @@ struct ReadProofs {
     /// A later checkpoint would make other files.
     private var isKept = true
 
-    /// What was read is cosigned within a second.
-    private static let patience = Span.seconds(10)
+    /// What was read is cosigned within a second, and that it was is kept within two more.
+    static let patience = Span.seconds(10)
 
     /// As it is attached to a notice, too.
     static func fileName(_ entry: UInt64) -> String { "read-\(entry).tlog-proof" }
@@ -31,11 +31,11 @@ struct ReadProofs {
         let note: SignedNote
         if let kept = try ReadProofs.kept(path, ledgers), kept.checkpoint.size >= last { note = kept.note } else {
             // What nobody has cosigned proves nothing yet.
-            guard let found = try ReadProofs.cosigned(ledgers, atLeast: last, by: Clock.now() + (keeping ? ReadProofs.patience : .zero)) else {
+            guard let found = try ledgers.cosigned(.reads, covering: last, within: keeping ? ReadProofs.patience : .zero), found.checkpoint.size >= last else {
                 uncosigned = last
                 return
             }
-            note = found
+            note = found.note
             if keeping { try ReadProofs.keep(note, path) } else { isKept = false }
         }
         files = try ledgers.leafProofs(entries, under: note)
@@ -45,14 +45,6 @@ struct ReadProofs {
     var unstable: String? {
         if let uncosigned { return "proof files come with them, and the record of the reads has not been cosigned up to entry \(uncosigned) yet: control and policy have to run, then try again" }
         return isKept ? nil : "proof files come with them, whose checkpoint 'sluice notices send' keeps"
-    }
-
-    private static func cosigned(_ ledgers: LedgerFiles, atLeast size: UInt64, by end: Instant) throws -> SignedNote? {
-        while true {
-            if let newest = try ledgers.cosigned(.reads), newest.checkpoint.size >= size { return newest.note }
-            guard Clock.now() < end else { return nil }
-            usleep(200_000)
-        }
     }
 
     private static func kept(_ path: String, _ ledgers: LedgerFiles) throws -> (note: SignedNote, checkpoint: Checkpoint)? {

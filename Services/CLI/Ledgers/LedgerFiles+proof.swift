@@ -1,13 +1,35 @@
 import Chassis
 import Foundation
 import GRDB
+import Gate
 import Ledger
+import Messaging
 
 extension LedgerFiles {
     /// The newest checkpoint that the other service has cosigned; nil: none is kept.
     func cosigned(_ ledger: LedgerName) throws -> (note: SignedNote, checkpoint: Checkpoint)? {
         let newest = try kept(ledger).filter { $0.note != nil }.max { $0.checkpoint.size < $1.checkpoint.size }
         return newest.flatMap { kept in kept.note.map { ($0, kept.checkpoint) } }
+    }
+
+    /// The same, once it covers so many entries, or after the patience what there is: who wrote an entry keeps its checkpoint up to two seconds after the other service has cosigned it.
+    ///
+    /// - Parameters:
+    ///   - size: in entries.
+    ///   - saying: called once, after a second.
+    func cosigned(_ ledger: LedgerName, covering size: UInt64, within patience: Span, saying: () -> Void = {}) throws -> (note: SignedNote, checkpoint: Checkpoint)? {
+        let start = Clock.now()
+        var hasSaid = false
+        while true {
+            let newest = try cosigned(ledger)
+            let waited = Clock.now() - start
+            if newest.map({ $0.checkpoint.size >= size }) ?? false || waited >= patience { return newest }
+            if waited >= .seconds(1), !hasSaid {
+                saying()
+                hasSaid = true
+            }
+            usleep(200_000)
+        }
     }
 
     /// A proof of an entry, from the files alone, under the newest checkpoint that the other service has cosigned.
