@@ -18,6 +18,8 @@ package struct ExposureHistory: Sendable {
     package var releases: [ReleaseOnRecord] = []
     /// Under which policy asks itself whether anybody may read: no reader, unless a key was ever registered under it.
     package var probe = ""
+    /// Whose releases nobody read; nil: there is no such name, or a key has it.
+    var probeReader: String? { probe.isEmpty || keys.contains { $0.name == probe } ? nil : probe }
     /// What whoever gathered all this could not find.
     package var gaps: [Gap] = []
     /// Of some of what was there nothing is left: swept, or erased. What is not among the holdings may have been there.

@@ -28,7 +28,7 @@ struct ReleasesInScope {
         var rowsOfClass: [[Int]] = Array(repeating: [], count: classes.count)
         for (number, row) in subjects.rows.enumerated() { rowsOfClass[row.dataClass].append(number) }
         self.rowsOfClass = rowsOfClass
-        let probe = history.probe.isEmpty || history.keys.contains { $0.name == history.probe } ? nil : history.probe
+        let probe = history.probeReader
         var (before, unnamed, endless): ([UInt64], [UInt64], [UInt64]) = ([], [], [])
         for release in history.releases.sorted(by: { $0.number < $1.number }) {
             guard release.classes.contains(where: { places[$0] != nil }), scope.readers.isEmpty || scope.readers.contains(release.reader),

@@ -22,9 +22,13 @@ struct SmallHistory {
     static let asked = ms(20, 80)
     static let classes = ["activity", "content", "review"]
     static let purposes = ["training", "law"]
-    private static let sites = ["berlin", "lisbon"]
+    static let sites = ["berlin", "lisbon"]
     private static let teams = ["search", "ads"]
     static let ids = ["E0", "E1", "E2", "E3", "E4"]
+    /// Who is nobody.
+    static let nobody = ["planted/p0", "planted/p1", "planted/p2"]
+    /// Policy's own, as whom it asks whether anybody may read.
+    static let probe = "probe"
     /// Keys: of a person of the directory, of a job, of a person that no directory knows.
     static let keys = [("k0", "E0"), ("k1", ""), ("k2", "E9"), ("k3", "E1")]
     private static let roleNames = ["r0", "r1", PolicyDocument.everyone]
@@ -74,6 +78,30 @@ struct SmallHistory {
                 history.holdings.append(.init(place, first: ms(random.chance(50) ? 0 : random.below(100)), events: Int64(1 + random.below(50))))
             }
             if random.chance(15) { history.erasures.append(.init(id, at: ms(random.below(100)))) }
+        }
+        planted(&random)
+    }
+
+    /// Before all the others: what somebody takes away of the last of a list is of somebody.
+    private mutating func planted(_ random: inout SplitMix64) {
+        history.probe = SmallHistory.probe
+        history.holdingsAreFewer = random.chance(30)
+        for id in SmallHistory.nobody {
+            let home = Scope(subject: id, site: random.pick(SmallHistory.sites), team: random.pick(SmallHistory.teams))
+            for _ in 0..<random.below(3) {
+                history.holdings.insert(.init(ReadPlace(home, DataClass(random.pick(SmallHistory.classes))), first: ms(random.below(100)), events: 1), at: 0)
+            }
+            if random.chance(15) { history.erasures.insert(.init(id, at: ms(random.below(100))), at: 0) }
+        }
+        for number in 1..<1 + random.below(5) {
+            let opened = random.below(100)
+            let reader = random.pick(SmallHistory.keys.map(\.0) + [SmallHistory.probe])
+            history.releases.append(
+                .init(
+                    number: UInt64(number), entry: UInt64(2 * number), reader: reader, policy: 0, purpose: random.pick(SmallHistory.purposes),
+                    classes: random.someAtLeastOne(of: SmallHistory.classes).sorted().map { DataClass($0) }, subjects: random.some(of: SmallHistory.nobody).sorted(),
+                    included: random.chance(70) ? random.some(of: SmallHistory.ids + SmallHistory.nobody).sorted() : nil, opened: ms(opened),
+                    ended: random.chance(80) ? ms(opened + 1 + random.below(30)) : nil, events: 9, most: 9))
         }
     }
 

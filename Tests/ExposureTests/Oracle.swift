@@ -26,6 +26,8 @@ struct Oracle {
 
     private(set) var cells: Set<Cell> = []
     private(set) var rows: [[String]: Row] = [:]
+    /// Who is nobody, and would be among them or in what they were read in.
+    let planted: Set<String>
     let moments: [WallTime]
 
     init(_ history: ExposureHistory, _ question: ExposureQuestion) {
@@ -39,6 +41,7 @@ struct Oracle {
         edges.formUnion(history.holdings.map(\.first))
         edges.formUnion(history.erasures.map(\.at))
         moments = edges.filter { question.period.contains($0) }.sorted()
+        planted = Oracle.planted(history, question)
         let policies = history.policies.map { version -> Policy? in if case .known(let document) = version.document { Policy(document) } else { nil } }
         var read: Set<ExposureHistory.Holding> = []
         for (number, now) in moments.enumerated() {
@@ -49,6 +52,7 @@ struct Oracle {
             let next = number + 1 < moments.count ? moments[number + 1] : question.period.until
             for holding in history.holdings where holding.first <= now {
                 let subject = holding.place.scope.subject
+                if SmallHistory.nobody.contains(subject) { continue }
                 if let erased = history.erasures.first(where: { $0.subject == subject })?.at, holding.first < erased, erased <= now { continue }
                 for (key, reader) in Oracle.readers(history, directory, policies, at: now) {
                     let grants = Oracle.grants(policies[place], reader, key, holding.place, Whereabouts(directory: directory, records: records), gate, question, now)
@@ -69,6 +73,29 @@ struct Oracle {
         for holding in history.holdings where read.contains(holding) {
             rows[[holding.place.scope.subject, holding.place.dataClass.name]]?.events += holding.events ?? 0
         }
+    }
+
+    /// Every millisecond that is asked about: was there something of theirs, or was it under way to somebody?
+    private static func planted(_ history: ExposureHistory, _ question: ExposureQuestion) -> Set<String> {
+        let scope = question.scope
+        func isAskedAbout(_ dataClass: DataClass) -> Bool { scope.classes.isEmpty || scope.classes.contains(dataClass) }
+        func isThere(_ place: Scope) -> Bool { (scope.sites.isEmpty || scope.sites.contains(place.site)) && (scope.teams.isEmpty || scope.teams.contains(place.team)) }
+        return Set(
+            SmallHistory.nobody.filter { id in
+                guard scope.subjects.isEmpty || scope.subjects.contains(id) else { return false }
+                let held = history.holdings.filter { $0.place.scope.subject == id }
+                let isGone = held.isEmpty && (history.holdingsAreFewer || history.erasures.contains { $0.subject == id })
+                let mayBeThere = held.contains { isThere($0.place.scope) } || isGone || (scope.sites.isEmpty && scope.teams.isEmpty)
+                return (20..<80).map { ms($0) }.contains { now in
+                    held.contains { isThere($0.place.scope) && isAskedAbout($0.place.dataClass) && $0.first <= now }
+                        || mayBeThere
+                            && history.releases.contains { release in
+                                release.reader != SmallHistory.probe && release.opened <= now && release.ended.map { now < $0 } ?? true
+                                    && release.classes.contains(where: isAskedAbout) && (release.included ?? release.subjects).contains(id)
+                                    && (scope.readers.isEmpty || scope.readers.contains(release.reader)) && (scope.purposes.isEmpty || scope.purposes.contains(release.purpose))
+                            }
+                }
+            })
     }
 
     /// With a key, by its name, and without.

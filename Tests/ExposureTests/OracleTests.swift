@@ -32,6 +32,8 @@ struct OracleTests {
         }
         let people = oracle.rows.values.reduce(into: Set<String>()) { $0.formUnion($1.people) }
         if found.totals.people != people.count { return "\(found.totals.people) people in all, not \(people.count)" }
+        if found.planted != oracle.planted.sorted() { return "\(found.planted) left out, not \(oracle.planted.sorted())" }
+        if let nobody = found.exposed.first(where: { SmallHistory.nobody.contains($0.subject) }) { return "nobody is exposed: \(nobody.subject)" }
         return nil
     }
 
@@ -39,7 +41,8 @@ struct OracleTests {
         var scope = Selector()
         if random.chance(40) { scope.classes = random.someAtLeastOne(of: SmallHistory.classes.map { DataClass($0) }) }
         if random.chance(15) { scope.teams = ["search"] }
-        if random.chance(15) { scope.subjects = random.someAtLeastOne(of: SmallHistory.ids) }
+        if random.chance(15) { scope.sites = [random.pick(SmallHistory.sites)] }
+        if random.chance(15) { scope.subjects = random.someAtLeastOne(of: SmallHistory.ids + SmallHistory.nobody) }
         if random.chance(15) { scope.purposes = ["training"] }
         if random.chance(15) { scope.readers = random.someAtLeastOne(of: SmallHistory.keys.map(\.0)) }
         return ExposureQuestion(incident: 7, SmallHistory.asked, of: scope)
@@ -47,7 +50,7 @@ struct OracleTests {
 
     @Test func `who could read is what the rules say, asked at every moment at which anything changes`() {
         let seeds = 0..<(ProcessInfo.processInfo.environment["SLUICE_EXPOSURE_SEEDS"].flatMap(UInt64.init) ?? 200)
-        var (rows, cells) = (0, 0)
+        var (rows, cells, planted, byPlace) = (0, 0, 0, 0)
         for seed in seeds {
             var random = SplitMix64(seed: seed)
             let history = SmallHistory(&random).history
@@ -58,14 +61,16 @@ struct OracleTests {
             if difference != nil { return }
             rows += oracle.rows.count
             cells += oracle.cells.count
+            planted += oracle.planted.count
+            if !question.scope.sites.isEmpty || !question.scope.teams.isEmpty { byPlace += oracle.planted.count }
         }
-        print("exposure oracle: seeds \(seeds), \(rows) rows, \(cells) times that a key could read")
+        print("exposure oracle: seeds \(seeds), \(rows) rows, \(cells) times that a key could read, \(planted) times that nobody was left out, \(byPlace) of them by place")
         // Worlds in which nobody may do anything say nothing.
-        #expect(rows > seeds.count && cells > 10 * seeds.count)
+        #expect(rows > seeds.count && cells > 10 * seeds.count && planted > seeds.count / 2 && byPlace > seeds.count / 10)
     }
 
     /// The control: an assessment that misses one thing of the history is found out.
-    @Test(arguments: ["a closure", "a move", "a record", "a key's end", "a document", "an erasure", "an event"])
+    @Test(arguments: ["a closure", "a move", "a record", "a key's end", "a document", "an erasure", "an event", "a probe's name", "a planted subject's team"])
     func `a history with one thing less is found out`(_ what: String) {
         var found = 0
         for seed in UInt64(0)..<80 {
@@ -80,6 +85,11 @@ struct OracleTests {
             case "a key's end": for index in less.keys.indices { less.keys[index].period.until = .distantFuture }
             case "a document": if less.policies.count > 1 { less.policies.removeLast() }
             case "an erasure": less.erasures = []
+            case "a probe's name": less.probe = ""
+            case "a planted subject's team":
+                for index in less.holdings.indices where SmallHistory.nobody.contains(less.holdings[index].place.scope.subject) {
+                    less.holdings[index].place.scope.team = less.holdings[index].place.scope.team == "search" ? "ads" : "search"
+                }
             default: if let last = less.holdings.indices.last { less.holdings[last].events? += 1 }
             }
             if OracleTests.difference(Oracle(history, question), Assessment(question, from: less), history) != nil { found += 1 }
@@ -101,6 +111,7 @@ struct OracleTests {
             other.closures = random.shuffled(history.closures)
             other.holdings = random.shuffled(history.holdings)
             other.erasures = random.shuffled(history.erasures)
+            other.releases = random.shuffled(history.releases)
             let (first, second) = (Assessment(question, from: history), Assessment(question, from: other))
             #expect(first.lines == second.lines, "seed \(seed)")
             #expect(first.csvRows == second.csvRows, "seed \(seed)")

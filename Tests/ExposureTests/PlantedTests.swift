@@ -59,6 +59,29 @@ struct PlantedTests {
         #expect(PlantedTests.assess(history, scope).planted == planted)
     }
 
+    @Test func `a question about a team is not about those of another, whatever release they were in`() {
+        var history = PlantedTests.history([PlantedTests.place("planted/ads", team: "ads"), PlantedTests.place("planted/x", DataClass("activity"))])
+        history.releases = [PlantedTests.release(of: ["E1", "planted/ads", "planted/x", "planted/gone"], 50, 51)]
+        func said(_ teams: Set<String>) -> [String] { PlantedTests.assess(history, Selector(teams: teams, classes: [PlantedTests.review])).planted }
+        #expect(said(["search"]) == ["planted/x"] && said(["ads"]) == ["planted/ads"])
+        #expect(said([]) == ["planted/ads", "planted/gone", "planted/x"], "the control: about everybody")
+        // Where nothing is left that says where it was, it may have been there.
+        history.holdingsAreFewer = true
+        #expect(said(["search"]) == ["planted/gone", "planted/x"])
+    }
+
+    @Test func `what policy asked itself for left to nobody, and nobody is left out of it`() {
+        var history = PlantedTests.history([])
+        history.probe = "employee"
+        history.releases = [PlantedTests.release(of: ["planted/y"], 50, 51)]
+        history.releases[0].reader = "employee"
+        let probed = PlantedTests.assess(history)
+        #expect(probed.planted == [] && probed.probes == [9])
+        // The control: whoever has a key under that name is a reader.
+        history.keys.append(.init("employee", .always))
+        #expect(PlantedTests.assess(history).planted == ["planted/y"])
+    }
+
     @Test func `in any order of the history it is the same, and in a person's part there is nobody else`() {
         let places = ["planted/b", "planted/ä", "planted/a"].map { PlantedTests.place($0) }
         let (first, second) = (PlantedTests.assess(PlantedTests.history(places)), PlantedTests.assess(PlantedTests.history(places.reversed())))
