@@ -2,80 +2,24 @@
 
 import itertools
 import json
-import os
-import shutil
-import subprocess
 import time
 
 import pytest
 from hostile import Agent, Process, Suite, at_once, binaries, key, wait_until
-
-TAG = f"sl{os.getpid() % 100_000}"
-NET = f"10.197.{os.getpid() % 250}"
-
-
-def run(*words, check=True, input=None):
-    return subprocess.run(words, check=check, capture_output=True, text=True, input=input, timeout=30)
-
-
-class Net:
-    """A namespace with one way to this host: `host` here, the other end there; and rules on the agent's side."""
-
-    def __init__(self, number):
-        self.name = f"{TAG}-{number}"
-        self.host, self.there = f"{NET}.{4 * number + 1}", f"{NET}.{4 * number + 2}"
-
-    def make(self):
-        """Says why it could not be made."""
-        done = run("ip", "netns", "add", self.name, check=False)
-        if done.returncode:
-            return f"no network namespaces here: {done.stderr.strip()}"
-        done = run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name, check=False)
-        if done.returncode:
-            return f"no veth here: {done.stderr.strip()}"
-        run("ip", "addr", "add", f"{self.host}/30", "dev", self.name)
-        run("ip", "link", "set", self.name, "up")
-        for words in (["addr", "add", f"{self.there}/30", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
-            run("ip", "-n", self.name, *words)
-        done = self.nft("add table inet try", check=False)
-        return f"no nftables in a namespace here: {done.stderr.strip()}" if done.returncode else None
-
-    def nft(self, *words, **more):
-        return run("ip", "netns", "exec", self.name, "nft", *words, **more)
-
-    def break_(self, arriving="drop", leaving="drop"):
-        chains = "".join(
-            f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }}\n" for hook, rule in (("input", arriving), ("output", leaving)) if rule)
-        self.heal()
-        self.nft("-f", "-", input=f"table inet faults {{\n{chains}}}\n")
-
-    @property
-    def dropped(self):
-        """Packets, by the rules that count."""
-        table = json.loads(self.nft("-j", "list", "table", "inet", "faults").stdout)["nftables"]
-        rules = [part for item in table if "rule" in item for part in item["rule"]["expr"] if "counter" in part]
-        return sum(part["counter"]["packets"] for part in rules)
-
-    def heal(self):
-        self.nft("delete", "table", "inet", "faults", check=False)
-
-    def end(self):
-        run("ip", "link", "del", self.name, check=False)
-        run("ip", "netns", "del", self.name, check=False)
+from harness.networks import Net, need_namespaces  # isort: skip - hostile puts the harness on the path
 
 
 @pytest.fixture(scope="module")
 def namespaces():
-    for tool in ("ip", "nft"):
-        if not shutil.which(tool):
-            pytest.skip(f"there is no {tool} (apt: iproute2, nftables)")
-    if os.geteuid() != 0:
-        pytest.skip("namespaces are made by root only")
-    nets = [Net(number) for number in range(3)]
+    need_namespaces("nft")
+    nets = [Net() for _ in range(3)]
     try:
         for net in nets:
             if why := net.make():
                 pytest.skip(why)
+            done = net.nft("add table inet try", check=False)
+            if done.returncode:
+                pytest.skip(f"no nftables in a namespace here: {done.stderr.strip()}")
         yield nets
     finally:
         for net in nets:

@@ -44,15 +44,26 @@ def verify_key(key, headers, body):
 
 
 class Receiver:
-    """Listens on 127.0.0.1. Answers 200, or what `refuse` says: status, or RESET, by the number of the request, from 1."""
+    """Listens on 127.0.0.1, if no other place is named. Answers 200, or what `refuse` says: status, or RESET, by the number of the request, from 1.
 
-    def __init__(self, refuse=None):
+    `paths`: of the requests, each at the place of its own in `requests`. `connections`: how many came, whether they asked for anything or not.
+    """
+
+    def __init__(self, refuse=None, place=("127.0.0.1", 0)):
         self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self.key = Ed25519PrivateKey.generate()
         self.wrong = []  # Bodies that their schemas do not allow.
         self.requests = []  # (status answered, headers, body)
         self.refuse = refuse or {}
+        self.paths, self.connections = [], 0
         receiver = self
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def verify_request(self, request, client_address):
+                receiver.connections += 1
+                return True
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
@@ -61,6 +72,7 @@ class Receiver:
                     status = receiver.refuse.get(len(receiver.requests) + 1, 200)
                     body = self.rfile.read(int(headers["content-length"])) if status != RESET else b""
                     receiver.requests.append((status, headers, body))
+                    receiver.paths.append(self.path)
                 if status == RESET:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return os.close(self.connection.detach())
@@ -76,13 +88,12 @@ class Receiver:
                 pass
 
         self.lock = threading.Lock()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(place, Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        return "http://{}:{}/hook".format(*self.server.server_address[:2])
 
     @property
     def hook(self):
