@@ -87,7 +87,8 @@ struct WebClient: ~Copyable {
             }
             let reading = Reading(mayBePrivate: probe.privateHosts.contains(origin.host))
             let code = perform(url, headers: origin == home ? headers : [], pins: pins, left: end - now(), into: reading)
-            if reading.wasRefused { return .privateAddress }
+            // A name may have more addresses: what answers at one that may be asked has answered.
+            if reading.wasRefused, code != CURLE_OK, !reading.headersComplete { return .privateAddress }
             var status = 0
             _ = sluice_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
             // Whoever drips its body, or has more of it than anybody reads, has answered.

@@ -1,11 +1,16 @@
-"""Names that lead inside, by a name server that says so (FAULTS: H02): nothing is sent there by webhooks and to Alertmanager, unless it was asked for by name."""
+"""Names that lead inside, by a name server that says so (FAULTS: H02): nothing is sent there by webhooks, to Alertmanager or to pages, unless it was asked for by name."""
 
+import http.server
 import json
+import threading
 
 import pytest
 from harness import Receiver, wait_until
 from harness.nameserver import NameServer, asking_only_it
 from harness.networks import Net, need_namespaces
+from test_findings import closed, counters, limited
+from test_pages import page, reaction
+from test_releases import apply, grant
 
 # Somebody's on the internet; in the namespace it is the test's. At the second nobody listens.
 PUBLIC, SILENT = "93.184.215.14", "93.184.215.15"
@@ -102,3 +107,57 @@ def test_no_webhook_goes_inside_by_a_name_that_leads_there(suite, net, names):
     assert names.asked["moves.test"] >= 2
     assert not told(PUBLIC, "moves", "gate.resumed")
     assert (at[INSIDE].connections, at[LOOPBACK].connections) == (0, 0), "nobody was connected to who was not asked for"
+
+
+def test_no_page_is_tried_inside_by_a_name_that_leads_there(suite, net, names):
+    public, allowed, inside, loopback = servers = [net.within(lambda address=address: Pages((address, PORT))) for address in (PUBLIC, ALLOWED, INSIDE, LOOPBACK)]
+    try:
+        suite.start("policy", wrapper=move(suite, "policy", net), wait=False)
+        suite.start("control", "notify", "ingest")
+        suite.expect_serving()
+        url = lambda name: f"http://{name}.test:{PORT}/{name}"  # noqa: E731
+        tried = [page(url(name), private=()) for name in ("moves", "both", "half", "alias", "mapped")]
+        # The controls: asked for by name, each way inside is a way.
+        tried += [page(url(name), private=(f"{name}.test",)) for name in ("allowed", "allowed-mapped", "allowed-alias")]
+        apply(suite, limited(grant("few", classes=["review", "activity"]), leaks=reaction(*tried)), "first.json")
+        said = lambda: suite.log("policy").read_text()  # noqa: E731
+        for name in ("moves", "half", "alias", "mapped"):
+            wait_until(lambda: f"{url(name)} cannot be tried as an ordinary employee: privateAddress" in said(), f"{name} leads inside")
+        for name in ("allowed", "allowed-mapped", "allowed-alias"):
+            wait_until(lambda: allowed.asked.get(name), f"{name} is tried inside, since that was asked for")
+        assert public.asked["moves"] == 1, "before it moved"
+        wait_until(lambda: public.asked.get("both", 0) >= 2, "and the one that leads to the internet too is tried there")
+        assert f"{url('both')} cannot be tried" not in said()
+        assert (inside.connections, loopback.connections) == (0, 0), "nobody was connected to who was not asked for"
+        assert closed(suite) == [] and counters(suite)["probes.pages.failed"] >= 4
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+class Pages(http.server.ThreadingHTTPServer):
+    """Pages that nobody gets; it counts who comes."""
+
+    daemon_threads = True
+
+    def __init__(self, place):
+        self.asked, self.connections = {}, 0
+        super().__init__(place, Guarded)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def verify_request(self, request, client_address):
+        self.connections += 1
+        return True
+
+
+class Guarded(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        name = self.path.strip("/")
+        self.server.asked[name] = self.server.asked.get(name, 0) + 1
+        self.send_response(403)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
