@@ -2,6 +2,7 @@ import Chassis
 import Foundation
 import Gate
 import Ledger
+import Rules
 
 /// One thing to tell, in the bytes that are signed and sent.
 struct Message: Hashable, Sendable {
@@ -55,12 +56,14 @@ enum Bodies {
                 Resumed(
                     entry: entry.index, epoch: epoch.number, closures: closures.map(\.number).sorted(), reason: reason,
                     author: entry.author))
+        case .noticesDecided(let number, let count, let digest):
+            message("notices.decided", followed, NoticesDecided(entry, incident: number, people: count, digest: digest))
         case .certified(let certificate):
             // Never called completed when it is not: whoever waits for the stop must hear that it could not be confirmed.
             message(
                 certificate.closure.author == "detector \(Drill.detector)" ? "drill.certified" : certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
                 Certified(entry: entry.index, certificate: certificate))
-        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .noticesDecided, .incidentNotified, .unsealed, .readsRestored,
+        case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .incidentNotified, .unsealed, .readsRestored,
             .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted, .drillBegan: nil
         }
     }
@@ -118,6 +121,28 @@ private struct Found: Encodable {
     var dataClass: String?
     var isLeak: Bool
     var author: String
+}
+
+/// That people get their notices. Nobody's name: the digest stands for all of them.
+private struct NoticesDecided: Encodable {
+    var entry: UInt64
+    var incident: UInt64
+    var people: UInt64
+    var digest: String
+    /// As the policy document has it in `notices.send`.
+    var send: String
+    /// Whose approval it carries out.
+    var proposal: UInt64?
+    var author: String
+
+    init(_ entry: Entry, incident: UInt64, people: UInt64, digest: [UInt8]) {
+        self.entry = entry.index
+        (self.incident, self.people) = (incident, people)
+        self.digest = digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+        send = (entry.proposal == nil ? NoticeTerms.Sending.atOnce : .twoOperators).rawValue
+        proposal = entry.proposal
+        author = entry.author
+    }
 }
 
 private struct Tried: Encodable {

@@ -138,6 +138,9 @@ struct Story: Sendable {
             case "incident.opened": "Incident \(word("incident")): \(word("title"))"
             case "incident.finding": "Found again, incident \(word("incident")): \(word("title"))"
             case "incident.reminder": "Incident \(word("incident")): \(word("hours")) of 72 hours are over, \(word("hours_left")) are left to report it"
+            case "notices.decided":
+                word("send") == "at once"
+                    ? "Incident \(word("incident")): \(word("author")) alone decided that \(word("people")) get their notices" : "Incident \(word("incident")): two operators decided that \(word("people")) get their notices"
             case "gate.paused": "Paused: \(closure?["direction"]?.words == "both" ? "capture and reading" : closure?["direction"]?.words ?? "?")"
             case "gate.resumed": "Open again"
             case "certificate.completed": "Stopped everywhere after \(word("complete_after_ms")) ms"
@@ -156,7 +159,7 @@ struct Story: Sendable {
         }
         for (name, key) in [
             ("leak", "is_leak"), ("class", "data_class"), ("detector", "detector"), ("found", "found"), ("report until", "report_until"), ("reason", "reason"), ("not confirmed", "unconfirmed"),
-            ("missed", "missed"), ("lifted", "closures"), ("by", "author"),
+            ("missed", "missed"), ("lifted", "closures"), ("people", "people"), ("notices: send", "send"), ("digest", "digest"), ("by", "author"),
         ] { add(name, data[key]) }
         if let closure, let scope = closure["scope"] {
             add("what", closure["direction"])

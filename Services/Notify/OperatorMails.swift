@@ -118,6 +118,7 @@ struct OperatorMails: Sendable {
             return Letter(
                 "certificate.completed", "stopped everywhere, certificate \(number)",
                 ["Everything that epoch \(number) closes has stopped, \(milliseconds(certificate.completeAfter)) ms after the command: \(counts)."] + end, incident: incident, command: command)
+        case .noticesDecided(let number, let count, let digest): return letter(decided: number, count, digest, by: entry)
         case .drillEnded(let number, _, let outcome) where !outcome.missed.isEmpty:
             return Letter("drill.missed", "drill \(number) has missed its bounds", ["Drill \(number) has ended, and missed:"] + outcome.missed.prefix(50) + [at], incident: nil, command: "sluice drills")
         default: return nil

@@ -30,8 +30,8 @@ enum Examples {
 
     static var drillClosure: Closure { Closure(epoch: Epoch(8), direction: .both, selector: Selector(subjects: ["P1"]), reason: "drill", author: "detector \(Drill.detector)", incident: 0, from: at) }
 
-    static func message(_ deed: Entry.Deed, author: String = "ops-1") -> Message? {
-        Bodies.message(for: FollowedEntry(Entry(index: 12, at: at, author: author, deed: deed), hash: TreeHash(leaf: Array("a leaf".utf8))))
+    static func message(_ deed: Entry.Deed, author: String = "ops-1", proposal: UInt64? = nil) -> Message? {
+        Bodies.message(for: FollowedEntry(Entry(index: 12, at: at, author: author, proposal: proposal, deed: deed), hash: TreeHash(leaf: Array("a leaf".utf8))))
     }
 
     static var all: [(name: String, message: Message)] {
@@ -51,7 +51,9 @@ enum Examples {
             ),
         ]
         let reminder = Reminder(incident: 3, title: "reviews on the wiki", dataClass: "review", found: at, hours: 48)
-        return deeds.compactMap { name, deed in message(deed).map { (name, $0) } } + [
+        let told = Entry.Deed.noticesDecided(incident: 3, count: 312, digest: Array(0..<32))
+        return deeds.compactMap { name, deed in message(deed).map { (name, $0) } }
+            + [("notices.decided", message(told, proposal: 11)), ("notices.decided-alone", message(told))].compactMap { name, message in message.map { (name, $0) } } + [
             ("incident.reminder", Bodies.message(for: reminder)), ("notify.test", Bodies.test(id: Bodies.id(of: TreeHash(leaf: [1])), at: at)),
         ]
     }
@@ -65,7 +67,7 @@ struct FormatTests {
     /// To write them anew after a change that is meant: `SLUICE_WRITE_EXAMPLES=1`.
     @Test func `the examples are what hooks are told, byte for byte`() throws {
         let isWriting = ProcessInfo.processInfo.environment["SLUICE_WRITE_EXAMPLES"] != nil
-        #expect(Examples.all.count == 13)
+        #expect(Examples.all.count == 15)
         for (name, message) in Examples.all {
             for format in Format.allCases {
                 let file = folder.appendingPathComponent("\(name).\(format.rawValue).json")

@@ -73,6 +73,19 @@ struct OperatorMailsTests {
         #expect(incomplete.text.contains("agent b") && !incomplete.text.contains("13 ms"))
     }
 
+    @Test func `that one operator alone decided is said in the subject, by which term, and of how many people`() throws {
+        let told = Entry.Deed.noticesDecided(incident: 7, count: 312, digest: Array(0..<32))
+        let alone = try #require(letter(told))
+        #expect(alone.subject == "[Sluice] incident 7: ada alone decided that 312 people get their notices")
+        #expect(alone.type == "notices.decided" && alone.incident == 7)
+        for part in ["'notices: {send: at once}'", "No second operator has looked at them", "000102030405", "entry 12 of the ledger", "By ada", "sluice notices 7"] { #expect(alone.text.contains(part), "\(part) is not in \(alone.text)") }
+        #expect(mails.mails(for: entry(told)).map(\.recipient) == ["ops@example.com", "sec@example.com"], "everybody, ada among them")
+        let two = try #require(OperatorMails.letter(for: Entry(index: 12, at: at, author: "ada", proposal: 11, deed: told)))
+        #expect(two.subject == "[Sluice] incident 7: 312 people get their notices")
+        #expect(two.text.contains("Two operators have signed for it, proposal 11.") && two.text.contains("Proposed by ada") && !two.text.contains("alone"))
+        #expect(letter(.noticesDecided(incident: 7, count: 1, digest: Array(0..<32)))?.text.hasPrefix("1 person of incident 7 is to be told") == true)
+    }
+
     @Test func `a drill is told when it has missed, and what is nobody's business is not`() {
         var outcome = Drill.Outcome()
         #expect(letter(.drillEnded(number: 3, to: Epoch(10), outcome)) == nil)

@@ -19,6 +19,7 @@ from harness import wait_until
 from harness.agent import text
 from test_ledgers import expect_cosigned
 from test_releases import DENIED, peer, reader
+from test_transcript import on_terminal
 
 PAUSED = 16
 
@@ -374,11 +375,18 @@ def test_where_policy_says_so_one_operator_sends_at_once_and_tells_no_more_of_re
     said = leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--json").json
     assert "clerk" in said["text"], "what policy allows is what counts where notices.json says nothing"
     assert "clerk" not in leaked.cli("notices", "preview", leaked.incident, "E1", "--people", people, "--readers", "count", "--json").json["text"]
-    handed = leaked.cli("notices", "send", *words, "--json").json
+    asked = leaked.cli("notices", "send", *words, check=False)
+    assert asked.code == 1 and "3 people get a notice of incident" in asked.err and "say --yes" in asked.err and asked.err.count("\n") == 1, asked
+    assert "[y/N]" in on_terminal(leaked.command("notices", "send", *words), {}, answer="n") and len(decided()) == before, "nothing is decided by who does not say so"
+    handed = leaked.cli("notices", "send", *words, "--yes", "--json").json
     assert (handed["count"], handed["held"], handed["taken"], handed["digest"]) == (3, 3, True, preview["digest"])
     entry = decided()[-1]
     assert len(decided()) == before + 1 and int(entry["index"]) == int(handed["decision"]) and entry["author"] == "ops-1"
     assert not leaked.cli("proposals", "--json").json.get("proposals"), "nothing waits for anybody"
+    # No other operator signed for it: they hear of it.
+    told = wait_until(lambda: [mail for mail in mails(leaked).get("operators@localhost", []) if "alone decided" in mail["subject"]], "operators are told")
+    text = told[0].get_body(("plain",)).get_content()
+    assert len(told) == 1 and "ops-1 alone decided that 3 people get their notices" in told[0]["subject"] and handed["digest"] in text and "notices: {send: at once}" in text, text
     wait_until(lambda: {f"{subject.lower()}@one.example.org" for subject in REVIEWS} <= mails(leaked).keys(), "each has theirs")
     assert leaked.cli("notices", "send", *words, "--json").json == handed, "the same again sends nothing"
     assert all(len(mails(leaked)[f"{subject.lower()}@one.example.org"]) == 1 for subject in REVIEWS)

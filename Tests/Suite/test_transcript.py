@@ -429,13 +429,15 @@ def test_without_a_suite_a_command_says_in_one_line_what_is_missing(make_suite):
     assert nowhere.returncode == 1 and len(nowhere.stderr.splitlines()) == 1 and "sluice up" in nowhere.stderr
 
 
-def on_terminal(command, env):
-    """Runs a command on a terminal of its own; returns what it showed."""
+def on_terminal(command, env, answer=""):
+    """Runs a command on a terminal of its own; returns what it showed. `answer`: what is typed before it asks."""
     main, other = pty.openpty()
     try:
         process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env={**os.environ, **env}, start_new_session=True)
         os.close(other)
         other = None
+        if answer:
+            os.write(main, f"{answer}\n".encode())
         shown = b""
         while True:
             try:

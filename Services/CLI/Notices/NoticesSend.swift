@@ -19,11 +19,13 @@ struct NoticesSend: ParsableCommand {
               sluice notices send 7 --people people.csv              hands them over: from there on they go out by themselves
 
             What goes out is what was signed, byte for byte: notify compares. Where it is interrupted, the same again goes on.
-            Where the policy document in force says 'notices: {send: at once}', one operator decides: the first 'send' is recorded under your signature, and hands over. Look at the preview before.
+            Where the policy document in force says 'notices: {send: at once}', one operator decides: the first 'send' is recorded under your signature, and hands over. It asks before, with how
+            many people that is; --yes answers it, and has to where nobody can be asked. All operators and the hooks are told that you decided it alone. Look at the preview before.
             """)
     @OptionGroup var connection: Connection
     @Argument(help: "The incident's number.") var incident: UInt64
     @OptionGroup var options: NoticeOptions
+    @Flag(help: "Do not ask, where the policy document in force lets you decide alone.") var yes = false
 
     func validate() throws {
         if options.scope.people == nil { throw ValidationError("--people FILE names the directory: where notices go to, and in which language") }
@@ -42,7 +44,7 @@ struct NoticesSend: ParsableCommand {
         if !connection.json {
             for line in try NoticePreview(notices, digest).lines.dropLast() { print(Terminal.safe(line)) }
         }
-        let sendsAtOnce = notices.terms.send == .atOnce
+        let sendsAtOnce = try inForce().send == .atOnce
         if !sendsAtOnce, let open = try proposal(for: digest) {
             if connection.json {
                 var outcome = WireOutcome()
@@ -52,6 +54,8 @@ struct NoticesSend: ParsableCommand {
             return ProposalView.show(open, home: connection.home)
         }
         let count = UInt64(notices.round.count)
+        // What has left is in nobody's hand any more.
+        if sendsAtOnce { try Confirmation.ask("\(ExposureView.people(notices.round.count)) get\(count == 1 ? "s" : "") a notice of incident \(incident) by your word alone, at once. Send it as \(connection.operatorName)?", unless: yes, always: true) }
         let outcome = try connection.client().command(.sendNotices(WireNoticesDecided(incident, count, Array(digest.bytes))), by: connection.signer())
         // Which of the two it is control says, by the document in force at that moment.
         guard outcome.hasProposal else {
@@ -59,8 +63,14 @@ struct NoticesSend: ParsableCommand {
             return try NoticeHandover(notices, DecidedNotices(index: outcome.entry, at: Clock.wall(), count: count, digest: Array(digest.bytes)), tree, connection).run()
         }
         if connection.json { return try Show.json(outcome) }
-        if sendsAtOnce { print("control has another policy document in force than this home's files: it takes a second operator") }
+        if sendsAtOnce { print("control has another policy document in force by now: it takes a second operator") }
         ProposalView.show(outcome.proposal, home: connection.home)
+    }
+
+    /// Of the document that control goes by: this home's files may be older.
+    private func inForce() throws -> NoticeTerms {
+        let document = try connection.client().query(.policy(WirePolicyQuery())).policy.document
+        return document.isEmpty ? NoticeTerms.none : try PolicyFiles.document(canonical: [UInt8](document)).notices
     }
 
     /// One that waits for another operator already.
