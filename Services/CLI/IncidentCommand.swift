@@ -14,21 +14,28 @@ struct IncidentCommand: ParsableCommand {
     static let clockUs: Int64 = 72 * 3_600 * 1_000_000
 
     struct One: ParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "show", abstract: "What happened, step by step.", discussion: "EXAMPLE\n  sluice incident show 7")
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "What happened, step by step.", discussion: "EXAMPLE\n  sluice incident show 7\n  sluice incident show 7 --people people.csv")
         @OptionGroup var connection: Connection
         @Argument(help: "Its number: 'sluice incidents' lists them.") var incident: UInt64
+        @OptionGroup var scope: ExposureScope
 
         func run() throws {
             let found = try IncidentCommand.ask(incident, connection.client())
             if connection.json { return try Show.json(found) }
-            for line in IncidentCommand.lines(found, exposed: IncidentCommand.exposed(incident, connection.folder)) { print(line) }
+            for line in try IncidentCommand.lines(found, exposed: IncidentCommand.exposed(incident, scope, connection.folder)) { print(line) }
         }
     }
 
     /// What it comes to, where the ledgers' files are here; it is no part of what control says.
-    private static func exposed(_ incident: UInt64, _ home: Home) -> [String] {
-        guard let files = try? ExposureFiles(.init(incident: incident), in: LedgerFiles(home), at: Clock.wall()) else { return [] }
-        return ExposureView(files, files.assessment).summary.dropFirst().map { Terminal.safe($0) }
+    private static func exposed(_ incident: UInt64, _ scope: ExposureScope, _ home: Home) throws -> [String] {
+        guard FileManager.default.fileExists(atPath: home.file("control/ledger.sqlite")) else { return ["exposed      not known here: the ledgers are not in \(home.path)"] }
+        do {
+            let files = try scope.files(incident, in: home)
+            return ExposureView(files, files.assessment).summary.dropFirst().map { Terminal.safe($0) }
+        } catch {
+            // Never nothing: it would read as if there had been none.
+            return [Terminal.safe("exposed      NOT KNOWN: \(error)")]
+        }
     }
 
     struct Note: ParsableCommand {

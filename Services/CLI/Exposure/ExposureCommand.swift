@@ -17,7 +17,7 @@ struct ExposureOptions: ParsableArguments {
 
 /// What of an incident is looked at.
 struct ExposureScope: ParsableArguments {
-    @Option(help: ArgumentHelp("Since when, in UTC: 2026-11-23T09:55:02Z. Default: the last policy before the incident that took two operators.", valueName: "time")) var since: String?
+    @Option(help: ArgumentHelp("Since when, in UTC: 2026-11-23T09:55:02Z. Default: since the policy that let more people read what the incident is of (of a release that was seen outside: no later than it).", valueName: "time")) var since: String?
     @Option(help: ArgumentHelp("Until when. Default: when reading stopped by the incident's closure.", valueName: "time")) var until: String?
     @Option(name: .customLong("class"), help: ArgumentHelp("Only this class; may be repeated. Default: those that the incident closed.", valueName: "class")) var dataClass: [String] = []
     @Option(help: ArgumentHelp("The directory as it was: CSV or JSON with id, site and team. Without it people who had a right and no key are a gap.", valueName: "file")) var people: String?
@@ -105,8 +105,10 @@ struct ExposureView {
         let end = found + .seconds(72 * 3_600)
         var lines = ["incident \(incident.number)   \(incident.state.rawValue)   found \(ExposureView.time(found))   72 h end \(ExposureView.time(end))   \"\(incident.title)\""]
         if let cause = files.cause {
-            lines.append("since        policy \(cause.index) at \(ExposureView.time(cause.at)) (\(cause.by.joined(separator: ", "))), the last that took two: --since says another time")
+            let by = files.record.applied.first { $0.index == cause.index }?.by.joined(separator: ", ") ?? "?"
+            lines.append("since        policy \(cause.index) at \(ExposureView.time(cause.at)) (\(by))\(cause.growth.map { ": \($0)" } ?? ", which let somebody read more")\(cause.earlierWords.map { "; \($0)" } ?? "")")
         }
+        for release in files.seen { lines.append("since        release \(release.release) of \(Show.time(microseconds: release.atUs, milliseconds: true)) was seen outside") }
         let totals = assessment.totals
         let period = assessment.question.period
         for name in Set(assessment.exposed.filter { $0.could != nil }.map(\.dataClass)).sorted() {
@@ -174,6 +176,17 @@ struct ExposureView {
         guard !assessment.releases.isEmpty else { return written == nil ? [] : ["", "proof files  none: no read is on record"] }
         guard let written, let folder else { return ["", "proof files  \(Set(assessment.releases.map { ReadProofs.fileName($0.release.entry) }).count), as they are named above: --proofs FOLDER writes them"] }
         return ["", "proof files  in \(folder): \(written.joined(separator: ", "))"]
+    }
+}
+
+extension Cause {
+    /// What it did.
+    var growth: String? { audience.map { "the audience of \($0.dataClass.name) went \(Show.number($0.before)) → \(Show.number($0.after))" } }
+
+    /// Which others it may have been; nil: there are none.
+    var earlierWords: String? {
+        guard !earlier.isEmpty else { return nil }
+        return "before it \(earlier.count == 1 ? "policy" : "policies") \(earlier.map { "\($0)" }.joined(separator: ", ")) let somebody read more of it, too: --since says another time"
     }
 }
 

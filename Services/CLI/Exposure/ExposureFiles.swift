@@ -15,7 +15,9 @@ struct ExposureFiles {
     let incident: Incident
     let question: ExposureQuestion
     /// The document that is taken for the cause; nil: the time was given, or there is none.
-    let cause: GovernanceRecord.Applied?
+    let cause: Cause?
+    /// Releases that the incident says were seen outside: it begins no later than the first of them.
+    let seen: [ReleasesOnRecord.Release]
     let assessment: Assessment
 
     struct Asked {
@@ -38,18 +40,42 @@ struct ExposureFiles {
         let closure = record.closures.first { $0.epoch == incident.closure }
         var scope = closure?.selector ?? .everything
         if !asked.classes.isEmpty { scope.classes = Set(asked.classes.map { DataClass($0) }) }
-        // The last that two had to agree to, before anybody noticed.
-        let cause = record.applied.last { $0.isWidening && $0.at <= incident.opened }
-        self.cause = asked.since == nil ? cause : nil
-        let since = asked.since ?? cause?.at ?? record.began ?? .distantPast
-        let stopped = closure.flatMap { closure in closure.stopsReading ? closure.from + (record.certificates[closure.epoch]?.readingAfter ?? .zero) : nil }
+        // Of a report or a finding it is known which class it is of, also where everything was stopped.
+        let classes = scope.classes.isEmpty && !incident.dataClass.isEmpty ? [DataClass(incident.dataClass)] : scope.classes
+        let directory = try asked.people.map { try PeopleFile.read($0) } ?? []
+        // Whose machines are registered is captured, and an employee, with a directory or without.
+        let people = directory + record.scopes.keys.sorted().flatMap { record.scopes[$0, default: []].map { Person($0) } } + record.keys.compactMap(\.person)
+        let cause = asked.since == nil
+            ? Cause(of: classes, found: incident.opened, in: record.policies, widening: Set(record.applied.lazy.filter(\.isWidening).map(\.index)), people: people) : nil
+        self.cause = cause
+        seen = asked.since == nil ? ExposureFiles.seenOutside(incident, files) : []
+        let begun = ([cause?.at ?? record.began ?? .distantPast] + seen.map { WallTime(microseconds: $0.atUs) }).min()!
+        let since = asked.since ?? begun
+        var uncertain: Gap?
+        var stopped: WallTime?
+        if asked.until == nil, let closure, closure.stopsReading {
+            if let after = record.certificates[closure.epoch]?.readingAfter { stopped = closure.from + after } else {
+                // Somebody may have read on until their lease ended, and nobody says when that was.
+                uncertain = .governance(why: "no certificate says when reading stopped by closure \(closure.epoch.number): it is counted until \(closure.until == nil ? "now" : "that was lifted")")
+                stopped = closure.until
+            }
+        }
         let until = asked.until ?? stopped ?? now
         guard since < until else { throw Complaint("nothing lies between \(Show.time(microseconds: since.microseconds)) and \(Show.time(microseconds: until.microseconds))") }
         question = ExposureQuestion(incident: incident.number, Period(from: since, until: until), of: scope)
-        assessment = Assessment(question, from: try ExposureFiles.history(record, question, people: asked.people, in: files))
+        var history = try ExposureFiles.history(record, question, people: asked.people == nil ? nil : directory, in: files)
+        if let uncertain { history.gaps.append(uncertain) }
+        assessment = Assessment(question, from: history)
     }
 
-    private static func history(_ record: GovernanceRecord, _ question: ExposureQuestion, people: String?, in files: LedgerFiles) throws -> ExposureHistory {
+    /// As `sluice leak report --release` words them, where the ledger of reads has that release in that entry.
+    private static func seenOutside(_ incident: Incident, _ files: LedgerFiles) -> [ReleasesOnRecord.Release] {
+        guard let said = incident.title.firstMatch(of: #/^release (\d+) to .* \(entry (\d+)\)(?:, or an earlier one of this number,)? was seen outside: /#), let number = UInt64(said.1), let entry = UInt64(said.2) else { return [] }
+        let all = ((try? ReleasesOnRecord(files))?.all ?? []).filter { $0.release == number }
+        return all.contains { $0.entry == entry } ? all : []
+    }
+
+    private static func history(_ record: GovernanceRecord, _ question: ExposureQuestion, people: [Person]?, in files: LedgerFiles) throws -> ExposureHistory {
         var history = ExposureHistory()
         let period = question.period
         history.policies = record.policies
@@ -81,7 +107,7 @@ struct ExposureFiles {
             history.holdingsAreFewer = reads.holdingsAreFewer
             if let fault = reads.fault ?? LedgerAudit(files: files, name: .reads).run().fault { history.gaps.append(.reads(why: fault)) }
             if let people {
-                history.directory = try PeopleFile.read(people).map { .init($0, .always) }
+                history.directory = people.map { .init($0, .always) }
                 history.gaps.append(.directoryBefore(period.until))
             } else {
                 history.gaps.append(reads.hasDirectory ? .directoryUnknown : .directoryBefore(period.until))

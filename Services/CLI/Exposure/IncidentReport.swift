@@ -28,13 +28,14 @@ extension IncidentCommand {
     struct Assess: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Compute who could read what and who did, and put it on record: signed, by its digest.",
-            discussion: "EXAMPLE\n  sluice incident assess 7 --summary \"three readers, 41 subjects\"\n\nWhoever has the ledgers computes the same bytes: 'sluice exposure 7 --json | sha256sum' with the same --since and --until.")
+            discussion: "EXAMPLE\n  sluice incident assess 7 --summary \"three readers, 41 subjects\"\n\nWhoever has the ledgers computes the same bytes: 'sluice exposure 7 --json | sha256sum' with the same --since, --until, --class and --people.")
         @OptionGroup var connection: Connection
         @Argument(help: "Its number.") var incident: UInt64
+        @OptionGroup var scope: ExposureScope
         @Option(help: "What it comes to, in a sentence; default: the numbers.") var summary: String?
 
         func run() throws {
-            let files = try ExposureFiles(.init(incident: incident), in: LedgerFiles(connection.folder), at: Clock.wall())
+            let files = try scope.files(incident, in: connection.folder)
             let bytes = files.assessment.lines.flatMap { $0 + [UInt8(ascii: "\n")] }
             let totals = files.assessment.totals
             let words = summary ?? "\(totals.subjects) subjects, \(totals.events) events; \(totals.people) people could read, \(totals.readers) readers did, \(files.assessment.gaps.count) gaps"
@@ -67,7 +68,10 @@ struct IncidentReport {
             return "| \(IncidentReport.cell(reader)) | \(Show.number(releases.count)) | \(ExposureView.range(least...most)) |"
         }
         let steps = (files.record.timeline[incident.number] ?? []).map { "| \(stamp($0.at)) | \(IncidentReport.cell($0.author)) | \(IncidentReport.cell($0.words)) | \($0.index) |" }
-        let cause = files.cause.map { "The policy document of entry \($0.index), applied at \(stamp($0.at)) by \(IncidentReport.cell($0.by.joined(separator: " and "))), is the last before it that let anybody read more." } ?? "_To be filled in: what led to it._"
+        let cause = files.cause.map { cause in
+            let by = files.record.applied.first { $0.index == cause.index }?.by.joined(separator: " and ") ?? "?"
+            return "The policy document of entry \(cause.index), applied at \(stamp(cause.at)) by \(IncidentReport.cell(by)), let more people read them\(cause.growth.map { ": \($0)" } ?? "").\(cause.earlierWords.map { " Whether it is the cause has to be checked: \($0)." } ?? "")"
+        } ?? "_To be filled in: what led to it._"
         return """
             # Notification of a personal data breach (GDPR Article 33), draft
 
