@@ -152,7 +152,7 @@ struct Approve: ParsableCommand {
             throw Complaint(
                 "not approved: what this home's files, notices.json, \(people) and the templates of \(notices.folder ?? "this program") come to has another digest, \(computed.hex): both operators need the same of each, templates included")
         }
-        return "the same digest, computed here"
+        return "the same digest, computed here\(notices.unproven.words.map { "; \($0)" } ?? "")"
     }
 
     func run() throws {

@@ -28,7 +28,8 @@ extension NoticeFacts {
             "consequences": .list(kinds.map { ["what": .text(words.words(of: $0.dataClass).consequence)] }),
             "advice": .list(kinds.map { words.words(of: $0.dataClass).advice }.filter { !$0.isEmpty }.map { ["what": .text($0)] }),
             "contactName": shown(settings.contactName), "contactPoint": shown(settings.contactPoint),
-            "gaps": .list(gaps.map { ["what": .text(clean(words.words(of: $0)))] }),
+            // Beside the gaps, for which whoever writes templates of their own has a place, too.
+            "gaps": .list((gaps.map(words.words(of:)) + (unproven.isEmpty ? [] : [words.unproven(unproven)])).map { ["what": .text(clean($0))] }),
             "hasProofs": .flag(!proofs.isEmpty), "proofs": .list(proofs.map { ["file": shown($0.fileName), "entry": .text("\($0.entry)")] }),
         ]
     }

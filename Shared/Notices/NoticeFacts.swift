@@ -22,6 +22,8 @@ package struct NoticeFacts: Hashable, Sendable {
     package var totals: Assessment.Totals
     package var gaps: [Gap]
     package var proofs: [Proof]
+    /// Entries of reads that nothing proves, though they are on record: what is recorded of them is not what control has cosigned.
+    package var unproven: [UInt64] = []
 
     package struct Contained: Hashable, Sendable {
         package var at: WallTime

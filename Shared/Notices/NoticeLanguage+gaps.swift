@@ -5,6 +5,23 @@ import Gate
 extension NoticeLanguage {
     func words(of gap: Gap) -> String { self == .english ? english(gap) : german(gap) }
 
+    /// - Parameter entries: of the ledger of reads; one at least.
+    func unproven(_ entries: [UInt64]) -> String {
+        let (shown, more) = (entries.prefix(NoticeLanguage.entriesMax).map { "\($0)" }, entries.count - NoticeLanguage.entriesMax)
+        let isOne = entries.count == 1
+        switch self {
+        case .english:
+            let names = list(shown + (more > 0 ? ["\(number(more)) more"] : []))
+            return "Of the read\(isOne ? "" : "s") of \(isOne ? "entry" : "entries") \(names) there is no proof: what the record says of \(isOne ? "it" : "them") now, and so this notice, is not what a second service had confirmed."
+        case .german:
+            let names = list(shown + (more > 0 ? ["\(number(more)) weiteren"] : []))
+            return "Für \(isOne ? "den Lesezugriff von Eintrag" : "die Lesezugriffe der Einträge") \(names) gibt es keinen Beweis: Was die Aufzeichnung jetzt darüber sagt, und damit diese Mitteilung, ist nicht, was ein zweiter Dienst bestätigt hatte."
+        }
+    }
+
+    /// Who reads a page looks up no more.
+    private static let entriesMax = 20
+
     private func english(_ gap: Gap) -> String {
         switch gap {
         case .policy(_, let period, _): "Which rules for reading were in force is not known for \(self.period(period)): more people may have been able to read."

@@ -17,6 +17,7 @@ package struct NoticeRound: Sendable {
     private let members: [Member]
     /// Of entries of the ledger of reads: what proves them and shows nothing else.
     private let proofs: [UInt64: Data]
+    private let unproven: Set<UInt64>
 
     private struct Member: Sendable {
         let person: NoticePerson
@@ -24,11 +25,13 @@ package struct NoticeRound: Sendable {
         let unaddressed: String
     }
 
-    /// - Parameter proofs: files by the entry; of an entry without one none is named.
+    /// - Parameters:
+    ///   - proofs: files by the entry; of an entry without one none is named.
+    ///   - unproven: entries of which there can be none: whose reads these were is told so.
     package init(
-        _ assessment: Assessment, of incident: NoticeIncident, to recipients: NoticeRecipients, _ settings: NoticeSettings, _ templates: NoticeTemplates, proofs: [UInt64: Data] = [:]
+        _ assessment: Assessment, of incident: NoticeIncident, to recipients: NoticeRecipients, _ settings: NoticeSettings, _ templates: NoticeTemplates, proofs: [UInt64: Data] = [:], unproven: Set<UInt64> = []
     ) {
-        (self.assessment, self.incident, self.settings, self.templates, self.proofs) = (assessment, incident, settings, templates, proofs)
+        (self.assessment, self.incident, self.settings, self.templates, self.proofs, self.unproven) = (assessment, incident, settings, templates, proofs, unproven)
         let reached = recipients.reachable.map { Member(person: $0.person, address: $0.address.description, unaddressed: "") }
         let missed = recipients.unreachable.map { Member(person: $0.person, address: "", unaddressed: $0.why.words) }
         members = (reached + missed).sorted { $0.person.subject.utf8.lexicographicallyPrecedes($1.person.subject.utf8) }
@@ -39,6 +42,7 @@ package struct NoticeRound: Sendable {
     /// What one of them is told.
     package func facts(of person: NoticePerson) throws(NoticeRefused) -> NoticeFacts {
         var facts = try NoticeFacts(assessment.part(of: person.subject), of: incident, to: person, settings)
+        facts.unproven = facts.proofs.map(\.entry).filter(unproven.contains)
         // A page names no file that does not come with it.
         facts.proofs = facts.proofs.filter { proofs[$0.entry] != nil }
         return facts

@@ -14,9 +14,9 @@ import Wire
 
     init() throws { templates = try NoticeTemplates() }
 
-    private func round(_ people: [NoticePerson] = Story.people, _ settings: NoticeSettings = Story.settings, proofs: [UInt64: Data] = [:]) -> NoticeRound {
+    private func round(_ people: [NoticePerson] = Story.people, _ settings: NoticeSettings = Story.settings, proofs: [UInt64: Data] = [:], unproven: Set<UInt64> = []) -> NoticeRound {
         let recipients = NoticeRecipients(Story.assessment(), Dictionary(uniqueKeysWithValues: people.map { ($0.subject, $0) }))
-        return NoticeRound(Story.assessment(), of: Story.incident, to: recipients, settings, templates, proofs: proofs)
+        return NoticeRound(Story.assessment(), of: Story.incident, to: recipients, settings, templates, proofs: proofs, unproven: unproven)
     }
 
     private func notices(_ round: NoticeRound) throws -> [Data] { try (0..<round.count).map { try round.notice($0) } }
@@ -68,6 +68,25 @@ import Wire
         let with = try notices(round(proofs: [17: file])).map { try WireNotice(serializedBytes: $0) }
         #expect(with.map { $0.attachments.map(\.name) } == [["read-17.tlog-proof"], [], ["read-17.tlog-proof"]], "whom nobody read has none")
         #expect(with[2].attachments[0].body == file && with[2].text.contains("read-17.tlog-proof") && with[2].html.contains("read-17.tlog-proof"))
+    }
+
+    @Test func `whose read nothing proves is told so in either language, and nobody else is`() throws {
+        let page = try notices(round(unproven: [17, 99])).map { try WireNotice(serializedBytes: $0) }
+        func words(_ notice: WireNotice) -> String { notice.text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        #expect(page.map(\.subject) == ["xia-33", "yan-22", "zoe-11"])
+        #expect(words(page[0]).contains("Of the read of entry 17 there is no proof") && page[0].html.contains("Of the read of entry 17 there is no proof"))
+        #expect(words(page[2]).contains("Für den Lesezugriff von Eintrag 17 gibt es keinen Beweis") && page[2].html.contains("Für den Lesezugriff von Eintrag 17 gibt es keinen Beweis"))
+        // The controls: who was not read, another's read, and reads that are proven.
+        #expect(!page[1].text.contains("no proof") && !page.contains { $0.text.contains("99") || $0.html.contains("entry 99") })
+        for notice in try notices(round()) + notices(round(proofs: [17: Data([1])])) {
+            let notice = try WireNotice(serializedBytes: notice)
+            #expect(!notice.text.contains("no proof") && !notice.text.contains("keinen Beweis"))
+        }
+        var facts = try Story.facts("xia-33")
+        facts.unproven = Array(1...30)
+        #expect(templates.page(of: facts).html.contains("19, 20 and 10 more there is no proof"))
+        facts.language = .german
+        #expect(templates.page(of: facts).html.contains("19, 20 und 10 weiteren gibt es keinen Beweis"))
     }
 
     @Test func `batches follow each other without a gap, and each has one at least`() throws {

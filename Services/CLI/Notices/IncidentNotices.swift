@@ -55,6 +55,8 @@ struct IncidentNotices {
     let round: NoticeRound
     /// Why somebody else would not come to the same digest, or not tomorrow; nil: they would.
     let unstable: String?
+    /// What ``ReadProofs`` says of reads that nothing proves, and which those are.
+    let unproven: (entries: [UInt64], words: String?)
     private let byID: [String: NoticePerson]
 
     /// - Parameter keeping: keeps the checkpoint for the proof files in the home, if none is there that is new enough.
@@ -73,7 +75,8 @@ struct IncidentNotices {
         let closure = files.record.closures.first { $0.epoch == epoch }
         let told = NoticeIncident(incident, found: files.incident.opened, closure: closure, certificate: files.record.certificates[epoch])
         let proofs = try ReadProofs(of: files.assessment, incident, in: home, keeping: keeping)
-        round = NoticeRound(files.assessment, of: told, to: recipients, settings, templates, proofs: proofs.files)
+        round = NoticeRound(files.assessment, of: told, to: recipients, settings, templates, proofs: proofs.files, unproven: Set(proofs.unproven))
+        unproven = (proofs.unproven, proofs.unprovenWords)
         unstable =
             if !(closure?.stopsReading ?? false), options.scope.until == nil { "reading was not stopped by this incident: what could be read changes until --until says when it ended" } else { proofs.unstable }
     }

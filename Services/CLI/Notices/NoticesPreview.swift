@@ -44,6 +44,8 @@ struct NoticesPreview: ParsableCommand {
         }
         let facts = try notices.facts(of: subject)
         let page = notices.round.page(of: facts)
+        // Not among what the person is told: standard output is their page.
+        if !facts.unproven.isEmpty, let words = notices.unproven.words { FileHandle.standardError.write(Data("sluice: \(words)\n".utf8)) }
         if json { return try NoticePreview.show(facts, page) }
         print(html ? page.html : "Subject: \(page.subject)\n\n\(page.text)", terminator: "")
     }
@@ -57,10 +59,12 @@ struct NoticePreview {
     /// What would be signed for; nil: nothing can be, and why.
     private let digest: TreeHash?
     private let undigested: String
+    private let unproven: (entries: [UInt64], words: String?)
 
     /// - Parameter known: the digest, where it was computed.
     init(_ notices: IncidentNotices, _ known: TreeHash? = nil) throws {
         (files, recipients, hasDirectory) = (notices.files, notices.recipients, notices.hasDirectory)
+        unproven = notices.unproven
         // Without the directory nobody could be reached, and without somebody to ask nobody is told.
         let hasContact = !notices.settings.contactName.isEmpty && !notices.settings.contactPoint.isEmpty
         digest = hasDirectory && hasContact && notices.unstable == nil && recipients.count > 0 ? try known ?? notices.digest() : nil
@@ -83,6 +87,7 @@ struct NoticePreview {
         func some(_ subjects: [String]) -> String { subjects.count <= 10 ? subjects.joined(separator: ", ") : "\(subjects.prefix(10).joined(separator: ", ")) and \(Show.number(subjects.count - 10)) more: --json lists them" }
         let totals = files.assessment.totals
         var lines = ["incident \(files.incident.number)   \(ExposureView.people(recipients.count)) would be told, each of their own data; \(ExposureView.range(totals.readSubjects)) of them were read"]
+        if let words = unproven.words { lines.append("no proof     \(words)") }
         guard hasDirectory else { return lines + ["             in which language and where to is not known: --people FILE names the directory", "             nothing is sent: this is a preview"] }
         lines.append("languages    \(languages.map { "\($0.name) \(Show.number($0.count))" }.joined(separator: "   "))")
         lines.append("addresses    \(Show.number(recipients.reachable.count)) can be reached by mail")
@@ -100,7 +105,7 @@ struct NoticePreview {
             "incident": files.incident.number, "subjects": recipients.count, "exposed_subjects": totals.subjects, "exposed_events": totals.events,
             "did_subjects": [totals.readSubjects.lowerBound, totals.readSubjects.upperBound], "languages": Dictionary(uniqueKeysWithValues: languages.map { ($0.name, $0.count) }),
             "reachable": recipients.reachable.map(\.person.subject), "without_address": withoutAddress, "not_in_directory": notInDirectory,
-            "refused_addresses": refused.map { ["subject": $0.subject, "why": $0.words] },
+            "refused_addresses": refused.map { ["subject": $0.subject, "why": $0.words] }, "unproven": unproven.entries,
         ]
     }
 
@@ -115,7 +120,7 @@ struct NoticePreview {
         try show([
             "incident": facts.incident, "subject": facts.person.subject, "language": facts.language.rawValue, "mail": facts.person.mail, "title": page.subject, "text": page.text, "html": page.html,
             "kinds": kinds, "exposed_events": totals.events, "could_people": totals.people, "could_keys": totals.keys, "did_releases": totals.releases, "did_readers": totals.readers,
-            "did_events": [totals.readEvents.lowerBound, totals.readEvents.upperBound], "proofs": facts.proofs.map(\.fileName),
+            "did_events": [totals.readEvents.lowerBound, totals.readEvents.upperBound], "proofs": facts.proofs.map(\.fileName), "unproven": facts.unproven,
         ])
     }
 

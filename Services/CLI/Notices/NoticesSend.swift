@@ -35,6 +35,8 @@ struct NoticesSend: ParsableCommand {
         let notices = try IncidentNotices(incident, options, in: connection.folder, keeping: true)
         guard notices.round.count > 0 else { throw Complaint("nobody's data was exposed in incident \(incident): nobody is told") }
         if let why = notices.unstable { throw Complaint("whoever is to approve would not come to the same digest: \(why)") }
+        // For people it stands in what is shown of them.
+        if connection.json, let words = notices.unproven.words { FileHandle.standardError.write(Data("sluice: \(words)\n".utf8)) }
         let tree = try notices.tree()
         let digest = tree.root
         let known = notices.files.record.governance.notices[incident] ?? []
