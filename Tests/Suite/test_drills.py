@@ -1,6 +1,8 @@
 """Drills: the real path on planted subjects, timed and on record; nobody else is stopped, and one that misses a bound is an incident."""
 
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from harness import wait_until
@@ -154,3 +156,27 @@ def test_what_the_policy_document_says_of_drills_holds_where_nothing_else_is_sai
     made = drill(suite, *both, "--certificate", "20000")
     assert made["began"]["sites"] == ["lisbon"] and made["ended"]["agents"] == 1 and not made["ended"].get("missed"), made
     assert drill(suite, *both) == {"due": []} and "lisbon" not in drills(suite)["due"]
+
+
+UNIT = Path(__file__).resolve().parents[2] / "deploy" / "systemd" / "sluice-drill.service"
+
+
+def test_the_timer_drills_where_the_policy_document_says_that_it_is_due_and_nowhere_else(planted):
+    suite = planted
+    (line,) = [line.removeprefix("ExecStart=") for line in UNIT.read_text().splitlines() if line.startswith("ExecStart=")]
+    program, command, *words = shlex.split(line)
+    assert program.endswith("/sluice") and command == "drill" and words[-3:] == ["--as", "drills", "--json"]
+    words = [*words[:-3], "--certificate", "20000"]
+    # The week is long enough that a slow machine does not come to its end.
+    apply(suite, {**document(grant()), "drills": {"every": "week"}})
+    if due := drills(suite)["due"]:
+        assert drill(suite, *words, check=False)["began"]["sites"] == due, "there alone"
+    wait_until(lambda: all(one.get("ended") for one in drills(suite)["drills"]), "it is over")
+    held = len(drills(suite, "--last", "1000")["drills"])
+    assert drills(suite)["due"] == [] and drill(suite, *words) == {"due": []}
+    assert len(drills(suite, "--last", "1000")["drills"]) == held, "the next night there is none"
+    # The control: the same without the schedule's word has one each time, and where the document has no schedule nobody guesses one.
+    assert drill(suite, *(word for word in words if word != "--due"), check=False)["began"]["drill"] > held
+    apply(suite, document(grant()))
+    refused = suite.cli("drill", *words, check=False)
+    assert refused.code == 1 and "does not say how often drills come" in refused.err, refused
