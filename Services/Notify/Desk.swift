@@ -41,6 +41,8 @@ final class Desk {
     /// When what only time brings about was last looked after.
     private var tended: Instant?
     private var handovers = Handovers()
+    /// The decisions whose notices may come, as the outbox was last told; nil: not in this run.
+    private var open: Set<Outbox.Decision>?
     /// Who has asked how notices stand, and what: an answer may have to look at a hundred thousand people.
     private var asking: [Route: WireNoticesQuery] = [:]
     /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
@@ -227,7 +229,7 @@ final class Desk {
         case .tended(let counts): notices = counts
         case .spread(let number, let before):
             if before > 0 { logger.notice("\(before) people had exactly what entry \(number) decided by an earlier decision: they are not sent it again") }
-        case .dropped(let one): logger.warning("\(one.held) notices of entry \(one.number), which \(one.name) handed over, are dropped: the rest of them has not come in seven days. None of them was sent")
+        case .dropped(let one): logger.warning("\(one)")
         case .removed(let count): removal.removed += count
         case .bounces(let look): take(look)
         case .deliveries(let route, let body):
@@ -264,7 +266,7 @@ final class Desk {
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
     }
 
-    /// Looks at the incidents, each second: of what lasts Alertmanager is told, and of what takes too long operators are.
+    /// Looks at the incidents, each second: of what lasts Alertmanager is told, of what takes too long operators are, and what is half handed over makes room when the rest of it cannot come any more.
     ///
     /// While control is away it goes on by what was heard last. While this node catches up, or does not believe the ledger, by nothing.
     private func look(at now: Instant) {
@@ -274,6 +276,10 @@ final class Desk {
         alerts?.use(Alerts.concerned(incidents, at: time))
         let due = reminders.next(incidents, at: time)
         if !due.isEmpty { outbox.put(.remind(due)) }
+        let open = Handovers.open(follower.fold.governance.notices, closed: closed)
+        guard open != self.open else { return }
+        self.open = open
+        outbox.put(.open(open))
     }
 
     /// Looks once an hour for bytes that were kept for long enough. Which incidents are closed is known when the ledger was read and is believed.

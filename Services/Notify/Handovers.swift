@@ -22,7 +22,7 @@ struct Handovers {
         guard batch.notices.count <= Limits.noticesPerBatchMax, batch.notices.count <= 1 || batch.notices.reduce(0, { $0 + $1.count }) <= Limits.noticeBatchBytesMax else {
             return .refuse(.tooLarge, "a part has \(Limits.noticesPerBatchMax) notices and \(Limits.noticeBatchBytesMax) bytes at most")
         }
-        guard let decision = decided.flatMap({ Handovers.decision(of: batch.decision, $0, closed) }) else {
+        guard let decision = decided.flatMap({ Handovers.open($0, closed: closed).first { $0.number == batch.decision } }) else {
             return .refuse(.notFound, "entry \(batch.decision) is not the newest decision about the notices of an incident that is not closed, as far as notify has heard")
         }
         guard underWay[route] == nil, underWay.count < Handovers.most else { return .refuse(.tooMany, "another part is under way: the next comes after its answer") }
@@ -33,12 +33,13 @@ struct Handovers {
     /// - Returns: whose it was.
     mutating func end(_ route: Route) -> String { underWay.removeValue(forKey: route) ?? "somebody" }
 
-    private static func decision(of entry: UInt64, _ notices: [UInt64: [DecidedNotices]], _ closed: Set<UInt64>) -> Outbox.Decision? {
-        for (incident, decided) in notices where decided.contains(where: { $0.index == entry }) {
-            // What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
-            guard let one = decided.last, one.index == entry, !closed.contains(incident), let root = TreeHash(bytes: one.digest) else { return nil }
-            return Outbox.Decision(number: entry, incident: incident, count: one.count, root: root)
-        }
-        return nil
+    /// The decisions whose notices may come: of each incident that is not closed the newest.
+    ///
+    /// What was decided again was wrong, and of a closed incident nobody is told any more: an old approval sends nothing.
+    static func open(_ decided: [UInt64: [DecidedNotices]], closed: Set<UInt64>) -> Set<Outbox.Decision> {
+        Set(decided.compactMap { incident, decided in
+            guard !closed.contains(incident), let one = decided.last, let root = TreeHash(bytes: one.digest) else { return nil }
+            return Outbox.Decision(number: one.index, incident: incident, count: one.count, root: root)
+        })
     }
 }

@@ -120,10 +120,18 @@ extension Outbox {
 
     /// What is dropped, and whose it was.
     struct Dropped: Hashable, Sendable {
+        enum Why: Hashable, Sendable {
+            /// The rest of it has not come.
+            case late
+            /// Something newer was decided, or the incident is closed: the rest of it cannot come any more.
+            case passed
+        }
+
         var number: UInt64
         var held: UInt64
         /// Who brought the last part.
         var name: String
+        var why = Why.late
     }
 
     /// Begins to drop what was not whole in time. Nothing of it was sent.
@@ -132,11 +140,26 @@ extension Outbox {
         let before = (now - Outbox.comingFor).microseconds
         guard try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(stale)", arguments: [before]) }) != nil else { return [] }
         return try writing { db in
-            try Row.fetchAll(db, sql: "SELECT id, number, held, operator \(stale)", arguments: [before]).map { row in
-                try Outbox.beginDropping(row["id"], db)
-                return Dropped(number: UInt64(row["number"] as Int64), held: UInt64(row["held"] as Int64), name: row["operator"] as String? ?? "")
+            try Row.fetchAll(db, sql: "SELECT id, number, held, operator \(stale)", arguments: [before]).map { try Outbox.drop($0, .late, db) }
+        }
+    }
+
+    /// Begins to drop what is coming of any other decision than these: the rest of it would be refused. What is taken stays.
+    ///
+    /// - Parameter open: The decisions whose notices may come, by all of a ledger that is believed.
+    func dropPassed(besides open: Set<Decision>) throws(OutboxError) -> [Dropped] {
+        func passed(_ db: Database) throws -> [Row] {
+            try Row.fetchAll(db, sql: "SELECT id, number, root, held, operator FROM decision WHERE taken_at IS NULL AND dropping = 0").filter { row in
+                !open.contains { $0.number == UInt64(row["number"] as Int64) && Data($0.root.bytes) == row["root"] as Data }
             }
         }
+        guard try !reading({ try passed($0).isEmpty }) else { return [] }
+        return try writing { db in try passed(db).map { try Outbox.drop($0, .passed, db) } }
+    }
+
+    private static func drop(_ row: Row, _ why: Dropped.Why, _ db: Database) throws -> Dropped {
+        try beginDropping(row["id"], db)
+        return Dropped(number: UInt64(row["number"] as Int64), held: UInt64(row["held"] as Int64), name: row["operator"] as String? ?? "", why: why)
     }
 
     private static func beginDropping(_ id: Int64, _ db: Database) throws {
@@ -161,5 +184,17 @@ extension Outbox {
             if rows.count < limit { try db.execute(sql: "DELETE FROM decision WHERE id = ?", arguments: [id]) }
             return try Row.fetchOne(db, sql: "SELECT 1 FROM decision WHERE dropping = 1") != nil
         }
+    }
+}
+
+extension Outbox.Dropped: CustomStringConvertible {
+    /// For the log.
+    var description: String {
+        let because =
+            switch why {
+            case .late: "the rest of them has not come in seven days"
+            case .passed: "something newer was decided about their incident, or it is closed"
+            }
+        return "\(held) notices of entry \(number), which \(name) handed over, are dropped: \(because). None of them was sent"
     }
 }

@@ -48,6 +48,8 @@ final class OutboxThread: Sendable {
         case spread
         /// Some of the notices that are dropped.
         case drop
+        /// By control's ledger the notices of these decisions may come, and of no other.
+        case open(Set<Outbox.Decision>)
         /// Some of the bytes that were kept for long enough, of these closed incidents and of none.
         case remove(closed: Set<UInt64>)
         case count
@@ -106,6 +108,7 @@ final class OutboxThread: Sendable {
                 case .tend(let policy): try tend(by: terms.read(policy))
                 case .spread: try spread()
                 case .drop: if try outbox.dropSome() { put(.drop) }
+                case .open(let decisions): drop(try outbox.dropPassed(besides: decisions))
                 case .remove(let closed): try remove(closed)
                 case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
                 case .stop: return
@@ -190,10 +193,13 @@ final class OutboxThread: Sendable {
         let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
         let new = try outbox.escalate(after: settings.escalation.time(by: terms), at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
-        let stale = try outbox.dropStale(at: now)
-        for one in stale { news.post(.dropped(one)) }
-        if !stale.isEmpty { put(.drop) }
+        drop(try outbox.dropStale(at: now))
         news.post(.tended(NoticeCounts(try outbox.rounds(of: nil, limit: 0))))
+    }
+
+    private func drop(_ begun: [Outbox.Dropped]) {
+        for one in begun { news.post(.dropped(one)) }
+        if !begun.isEmpty { put(.drop) }
     }
 
     /// One step. Whatever came meanwhile is next, and then the next step.

@@ -15,7 +15,7 @@ struct WorkQueue {
     private static func isNews(_ item: OutboxThread.Work) -> Bool {
         switch item {
         case .take, .remind: true
-        case .deliveries, .notices, .standing, .tend, .spread, .drop, .remove, .count, .stop: false
+        case .deliveries, .notices, .standing, .tend, .spread, .drop, .open, .remove, .count, .stop: false
         }
     }
 
@@ -27,7 +27,8 @@ struct WorkQueue {
         case .spread: waiting.contains { if case .spread = $0 { true } else { false } }
         case .drop: waiting.contains { if case .drop = $0 { true } else { false } }
         case .remove: waiting.contains { if case .remove = $0 { true } else { false } }
-        case .take, .remind, .deliveries, .notices, .standing, .stop: false
+        // Each in its place: a part that was taken by one of them comes after it.
+        case .take, .remind, .deliveries, .notices, .standing, .open, .stop: false
         }
     }
 }

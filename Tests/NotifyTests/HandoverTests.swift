@@ -162,6 +162,34 @@ struct HandoverTests {
         #expect(try outbox.hold(0..<8, of: signed, at: late) == .taken(8, new: true))
     }
 
+    @Test func `what something newer took the place of, or whose incident is closed, makes room at once, and what may come or has come stays`() throws {
+        let (old, new) = (Signed((1...6).map { .test($0) }), Signed(number: 12, (1...6).map { .test($0, decision: 12) }))
+        let (other, whole) = (Signed(number: 10, incident: 8, (1...3).map { .test($0, decision: 10) }), Signed(number: 5, (1...2).map { .test($0, decision: 5) }))
+        _ = try outbox.hold(0..<4, of: old, by: "ops-2", at: now)
+        _ = try outbox.hold(0..<1, of: other, at: now)
+        _ = try outbox.hold(0..<2, of: whole, at: now)
+        #expect(try outbox.dropPassed(besides: [old.decision, other.decision]) == [], "the control: the rest of these may come")
+        try fill(9, Outbox.comingMax - 1)
+        #expect(try outbox.hold(0..<1, of: new, at: now) == .full)
+        #expect(try outbox.dropPassed(besides: [new.decision, other.decision]) == [.init(number: 9, held: 4, name: "ops-2", why: .passed)])
+        #expect(try outbox.dropPassed(besides: [new.decision, other.decision]) == [], "once")
+        while try outbox.dropSome(limit: 3) {}
+        #expect(try outbox.hold(0..<1, of: new, at: now) == .held(1), "there is room for it")
+        // Incident 8 is closed.
+        #expect(try outbox.dropPassed(besides: [new.decision]).map(\.number) == [10])
+        while try outbox.dropSome() {}
+        #expect(try outbox.held(of: old.decision) == .held(0) && outbox.held(of: other.decision) == .held(0) && outbox.held(of: new.decision) == .held(1))
+        #expect(try outbox.held(of: whole.decision) == .taken(2, new: false), "what is taken goes out, whatever came after it")
+        #expect(try Outbox(path: outbox.path).dropPassed(besides: [new.decision]) == [], "each row is as it was written")
+    }
+
+    @Test func `an entry that a ledger which was put back has for something else is another decision`() throws {
+        let (first, again) = (Signed((1...3).map { .test($0) }), Signed((4...6).map { .test($0) }))
+        _ = try outbox.hold(0..<2, of: first, at: now)
+        #expect(first.decision.number == again.decision.number)
+        #expect(try outbox.dropPassed(besides: [again.decision]).map(\.held) == [2])
+    }
+
     private func fill(_ number: Int, _ octets: Int64) throws {
         try outbox.database.write { db in
             try db.execute(sql: "UPDATE decision SET octets = ? WHERE number = ?", arguments: [octets, number])

@@ -171,6 +171,18 @@ struct OutboxThreadTests {
         thread.stop()
     }
 
+    @Test func `what is half here is dropped, and said to be, when the ledger has something newer`() async throws {
+        let (old, new) = (Signed((1...3).map { .test($0) }), Signed(number: 12, (1...3).map { .test($0, decision: 12) }))
+        _ = try outbox.hold(0..<2, of: old, by: "ops-2", at: now)
+        thread.start()
+        thread.put(.open([new.decision]))
+        #expect(
+            try await heard { if case .dropped(let one) = $0 { "\(one)" } else { nil } }
+                == "2 notices of entry 9, which ops-2 handed over, are dropped: something newer was decided about their incident, or it is closed. None of them was sent")
+        try await eventually { try outbox.held(of: old.decision) == .held(0) }
+        thread.stop()
+    }
+
     @Test func `what an earlier run has left undone goes on at the start`() async throws {
         let all = try notices(3)
         let maker = NoticeMails(from: try MailSettings.folder().from, key: .test)
@@ -207,6 +219,13 @@ struct HandoversTests {
         for entry in [UInt64(20), 25, 31] { #expect(refusal(handovers.begin(batch(entry), from: route, by: "ops-1", decided: decided, closed: [8])) == .notFound, "\(entry)") }
         #expect(refusal(handovers.begin(batch(30), from: route, by: "ops-1", decided: nil, closed: [])) == .notFound, "the ledger is not believed")
         #expect(refusal(handovers.begin(batch(30), from: route, by: "ops-1", decided: decided, closed: [])) == nil, "a refusal leaves nothing under way")
+    }
+
+    @Test func `of each incident that is open the newest decision may come, and no other`() {
+        func numbers(_ closed: Set<UInt64>) -> Set<UInt64> { Set(Handovers.open(decided, closed: closed).map(\.number)) }
+        #expect(numbers([]) == [30, 25] && numbers([8]) == [30] && numbers([7]) == [25] && numbers([7, 8]) == [])
+        #expect(Handovers.open(decided, closed: [8]).map { [$0.incident, $0.count] } == [[7, 4]])
+        #expect(Handovers.open([7: []], closed: []) == [])
     }
 
     @Test func `each has one part under way, four have one each, and it is known whose it was`() {

@@ -128,6 +128,18 @@ def test_killed_at_a_step_of_a_webhook_each_event_comes_under_one_id_and_who_dro
         assert twice <= {headers["webhook-id"] for _, headers, _ in requests[:at]} and max(come.values()) == 2
 
 
+def test_what_is_half_handed_over_makes_room_when_the_same_is_decided_anew(suite, place, make_server):  # noqa: F811
+    server = make_server()
+    round = begun(suite, place, server, "anew")
+    assert round.held().held == 0 and round.hand(0, 4).held == 4
+    anew = Round(suite, round.incident, people_of("anew"), text="As it was after all.").decide()
+    said = f"4 notices of entry {round.entry}, which ops-1 handed over, are dropped: something newer was decided"
+    wait_until(lambda: said in suite.log("notify").read_text(), "nothing of it is kept for seven days")
+    assert anew.hand_over().taken
+    expect_each_once(anew, server)
+    assert [int(one["decision"]) for one in suite.cli("notices", round.incident, "--json").json["rounds"]] == [anew.entry]
+
+
 def test_on_a_full_disk_a_part_is_refused_and_with_room_the_hand_over_goes_on(make_suite):
     suite = make_suite(start=False)
     with on_tmpfs(suite.home / "notify", 12 << 20) as disk:
