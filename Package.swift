@@ -148,7 +148,7 @@ let package = Package(
         tests("NoticesTests", ["Exposure", "Gate", "Ledger", "Mail", "Notices", "Rules", "Wire", crypto, protobuf]),
         tests("LedgerTests", ["Ledger", "Vault", crypto, grdb]),
         tests("ChassisTests", ["Chassis", "Gate", "Rules", "Identity", "Ledger", "Messaging", "Wire", crypto, logging, protobuf]),
-        tests("NotifyTests", ["sluice-notify", "Chassis", "Gate", "Identity", "Ledger", "Mail", "Messaging", "Notices", "Rules", "Webhooks", "Wire", grdb, protobuf]),
+        tests("NotifyTests", ["sluice-notify", "Chance", "Chassis", "Gate", "Identity", "Ledger", "Mail", "Messaging", "Notices", "Rules", "Webhooks", "Wire", grdb, protobuf]),
         tests("HooksTests", ["sluice-hooks", "Gate", "Messaging", "Rules", "Webhooks", "Wire", "YAML", crypto, grdb, logging] + webServer),
         tests("ControlTests", ["sluice-control", "Chassis", "Gate", "Identity", "Ledger", "Messaging", "Rules", "Wire", crypto, grdb, protobuf]),
         tests("TidyTests", []),

@@ -8,7 +8,7 @@ import GRDB
 extension Outbox {
     /// The tables whose rows carry one.
     enum Table: String, CaseIterable {
-        case message, delivery, channel, cursor, entry, mail, attempt, bounce, receipt, decision, notice, page
+        case message, delivery, channel, cursor, entry, mail, attempt, bounce, receipt, decision, notice, page, tally
 
         /// All columns but the digest, in the order of the digest. Part of the format.
         var columns: [String] {
@@ -25,6 +25,7 @@ extension Outbox {
             case .decision: ["id", "number", "root", "incident", "people", "held", "octets", "last_at", "taken_at", "escalations", "escalated_at", "escalated_to", "part", "edge", "operator", "dropping", "spread_to", "spread_at"]
             case .notice: ["decision", "subject", "leaf", "language", "message", "recipient", "unreachable", "escalated_at", "same_as", "removed_at"]
             case .page: ["decision", "subject", "bytes"]
+            case .tally: ["decision", "delivered", "opened", "unreachable", "untold"]
             }
         }
 
@@ -49,6 +50,7 @@ extension Outbox {
             case .decision: "'the decision of entry ' || number"
             case .notice: "'the notice of ' || subject"
             case .page: "'what stands in the notice of ' || subject"
+            case .tally: "'how the people of decision ' || decision || ' stand'"
             }
         }
     }

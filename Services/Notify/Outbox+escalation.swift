@@ -35,7 +35,7 @@ extension Outbox {
     /// - Returns: mails that are new.
     func escalate(after: Span, at now: WallTime, to addresses: [String], names most: Int = Outbox.escalatedNamesMax, mails: (Escalation) -> [Mail]) throws(OutboxError) -> Int {
         let due = """
-            FROM decision WHERE taken_at <= :taken AND (part > 0 AND escalated_at > :apart AND escalated_at <= :now OR escalations < :most AND (escalated_at IS NULL OR escalated_at <= :apart OR escalated_at > :now))
+            FROM decision LEFT JOIN tally ON tally.decision = decision.id WHERE taken_at <= :taken AND tally.untold IS NOT 0 AND (part > 0 AND escalated_at > :apart AND escalated_at <= :now OR escalations < :most AND (escalated_at IS NULL OR escalated_at <= :apart OR escalated_at > :now))
                 AND EXISTS (SELECT 1 FROM \(Outbox.joined) WHERE notice.decision = decision.id AND \(Outbox.isNew))
             """
         let arguments: StatementArguments = [
@@ -44,7 +44,7 @@ extension Outbox {
         guard !addresses.isEmpty, try reading({ try Row.fetchOne($0, sql: "SELECT 1 \(due) LIMIT 1", arguments: arguments) }) != nil else { return 0 }
         return try writing { db in
             var new = 0
-            for row in try Row.fetchAll(db, sql: "SELECT * \(due)", arguments: arguments) { new += try Outbox.escalate(row, at: now, to: addresses, most, mails, db) }
+            for row in try Row.fetchAll(db, sql: "SELECT decision.* \(due)", arguments: arguments) { new += try Outbox.escalate(row, at: now, to: addresses, most, mails, db) }
             return new
         }
     }

@@ -183,6 +183,32 @@ extension Outbox {
                     """)
             for (table, columns) in columnsOf007 { try db.execute(sql: "UPDATE \(table) SET digest = \(digest(of: table, columns))") }
         }
+        migrator.registerMigration("008-tallies") { db in
+            // How the people of a decision stand once nobody of it is waited for. Whatever changes that removes it.
+            try db.execute(
+                sql: """
+                    CREATE TABLE tally (
+                        decision INTEGER PRIMARY KEY NOT NULL REFERENCES decision (id),
+                        delivered INTEGER NOT NULL,
+                        opened INTEGER NOT NULL,
+                        unreachable INTEGER NOT NULL,
+                        untold INTEGER NOT NULL,
+                        digest BLOB
+                    ) STRICT;
+                    CREATE TRIGGER tally_delivery AFTER UPDATE OF state ON delivery WHEN NEW.rank = 1 AND NEW.state IS NOT OLD.state BEGIN
+                        DELETE FROM tally WHERE decision IN (SELECT decision FROM notice WHERE message = NEW.message UNION SELECT decision FROM notice WHERE same_as = NEW.message);
+                    END;
+                    CREATE TRIGGER tally_bounce AFTER INSERT ON bounce BEGIN
+                        DELETE FROM tally WHERE decision IN (SELECT decision FROM notice WHERE message = NEW.message UNION SELECT decision FROM notice WHERE same_as = NEW.message);
+                    END;
+                    CREATE TRIGGER tally_receipt AFTER INSERT ON receipt BEGIN
+                        DELETE FROM tally WHERE decision IN (SELECT decision FROM notice WHERE message = NEW.message UNION SELECT decision FROM notice WHERE same_as = NEW.message);
+                    END;
+                    CREATE TRIGGER tally_escalation AFTER UPDATE OF escalated_at ON notice WHEN NEW.escalated_at IS NOT OLD.escalated_at BEGIN
+                        DELETE FROM tally WHERE decision = NEW.decision;
+                    END;
+                    """)
+        }
         return migrator
     }
 

@@ -92,6 +92,8 @@ extension Outbox {
         var hasMore = false
         var escalatedTo: [String] = []
         var escalatedAt: WallTime?
+        /// Nobody of it is waited for, and nobody was counted now.
+        var isTallied = false
     }
 
     /// The decisions about an incident, or all, of which anything is here: the oldest first.
@@ -117,6 +119,19 @@ extension Outbox {
         round.escalatedAt = (row["escalated_at"] as Int64?).map(WallTime.init(microseconds:))
         guard let taken = row["taken_at"] as Int64? else { return round }
         round.takenAt = WallTime(microseconds: taken)
+        if let tally = try Outbox.tally(of: id, path, db) {
+            (round.delivered, round.opened, round.unreachable, round.isTallied) = (tally.delivered, tally.opened, tally.unreachable, true)
+        } else { try count(&round, id, db) }
+        guard limit > 0, round.unreachable > 0 else { return round }
+        let found = try Row.fetchAll(
+            db, sql: "SELECT subject, \(Outbox.why) AS why FROM \(Outbox.joined) WHERE notice.decision = ? AND subject > ? AND \(Outbox.standing) = 'unreachable' ORDER BY subject LIMIT ?",
+            arguments: [id, after, limit + 1])
+        round.unreached = found.prefix(limit).map { Unreached(subject: $0["subject"], why: $0["why"] ?? "") }
+        round.hasMore = found.count > limit
+        return round
+    }
+
+    private func count(_ round: inout Round, _ id: Int64, _ db: Database) throws {
         for row in try Row.fetchAll(db, sql: "SELECT \(Outbox.standing) AS standing, count(*) AS people, count(receipt.message) AS opened, min(delivery.next_at) AS next FROM \(Outbox.joined) WHERE notice.decision = ? GROUP BY standing", arguments: [id]) {
             let people = UInt64(row["people"] as Int64)
             switch row["standing"] as String {
@@ -126,13 +141,6 @@ extension Outbox {
             default: round.waiting = people
             }
         }
-        guard limit > 0, round.unreachable > 0 else { return round }
-        let found = try Row.fetchAll(
-            db, sql: "SELECT subject, \(Outbox.why) AS why FROM \(Outbox.joined) WHERE notice.decision = ? AND subject > ? AND \(Outbox.standing) = 'unreachable' ORDER BY subject LIMIT ?",
-            arguments: [id, after, limit + 1])
-        round.unreached = found.prefix(limit).map { Unreached(subject: $0["subject"], why: $0["why"] ?? "") }
-        round.hasMore = found.count > limit
-        return round
     }
 
     /// One person's, of one decision.

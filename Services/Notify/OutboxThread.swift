@@ -194,7 +194,7 @@ final class OutboxThread: Sendable {
         let new = try outbox.escalate(after: settings.escalation.time(by: terms), at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
         drop(try outbox.dropStale(at: now))
-        news.post(.tended(NoticeCounts(try outbox.rounds(of: nil, limit: 0))))
+        news.post(.tended(try outbox.people()))
     }
 
     private func drop(_ begun: [Outbox.Dropped]) {
