@@ -43,15 +43,12 @@ final class Desk {
     private var handovers = Handovers()
     /// The decisions whose notices may come, as the outbox was last told; nil: not in this run.
     private var open: Set<Outbox.Decision>?
-    /// Who has asked how notices stand, and what: an answer may have to look at a hundred thousand people.
-    private var asking: [Route: WireNoticesQuery] = [:]
+    private var questions = Questions()
     /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
     private var removal: (looked: Instant?, removed: Int) = (nil, 0)
     /// What came back, as of the last look; nil: nobody looks.
     private var bounces: BounceBox.Look?
 
-    /// Operators who ask at once.
-    private static let askingMax = 16
     private static let removeEvery = Span.seconds(3_600)
     private static let tendEvery = Span.seconds(10)
 
@@ -174,7 +171,7 @@ final class Desk {
             if kind == .notices { return hold(try message.body(WireNoticeBatch.self), from: route, by: user.name, at: now) }
             switch try message.body(WireQuery.self).about {
             case .deliveries?: outbox.put(.deliveries(route))
-            case .notices(let query)?: ask(query, from: route)
+            case .notices(let query)?: ask(query, from: route, by: user.name)
             default: binder.refuse(.invalid, "this question is not known here", kind: kind, to: route)
             }
         } catch {
@@ -182,12 +179,12 @@ final class Desk {
         }
     }
 
-    private func ask(_ query: WireNoticesQuery, from route: Route) {
-        // Sent again with another greeting: one answer is enough.
-        guard asking[route] != query else { return }
-        guard asking[route] == nil, asking.count < Desk.askingMax else { return binder.refuse(.tooMany, "another question is under way: the next comes after its answer", kind: .query, to: route) }
-        asking[route] = query
-        outbox.put(.standing(route, query))
+    private func ask(_ query: WireNoticesQuery, from route: Route, by name: String) {
+        switch questions.begin(query, from: route, by: name) {
+        case .ask: outbox.put(.standing(route, query))
+        case .isAsked: break
+        case .refuse(let why): binder.refuse(.tooMany, why, kind: .query, to: route)
+        }
     }
 
     /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
@@ -222,7 +219,7 @@ final class Desk {
             binder.refuse(refusal, why, kind: .notices, to: route)
         case .taken(let decision): logger.notice("\(decision.count) people are told of incident \(decision.incident), by entry \(decision.number)")
         case .standing(let route, let body):
-            asking[route] = nil
+            questions.end(route)
             var answer = WireAnswer()
             answer.notices = body
             binder.send(.answer, answer, to: route)

@@ -9,8 +9,8 @@ struct Handovers {
     /// Operators at once: each has megabytes in hand.
     static let most = 4
 
-    /// Whose part goes to the disk.
-    private var underWay: [Route: String] = [:]
+    /// Whose part goes to the disk, by the session that it came by: one of each operator, however many sessions they have.
+    private var underWay: [String: Route] = [:]
 
     enum Answer: Hashable, Sendable { case take(Outbox.Decision), refuse(Refusal, String) }
 
@@ -25,13 +25,18 @@ struct Handovers {
         guard let decision = decided.flatMap({ Handovers.open($0, closed: closed).first { $0.number == batch.decision } }) else {
             return .refuse(.notFound, "entry \(batch.decision) is not the newest decision about the notices of an incident that is not closed, as far as notify has heard")
         }
-        guard underWay[route] == nil, underWay.count < Handovers.most else { return .refuse(.tooMany, "another part is under way: the next comes after its answer") }
-        underWay[route] = name
+        guard underWay[name] == nil else { return .refuse(.tooMany, "another part that \(name) hands over goes to the disk: the next comes after its answer") }
+        guard underWay.count < Handovers.most else { return .refuse(.tooMany, "\(underWay.keys.sorted().joined(separator: ", ")) hand notices over, and \(Handovers.most) do at a time: the next comes after one of their parts") }
+        underWay[name] = route
         return .take(decision)
     }
 
     /// - Returns: whose it was.
-    mutating func end(_ route: Route) -> String { underWay.removeValue(forKey: route) ?? "somebody" }
+    mutating func end(_ route: Route) -> String {
+        guard let name = underWay.first(where: { $0.value == route })?.key else { return "somebody" }
+        underWay[name] = nil
+        return name
+    }
 
     /// The decisions whose notices may come: of each incident that is not closed the newest.
     ///

@@ -232,10 +232,22 @@ struct HandoversTests {
         var handovers = Handovers()
         for number in 1...4 { #expect(refusal(handovers.begin(batch(30), from: Route(number: UInt32(number)), by: "ops-\(number)", decided: decided, closed: [])) == nil) }
         #expect(refusal(handovers.begin(batch(30), from: Route(number: 1), by: "ops-1", decided: decided, closed: [])) == .tooMany)
-        #expect(refusal(handovers.begin(batch(30), from: Route(number: 5), by: "ops-5", decided: decided, closed: [])) == .tooMany)
+        let full = "ops-1, ops-2, ops-3, ops-4 hand notices over, and 4 do at a time: the next comes after one of their parts"
+        #expect(handovers.begin(batch(30), from: Route(number: 5), by: "ops-5", decided: decided, closed: []) == .refuse(.tooMany, full))
         #expect(handovers.end(Route(number: 2)) == "ops-2")
         #expect(refusal(handovers.begin(batch(30), from: Route(number: 5), by: "ops-5", decided: decided, closed: [])) == nil)
         #expect(handovers.end(Route(number: 9)) == "somebody")
+    }
+
+    @Test func `one operator with many sessions has one part under way, and leaves the others their room`() {
+        var handovers = Handovers()
+        let busy = "another part that ops-1 hands over goes to the disk: the next comes after its answer"
+        #expect(refusal(handovers.begin(batch(30), from: Route(number: 1), by: "ops-1", decided: decided, closed: [])) == nil)
+        for session in UInt32(2)...9 { #expect(handovers.begin(batch(25), from: Route(number: session), by: "ops-1", decided: decided, closed: []) == .refuse(.tooMany, busy)) }
+        #expect(refusal(handovers.begin(batch(30), from: Route(number: 10), by: "ops-2", decided: decided, closed: [])) == nil)
+        #expect(handovers.end(Route(number: 2)) == "somebody", "it was refused, and ends nothing")
+        #expect(handovers.end(Route(number: 1)) == "ops-1")
+        #expect(refusal(handovers.begin(batch(25), from: Route(number: 2), by: "ops-1", decided: decided, closed: [])) == nil)
     }
 
     @Test func `a part is of a thousand notices and four megabytes, but one notice always fits`() {
@@ -245,5 +257,36 @@ struct HandoversTests {
             #expect(refusal(handovers.begin(batch(30, parts), from: Route(number: 1), by: "ops-1", decided: decided, closed: [])) == .tooLarge)
         }
         #expect(refusal(handovers.begin(batch(30, [Data(count: Limits.noticeBatchBytesMax + 1)]), from: Route(number: 1), by: "ops-1", decided: decided, closed: [])) == nil)
+    }
+}
+
+/// Who waits for an answer how notices stand.
+struct QuestionsTests {
+    private func about(_ incident: UInt64) -> WireNoticesQuery {
+        var query = WireNoticesQuery()
+        query.incident = incident
+        return query
+    }
+    private func isRefused(_ answer: Questions.Answer) -> Bool { if case .refuse = answer { true } else { false } }
+
+    @Test func `a session has one question under way, and the same again is none`() {
+        var questions = Questions()
+        let route = Route(number: 1)
+        #expect(questions.begin(about(7), from: route, by: "ops-1") == .ask)
+        #expect(questions.begin(about(7), from: route, by: "ops-1") == .isAsked)
+        #expect(questions.begin(about(8), from: route, by: "ops-1") == .refuse("another question is under way: the next comes after its answer"))
+        questions.end(route)
+        #expect(questions.begin(about(8), from: route, by: "ops-1") == .ask)
+    }
+
+    @Test func `one operator has four under way by however many sessions, and all have sixteen`() {
+        var questions = Questions()
+        for session in 1...9 { #expect(isRefused(questions.begin(about(7), from: Route(number: UInt32(session)), by: "ops-1")) == (session > Questions.ofOneMost)) }
+        for one in 2...4 { for session in 1...4 { #expect(questions.begin(about(7), from: Route(number: UInt32(10 * one + session)), by: "ops-\(one)") == .ask) } }
+        #expect(questions.begin(about(7), from: Route(number: 50), by: "ops-5") == .refuse("16 questions are under way: the next comes after one of their answers"))
+        questions.end(Route(number: 9))
+        #expect(isRefused(questions.begin(about(7), from: Route(number: 50), by: "ops-5")), "that one was refused, and ends nothing")
+        questions.end(Route(number: 1))
+        #expect(questions.begin(about(7), from: Route(number: 50), by: "ops-5") == .ask)
     }
 }

@@ -2,16 +2,19 @@
 
 import email
 import email.utils
+import json
 import os
 import re
+import threading
 import time
 from collections import Counter
 
 import pytest
-from harness import on_tmpfs, verify, wait_until
+from harness import Shim, on_tmpfs, verify, wait_until
 from harness.asking import wire
-from harness.notices import Gone, Refused, Round, assessed
+from harness.notices import Gone, Refused, Round, assessed, session
 from harness.tools import fill
+from harness.waiting import PATIENCE
 from test_clocks import SHIFTS, clock, faked, shift  # noqa: F401 - fixtures
 from test_mail import doubled, ids, make_server, place, settle  # noqa: F401 - fixtures
 
@@ -138,6 +141,60 @@ def test_what_is_half_handed_over_makes_room_when_the_same_is_decided_anew(suite
     assert anew.hand_over().taken
     expect_each_once(anew, server)
     assert [int(one["decision"]) for one in suite.cli("notices", round.incident, "--json").json["rounds"]] == [anew.entry]
+
+
+def test_one_operator_with_many_sessions_leaves_others_their_room_and_a_command_that_is_too_much_waits_and_says_for_what(suite, place, make_server, tmp_path):  # noqa: F811
+    round = begun(suite, place, make_server(), "busy")
+    shim = Shim(tmp_path)
+    suite.restart("notify", env=shim.env)
+    assert round.held().held == 0
+
+    def at_once(question, count):
+        """So many, of which none is answered before the disk is: those that were refused, and a way to wait for the others."""
+        refused, answers = [], []
+
+        def ask():
+            try:
+                answers.append(question())
+            except Refused as why:
+                refused.append(why)
+
+        threads = [threading.Thread(target=ask) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+
+        def answered():
+            for thread in threads:
+                thread.join(PATIENCE)
+            return answers
+
+        return refused, answered
+
+    shim.hold()
+    try:
+        refused, answered = at_once(lambda: round.hand(0, 2), 3)
+        wait_until(lambda: len(refused) == 2 and shim.held, "of one operator's parts one goes to the disk")
+        assert {(why.code, why.text) for why in refused} == {(41, "another part that ops-1 hands over goes to the disk: the next comes after its answer")}
+        others = at_once(lambda: round.hand(name="ops-2"), 1)
+
+        def asked():
+            with session(suite.home, "notify") as ask:
+                return ask("answer", "query", notices=wire().governance.NoticesQuery(incident=round.incident))
+
+        too_many, told = at_once(asked, 5)
+        wait_until(lambda: too_many, "of one operator's questions four wait")
+        command = suite.begin("notices", round.incident, "--json")
+        said = []
+        reader = threading.Thread(target=lambda: said.append(command.popen.stderr.readline().decode()))
+        reader.start()
+        wait_until(lambda: said, "the command says what it waits for")
+        assert said == ["sluice: notify is busy, and is asked again: 4 questions of ops-1's are under way: the next comes after one of their answers\n"]
+    finally:
+        shim.hold(False)
+    status, out, err = command.finish()
+    assert (status, err) == (0, "") and [int(one["held"]) for one in json.loads(out)["rounds"]] == [2], (out, err)
+    assert [one.held for one in answered()] == [2] and len(told()) == 4 and len(too_many) == 1
+    assert others[0] == [] and [one.held for one in others[1]()] == [2], "another operator's part was not refused"
 
 
 def test_on_a_full_disk_a_part_is_refused_and_with_room_the_hand_over_goes_on(make_suite):

@@ -26,11 +26,11 @@ class Gone(Exception):
 
 
 @contextlib.contextmanager
-def session(home, service):
+def session(home, service, name="ops-1"):
     """An operator's session: a function that asks, and returns the answer of a kind. `running`: whether the service is, if it may end."""
     words = asking.wire()
     server = next(node["key"] for node in json.loads((home / "registry.json").read_text())["nodes"] if node["name"] == service).encode()
-    secret = words.read_secret(home / "keys" / "ops-1.secret")
+    secret = words.read_secret(home / "keys" / f"{name}.secret")
     with zmq.Context.instance().socket(zmq.DEALER) as socket:
         socket.linger, socket.reconnect_ivl = 0, 20
         socket.curve_serverkey, socket.curve_secretkey, socket.curve_publickey = server, secret, zmq.curve_public(secret)
@@ -108,13 +108,13 @@ class Round:
         self.entry = max(step.entry for step in steps if step.what == "decided")
         return self
 
-    def hand(self, first=0, count=0):
-        """One part: `noticesHeld`. Without notices it asks."""
+    def hand(self, first=0, count=0, name="ops-1"):
+        """One part, in a session of its own: `noticesHeld`. Without notices it asks."""
         notices = self.notices[first:first + count]
         # Where the contract asks for it.
         known = "proof" in asking.wire().governance.NoticeBatch.DESCRIPTOR.fields_by_name
         proof = {"proof": consistency(first + len(notices), self.notices)} if known and notices else {}
-        with session(self.suite.home, "notify") as ask:
+        with session(self.suite.home, "notify", name) as ask:
             return ask(
                 "noticesHeld", "notices", running=lambda: self.suite.services["notify"].is_running, decision=self.entry, first=first, notices=notices, **proof)
 

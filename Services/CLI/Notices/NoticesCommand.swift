@@ -67,7 +67,9 @@ struct NoticeShow: ParsableCommand {
         var query = WireNoticesQuery()
         query.incident = incident
         query.subject = subject
-        let sent = try connection.client("notify").query(.notices(query)).notices.sent
+        let client = try connection.client("notify")
+        var patience = Patience()
+        let sent = try patience.ask("notify") { try client.query(.notices(query)) }.notices.sent
         guard let newest = sent.last else { throw Complaint("\(subject) was sent nothing of incident \(incident): 'sluice notices \(incident)' shows who was") }
         if connection.json { return try Show.json(SentNotices(sent, to: subject)) }
         if newest.removedUs != 0, html { throw Complaint("\(subject)'s notice of incident \(incident) is not here any more: \(NoticesView.removed(newest))") }
@@ -118,12 +120,13 @@ struct NoticesView {
     static func ask(_ incident: UInt64, _ client: Client) throws -> WireNoticesStanding {
         var query = WireNoticesQuery()
         query.incident = incident
-        var standing = try client.query(.notices(query)).notices
+        var patience = Patience()
+        var standing = try patience.ask("notify") { try client.query(.notices(query)) }.notices
         for index in standing.rounds.indices {
             while standing.rounds[index].more, let last = standing.rounds[index].unreached.last {
                 query.after = last.subject
                 let decision = standing.rounds[index].decision
-                guard let page = try client.query(.notices(query)).notices.rounds.first(where: { $0.decision == decision }), !page.unreached.isEmpty else { break }
+                guard let page = try patience.ask("notify", { try client.query(.notices(query)) }).notices.rounds.first(where: { $0.decision == decision }), !page.unreached.isEmpty else { break }
                 standing.rounds[index].unreached += page.unreached
                 standing.rounds[index].more = page.more
             }

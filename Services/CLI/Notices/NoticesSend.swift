@@ -100,12 +100,13 @@ struct NoticeHandover {
 
     func run() throws {
         let client = try connection.client("notify")
+        var patience = Patience()
         let terminal = Terminal()
         let isWatched = terminal.isTerminal && !connection.json
-        var held = try begin(client)
+        var held = try begin(client, &patience)
         while !held.taken {
             guard let first = Int(exactly: held.held), first < notices.round.count else { throw Complaint("notify holds \(held.held) of \(notices.round.count) and does not take them: 'sluice notices \(notices.files.incident.number)' shows how they stand") }
-            let next = try send(notices.batch(from: first), from: held.held, client)
+            let next = try send(notices.batch(from: first), from: held.held, client, &patience)
             guard next.taken || next.held > held.held else { throw Complaint("notify does not take more than \(next.held) of \(notices.round.count)") }
             held = next
             if isWatched { terminal.write("\r\u{1B}[K\(Show.number(held.held)) of \(Show.number(notices.round.count)) handed over") }
@@ -117,27 +118,30 @@ struct NoticeHandover {
         print("'sluice notices \(incident)' shows how they stand")
     }
 
-    private func begin(_ client: Client) throws -> WireNoticesHeld {
+    private func begin(_ client: Client, _ patience: inout Patience) throws -> WireNoticesHeld {
         let end = Clock.now() + NoticeHandover.patience
         while true {
-            do { return try send([], from: 0, client) } catch ClientError.refused(.notFound, let text) {
+            do { return try send([], from: 0, client, &patience) } catch ClientError.refused(.notFound, let text) {
                 guard Clock.now() < end else { throw ClientError.refused(.notFound, text) }
                 usleep(200_000)
             }
         }
     }
 
-    private func send(_ batch: [Data], from first: UInt64, _ client: Client) throws -> WireNoticesHeld {
+    private func send(_ batch: [Data], from first: UInt64, _ client: Client, _ patience: inout Patience) throws -> WireNoticesHeld {
         var body = WireNoticeBatch()
         body.decision = decided.index
         body.first = first
         body.notices = batch
         // That what notify has then is how the signed tree begins.
         body.proof = batch.isEmpty ? [] : tree.consistencyProof(older: first + UInt64(batch.count)).map { Data($0.bytes) }
-        return try client.ask(.notices, body, silence: Limits.commandPatience) { message in
-            guard message.kind == .noticesHeld else { return nil }
-            let held = try message.body(WireNoticesHeld.self)
-            return held.decision == decided.index ? held : nil
+        return try patience.ask("notify") {
+            try client.ask(.notices, body, silence: Limits.commandPatience) { message in
+                guard message.kind == .noticesHeld else { return nil }
+                let held = try message.body(WireNoticesHeld.self)
+                // That it holds what came before these is the answer to another part, which was sent twice.
+                return held.decision == decided.index && (batch.isEmpty || held.taken || held.held != first) ? held : nil
+            }
         }
     }
 }
