@@ -25,6 +25,8 @@ final class BounceBox {
         var left = 0
         /// Why the folder could not be read.
         var trouble: String?
+        /// Why what is about ours is noted, and lies where it lay.
+        var unmoved: String?
         /// There is more to look at.
         var hasMore = false
     }
@@ -57,6 +59,8 @@ final class BounceBox {
     private var waiting: ArraySlice<LookedAt.File> = []
     /// Since the beginning.
     private(set) var filesOpened = 0
+    /// As long as nothing can be put aside.
+    private var unmoved: String?
 
     init(_ folder: String, outbox: Outbox, key: NoticeKey, _ bounds: Bounds = Bounds()) {
         self.folder = folder
@@ -87,6 +91,7 @@ final class BounceBox {
             endPass()
         } else if !waiting.isEmpty { look.hasMore = true }
         look.left = looked.count
+        look.unmoved = unmoved
         return look
     }
 
@@ -189,7 +194,15 @@ final class BounceBox {
     /// As Maildir++ has a folder within.
     private func put(aside file: LookedAt.File) -> Bool {
         let target = "\(folder)/.Sluice"
-        for made in ["", "/tmp", "/new", "/cur"] { guard mkdir(target + made, 0o700) == 0 || errno == EEXIST else { return false } }
-        return rename(file.path, "\(target)/cur/\(file.name.contains(":") ? file.name : file.name + ":2,")") == 0
+        var isMade = true
+        for made in ["", "/tmp", "/new", "/cur"] where isMade { isMade = mkdir(target + made, 0o700) == 0 || errno == EEXIST }
+        guard isMade, rename(file.path, "\(target)/cur/\(file.name.contains(":") ? file.name : file.name + ":2,")") == 0 else {
+            let why = String(cString: strerror(errno))
+            // Somebody else may have moved it: that is no trouble.
+            if errno != ENOENT { unmoved = "what is about our mails cannot be put aside in \(target): \(why)" }
+            return false
+        }
+        unmoved = nil
+        return true
     }
 }

@@ -205,7 +205,10 @@ final class Desk {
         bounced += UInt64(look.noted)
         if let trouble = look.trouble, trouble != bounces?.trouble { logger.error("\(trouble): of what comes back nothing is heard") }
         if look.trouble == nil, bounces?.trouble != nil { logger.notice("what comes back is read again") }
-        if look.left > 0, bounces?.left ?? 0 == 0 { logger.notice("\(look.left) mails where bounces are read from are no reports about mails of Sluice's: they are left there") }
+        if let unmoved = look.unmoved, unmoved != bounces?.unmoved {
+            logger.error("\(unmoved): it is noted, and lies where it is. notify has to write to that folder, and a unit of systemd to let it: ReadWritePaths, see sluice-notify.service")
+        }
+        if look.left > 0, look.unmoved == nil, bounces?.left ?? 0 == 0 { logger.notice("\(look.left) mails where bounces are read from are no reports about mails of Sluice's: they are left there") }
         bounces = look
     }
 

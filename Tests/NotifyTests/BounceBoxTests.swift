@@ -64,6 +64,18 @@ struct BounceBoxTests {
         #expect(try Outbox(path: outbox.path).rounds(of: 7, limit: 0).map(\.unreachable) == [2])
     }
 
+    @Test func `what cannot be put aside is noted all the same, and why it lies there is said until it can`() throws {
+        // Whoever the tests run as: in a file nobody makes a folder.
+        try put("", "../.Sluice")
+        try put(BounceBoxTests.report(), "1")
+        let why = "what is about our mails cannot be put aside in \(folder["mail"])/.Sluice: Not a directory"
+        #expect(try box.look(at: now) == .init(noted: 1, left: 1, unmoved: why))
+        #expect(try box.look(at: now) == .init(left: 1, unmoved: why) && unreached().count == 1 && names("new") == ["1"])
+        try FileManager.default.removeItem(atPath: folder["mail/.Sluice"])
+        try put(BounceBoxTests.report(of: 2), "2")
+        #expect(try box.look(at: now) == .init(noted: 1, handled: 1, left: 1) && names(".Sluice/cur") == ["2:2,"])
+    }
+
     @Test func `that a mail is late is no reason to mark anybody`() throws {
         try put(BounceBoxTests.report(action: "delayed"), "1")
         #expect(try box.look(at: now) == .init(noted: 0, handled: 1))
