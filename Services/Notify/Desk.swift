@@ -20,8 +20,7 @@ final class Desk {
     private let journals: JournalMark
     private let admission: Admission
     private let trusted: TrustedNodes
-    /// Entries up to this one were taken by an earlier run, of the ledger that is followed.
-    private var cursor: UInt64
+    private var comparison: Comparison
     private let lease: Span
     private let logger: Logger
     private let refusalLog: RefusalLog
@@ -30,13 +29,6 @@ final class Desk {
     private var counts = WireDeliveries()
     /// The newest drill, as the outbox has it.
     private var drill: (made: WallTime, told: WallTime?)?
-    /// Entries of control's ledger that the outbox has compared in this run.
-    private var read: UInt64 = 0
-    /// Where control's ledger forks from what was delivered; nil: nowhere, as far as it was read.
-    private var fork: UInt64?
-    /// Why nothing new is taken from control's ledger; empty: it is.
-    private var trouble = ""
-    private var refusals: UInt64 = 0
     private var notices = NoticeCounts()
     /// When what only time brings about was last looked after.
     private var tended: Instant?
@@ -46,8 +38,7 @@ final class Desk {
     private var questions = Questions()
     /// When bytes that were kept for long enough were last looked for, and how many were removed since that was said.
     private var removal: (looked: Instant?, removed: Int) = (nil, 0)
-    /// What came back, as of the last look; nil: nobody looks.
-    private var bounces: BounceBox.Look?
+    private var returned = Returned()
 
     private static let removeEvery = Span.seconds(3_600)
     private static let tendEvery = Span.seconds(10)
@@ -64,7 +55,7 @@ final class Desk {
         self.journals = journals
         self.admission = admission
         self.trusted = trusted
-        self.cursor = cursor
+        comparison = Comparison(taken: cursor)
         self.lease = lease
         self.logger = logger
         refusalLog = RefusalLog(logger)
@@ -87,8 +78,8 @@ final class Desk {
             var report = WireServiceReport()
             report.counters["delivered"] = counts.delivered
             report.counters["handshakes.refused"] = self.admission.refusals
-            report.counters["ledger.governance.refused"] = refusals
-            report.gauges["ledger.trouble"] = trouble.isEmpty ? 0 : 1
+            report.counters["ledger.governance.refused"] = comparison.refusals
+            report.gauges["ledger.trouble"] = comparison.trouble.isEmpty ? 0 : 1
             for (word, count) in self.binder.refusals { report.counters["refused.\(word)"] = count }
             report.gauges["waiting"] = Int64(counts.waiting)
             report.gauges["held"] = Int64(counts.held)
@@ -101,8 +92,8 @@ final class Desk {
             report.gauges["notices.opened"] = Int64(notices.opened)
             report.gauges["notices.unreachable"] = Int64(notices.unreachable)
             report.gauges["notices.coming"] = Int64(notices.coming)
-            if let bounces {
-                report.counters["bounces"] = bounced
+            if let bounces = returned.last {
+                report.counters["bounces"] = returned.noted
                 report.gauges["bounces.left"] = Int64(bounces.left)
                 report.gauges["bounces.trouble"] = bounces.trouble == nil ? 0 : 1
             }
@@ -129,17 +120,12 @@ final class Desk {
     /// Whether control's ledger is the one that was delivered: asked when every entry is here and compared that a lease rests on, not before.
     private func judge() {
         let held = follower.applied
-        guard follower.isHeld(at: Clock.now()), read == held else { return }
-        let next =
-            if let fork { "control's ledger is another than the one that was delivered, from entry \(fork + 1) on (\(cursor) were taken)" } else if held < cursor {
-                "control's ledger has \(held) entries, and \(cursor) were delivered: it was put back"
-            } else { "" }
-        guard next != trouble else { return }
-        if trouble.isEmpty {
-            refusals += 1
-            logger.critical("\(next); nothing new is told until two operators give the other history up: 'sluice ledger restore governance'")
-        } else if next.isEmpty { logger.notice("control's ledger is followed again") }
-        trouble = next
+        guard follower.isHeld(at: Clock.now()) else { return }
+        switch comparison.judge(held: held) {
+        case .refused(let why)?: logger.critical("\(why)")
+        case .followedAgain?: logger.notice("control's ledger is followed again")
+        case nil: break
+        }
     }
 
     private func receive(_ route: Route, _ message: consuming Inbound) {
@@ -189,27 +175,13 @@ final class Desk {
 
     /// A part of a hand-over goes to the disk if it is of a decision in the ledger that is followed, and believed.
     private func hold(_ batch: WireNoticeBatch, from route: Route, by name: String, at now: Instant) {
-        let isBelieved = follower.isCaughtUp && trouble.isEmpty && Desk.isCompared(batch.decision, read: read, taken: cursor, fork: fork)
+        let isBelieved = follower.isCaughtUp && comparison.isCompared(batch.decision)
         switch handovers.begin(batch, from: route, by: name, decided: isBelieved ? follower.fold.governance.notices : nil, closed: closed) {
         case .take(let decision): outbox.put(.notices(route, by: name, batch, decision))
         case .refuse(let refusal, let why):
             refusalLog.note("notices \(name) \(refusal)", "a hand-over of notices by \(name) is refused: \(why)", at: now)
             binder.refuse(refusal, why, kind: .notices, to: route)
         }
-    }
-
-    private var bounced: UInt64 = 0
-
-    /// What a look into the mailbox of what comes back has come to. What stays as it is is said once.
-    private func take(_ look: BounceBox.Look) {
-        bounced += UInt64(look.noted)
-        if let trouble = look.trouble, trouble != bounces?.trouble { logger.error("\(trouble): of what comes back nothing is heard") }
-        if look.trouble == nil, bounces?.trouble != nil { logger.notice("what comes back is read again") }
-        if let unmoved = look.unmoved, unmoved != bounces?.unmoved {
-            logger.error("\(unmoved): it is noted, and lies where it is. notify has to write to that folder, and a unit of systemd to let it: ReadWritePaths, see sluice-notify.service")
-        }
-        if look.left > 0, look.unmoved == nil, bounces?.left ?? 0 == 0 { logger.notice("\(look.left) mails where bounces are read from are no reports about mails of Sluice's: they are left there") }
-        bounces = look
     }
 
     func take(_ item: OutboxThread.News) -> Bool {
@@ -231,7 +203,13 @@ final class Desk {
             if before > 0 { logger.notice("\(before) people had exactly what entry \(number) decided by an earlier decision: they are not sent it again") }
         case .dropped(let one): logger.warning("\(one)")
         case .removed(let count): removal.removed += count
-        case .bounces(let look): take(look)
+        case .bounces(let look):
+            for line in returned.take(look) {
+                switch line {
+                case .error(let text): logger.error("\(text)")
+                case .notice(let text): logger.notice("\(text)")
+                }
+            }
         case .deliveries(let route, let body):
             var answer = WireAnswer()
             answer.deliveries = body
@@ -239,12 +217,12 @@ final class Desk {
             binder.send(.answer, answer, to: route)
         case .counts(let body, let newest): (counts, drill) = (body, newest)
         case .read(let index):
-            read = index
+            comparison.compared(to: index)
             judge()
-        case .forked(let after, let taken): (fork, cursor) = (after, taken)
+        case .forked(let after, let taken): comparison.forked(after: after, taken: taken)
         case .restored(let after, let taken):
             logger.notice("control's ledger was restored: \(taken) entries were delivered, those after entry \(after) are given up, and the ledger goes on from there")
-            (fork, cursor) = (nil, 0)
+            comparison.restored()
         case .failed(let why):
             logger.critical("the outbox has failed: \(why); notify ends and takes it up again at its next start")
             return false
@@ -260,7 +238,7 @@ final class Desk {
         if tended.map({ now - $0 >= Desk.tendEvery }) ?? true {
             tended = now
             // Of a ledger that is not believed nothing is taken, and notify's own settings count.
-            outbox.put(.tend(fork == nil && trouble.isEmpty ? follower.fold.governance.policy : nil))
+            outbox.put(.tend(comparison.isUndoubted ? follower.fold.governance.policy : nil))
         }
         remove(at: now)
         peers.expire(after: Span(nanoseconds: lease.nanoseconds * 4), at: now) { _, _ in }
@@ -270,7 +248,7 @@ final class Desk {
     ///
     /// While control is away it goes on by what was heard last. While this node catches up, or does not believe the ledger, by nothing.
     private func look(at now: Instant) {
-        guard looked.map({ now - $0 >= .seconds(1) }) ?? true, follower.isCaughtUp, read == follower.applied, fork == nil, trouble.isEmpty else { return }
+        guard looked.map({ now - $0 >= .seconds(1) }) ?? true, isBelieved else { return }
         looked = now
         let (incidents, time) = (follower.fold.governance.incidents.values, Clock.wall())
         alerts?.use(Alerts.concerned(incidents, at: time))
@@ -284,11 +262,14 @@ final class Desk {
 
     /// Looks once an hour for bytes that were kept for long enough. Which incidents are closed is known when the ledger was read and is believed.
     private func remove(at now: Instant) {
-        guard removal.looked.map({ now - $0 >= Desk.removeEvery }) ?? true, follower.isCaughtUp, read == follower.applied, fork == nil, trouble.isEmpty else { return }
+        guard removal.looked.map({ now - $0 >= Desk.removeEvery }) ?? true, isBelieved else { return }
         if removal.removed > 0 { logger.notice("the bytes of \(removal.removed) notices and messages that were told long ago were removed") }
         removal = (now, 0)
         outbox.put(.remove(closed: closed))
     }
+
+    /// Whether all of control's ledger is here, and may be gone by.
+    private var isBelieved: Bool { follower.isCaughtUp && comparison.isBelieved(held: follower.applied) }
 
     private var closed: Set<UInt64> { Set(follower.fold.governance.incidents.values.filter { $0.state == .closed }.map(\.number)) }
 

@@ -24,14 +24,4 @@ import Testing
         #expect(settings.time(by: terms.read(text(.seconds(3_600), index: 8))) == .seconds(3_600))
         #expect(settings.time(by: terms.read(nil)) == .seconds(24 * 3_600), "no document is believed any more")
     }
-
-    @Test func `a decision counts when it and all that was taken before are compared, and nothing forks`() {
-        // An earlier run has taken 40, and the ledger goes on to 50.
-        #expect(!Desk.isCompared(30, read: 0, taken: 40, fork: nil), "it has just begun")
-        #expect(!Desk.isCompared(30, read: 35, taken: 40, fork: nil), "it is compared, and a later one may be another")
-        #expect(Desk.isCompared(30, read: 40, taken: 40, fork: nil))
-        #expect(!Desk.isCompared(45, read: 44, taken: 40, fork: nil) && Desk.isCompared(45, read: 45, taken: 40, fork: nil), "it is new, and not taken yet")
-        #expect(!Desk.isCompared(30, read: 50, taken: 40, fork: 29) && !Desk.isCompared(30, read: 50, taken: 40, fork: 35))
-        #expect(Desk.isCompared(1, read: 1, taken: 0, fork: nil), "the first run")
-    }
 }
