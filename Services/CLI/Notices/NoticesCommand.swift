@@ -98,9 +98,13 @@ extension IncidentCommand {
 
         func run() throws {
             let standing = try NoticesView.ask(incident, connection.client("notify"))
-            guard let round = standing.rounds.last else { throw Complaint("nobody was sent anything of incident \(incident): 'sluice notices send \(incident)' first") }
-            if let open = standing.open {
+            let round: WireNoticeRound
+            switch standing.settled(by: try IncidentCommand.ask(incident, connection.client())) {
+            case .nothingDecided: throw Complaint("nobody was sent anything of incident \(incident): 'sluice notices send \(incident)' first")
+            case .notHandedOver(let entry): throw Complaint("the newest notices of incident \(incident), entry \(entry), were not handed over: 'sluice notices send \(incident) --people FILE' does that")
+            case .open(let open):
                 throw Complaint("that is not everybody: \(standing.rounds.count > 1 ? "entry \(open.decision)   " : "")\(NoticesView.line(open)). 'sluice notices \(incident)' shows how it goes on")
+            case .everybody(let newest): round = newest
             }
             let outcome = try connection.client().command(.incidentNotified(WireIncidentNotified(incident, round.decision, round.delivered, round.unreachable)), by: connection.signer())
             if connection.json { return try Show.json(outcome) }
@@ -136,7 +140,7 @@ struct NoticesView {
     }
 
     var lines: [String] {
-        let decided = incident.steps.filter { $0.what == "decided" }.map(\.entry)
+        let decided = incident.decided
         let missing = decided.filter { entry in !standing.rounds.contains { $0.decision == entry && ($0.taken || $0.held > 0) } }
         var lines: [String] = []
         for round in standing.rounds {
@@ -147,7 +151,7 @@ struct NoticesView {
         }
         for entry in missing { lines.append("entry \(entry)   approved, and not handed over: 'sluice notices send \(incident.incident) --people FILE' does that") }
         if lines.isEmpty { return ["incident \(incident.incident)   nothing was sent: 'sluice notices preview \(incident.incident)' shows what would be"] }
-        if missing.isEmpty, standing.open == nil, !["notified", "closed"].contains(incident.state) {
+        if missing.isEmpty, case .everybody = standing.settled(by: incident), !["notified", "closed"].contains(incident.state) {
             lines.append("everybody has theirs or is listed: 'sluice incident notified \(incident.incident)' puts that on record")
         }
         return lines
@@ -186,6 +190,17 @@ struct NoticesView {
         lines.append("  \(Show.number(sent.notice.count)) bytes, language \(notice.language), \(Show.number(notice.attachments.count)) files\(notice.attachments.isEmpty ? "" : ": " + notice.attachments.map(\.name).joined(separator: ", "))")
         lines.append("  Subject: \(notice.title)")
         return lines
+    }
+}
+
+extension WireIncident {
+    /// The entries that decided that its people are told, as far as its steps are listed.
+    fileprivate var decided: [UInt64] { steps.filter { $0.what == "decided" }.map(\.entry) }
+}
+
+extension WireNoticesStanding {
+    fileprivate func settled(by incident: WireIncident) -> Settled {
+        settled(incident.decided, listed: incident.steps.count < Incident.stepsMax ? .max : incident.steps.last?.entry ?? 0)
     }
 }
 
