@@ -25,6 +25,9 @@ PAUSED = 16
 
 REVIEWS = {"E1": 5, "E2": 3, "E3": 2}
 
+# What an operator may write of an incident, and nobody's notice or part may say.
+NAMES = "Zoe Zander (E3) showed reviews of E2 to the partner"
+
 
 def document(members):
     return {
@@ -88,7 +91,7 @@ def leaked(make_module_suite):
     assert read(suite, "clerk", check=False).code == 77
     suite.wide = apply(suite, ["partner", "clerk"])
     assert len(read(suite, "clerk", "--subject", "E1", "--subject", "E3").lines) == REVIEWS["E1"] + REVIEWS["E3"]
-    certificate = suite.pause("--class", "review")
+    certificate = suite.pause("--class", "review", reason=NAMES)
     suite.incident = int(certificate["closure"]["incident"])
     assert read(suite, "clerk", check=False).code != 0
     return suite
@@ -112,7 +115,13 @@ def test_who_could_and_who_did_come_out_to_the_event(leaked):
     assert gaps["released-before"]["releases"] == [leaked.before] and set(gaps) == {"released-before", "directory-before"}
 
 
-def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each_time(leaked):
+def people_file(folder):
+    path = folder / "others.csv"
+    path.write_text("id,site,team,name\nE1,berlin,search,Ann Ash\nE2,berlin,search,Bob Birch\nE3,berlin,search,Zoe Zander\nE9,berlin,search,Dan Dow\n")
+    return path
+
+
+def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each_time(leaked, tmp_path):
     assert exposure(leaked) == exposure(leaked)
     out = leaked.cli("exposure", leaked.incident).out
     assert "could read   2 people, 2 with a key" in out and "did read     1 reader, 2 subjects, 7 events in 1 release" in out
@@ -125,6 +134,11 @@ def test_it_is_for_people_for_spreadsheets_and_for_each_person_and_the_same_each
     entry = kind(exposure(leaked, "--subject", "E1"), "release")[0]["entry"]
     assert f"read-{entry}.tlog-proof" in own.out and "--proofs FOLDER writes them" in own.out
     assert "E3" not in leaked.cli("exposure", leaked.incident, "--subject", "E1", "--json").out
+    # A title names whom it likes, and so may what an operator is called: neither is in what one person is given.
+    assert NAMES in out, "the control: whoever handles the incident sees it"
+    for form in ((), ("--json",), ("--csv",), ("--people", people_file(tmp_path))):
+        said = leaked.cli("exposure", leaked.incident, "--subject", "E1", *form).out
+        assert not [name for name in ("Zoe", "Zander", "showed", "E2", "E3", "ops-1", "ops-2") if name in said], said
 
 
 def test_the_preview_of_the_notices_has_the_numbers_of_the_exposure_and_names_nobody_else(leaked, tmp_path):
@@ -145,6 +159,7 @@ def test_the_preview_of_the_notices_has_the_numbers_of_the_exposure_and_names_no
         assert {name: told[name] for name in names} == {name: kind(own, "exposure")[0][name] for name in names}
         assert [one["events"] for one in told["kinds"]] == [line["events"] for line in kind(own, "subject")] == [REVIEWS[subject]]
         assert told["proofs"] == [f"read-{release['entry']}.tlog-proof" for release in kind(own, "release")]
+        assert not [word for word in ("Zoe", "Zander", "showed") if word in told["text"] + told["html"] + told["title"]]
         assert not [word for other in REVIEWS if other != subject for word in (f"{other})", f"{other},", {"E1": "Ann", "E2": "Bob", "E3": "Cleo"}[other]) if word in told["text"] + told["html"]]
     assert "E9" not in told["text"] and "clerk" not in told["text"], "readers by their role"
     assert "nothing of E9 was exposed" in leaked.cli("notices", "preview", leaked.incident, "E9", check=False).err

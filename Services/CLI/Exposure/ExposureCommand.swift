@@ -48,6 +48,9 @@ struct ExposureCommand: ParsableCommand {
             gate allowed, 'did' what the ledger of reads has. What no record says is a gap, and named; so is a ledger that is not whole. Planted subjects
             are nobody's: they are in no number, and how many there are is said.
 
+            One person's part can be given to them: it has neither the incident's title nor who put a policy in force, since people write there whom it concerns, and names nobody else but who
+            could read and who did.
+
             --proofs writes a file for each read of that person, as their notice has them attached: read-N.tlog-proof, that entry N is in the ledger of reads,
             under a checkpoint that control has cosigned (C2SP tlog-proof). Its 'extra' is the entry's leaf: nobody else's ids are in it.
             """)
@@ -74,7 +77,7 @@ struct ExposureCommand: ParsableCommand {
         } else if json {
             for line in assessment.lines { print(String(decoding: line, as: UTF8.self)) }
         } else {
-            let view = ExposureView(files, assessment)
+            let view = ExposureView(files, assessment, of: subject)
             for line in subject == nil ? view.summary + [""] + view.rows : view.summary + view.details + view.proofs(written, proofs) { print(Terminal.safe(line)) }
         }
     }
@@ -84,10 +87,13 @@ struct ExposureCommand: ParsableCommand {
 struct ExposureView {
     private let files: ExposureFiles
     private let assessment: Assessment
+    /// One person's part, which can be given to them: of nobody else it says more than who could read and who did. Nil: it is of all.
+    private let subject: String?
 
-    init(_ files: ExposureFiles, _ assessment: Assessment) {
+    init(_ files: ExposureFiles, _ assessment: Assessment, of subject: String? = nil) {
         self.files = files
         self.assessment = assessment
+        self.subject = subject
     }
 
     private static func time(_ time: WallTime) -> String { Show.time(microseconds: time.microseconds, milliseconds: true) }
@@ -103,10 +109,10 @@ struct ExposureView {
         let incident = files.incident
         let found = incident.opened
         let end = found + .seconds(72 * 3_600)
-        var lines = ["incident \(incident.number)   \(incident.state.rawValue)   found \(ExposureView.time(found))   72 h end \(ExposureView.time(end))   \"\(incident.title)\""]
+        var lines = ["incident \(incident.number)   \(incident.state.rawValue)   found \(ExposureView.time(found))   72 h end \(ExposureView.time(end))\(subject == nil ? "   \"\(incident.title)\"" : "")"]
         if let cause = files.cause {
             let by = files.record.applied.first { $0.index == cause.index }?.by.joined(separator: ", ") ?? "?"
-            lines.append("since        policy \(cause.index) at \(ExposureView.time(cause.at)) (\(by))\(cause.growth.map { ": \($0)" } ?? ", which let somebody read more")\(cause.earlierWords.map { "; \($0)" } ?? "")")
+            lines.append("since        policy \(cause.index) at \(ExposureView.time(cause.at))\(subject == nil ? " (\(by))" : "")\(cause.growth.map { ": \($0)" } ?? ", which let somebody read more")\(cause.earlierWords.map { "; \($0)" } ?? "")")
         }
         for release in files.seen { lines.append("since        release \(release.release) of \(Show.time(microseconds: release.atUs, milliseconds: true)) was seen outside") }
         let totals = assessment.totals
