@@ -82,6 +82,9 @@ struct StatusView {
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }
+        if let untold = notify.gauges["notices.untold"], untold > 0 {
+            lines.append(terminal.yellow("UNTOLD") + "  \(ExposureView.people(Int(untold))) \(untold == 1 ? "has" : "have") no notice in time, and nobody is told: 'escalation.to' and 'mail.operators' in notify.json name nobody")
+        }
         if let attempts = notify.gauges["alerts.failing"], attempts > 0 {
             lines.append(terminal.red("ALERTS") + "  Alertmanager has not taken what it must know of \(notify.gauges["alerts.firing"] ?? 0) incidents, in \(attempts) attempts   (sluice deliveries)")
         }

@@ -92,6 +92,8 @@ final class Desk {
             report.gauges["notices.opened"] = Int64(notices.opened)
             report.gauges["notices.unreachable"] = Int64(notices.unreachable)
             report.gauges["notices.coming"] = Int64(notices.coming)
+            report.gauges["notices.untold"] = Int64(notices.untold)
+            if let addresses = notices.escalatesTo { report.gauges["escalation.to"] = Int64(addresses) }
             if let bounces = returned.last {
                 report.counters["bounces"] = returned.noted
                 report.gauges["bounces.left"] = Int64(bounces.left)
@@ -198,7 +200,9 @@ final class Desk {
             var answer = WireAnswer()
             answer.notices = body
             binder.send(.answer, answer, to: route)
-        case .tended(let counts): notices = counts
+        case .tended(let counts):
+            if counts.untold > notices.untold { logger.warning("nobody is told of people who have no notice in time, \(counts.untold) now: name somebody in 'escalation.to', or in 'mail.operators', in notify.json") }
+            notices = counts
         case .spread(let number, let before):
             if before > 0 { logger.notice("\(before) people had exactly what entry \(number) decided by an earlier decision: they are not sent it again") }
         case .dropped(let one): logger.warning("\(one)")

@@ -78,6 +78,9 @@ struct MailSettings: Hashable, Sendable {
 
     static let keepMax = 3_650
     static let connectionsMax = 16
+    /// Who is told of those who were not reached; empty: nobody is.
+    var escalatesTo: [MailAddress] { escalation.to.isEmpty ? operators : escalation.to }
+
     static let operatorsMax = 100
 
     /// Tells one server from another without keeping what is secret: a new one gets what the old one has disabled.

@@ -73,6 +73,10 @@ struct NoticeCounts: Hashable, Sendable {
     var opened: UInt64 = 0
     var unreachable: UInt64 = 0
     var coming: UInt64 = 0
+    /// Addresses that are told of those who were not reached; nil: nobody has looked yet.
+    var escalatesTo: Int?
+    /// Not reached in time, and nobody is told of them because there is nobody to tell.
+    var untold: UInt64 = 0
 
     init() {}
 

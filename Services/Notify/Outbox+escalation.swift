@@ -49,6 +49,14 @@ extension Outbox {
         }
     }
 
+    /// People of whom somebody is to be told after so long, and is not yet: where there is nobody to tell, all of them.
+    func overdue(after: Span, at now: WallTime) throws(OutboxError) -> UInt64 {
+        try reading { db in
+            let sql = "SELECT count(*) FROM decision CROSS JOIN \(Outbox.joined) WHERE notice.decision = decision.id AND decision.taken_at <= ? AND \(Outbox.isNew)"
+            return UInt64(try Int64.fetchOne(db, sql: sql, arguments: [(now - after).microseconds]) ?? 0)
+        }
+    }
+
     private static func escalate(_ row: Row, at now: WallTime, to addresses: [String], _ most: Int, _ mails: (Escalation) -> [Mail], _ db: Database) throws -> Int {
         let (id, escalations) = (row["id"] as Int64, row["escalations"] as Int)
         // Of one that was left long ago, because the others have had theirs since, nothing goes on.

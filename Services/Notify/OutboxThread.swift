@@ -190,11 +190,14 @@ final class OutboxThread: Sendable {
     /// Tells somebody of those who were not reached, and forgets what was never whole.
     private func tend(by terms: NoticeTerms) throws {
         let now = Clock.wall()
-        let recipients = settings.escalation.to.isEmpty ? settings.operators : settings.escalation.to
-        let new = try outbox.escalate(after: settings.escalation.time(by: terms), at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
+        let (recipients, after) = (settings.escalatesTo, settings.escalation.time(by: terms))
+        let new = try outbox.escalate(after: after, at: now, to: recipients.map { "\($0)" }) { mails.mails(for: $0, to: recipients, at: now) }
         if new > 0 { delivery.wake() }
         drop(try outbox.dropStale(at: now))
-        news.post(.tended(try outbox.people()))
+        var counts = try outbox.people()
+        counts.escalatesTo = recipients.count
+        if recipients.isEmpty { counts.untold = try outbox.overdue(after: after, at: now) }
+        news.post(.tended(counts))
     }
 
     private func drop(_ begun: [Outbox.Dropped]) {

@@ -56,6 +56,15 @@ struct EscalationTests {
         #expect(try Outbox(path: outbox.path).counts().waiting == 3, "E0005, and two letters")
     }
 
+    @Test func `with nobody to tell, who is not reached in time is counted, and so is whoever was told of not`() throws {
+        #expect(try outbox.overdue(after: day, at: now + day - .seconds(1)) == 0)
+        #expect(try outbox.overdue(after: day, at: now + day) == 3)
+        #expect(try outbox.escalate(after: day, at: now + day, to: []) { _ in [] } == 0)
+        #expect(try outbox.overdue(after: day, at: now + day) == 3, "nobody was told")
+        _ = try escalate(at: now + day)
+        #expect(try outbox.overdue(after: day, at: now + day) == 0)
+    }
+
     @Test func `mails about one decision are an hour apart, and there is an end to them`() throws {
         _ = try escalate(at: now + day)
         var (time, told) = (now + day, 0)

@@ -16,6 +16,7 @@ from harness.notices import Gone, Refused, Round, assessed, session
 from harness.tools import fill
 from harness.waiting import PATIENCE
 from test_clocks import SHIFTS, clock, faked, shift  # noqa: F401 - fixtures
+from test_exposure import document as policy
 from test_mail import doubled, ids, make_server, place, settle  # noqa: F401 - fixtures
 
 PEOPLE = {f"E{number}": f"e{number}@example.org" for number in range(1, 7)}
@@ -248,6 +249,31 @@ def test_notify_whose_wall_clock_is_set_tells_each_once_and_nobody_again(make_su
     assert round.hand_over().taken
     wait_until(lambda: int(round.standing()["delivered"]) == len(people), "nobody waits")
     assert kept(suite) == sorted(told)
+
+
+def test_with_nobody_to_tell_of_those_who_were_not_reached_that_is_said_wherever_it_is_seen(make_suite, place, make_server, tmp_path):  # noqa: F811
+    suite, server = make_suite(start=False), make_server()
+    settle(suite, place, server, operators=[])
+    path = suite.home / "notify.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "escalation": {"after": 0.001}}))
+    suite.start()
+    round = Round(suite, assessed(suite), {"E1": "e1@example.org", "E9": ""}).decide()
+    assert round.hand_over().taken
+    gauges = wait_until(lambda: (found := suite.service_status("notify")["gauges"]).get("notices.untold") and found, "it is counted")
+    assert (int(gauges["notices.untold"]), int(gauges["escalation.to"])) == (1, 0)
+    assert "1 person has no notice in time, and nobody is told" in suite.cli("status").out
+    assert "notify.json name nobody who would be told" in suite.cli("notices", round.incident).out
+    assert b"nobody is told of people who have no notice in time, 1 now" in suite.log("notify").read_bytes()
+    document = tmp_path / "policy.json"
+    document.write_text(json.dumps({**policy(["nobody"]), "notices": {"escalate": "12 h"}}))
+    assert "'notices: {escalate: …}' tells nobody" in suite.cli("policy", "apply", document, "--yes").out
+    # The control: with somebody.
+    path.write_text(json.dumps({**json.loads(path.read_text()), "escalation": {"after": 0.001, "to": ["dpo@example.com"]}}))
+    suite.restart("notify")
+    wait_until(lambda: server.mails("dpo@example.com"), "they are told")
+    wait_until(lambda: (found := suite.service_status("notify")["gauges"]).get("escalation.to") and not int(found["notices.untold"]), "nobody is untold")
+    assert "nobody is told" not in suite.cli("status").out and "would be told" not in suite.cli("notices", round.incident).out
+    assert "tells nobody" not in suite.cli("policy", "apply", document, "--yes").out
 
 
 @pytest.mark.limit(600)

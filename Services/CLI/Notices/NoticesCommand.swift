@@ -42,8 +42,13 @@ struct NoticesStanding: ParsableCommand {
         guard let incident else { return try KeptMails(connection.folder).show(json: connection.json) }
         let standing = try NoticesView.ask(incident, connection.client("notify"))
         if connection.json { return try Show.json(standing) }
-        let known = try IncidentCommand.ask(incident, connection.client())
+        let control = try connection.client()
+        let known = try IncidentCommand.ask(incident, control)
         for line in NoticesView(standing, of: known).lines { print(Terminal.safe(line)) }
+        // Who is listed is found by somebody who hears of it.
+        if standing.rounds.contains(where: { $0.unreachable > 0 }), try EscalationNotes.isNobodyTold(control) {
+            print("unreachable people are listed here alone: 'escalation.to' and 'mail.operators' in notify.json name nobody who would be told")
+        }
     }
 }
 
@@ -110,6 +115,13 @@ extension IncidentCommand {
             if connection.json { return try Show.json(outcome) }
             print("incident \(incident) is notified: \(Show.number(round.delivered)) have their notice, \(Show.number(round.unreachable)) were not reached   entry \(outcome.entry)")
         }
+    }
+}
+
+/// Whether anybody hears of those who were not reached, by notify's last report.
+enum EscalationNotes {
+    static func isNobodyTold(_ client: Client) throws -> Bool {
+        try client.query(.status(WireStatusQuery())).status.services.first { $0.name == "notify" }?.gauges["escalation.to"] == 0
     }
 }
 

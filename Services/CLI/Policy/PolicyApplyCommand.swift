@@ -18,6 +18,8 @@ struct PolicyChange {
     let entry: UInt64
     /// For every company that there may be: what control, and whoever reads its ledger, judges by.
     let answer: PolicyComparison.Answer
+    /// It says when somebody is told of people who were not reached, and there is nobody.
+    let escalatesToNobody: Bool
 
     init(to bytes: [UInt8], over: [String], client: Client) throws {
         let inForce = try client.query(.policy(WirePolicyQuery())).policy
@@ -27,6 +29,7 @@ struct PolicyChange {
         self.over = over
         overNoMore = inForce.over.filter { !over.contains($0) }.sorted()
         entry = inForce.entry
+        escalatesToNobody = try after.notices.escalate != nil && EscalationNotes.isNobodyTold(client)
         answer = PolicyComparison.anyWorld(inForce.document.isEmpty ? nil : [UInt8](inForce.document), bytes)
     }
 
@@ -44,6 +47,9 @@ struct PolicyChange {
         for name in over { print(terminal.red("OVER       \(Terminal.safe(name)): more people may be able to read it than the document itself allows")) }
         for name in overNoMore {
             print(terminal.yellow("OVER ENDS  \(Terminal.safe(name)): two operators had named it. If more people than its limit may read it, reading closes as soon as this is in force: --over-limit \(Terminal.safe(name)) keeps it"))
+        }
+        if escalatesToNobody {
+            print(terminal.yellow("UNTOLD     'notices: {escalate: …}' tells nobody: 'escalation.to' and 'mail.operators' in notify.json are empty"))
         }
         // The same question without a directory has another answer where nobody is there who would gain.
         if !diff.isWidening, !answer.gains.isEmpty {
