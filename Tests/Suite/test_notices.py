@@ -276,6 +276,29 @@ def test_with_nobody_to_tell_of_those_who_were_not_reached_that_is_said_wherever
     assert "tells nobody" not in suite.cli("policy", "apply", document, "--yes").out
 
 
+def test_of_a_notice_whose_bytes_were_kept_for_long_enough_it_is_said_what_is_gone_and_why(make_suite, clock):  # noqa: F811
+    suite = make_suite(start=False)
+    suite.start("control", "ingest", "policy", wait=False)
+    suite.start("notify", env=faked(clock))
+    round = Round(suite, assessed(suite), PEOPLE).decide()
+    assert round.hand_over().taken
+    wait_until(lambda: int(round.standing().get("delivered", 0)) == len(PEOPLE), "each has theirs")
+    shown = suite.cli("notice", "show", round.incident, "E1").out
+    assert "this is about you" in shown and "e1@example.org" in shown and "removed" not in shown, "the control"
+    suite.resume()
+    suite.cli("incident", "close", round.incident)
+    shift(clock, f"+{91 * 86_400}")
+    suite.restart("notify", env=faked(clock))
+    (one,) = wait_until(lambda: [one for one in suite.cli("notice", "show", round.incident, "E1", "--json").json["sent"] if int(one.get("removed_us", 0))], "its bytes are removed")
+    assert (one["text"], one["html"], one["address"], one["notice"], one["state"], len(one["attempts"])) == ("", "", "", "", "delivered", 1), one
+    shown = suite.cli("notice", "show", round.incident, "E1").out
+    (line,) = [line for line in shown.splitlines() if "removed" in line]
+    assert "its text, page, files and address were removed" in line and "91 days after its last attempt, as 'keep' in notify.json says" in line, shown
+    assert "this is about you" not in shown and "e1@example.org" not in shown and "delivered" in shown, shown
+    refused = suite.cli("notice", "show", round.incident, "E1", "--html", check=False)
+    assert refused.code == 1 and "its text, page, files and address were removed" in refused.err and refused.err.count("\n") == 1, refused
+
+
 @pytest.mark.limit(600)
 def test_while_everything_is_paused_ten_thousand_people_are_told(make_suite):
     suite = make_suite()

@@ -180,10 +180,10 @@ struct NoticesView {
         return parts.joined(separator: "   ")
     }
 
-    /// What stays of it is how it was delivered.
+    /// What is gone, and why. What stays of it is how it was delivered.
     static func removed(_ sent: WireSentNotice) -> String {
-        guard let last = sent.attempts.last else { return "bytes removed \(Show.time(microseconds: sent.removedUs))" }
-        return "bytes removed after \(Show.number((sent.removedUs - last.atUs) / 86_400_000_000)) days, \(Show.time(microseconds: sent.removedUs))"
+        let since = sent.attempts.last.map { "\(Show.number((sent.removedUs - $0.atUs) / 86_400_000_000)) days after its last attempt" } ?? "long after it was decided"
+        return "its text, page, files and address were removed \(Show.time(microseconds: sent.removedUs)), \(since), as 'keep' in notify.json says; how it was delivered stays on record"
     }
 
     /// What became of one person's, without what it says.
