@@ -1,10 +1,12 @@
 """No plaintext of an event lies outside the memory of its agent and of policy: not in a file, not in ingest, not in control."""
 
 import base64
+import configparser
 import os
 import re
 import secrets
 import sqlite3
+from pathlib import Path
 
 import pytest
 from harness import wait_until
@@ -131,6 +133,30 @@ def test_a_planted_text_is_read_back_and_lies_in_no_file_and_in_no_memory_of_ing
     # At rest, and with every log moved into its database.
     suite.terminate_all()
     assert in_files(suite.home, *planted) == {}
+
+
+UNITS = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
+
+
+def what_may_reach_a_disk(text):
+    """Of a unit: what of its memory the kernel may write to one; systemd passes over what stands in another section."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read_string(text)
+    return {what for what, key in (("swap", "MemorySwapMax"), ("a core", "LimitCORE")) if unit["Service"].get(key) != "0"}
+
+
+def test_no_unit_lets_the_kernel_write_memory_that_holds_plaintext_or_keys_to_a_disk():
+    """L06: swap and core dumps go round everything that asks policy. Here the setting itself: what the kernel makes of it takes a machine with swap."""
+    units = {path.stem: path.read_text() for path in UNITS.glob("*.service")}
+    assert len(units) >= 7 and "sluice-policy" in units
+    for name, text in units.items():
+        assert what_may_reach_a_disk(text) == set(), name
+        # The control: each line is needed, as it is and where it stands.
+        for key, what in (("MemorySwapMax", "swap"), ("LimitCORE", "a core")):
+            without, count = re.subn(rf"^{key}=0\n", "", text, flags=re.M)
+            assert count == 1 and what_may_reach_a_disk(without) == {what}, (name, key)
+            assert what_may_reach_a_disk(f"{without}\n[Unit]\n{key}=0\n") == {what} == what_may_reach_a_disk(text.replace(f"{key}=0", f"{key}=1M")), (name, key)
 
 
 def stored(make_suite, subjects=("E1", "E2")):

@@ -8,7 +8,7 @@ import pytest
 from harness import Shim, wait_until
 from harness.agent import key, text
 from test_findings import RULES, begin, closed, counters, found, limited, reviewed  # noqa: F401 - a fixture
-from test_releases import Stream, apply, read
+from test_releases import Stream, apply, entries, read
 
 PAUSED = 16
 KEYS, WINDOWS, POINTERS = ({"class": "review", "kind": [kind]} for kind in ("key", "window", "pointer"))
@@ -138,3 +138,35 @@ def test_who_reads_one_release_for_more_hours_than_they_may_is_found_while_it_ru
     wait_until(lambda: closed(suite), "it is found")
     assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
     assert "job has read in 3 hours of a day, and the limit is 2" in found(suite, "breadth")[0]["text"]
+
+
+def test_who_reads_in_more_hours_of_a_day_than_on_any_before_is_found_and_in_as_many_is_not(make_suite, tmp_path):
+    suite = begin(make_suite(lease_ms=10_000))
+    shim = Shim(tmp_path)
+    # Tomorrow at five past ten, by policy's clock: neither an hour nor a day begins by itself meanwhile.
+    ten = 86_400 - int(time.time()) % 86_400 + 10 * 3_600 + 300
+
+    def at(day, hour):
+        shim.ahead(wall_seconds=ten + day * 86_400 + hour * 3_600)
+
+    at(0, 0)
+    suite.restart("policy", env=shim.env)
+    wait_until(lambda: read(suite, "--subject", "E1", check=False).code == 0, "policy serves")
+    for hour in range(1, 3):
+        at(0, hour)
+        assert read(suite, "--subject", "E1").lines
+    # More than the least that is looked at, and a past of three hours.
+    at(1, 0)
+    apply(suite, limited(*suite.grants, leaks=[{"detector": "breadth", "close": "reading", "of": "reader", "past": {"times": 5, "least": 1_000, "hours": 1}}]))
+    for hour in range(3):
+        at(1, hour)
+        assert read(suite, "--subject", "E1").lines, "in as many as the day before"
+    wait_until(lambda: len(entries(suite, "ended")) == len(entries(suite, "opened")), "all have ended")
+    assert counters(suite).get("findings.breadth", 0) == 0 and closed(suite) == []
+    at(1, 3)
+    outcome = read(suite, "--subject", "E1", check=False)
+    assert outcome.code != 0 and outcome.out == "", "before it reads, and not after"
+    wait_until(lambda: closed(suite), "it is found")
+    assert closed(suite) == [("detector breadth", {"readers": ["job"]})]
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + ten))
+    assert f"job would have read in 4 hours of a day: 3 at most on any of the 28 days before, last on {day}, and 1 is the limit" in found(suite, "breadth")[0]["text"]
