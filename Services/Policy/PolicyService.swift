@@ -106,7 +106,7 @@ struct PolicyService: ParsableCommand {
                     .init(endpoint: ServiceHost.reachable(settings.policy), server: keys.publicKey), keys: probe, limits: SocketLimits(frameBytesMax: Limits.payloadBytesMax), silence: .milliseconds(lease.milliseconds * 2), in: context))
             let detectors = Detectors(findings: Findings(findingFiles, fence: fence, logger: host.logger), outsider: outsider, pages: pages, follower: follower, decider: decider, drift: drift)
             detectors.servedOn = { writer.take(.served($0)) }
-            detectors.driftFound = { writer.take(.forgetDrift($0)) }
+            detectors.driftFound = { writer.take(.forgetDrift($0, through: .max)) }
             detectors.driftSettled = { writer.take(.settleDrift(in: $0)) }
             let monitor = Monitor(
                 binder: binder, follower: follower, fence: fence, captureRules: rules, retention: retention, writer: writer, releases: releases, decider: decider, denied: denied, admission: admission,

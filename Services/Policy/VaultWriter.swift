@@ -109,14 +109,22 @@ final class VaultWriter: Sendable {
         /// How far it has come with these.
         case erasures(Set<String>, Route)
         case directory(DirectoryJob)
-        /// What drifted of the class was found: it is counted anew.
-        case forgetDrift(DataClass)
+        /// What drifted of the class was found: it is counted anew. Not after this minute; at first, .max.
+        case forgetDrift(DataClass, through: Int64)
         /// What drifted in minutes that lie ahead drifted in this one.
         case settleDrift(in: Int64)
         /// From now on this is deleted when.
         case retain(Retention)
         case rescan(Rescanner)
         case stop
+
+        /// It takes steps, and nobody waits for it.
+        var isDrift: Bool {
+            switch self {
+            case .forgetDrift, .settleDrift: true
+            default: false
+            }
+        }
     }
 
     private let vault: any Vault
@@ -269,11 +277,12 @@ final class VaultWriter: Sendable {
                     if case .keepHolds = item { housekeeping.knowsHolds = true; housekeeping.mayErase() }
                     if case .rescan(let rescanner) = item { try housekeeping.judge(by: rescanner) }
                     // Whoever waits for a commit waits for one step of it.
+                    others.removeFirst()
                     if let rest {
-                        others[0] = rest
+                        // A read does not wait for all of what is only tidied up.
+                        others.insert(rest, at: rest.isDrift ? others.count : 0)
                         break
                     }
-                    others.removeFirst()
                 }
                 if highWater.count > VaultWriter.streamsMax { highWater = [:] }
                 if isFull, didWrite {
@@ -319,6 +328,8 @@ final class VaultWriter: Sendable {
                 return
             }
             if stopping {
+                // What it would forget it would find again.
+                for var item in others where item.isDrift { while let rest = try? perform(item, &tally) { item = rest } }
                 try? vault.tidy(isIdle: true)
                 try? vault.close()
                 ended.signal()
@@ -516,12 +527,15 @@ final class VaultWriter: Sendable {
         }
     }
 
-    private func changeDrift(_ body: (any SQLiteVaultTransaction) throws -> Void) throws {
+    /// - Returns: what `body` says of the next step; nil: this vault counts no drift.
+    private func changeDrift<Next>(_ body: (any SQLiteVaultTransaction) throws -> Next?) throws -> Next? {
+        var next: Next?
         try vault.transaction { transaction in
             guard let transaction = transaction as? any SQLiteVaultTransaction else { return false }
-            try body(transaction)
+            next = try body(transaction)
             return true
         }
+        return next
     }
 
     private func record(_ fences: [(Epoch, Data, WallTime)]) throws {
@@ -599,8 +613,11 @@ final class VaultWriter: Sendable {
                 news.post(.damaged(vault.words(error)))
                 news.post(.directoryRefused(job, .unreadable, "an entry is damaged on the vault's disk: restore a backup"))
             }
-        case .forgetDrift(let dataClass): try changeDrift { try $0.forgetDrift(of: dataClass.name) }
-        case .settleDrift(let minute): try changeDrift { try $0.moveDrift(after: minute + DriftTally.aheadMax, to: minute) }
+        case .forgetDrift(let dataClass, let minute):
+            return try changeDrift { try $0.forgetDrift(of: dataClass.name, through: minute) }.map { .forgetDrift(dataClass, through: $0) }
+        case .settleDrift(let minute):
+            let isMore = try changeDrift { try $0.moveDrift(after: minute + DriftTally.aheadMax, to: minute) }
+            return isMore == true ? item : nil
         case .write, .fence, .tally, .retain, .rescan, .stop: break
         }
         return nil

@@ -32,38 +32,59 @@ extension SQLiteVaultTransaction {
         for one in drift { try statement.execute(arguments: [one.minute, one.dataClass, one.into, one.subject, one.isStored ? 1 : 0, one.events]) }
     }
 
-    /// What was found is counted anew.
-    package func forgetDrift(of dataClass: String) throws { try db.execute(sql: SQLiteVault.driftOfClass, arguments: [dataClass]) }
+    /// What was found is counted anew: a step of it, the newest first, so that what drifts between two steps stays. Whoever is killed between two finds the rest of it again.
+    ///
+    /// - Parameter minute: .max at first.
+    /// - Returns: where the next step begins; nil: nothing is left.
+    package func forgetDrift(of dataClass: String, through minute: Int64) throws -> Int64? {
+        guard try deleteDrift(SQLiteVault.driftOfClass, [dataClass, minute]) else { return nil }
+        return try Int64.fetchOne(db, sql: SQLiteVault.newestDriftOfClass, arguments: [dataClass, minute])
+    }
 
     /// What is older than this minute, in steps, the oldest first: whoever waits for a commit waits for one of them.
     ///
     /// - Returns: whether there may be more.
     package func forgetDrift(before minute: Int64) throws -> Bool {
-        guard let oldest = try Int64.fetchOne(db, sql: SQLiteVault.oldestDrift), oldest < minute else { return false }
-        let edge = min(minute, oldest &+ SQLiteVault.driftMinutesPerStep)
-        try db.execute(sql: SQLiteVault.driftBefore, arguments: [edge])
-        return edge < minute
+        try deleteDrift(SQLiteVault.driftBefore, [minute])
     }
 
-    /// What was written down of minutes after `edge`, by a clock that was ahead and is so no more, is of this minute from now on: it counts on, and ends.
-    package func moveDrift(after edge: Int64, to minute: Int64) throws {
+    /// What was written down of minutes after `edge`, by a clock that was ahead and is so no more, is of this minute from now on: it counts on, and ends. In steps, each of which leaves
+    /// everything counted once.
+    ///
+    /// - Parameter minute: not after the edge.
+    /// - Returns: whether there may be more.
+    package func moveDrift(after edge: Int64, to minute: Int64) throws -> Bool {
         try db.execute(sql: SQLiteVault.driftMoved, arguments: [minute, edge])
-        try db.execute(sql: SQLiteVault.driftAfter, arguments: [edge])
+        return try deleteDrift(SQLiteVault.driftAfter, [edge])
+    }
+
+    /// Each by its key: where a list of keys is asked for, SQLite goes through all rows of each of its minutes.
+    ///
+    /// - Parameter chosen: which, as many as a step has.
+    /// - Returns: whether there may be more.
+    private func deleteDrift(_ chosen: String, _ arguments: StatementArguments) throws -> Bool {
+        let rows = try Row.fetchAll(db, sql: chosen, arguments: arguments)
+        let statement = try db.cachedStatement(sql: SQLiteVault.driftOfKey)
+        for row in rows { try statement.execute(arguments: [row[0] as Int64, row[1] as String, row[2] as String, row[3] as String, row[4] as Int64]) }
+        return rows.count == SQLiteVault.driftRowsPerStep
     }
 }
 
 extension SQLiteVault {
-    /// A minute has a hundred people of a class and those who are not named: ten are some milliseconds.
-    static let driftMinutesPerStep: Int64 = 10
+    /// Some milliseconds. By rows, since a minute has no bound: what a clock that was ahead has written down of a week is all of one afterwards.
+    static let driftRowsPerStep = 1_000
+    private static let driftKey = "minute, class, into_class, subject, stored"
     // Each finds its rows by a key or an index: of a week there may be a million. That is tested, so they stand here.
-    static let oldestDrift = "SELECT MIN(minute) FROM drift"
-    static let driftBefore = "DELETE FROM drift WHERE minute < ?"
-    static let driftAfter = "DELETE FROM drift WHERE minute > ?"
-    static let driftOfClass = "DELETE FROM drift WHERE class = ?"
+    static let driftBefore = "SELECT \(driftKey) FROM drift WHERE minute < ? ORDER BY \(driftKey) LIMIT \(driftRowsPerStep)"
+    static let driftAfter = "SELECT \(driftKey) FROM drift WHERE minute > ? ORDER BY \(driftKey) LIMIT \(driftRowsPerStep)"
+    static let driftOfClass = "SELECT \(driftKey) FROM drift WHERE class = ? AND minute <= ? ORDER BY minute DESC LIMIT \(driftRowsPerStep)"
+    static let driftOfKey = "DELETE FROM drift WHERE minute = ? AND class = ? AND into_class = ? AND subject = ? AND stored = ?"
+    static let newestDriftOfClass = "SELECT MAX(minute) FROM drift WHERE class = ? AND minute <= ?"
     static let driftOfSubject = "DELETE FROM drift WHERE subject = ?"
     static let driftSince = "SELECT minute, class, into_class, subject, stored, events FROM drift WHERE minute >= ? AND events > 0 ORDER BY minute, class, into_class, subject, stored"
     static let driftMoved = """
-        INSERT INTO drift SELECT ?, class, into_class, subject, stored, SUM(events) FROM drift WHERE minute > ? GROUP BY class, into_class, subject, stored
+        INSERT INTO drift SELECT ?, class, into_class, subject, stored, SUM(events)
+        FROM (SELECT \(driftKey), events FROM drift WHERE minute > ? ORDER BY \(driftKey) LIMIT \(driftRowsPerStep)) WHERE true GROUP BY class, into_class, subject, stored
         ON CONFLICT DO UPDATE SET events = events + excluded.events
         """
 

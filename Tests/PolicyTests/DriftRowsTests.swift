@@ -47,7 +47,7 @@ struct DriftRowsTests {
         try second.erase([ErasureOrder("E2", at: november)])
         while try second.eraseNext(atMost: 100).map({ $0.state != .done }) ?? false {}
         #expect(try second.drift(since: 0).allSatisfy { $0.subject != "E2" })
-        try write(second) { try $0.forgetDrift(of: "activity") }
+        try write(second) { _ = try $0.forgetDrift(of: "activity", through: .max) }
         #expect(try second.drift(since: 0).map(\.dataClass) == ["content"])
         try write(second) { _ = try $0.forgetDrift(before: 3) }
         #expect(try second.drift(since: 0) == [])
@@ -102,6 +102,23 @@ struct DriftRowsTests {
         scene.writer.take(.offer(from: 0))
         try scene.until { if case .offered = $0 { true } else { false } }
         #expect(try scene.vault.inner.drift(since: .min).map { [$0.minute - DriftTally.minute(of: november), $0.events] } == [[0, 3], [60, 1]])
+    }
+
+    @Test func `however much there is, the writer goes on with it between what others wait for, and to its end when it stops`() throws {
+        let scene = try scene((0..<1_100).map { 100 + $0 } + (0..<1_100).map { 2_000 + $0 })
+        scene.writer.start()
+        scene.writer.take(.settleDrift(in: DriftTally.minute(of: november)))
+        scene.writer.take(.offer(from: 0))
+        try scene.until { if case .offered = $0 { true } else { false } }
+        for _ in 0..<15_000 where try minutes(scene) != [0] { usleep(2_000) }
+        #expect(try scene.vault.inner.drift(since: .min).map(\.events) == [2_200])
+        let many = try self.scene((0..<3_300).map { $0 })
+        many.writer.start()
+        many.writer.take(.forgetDrift(DataClass("activity"), through: .max))
+        many.writer.stop()
+        let vault = try SQLiteVault(path: many.path, master: try #require(MasterKey(secret: Array(repeating: 7, count: 32))))
+        defer { try? vault.close() }
+        #expect(try vault.drift(since: .min).isEmpty)
     }
 
     private final class Folder {
