@@ -82,6 +82,7 @@ struct StatusView {
         if (notify.gauges["waiting"] ?? 0) + (notify.gauges["held"] ?? 0) + (notify.gauges["given-up"] ?? 0) > 0 {
             lines.append("NOTICES \(notify.gauges["waiting"] ?? 0) waiting   \(notify.gauges["held"] ?? 0) held   \(notify.gauges["given-up"] ?? 0) given up   (sluice deliveries)")
         }
+        if let joined = notify.counters["mails.joined"], joined > 0 { lines.append("STORM   \(Show.number(joined)) mails to operators came too many at once, and were joined to fewer") }
         if let untold = notify.gauges["notices.untold"], untold > 0 {
             lines.append(terminal.yellow("UNTOLD") + "  \(ExposureView.people(Int(untold))) \(untold == 1 ? "has" : "have") no notice in time, and nobody is told: 'escalation.to' and 'mail.operators' in notify.json name nobody")
         }

@@ -30,6 +30,8 @@ final class Desk {
     /// The newest drill, as the outbox has it.
     private var drill: (made: WallTime, told: WallTime?)?
     private var notices = NoticeCounts()
+    /// Mails to operators that were joined to fewer, in this run.
+    private var joined: UInt64 = 0
     /// When what only time brings about was last looked after.
     private var tended: Instant?
     private var handovers = Handovers()
@@ -77,6 +79,7 @@ final class Desk {
             self.outbox.put(.count)
             var report = WireServiceReport()
             report.counters["delivered"] = counts.delivered
+            report.counters["mails.joined"] = joined
             report.counters["handshakes.refused"] = self.admission.refusals
             report.counters["ledger.governance.refused"] = comparison.refusals
             report.gauges["ledger.trouble"] = comparison.trouble.isEmpty ? 0 : 1
@@ -200,6 +203,9 @@ final class Desk {
             var answer = WireAnswer()
             answer.notices = body
             binder.send(.answer, answer, to: route)
+        case .joined(let count):
+            joined += UInt64(count)
+            logger.notice("\(count) mails to operators came too many at once, and were joined")
         case .tended(let counts):
             if counts.untold > notices.untold { logger.warning("nobody is told of people who have no notice in time, \(counts.untold) now: name somebody in 'escalation.to', or in 'mail.operators', in notify.json") }
             notices = counts
@@ -254,6 +260,7 @@ final class Desk {
     private func look(at now: Instant) {
         guard looked.map({ now - $0 >= .seconds(1) }) ?? true, isBelieved else { return }
         looked = now
+        outbox.put(.join)
         let (incidents, time) = (follower.fold.governance.incidents.values, Clock.wall())
         alerts?.use(Alerts.concerned(incidents, at: time))
         let due = reminders.next(incidents, at: time)

@@ -15,6 +15,7 @@ struct LedgerReader {
     private var held: [Outbox.Told] = []
     /// The last entry that both have; nil: there is no other history.
     private(set) var fork: UInt64?
+    var storm = Storm()
 
     /// - Parameter mails: What an entry gives to tell by mail.
     init(into outbox: Outbox, channels: [String], mails: @escaping @Sendable (FollowedEntry) -> [Outbox.Mail] = { _ in [] }) {
@@ -52,12 +53,12 @@ struct LedgerReader {
             }
             held.append(told(followed))
             guard let fork, try givesUp(followed.entry, what: cursor, after: fork) else { continue }
-            outcome.new += try outbox.take(held, from: fork, channels: channels, at: now)
+            outcome.new += try outbox.take(storm.sorted(held, at: now), from: fork, channels: channels, at: now)
             outcome.restored = (fork, cursor)
             (held, self.fork) = ([], nil)
             (cursor, known) = (followed.index, [:])
         }
-        if !next.isEmpty { outcome.new += try outbox.take(next, channels: channels, at: now) }
+        if !next.isEmpty { outcome.new += try outbox.take(storm.sorted(next, at: now), channels: channels, at: now) }
         return outcome
     }
 

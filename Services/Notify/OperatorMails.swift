@@ -21,7 +21,7 @@ struct OperatorMails: Sendable {
         return operators.compactMap { recipient in
             let id = OperatorMails.id(of: followed.hash, for: recipient)
             guard let message = OperatorMails.message(letter, id: id, from: from, to: recipient, at: followed.entry.at) else { return nil }
-            return Outbox.Mail(id: id, type: letter.type, recipient: "\(recipient)", incident: letter.incident, bytes: Data(message.bytes), created: followed.entry.at)
+            return Outbox.Mail(id: id, type: letter.type, recipient: "\(recipient)", incident: letter.incident, bytes: Data(message.bytes), created: followed.entry.at, words: "\(letter.subject)\n\(letter.text)")
         }
     }
 

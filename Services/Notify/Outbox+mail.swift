@@ -20,6 +20,10 @@ extension Outbox {
         /// What goes after `DATA`.
         var bytes: Data
         var created: WallTime
+        /// When it is joined with others; nil: it goes at once. It is not waited for longer than as long again: then it goes alone.
+        var joins: WallTime?
+        /// As it stands among others: its subject, and after a line's end its text.
+        var words = ""
     }
 
     /// Who goes first. What operators are told of is not news any more behind a hundred thousand notices.
@@ -72,7 +76,7 @@ extension Outbox {
         try insert(
             .delivery,
             [
-                ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", now.microseconds), ("recipient", mail.recipient),
+                ("message", mail.id), ("channel", mailChannel), ("state", "pending"), ("attempts", 0), ("next_at", (mail.joins.map { $0 + Storm.window } ?? now).microseconds), ("recipient", mail.recipient),
                 ("incident", mail.incident.map { Int64(clamping: $0) }), ("copies", 0), ("in_hand", 0), ("rank", Rank.operators.rawValue),
             ], db)
         return true
@@ -82,7 +86,7 @@ extension Outbox {
     ///
     /// - Returns: false: it is there already.
     static func insertText(of mail: Mail, _ db: Database) throws -> Bool {
-        try insert(.message, [("id", mail.id), ("type", mail.type), ("body", Data("mail".utf8)), ("created", mail.created.microseconds)], db, onConflict: "ON CONFLICT (id) DO NOTHING")
+        try insert(.message, [("id", mail.id), ("type", mail.type), ("body", mail.joins == nil || mail.words.isEmpty ? aloneBody : Data(mail.words.utf8)), ("created", mail.created.microseconds)], db, onConflict: "ON CONFLICT (id) DO NOTHING")
         guard db.changesCount > 0 else { return false }
         try insert(.mail, [("message", mail.id), ("bytes", mail.bytes)], db)
         return true

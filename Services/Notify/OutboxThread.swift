@@ -25,6 +25,8 @@ final class OutboxThread: Sendable {
         case spread(number: UInt64, before: UInt64)
         case dropped(Outbox.Dropped)
         case removed(Int)
+        /// Mails to operators that were joined to fewer.
+        case joined(Int)
         /// Entries up to this one were compared with what was taken.
         case read(UInt64)
         /// Control's ledger is another than the one that was taken, from the entry after this one on.
@@ -53,6 +55,8 @@ final class OutboxThread: Sendable {
         /// Some of the bytes that were kept for long enough, of these closed incidents and of none.
         case remove(closed: Set<UInt64>)
         case count
+        /// What came too many at once, when its time has come.
+        case join
         case stop
     }
 
@@ -95,6 +99,8 @@ final class OutboxThread: Sendable {
         defer { ended.signal() }
         var reader = LedgerReader(into: outbox, channels: channels, mails: mails.mails)
         var terms = PolicyTerms()
+        // What an earlier run has left waits for nobody.
+        var isFirst = true
         while true {
             filled.wait()
             guard let item = queue.withLock({ $0.next() }) else { continue }
@@ -111,6 +117,10 @@ final class OutboxThread: Sendable {
                 case .open(let decisions): drop(try outbox.dropPassed(besides: decisions))
                 case .remove(let closed): try remove(closed)
                 case .count: news.post(.counts(try list(limit: 0), drill: try outbox.newest("drill.found")))
+                case .join where isFirst || reader.storm.isDue(at: Clock.wall()):
+                    isFirst = false
+                    try join()
+                case .join: break
                 case .stop: return
                 }
             } catch {
@@ -203,6 +213,13 @@ final class OutboxThread: Sendable {
     private func drop(_ begun: [Outbox.Dropped]) {
         for one in begun { news.post(.dropped(one)) }
         if !begun.isEmpty { put(.drop) }
+    }
+
+    private func join() throws {
+        let now = Clock.wall()
+        let joined = try outbox.join(at: now) { mails.mail(joining: $0, to: $1, at: now) }
+        if joined > 0 { news.post(.joined(joined)) }
+        delivery.wake()
     }
 
     /// One step. Whatever came meanwhile is next, and then the next step.

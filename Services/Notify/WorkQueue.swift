@@ -15,7 +15,7 @@ struct WorkQueue {
     private static func isNews(_ item: OutboxThread.Work) -> Bool {
         switch item {
         case .take, .remind: true
-        case .deliveries, .notices, .standing, .tend, .spread, .drop, .open, .remove, .count, .stop: false
+        case .deliveries, .notices, .standing, .tend, .spread, .drop, .open, .remove, .count, .join, .stop: false
         }
     }
 
@@ -24,6 +24,7 @@ struct WorkQueue {
         switch item {
         case .tend: waiting.contains { if case .tend = $0 { true } else { false } }
         case .count: waiting.contains { if case .count = $0 { true } else { false } }
+        case .join: waiting.contains { if case .join = $0 { true } else { false } }
         case .spread: waiting.contains { if case .spread = $0 { true } else { false } }
         case .drop: waiting.contains { if case .drop = $0 { true } else { false } }
         case .remove: waiting.contains { if case .remove = $0 { true } else { false } }
