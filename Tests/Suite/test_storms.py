@@ -20,7 +20,7 @@ def test_of_a_storm_of_pauses_operators_get_the_first_at_once_and_the_rest_in_on
     governance = wire().governance
     with session(suite.home, "control") as ask:
         for number in range(PAUSES):
-            body = governance.Command(pause=governance.Pause(selector=wire().gate.Selector(subjects=[f"E{number}"]), reason=f"storm of E{number}."))
+            body = governance.Command(pause=governance.Pause(reason=f"storm of E{number}."))
             ask("outcome", "command", **Operator(suite.home).command(body.SerializeToString()))
 
     def told():
