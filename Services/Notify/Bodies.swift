@@ -9,6 +9,8 @@ struct Message: Hashable, Sendable {
     /// The same on every attempt and after every restart, so that a receiver can drop what it has; never the same for anything else.
     var id: String
     var type: String
+    /// A hook is told what is of one incident in the order in which it was put. Nil: it is of none, and waits for nothing.
+    var incident: UInt64?
     var body: Data
     var created: WallTime
 }
@@ -31,7 +33,7 @@ enum Bodies {
         return switch entry.deed {
         case .incidentOpened(let number, let title, let closure, let dataClass, let isLeak):
             message(
-                "incident.opened", followed,
+                "incident.opened", of: number, followed,
                 IncidentOpened(
                     entry: entry.index, incident: number, title: title, closure: closure.optional,
                     dataClass: dataClass.isEmpty ? nil : dataClass, isLeak: isLeak, author: entry.author))
@@ -44,12 +46,12 @@ enum Bodies {
         case .drillEnded(let number, _, let outcome): message("drill.ended", followed, Drilled(entry: entry.index, drill: number, outcome: outcome))
         case .found(let finding, let number, let closure):
             message(
-                closure == nil ? "incident.finding" : "incident.opened", followed,
+                closure == nil ? "incident.finding" : "incident.opened", of: number, followed,
                 Found(
                     entry: entry.index, incident: number, title: finding.sentence, detector: finding.detector, closure: closure?.epoch.number, pause: closure.map { ClosureBody($0) }, dataClass: finding.selector.classes.count == 1 ? finding.selector.classes.first?.name : nil, isLeak: true,
                     author: entry.author))
         case .paused(let closure):
-            message("gate.paused", followed, Paused(entry: entry.index, closure: ClosureBody(closure)))
+            message("gate.paused", of: closure.incident, followed, Paused(entry: entry.index, closure: ClosureBody(closure)))
         case .resumed(let epoch, let closures, let reason):
             message(
                 "gate.resumed", followed,
@@ -57,11 +59,11 @@ enum Bodies {
                     entry: entry.index, epoch: epoch.number, closures: closures.map(\.number).sorted(), reason: reason,
                     author: entry.author))
         case .noticesDecided(let number, let count, let digest):
-            message("notices.decided", followed, NoticesDecided(entry, incident: number, people: count, digest: digest))
+            message("notices.decided", of: number, followed, NoticesDecided(entry, incident: number, people: count, digest: digest))
         case .certified(let certificate):
             // Never called completed when it is not: whoever waits for the stop must hear that it could not be confirmed.
             message(
-                certificate.closure.author == "detector \(Drill.detector)" ? "drill.certified" : certificate.isComplete ? "certificate.completed" : "certificate.incomplete", followed,
+                certificate.closure.author == "detector \(Drill.detector)" ? "drill.certified" : certificate.isComplete ? "certificate.completed" : "certificate.incomplete", of: certificate.closure.incident, followed,
                 Certified(entry: entry.index, certificate: certificate))
         case .began, .operatorsChanged, .vaultKeyAnnounced, .serviceKeyAnnounced, .serviceKeyRetired, .ledgerKeyAnnounced, .ledgerKeyRetired, .proposed, .approved, .withdrawn, .enrolmentOpened, .registered, .removed, .incidentMoved, .incidentNoted, .incidentAssessed, .incidentNotified, .unsealed, .readsRestored,
             .policyApplied, .recordsChanged, .erased, .readmitted, .held, .holdLifted, .drillBegan: nil
@@ -73,24 +75,25 @@ enum Bodies {
         let data = Reminded(
             incident: reminder.incident, title: reminder.title, dataClass: reminder.dataClass.isEmpty ? nil : reminder.dataClass, found: reminder.found.rfc3339, hours: reminder.hours,
             hoursLeft: reminder.left, reportUntil: reminder.reportUntil.rfc3339)
-        return message("incident.reminder", id: reminder.id, at: reminder.at, data)
+        return message("incident.reminder", of: reminder.incident, id: reminder.id, at: reminder.at, data)
     }
 
     /// Of nothing that has happened: somebody tries a channel.
     static func test(id: String, at now: WallTime) -> Message { message("notify.test", id: id, at: now, Tried()) }
 
-    private static func message(_ type: String, _ followed: FollowedEntry, _ data: some Encodable) -> Message {
-        message(type, id: id(of: followed.hash), at: followed.entry.at, data)
+    private static func message(_ type: String, of incident: UInt64? = nil, _ followed: FollowedEntry, _ data: some Encodable) -> Message {
+        message(type, of: incident, id: id(of: followed.hash), at: followed.entry.at, data)
     }
 
-    private static func message(_ type: String, id: String, at: WallTime, _ data: some Encodable) -> Message {
+    /// - Parameter incident: nil or 0: of none.
+    private static func message(_ type: String, of incident: UInt64? = nil, id: String, at: WallTime, _ data: some Encodable) -> Message {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
         let envelope = Envelope(type: type, timestamp: at.rfc3339, data: data)
         // These types hold strings and integers alone, which always encode.
         guard let body = try? encoder.encode(envelope) else { preconditionFailure("\(type) holds a value that is not JSON") }
-        return Message(id: id, type: type, body: body, created: at)
+        return Message(id: id, type: type, incident: incident == 0 ? nil : incident, body: body, created: at)
     }
 }
 

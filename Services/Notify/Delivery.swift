@@ -192,7 +192,7 @@ private final class HookLane: Lane {
 
     /// Sends once and records the answer; of what was taken, with others.
     ///
-    /// - Returns: whether the channel goes on: it was neither disabled nor held.
+    /// - Returns: whether it was taken. If not, what else was due may not be any more: the channel is disabled or held, or what is of the same incident waits for this one.
     private func attempt(_ due: Outbox.Due, on hook: Hooks.Hook, with client: inout WebhookClient, _ taken: inout Taken) throws(OutboxError) -> Bool {
         let message = due.message
         if taken.deliveries.isEmpty { taken.since = Clock.now() }
@@ -212,11 +212,9 @@ private final class HookLane: Lane {
         case .delivered: break
         case .retry(let at, let why): try outbox.failed(message.id, on: hook.name, .init(at: time, http: answer, text: why), retryAt: at, hold: hold)
         case .giveUp(let why): try outbox.failed(message.id, on: hook.name, .init(at: time, http: answer, text: why), retryAt: nil, hold: hold)
-        case .disable(let why):
-            try outbox.disable(hook.name, after: message.id, .init(at: time, http: answer, text: why))
-            return false
+        case .disable(let why): try outbox.disable(hook.name, after: message.id, .init(at: time, http: answer, text: why))
         }
-        return hold == nil
+        return false
     }
 }
 

@@ -22,7 +22,7 @@ import Darwin
 /// | *given up* | refused for good (5xx to a mail), or its last attempt after 75 hours has failed; listed for ever | – |
 ///
 /// At least once, and the id is the same each time, as a `webhook-id` or a `Message-ID`. An attempt whose answer was lost after all had been sent counts in `copies`: the
-/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. Mails of one incident reach one recipient in order: a later one is not due before the earlier is delivered or given up;
+/// receiver may have it twice. So does a mail that was in hand when notify was killed. Each attempt is kept with its answer. What is of one incident reaches a recipient of mails, or a hook, in order: a later one is not due before the earlier is delivered or given up;
 /// what operators are told waits for nobody's notice. What was delivered long ago loses its bytes (``remove(before:closed:limit:at:)``); nothing that was to be sent is deleted, and nothing leaves the lists silently. All times are arguments. Every call blocks on the disk: not for the cooperative pool.
 struct Outbox: Sendable {
     let database: any DatabaseWriter
@@ -117,8 +117,10 @@ struct Outbox: Sendable {
         for channel in channels {
             try db.execute(sql: "INSERT OR IGNORE INTO channel (name) VALUES (?)", arguments: [channel])
             if db.changesCount > 0 { try stamp(.channel, db, where: "name = ?", [channel]) }
+            let incident = message.incident.map { Int64(clamping: $0) }
             try db.execute(
-                sql: "INSERT INTO delivery (message, channel, next_at) VALUES (?, ?, ?)", arguments: [message.id, channel, now.microseconds])
+                sql: "INSERT INTO delivery (message, channel, next_at, incident) VALUES (?, ?, ?, ?)",
+                arguments: [message.id, channel, try firstTurn(of: incident, on: channel, at: now, db).microseconds, incident])
         }
         try stamp(.delivery, db, where: "message = ?", [message.id])
         return true
@@ -183,7 +185,7 @@ struct Outbox: Sendable {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT delivery.message, type, body, created, channel, attempts,
+                    SELECT delivery.message, type, body, created, channel, attempts, incident,
                         \(Table.message.isWhole) AND \(Table.delivery.isWhole) AND \(Table.channel.isWhole) AS whole FROM delivery
                     JOIN message ON message.id = delivery.message JOIN channel ON channel.name = delivery.channel
                     WHERE delivery.state = 'pending' AND channel.state = 'active' AND delivery.recipient IS NULL \(channel == nil ? "" : "AND channel = :channel AND rank = 0")
@@ -196,7 +198,8 @@ struct Outbox: Sendable {
                 guard row["whole"] else { throw OutboxError.damaged(path: path, why: "the delivery of \(row["message"] as String) to \(row["channel"] as String) is not what was written") }
                 return Due(
                     message: Message(
-                        id: row["message"], type: row["type"], body: row["body"], created: WallTime(microseconds: row["created"])),
+                        id: row["message"], type: row["type"], incident: (row["incident"] as Int64?).map { UInt64(clamping: $0) }, body: row["body"],
+                        created: WallTime(microseconds: row["created"])),
                     channel: row["channel"], attempts: row["attempts"])
             }
         }
@@ -262,6 +265,7 @@ struct Outbox: Sendable {
         if db.changesCount > 0 {
             try stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
             if isAttempt { try insert(answered, retryAt == nil ? "given-up" : "retry", id, channel, db) }
+            if let retryAt, channel != mailChannel { try keepBehind(id, channel, until: retryAt, at: answered.at, db) }
         }
         guard let hold else { return }
         try db.execute(sql: "UPDATE channel SET held_until = ? WHERE name = ?", arguments: [hold.microseconds, channel])
@@ -273,9 +277,9 @@ struct Outbox: Sendable {
         try writing { db in
             try db.execute(
                 sql: """
-                    UPDATE delivery SET attempts = attempts + 1, last_error = ?, next_at = ?
+                    UPDATE delivery SET attempts = attempts + 1, last_error = ?
                     WHERE message = ? AND channel = ? AND state = 'pending'
-                    """, arguments: [answered.text, answered.at.microseconds, id, channel])
+                    """, arguments: [answered.text, id, channel])
             if db.changesCount > 0 {
                 try Outbox.stamp(.delivery, db, where: "message = ? AND channel = ?", [id, channel])
                 try Outbox.insert(answered, "disabled", id, channel, db)

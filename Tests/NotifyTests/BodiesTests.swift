@@ -80,6 +80,20 @@ struct BodiesTests {
         #expect(incomplete.contains(#""unconfirmed":["in force, but …"]"#))
     }
 
+    @Test func `what is of an incident is in its order, and a drill's finding and a resume in none`() throws {
+        var certificate = Certificate(
+            closure: closure, lease: .seconds(3), issued: at, services: [:], agents: [:], completeAfter: .zero, readingAfter: .zero, durableIn: [.journal], unconfirmed: [])
+        func incident(_ deed: Entry.Deed) throws -> UInt64? { try #require(message(deed)).incident }
+        #expect(try incident(.paused(closure)) == 3)
+        #expect(try incident(.certified(certificate)) == 3)
+        #expect(try incident(.incidentOpened(number: 3, title: "t", closure: .none, dataClass: "", isLeak: false)) == 3)
+        #expect(try incident(.noticesDecided(incident: 3, count: 1, digest: [1])) == 3)
+        #expect(Bodies.message(for: Reminder(incident: 3, title: "t", dataClass: "", found: at, hours: 24)).incident == 3)
+        #expect(try incident(.resumed(to: Epoch(8), closures: [Epoch(7)], reason: "over")) == nil)
+        certificate.closure.incident = 0
+        #expect(try incident(.certified(certificate)) == nil)
+    }
+
     @Test func `what concerns nobody outside gives no message`() {
         #expect(text(.registered([], enrolment: nil)) == nil)
         #expect(text(.removed([1])) == nil)

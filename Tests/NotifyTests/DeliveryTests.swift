@@ -108,6 +108,70 @@ struct DeliveryTests {
         #expect((listed.state, listed.attempts, listed.lastError) == (.givenUp, 10, "HTTP 500"))
     }
 
+    @Test func `what is of one incident comes in order: after a 500 the next waits, and other incidents and other hooks do not`() async throws {
+        let (receiver, other) = (Receiver(script: [.status(500), .status(200)]), Receiver())
+        let scene = try Scene(folder: folder, hooks: .to(["oncall": receiver.url, "other": other.url]))
+        let told = [Outbox.Told.test(1, of: 7, at: scene.clock.now), .test(2, of: 7, at: scene.clock.now), .test(3, of: 8, at: scene.clock.now), .test(4, at: scene.clock.now)]
+        // At once: all are due before the first is tried.
+        try scene.outbox.take(told, channels: ["oncall", "other"], at: scene.clock.now)
+        scene.delivery.wake()
+        var (arrived, there) = (receiver.requests.makeAsyncIterator(), other.requests.makeAsyncIterator())
+        func next(_ count: Int, of arrived: inout AsyncStream<Receiver.Request>.Iterator) async throws -> [String] {
+            var ids: [String] = []
+            while ids.count < count { ids.append(String(try #require(await arrived.next()).id.dropFirst(6))) }
+            return ids
+        }
+        #expect(try await next(3, of: &arrived) == ["1", "3", "4"])
+        #expect(try await next(4, of: &there) == ["1", "2", "3", "4"])
+        // One that comes while the first waits is behind them.
+        try scene.outbox.take([.test(5, of: 7, at: scene.clock.now)], channels: ["oncall"], at: scene.clock.now)
+        try await eventually { try scene.outbox.counts() == Outbox.Counts(waiting: 3, delivered: 6, oldestWaiting: scene.clock.now) }
+        #expect(try scene.outbox.undelivered(limit: 9).map(\.state) == Array(repeating: .waiting(until: scene.clock.now + .seconds(5)), count: 3), "and says until when")
+        scene.advance(by: .seconds(5))
+        #expect(try await next(3, of: &arrived) == ["1", "2", "5"])
+        try await scene.stop()
+        #expect(try scene.outbox.counts() == Outbox.Counts(delivered: 9))
+    }
+
+    @Test func `what is given up lets the next of its incident go`() async throws {
+        let receiver = Receiver { $0.id == "msg_j_1" ? .status(500) : .status(200) }
+        let scene = try Scene(folder: folder, hooks: .to(["oncall": receiver.url]))
+        try scene.outbox.take([.test(1, of: 7, at: scene.clock.now), .test(2, of: 7, at: scene.clock.now)], channels: ["oncall"], at: scene.clock.now)
+        scene.delivery.wake()
+        var arrived = receiver.requests.makeAsyncIterator()
+        for wait in RetrySchedule.standard.waits.dropFirst() {
+            #expect(await arrived.next()?.id == "msg_j_1")
+            try await eventually { try scene.outbox.nextDue(on: "oncall", at: scene.clock.now) == scene.clock.now + wait }
+            scene.advance(by: wait)
+        }
+        #expect([await arrived.next()?.id, await arrived.next()?.id] == ["msg_j_1", "msg_j_2"])
+        try await scene.stop()
+        #expect(try scene.outbox.counts() == Outbox.Counts(delivered: 1, givenUp: 1))
+    }
+
+    @Test func `two hooks on one host share its rate`() async throws {
+        let receivers = [Receiver(), Receiver()]
+        let outbox = try Outbox(path: folder["outbox.sqlite"])
+        var settings = Delivery.Settings()
+        settings.rates.hosts["127.0.0.1"] = Rate(burst: 1, every: .seconds(10))
+        let clock = TestClock()
+        let delivery = try Delivery(from: outbox, to: .to(["one": receivers[0].url, "two": receivers[1].url]), settings: settings, now: { clock.now }, jitter: { 0 })
+        try outbox.take([.test(1, at: clock.now), .test(2, at: clock.now)], channels: ["one", "two"], at: clock.now)
+        async let duty: Void = delivery.run()
+        for count in 1...4 {
+            try await eventually { try outbox.counts().delivered >= count }
+            #expect(try outbox.counts().delivered == count, "on this clock the next of both is due in ten seconds")
+            clock.advance(by: .seconds(10))
+            delivery.wake()
+        }
+        delivery.stop()
+        try await duty
+        for receiver in receivers {
+            var arrived = receiver.requests.makeAsyncIterator()
+            #expect([await arrived.next()?.id, await arrived.next()?.id] == ["msg_j_1", "msg_j_2"])
+        }
+    }
+
     @Test func `a restart in the middle delivers what was left`() async throws {
         let receiver = Receiver { $0.id == "msg_j_3" ? .status(500) : .status(200) }
         let scene = try Scene(folder: folder, hooks: .to(["oncall": receiver.url]))

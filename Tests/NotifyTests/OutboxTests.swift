@@ -238,6 +238,31 @@ struct OutboxTests {
         #expect(try due() == ["msg_j_1 oncall"])
     }
 
+    @Test func `what is of one incident stays in order on a hook, through a failure, a channel that was disabled, a restart, and a clock that was set back`() throws {
+        for number in [1, 2] { try outbox.take([.test(number, of: 7, at: now)], channels: ["oncall", "audit"], at: now) }
+        try outbox.take([.test(3, of: 8, at: now)], channels: ["oncall"], at: now)
+        let later = now + .seconds(5)
+        try outbox.failed("msg_j_1", on: "oncall", .init(at: now, code: 500, text: "HTTP 500"), retryAt: later)
+        #expect(try due() == ["msg_j_1 audit", "msg_j_2 audit", "msg_j_3 oncall"])
+        try outbox.take([.test(4, of: 7, at: now), .test(5, of: 7, at: now)], channels: ["oncall"], at: now)
+        let again = try Outbox(path: outbox.path)
+        #expect(try again.due(at: now, limit: 9, on: "oncall").map(\.message.incident) == [8])
+        try outbox.delivered("msg_j_3", on: "oncall", at: now)
+        let left = ["msg_j_1", "msg_j_2", "msg_j_4", "msg_j_5"].map { "\($0) oncall" }
+        #expect(try due(at: later, on: "oncall") == left)
+        try outbox.disable("oncall", after: "msg_j_1", why: "HTTP 410", at: later + .seconds(60))
+        try outbox.enable("oncall")
+        #expect(try due(at: later + .seconds(60), on: "oncall") == left)
+        // Set back by years: what they wait for would never come, so it has.
+        let before = now - .seconds(3 * 365 * 86_400)
+        #expect(try due(at: before, on: "oncall") == left)
+        try outbox.failed("msg_j_1", on: "oncall", .init(at: before, code: 500, text: "HTTP 500"), retryAt: before + .seconds(300))
+        #expect(try due(at: before, on: "oncall") == [])
+        #expect(try due(at: before + .seconds(300), on: "oncall") == left)
+        try outbox.failed("msg_j_1", on: "oncall", why: "HTTP 500", retryAt: nil)
+        #expect(try due(at: before + .seconds(300), on: "oncall") == Array(left.dropFirst()))
+    }
+
     @Test func `a held channel waits as a whole`() throws {
         _ = (try take(1), try take(2))
         try outbox.failed("msg_j_1", on: "oncall", why: "HTTP 429", retryAt: now + .seconds(90), hold: now + .seconds(90))

@@ -36,15 +36,15 @@ extension Hooks {
 }
 
 extension Message {
-    static func test(_ number: Int, at time: WallTime = WallTime(nanoseconds: 0)) -> Message {
-        Message(id: "msg_j_\(number)", type: "gate.paused", body: Data(#"{"number":\#(number)}"#.utf8), created: time)
+    static func test(_ number: Int, of incident: UInt64? = nil, at time: WallTime = WallTime(nanoseconds: 0)) -> Message {
+        Message(id: "msg_j_\(number)", type: "gate.paused", incident: incident, body: Data(#"{"number":\#(number)}"#.utf8), created: time)
     }
 }
 
 extension Outbox.Told {
     /// An entry that tells the message of its number.
-    static func test(_ number: Int, at time: WallTime = WallTime(nanoseconds: 0), leaf: String? = nil) -> Outbox.Told {
-        Outbox.Told(index: UInt64(number), hash: TreeHash(leaf: Array((leaf ?? "\(number)").utf8)), message: .test(number, at: time))
+    static func test(_ number: Int, of incident: UInt64? = nil, at time: WallTime = WallTime(nanoseconds: 0), leaf: String? = nil) -> Outbox.Told {
+        Outbox.Told(index: UInt64(number), hash: TreeHash(leaf: Array((leaf ?? "\(number)").utf8)), message: .test(number, of: incident, at: time))
     }
 }
 
