@@ -126,7 +126,8 @@ extension NoticeFacts {
         language = NoticeLanguage(locale: person.locale)
         found = incident.found
         let closure = incident.closure.flatMap { $0.stopsReading ? $0 : nil }
-        stopped = closure.map { $0.from + (incident.certificate?.readingAfter ?? .zero) }
+        // A closure alone does not say that reading had stopped: the certificate does.
+        stopped = closure.flatMap { closure in incident.certificate?.readingAfter.map { closure.from + $0 } }
         contained = incident.certificate.flatMap { $0.isComplete ? Contained(at: $0.closure.from + $0.completeAfter, certificate: $0.epoch.number) : nil }
         captureStopped = incident.closure?.direction == .both
         kinds = mine.map { Kind($0, in: part, settings.readers) }
