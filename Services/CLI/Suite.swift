@@ -74,6 +74,9 @@ final class Suite {
     /// The process id of a service.
     func id(of name: String) -> pid_t? { services[name]?.process.id }
 
+    /// Whether it has been started and has not ended, as far as ``watch(isServing:)`` has seen.
+    func isRunning(_ name: String) -> Bool { services[name].map { $0.restartAt == nil } ?? false }
+
     /// Starts again what has ended, a little later each time.
     ///
     /// - Throws: `Complaint` when a service fails again and again before it has ever served: its own words.

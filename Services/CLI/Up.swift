@@ -120,6 +120,18 @@ struct Up: ParsableCommand {
         return found
     }
 
+    /// For a second looks after the services: what has ended is started again within a fraction of a lease.
+    ///
+    /// - Returns: whether it is to end.
+    private func wait(_ suite: Suite, _ signals: inout sigset_t) throws -> Bool {
+        for _ in 0..<20 {
+            var moment = timespec(tv_sec: 0, tv_nsec: 50_000_000)
+            if sigtimedwait(&signals, nil, &moment) > 0 { return true }
+            try suite.watch(isServing: true)
+        }
+        return false
+    }
+
     /// Shows the status once a second until SIGINT or SIGTERM.
     private func live(_ suite: Suite, _ client: Client, _ first: WireStatus) throws {
         let terminal = Terminal()
@@ -132,10 +144,9 @@ struct Up: ParsableCommand {
         sigaddset(&set, SIGTERM)
         var quiet = 0
         while true {
-            var wait = timespec(tv_sec: 1, tv_nsec: 0)
-            if sigtimedwait(&set, nil, &wait) > 0 { break }
-            try suite.watch(isServing: true)
-            let status = try? client.query(.status(WireStatusQuery())).status
+            if try wait(suite, &set) { break }
+            // Who asks a control that is not there waits for seconds, and starts nothing meanwhile.
+            let status = suite.isRunning("control") ? try? client.query(.status(WireStatusQuery())).status : nil
             // Control may go by another key than when this session began.
             if status == nil, let anew = try? Client("control", home: suite.home.home, as: SuiteHome.operators[0]) { client = anew }
             if json {
