@@ -23,9 +23,9 @@ struct Terminal: Sendable {
         FileHandle.standardOutput.write(Data(text.utf8))
     }
 
-    /// What others wrote, shown without the power to move the cursor or to change colours.
+    /// What others wrote, shown without the power to move the cursor, to change colours, or to turn the order of what stands beside it (UAX 9).
     static func safe(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control || $0.properties.isBidiControl ? "?" : $0 }))
     }
 }
 
