@@ -56,6 +56,8 @@ struct BenchPause: ParsableCommand {
         var rounds: Int
         var incomplete: Int?
         var overBound: Int?
+        /// Agents and services that did not acknowledge, in all rounds, and were stopped by the end of their lease: no median has them.
+        var silent: Int?
         var ingestBytesAnAgent: Int?
         var readCutOff: [Double]?
         /// Milliseconds of processor a round, of each service: the pause, the resume, and what renewals cost meanwhile. Nil where ingest was killed.
@@ -73,7 +75,8 @@ struct BenchPause: ParsableCommand {
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys]
-            return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+            print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+            return try check(rows)
         }
         var table = FiguresTable("agents", "what", "last agent, ms: median (min–max)", "p99", "services p50/max", "reading p50/max", "reader cut off p50/max", "certificate max", "incomplete", "ingest", "CPU ms a round")
         for row in rows {
@@ -82,12 +85,17 @@ struct BenchPause: ParsableCommand {
                 Figures.number(row.lastAgent[1]), row.services.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
                 row.reading.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "",
                 row.readCutOff.map { "\(Figures.number($0[0]))/\(Figures.number($0[3]))" } ?? "", row.complete.map { Figures.number($0[3]) } ?? "",
-                row.incomplete.map { "\($0) of \(row.rounds)" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "",
+                row.incomplete.map { "\($0) of \(row.rounds)\(row.silent.map { $0 == 0 ? "" : ", and \($0) were silent" } ?? "")" } ?? "", row.ingestBytesAnAgent.map { "\($0 >> 10) KiB an agent" } ?? "",
                 row.cpu.map { cpu in Suite.order.compactMap { name in cpu[name].map { "\(name) \(Figures.number($0))" } }.joined(separator: ", ") } ?? "")
         }
         print(table.formatted())
-        if faults, rows.contains(where: { ($0.incomplete ?? 0) + ($0.overBound ?? 0) > 0 }) { throw ExitCode(1) }
+        try check(rows)
         #endif
+    }
+
+    /// A certificate that is not complete, or later than its bound, is no figure but a failure.
+    private func check(_ rows: [Row]) throws {
+        if rows.contains(where: { ($0.incomplete ?? 0) + (faults ? $0.overBound ?? 0 : 0) > 0 }) { throw ExitCode(1) }
     }
 
     #if os(Linux)
@@ -137,6 +145,7 @@ struct BenchPause: ParsableCommand {
         var complete: [Double] = []
         var incomplete = 0
         var overBound = 0
+        var silent = 0
         let bound = Double(bench.made.settings.leaseMilliseconds) + 1_000
         let before = bench.usage()
         for round in 1...rounds {
@@ -167,12 +176,12 @@ struct BenchPause: ParsableCommand {
                     isOver.set()
                     done.wait()
                 }
-                try note(bench.pause(), bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
+                try note(bench.pause(), bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound, &silent)
             } else {
                 try reading?.waitUntilReading(seconds: 30)
                 let start = Clock.now()
                 let stop = try finding ? bench.find() : (certificate: bench.pause(), after: 0)
-                note(stop.certificate, from: stop.after, bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound)
+                note(stop.certificate, from: stop.after, bound, &lastAgent, &services, &readingStopped, &complete, &incomplete, &overBound, &silent)
                 if let cut = try reading?.cutOff(since: start) { cutOff.append(Double(cut.microseconds) / 1e3) }
             }
             if let frozen { kill(frozen.id, SIGCONT) }
@@ -186,16 +195,17 @@ struct BenchPause: ParsableCommand {
         return Row(
             agents: count, what: faults ? "Sluice, 2 % gone, ingest killed" : finding ? underLoad ? "Sluice, by a finding, under load" : "Sluice, by a finding" : underLoad ? "Sluice, under load" : "Sluice, idle", lastAgent: BenchPause.list(lastAgent),
             services: BenchPause.list(services), reading: BenchPause.list(readingStopped), complete: BenchPause.list(complete), rounds: rounds,
-            incomplete: incomplete, overBound: overBound, ingestBytesAnAgent: perAgent,
+            incomplete: incomplete, overBound: overBound, silent: silent, ingestBytesAnAgent: perAgent,
             readCutOff: cutOff.isEmpty ? nil : BenchPause.list(cutOff), cpu: faults ? nil : cpu)
     }
 
     /// - Parameter after: Microseconds from the request that made the finding to control's closure; 0 of a pause, which counts from its arrival at control.
     private func note(
         _ certificate: WireCertificate, from after: Int64 = 0, _ bound: Double, _ lastAgent: inout [Double], _ services: inout [Double], _ reading: inout [Double],
-        _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int
+        _ complete: inout [Double], _ incomplete: inout Int, _ overBound: inout Int, _ silent: inout Int
     ) {
         let summary = StopSummary(certificate)
+        silent += Int(summary.silent)
         func milliseconds(_ us: UInt32) -> Double { Double(Int64(us) + after) / 1e3 }
         lastAgent.append(milliseconds(summary.agentsUs))
         services.append(milliseconds(summary.servicesUs))

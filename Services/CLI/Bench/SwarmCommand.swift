@@ -56,6 +56,8 @@ final class BenchSwarm {
     private struct Agent {
         var keys: CurveKeyPair
         var isWelcome = false
+        /// The connection is another by the agent's own wish.
+        var isMoving = false
         var greeted = Instant(nanoseconds: 0)
         var heard = Instant(nanoseconds: 0)
         var patience = Span.zero
@@ -149,7 +151,12 @@ final class BenchSwarm {
         }
         for agent in agents { try swarm.add(agent.keys) }
         swarm.received = { [unowned self] index, message in try? take(index, message) }
-        swarm.opened = { [unowned self] index in greet(index, Clock.now()) }
+        swarm.opened = { [unowned self] index in
+            // Ingest has gone and come back: what it permitted before is not counted as held from the one that is there now.
+            if !agents[index].isMoving { lapse(index) }
+            agents[index].isMoving = false
+            greet(index, Clock.now())
+        }
     }
 
     func run() throws {
@@ -211,6 +218,7 @@ final class BenchSwarm {
             agents[index].heard = now
             agents[index].patience = patience()
             agents[index].isWelcome = false
+            agents[index].isMoving = isOld
             agents[index].greeted = Instant(nanoseconds: 0)
             try? swarm.renew(index, agents[index].keys)
         }
