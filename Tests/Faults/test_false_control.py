@@ -213,6 +213,10 @@ class Following:
         if self.name == "policy":
             asked = body("releaseRequest", id=nonce(), purpose="test", justification="a test", classes=["activity"])
             heard = self._ask(self.suite.operator("ops-1"), "releaseRequest", asked)
+            if heard is not None and heard.kind == "refused" and heard.code == Refusal.storeFull:
+                # On a slow machine those asked for earlier still run, and whether it would act is not known: they end with their reader's session.
+                self.peer.close()
+                self.peer = None
             assert heard is None or heard.kind == "release" or heard.code in (Refusal.leaseEnded, Refusal.paused, Refusal.unknownNode), heard
             return heard is not None and heard.kind == "release"
         return self.taken == self.control.story.shown
